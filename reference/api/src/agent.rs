@@ -1,0 +1,93 @@
+//! The control protocol between the controller and the agent of a sandbox Pod.
+//!
+//! JSON over HTTP/1.1 on [`port::CONTROL`](crate::port::CONTROL). Every answer is the
+//! [`AgentState`] after the call. All calls may be repeated: a controller that crashed
+//! between a call and its answer asks again and joins what it started.
+//!
+//! ```text
+//!             freeze                checkpoint(g)            (Pod deleted)
+//!  Serving ───────────▶ Frozen ─────────────────▶ Frozen ───────────────▶ ∅
+//!     ▲                   │  Writing{g} → Sealed(g) | Failed{g}
+//!     └──────thaw─────────┘  (forgets the checkpoint: the workload outlives it)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::CheckpointRecord;
+
+/// `GET`: the state, without a change.
+pub const STATE_PATH: &str = "/v1/state";
+/// `POST`: stop the workload in place. Answers when nothing in the sandbox runs any more,
+/// or with 409 and the unchanged state when it cannot be stopped now.
+pub const FREEZE_PATH: &str = "/v1/freeze";
+/// `POST`: let the workload run on and forget a checkpoint that it now outlives.
+pub const THAW_PATH: &str = "/v1/thaw";
+/// `POST` with a [`CheckpointRequest`]: write a checkpoint of the frozen workload, or join
+/// the one being written. Answers when it is sealed or has failed, and in any case after
+/// ten seconds. 409 when the workload is not frozen.
+pub const CHECKPOINT_PATH: &str = "/v1/checkpoint";
+
+/// Body of [`CHECKPOINT_PATH`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckpointRequest {
+    /// Number of the checkpoint within its sandbox; larger than that of any earlier one.
+    pub generation: u64,
+}
+
+/// What an agent reports of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentState {
+    /// Name of the engine: `monty`, `criu` or `sim`.
+    pub engine: String,
+    /// The checkpoint generation that this run started from; absent on a fresh start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_generation: Option<u64>,
+    /// Whether the workload runs.
+    pub workload: WorkloadState,
+    /// The checkpoint of the current freeze.
+    pub checkpoint: CheckpointState,
+}
+
+/// Whether the workload of a sandbox runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "camelCase")]
+pub enum WorkloadState {
+    /// On its way up, fresh or from a checkpoint.
+    Starting,
+    /// It runs and takes requests.
+    Serving,
+    /// It is stopped in place; requests are refused.
+    Frozen,
+    /// It could not be started or restored.
+    Failed {
+        /// What was attempted and what went wrong.
+        message: String,
+    },
+}
+
+/// The checkpoint of the current freeze.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "camelCase")]
+pub enum CheckpointState {
+    /// None was asked for since the last thaw.
+    None,
+    /// It is being written.
+    Writing {
+        /// Its number.
+        generation: u64,
+    },
+    /// It is complete and durable.
+    Sealed {
+        /// What was written.
+        record: CheckpointRecord,
+    },
+    /// It could not be written. The workload is still frozen.
+    Failed {
+        /// Its number.
+        generation: u64,
+        /// What was attempted and what went wrong.
+        message: String,
+    },
+}

@@ -1,0 +1,20 @@
+//! Types of the Torpor Sandbox API, shared by the controller, the gateway and the agent.
+//!
+//! Pure data: no client, no runtime, no clock. What a sandbox *does* is decided in the
+//! controller; how it is checkpointed, in the runtime.
+
+mod agent;
+mod condition;
+mod crd;
+mod names;
+mod sandbox;
+mod template;
+
+pub use agent::{
+    AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
+};
+pub use condition::{ConditionType, Reason};
+pub use crd::custom_resource_definitions;
+pub use names::{annotation, env, finalizer, label, port};
+pub use sandbox::{CheckpointRecord, Phase, PodInfo, PodTemplate, Sandbox, SandboxSpec, SandboxStatus, TemplateRef};
+pub use template::{SandboxTemplate, SandboxTemplateSpec};

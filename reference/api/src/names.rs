@@ -1,0 +1,59 @@
+//! Names that objects, Pods and processes agree on.
+//!
+//! Names of the `agents.kruise.io` domain follow `OpenKruise` agents; those of `torpor.dev` are ours.
+
+/// Keys of `metadata.annotations`.
+pub mod annotation {
+    /// On a Pod: the checkpoint generation it was started from, in decimal. Absent on a fresh start.
+    pub const RESTORE_GENERATION: &str = "torpor.dev/restore-generation";
+    /// On a Sandbox made by the gateway: its E2B metadata, a JSON object of strings.
+    pub const E2B_METADATA: &str = "torpor.dev/e2b-metadata";
+    /// On a Sandbox made by the gateway: what happens at the timeout and how it was created, as JSON.
+    pub const E2B_LIFECYCLE: &str = "torpor.dev/e2b-lifecycle";
+}
+
+/// Keys of `metadata.labels`.
+pub mod label {
+    /// On a Pod: [`CREATED_BY_SANDBOX`] when the Sandbox controller made it.
+    pub const CREATED_BY: &str = "agents.kruise.io/created-by";
+    /// The value of [`CREATED_BY`].
+    pub const CREATED_BY_SANDBOX: &str = "sandbox";
+    /// On a Sandbox: the name of the template it was made from.
+    pub const TEMPLATE: &str = "agents.kruise.io/sandbox-template";
+    /// On a Sandbox made by the gateway: its E2B sandbox id, equal to its name.
+    pub const SANDBOX_ID: &str = "agents.kruise.io/sandbox-id";
+    /// On a Pod: the name of its Sandbox.
+    pub const SANDBOX_NAME: &str = "torpor.dev/sandbox";
+}
+
+/// Values of `metadata.finalizers`.
+pub mod finalizer {
+    /// Held by a Sandbox for as long as checkpoint data of it may exist.
+    pub const SANDBOX: &str = "agents.kruise.io/sandbox";
+}
+
+/// Environment variables that the controller sets on a sandbox container and the agent reads.
+pub mod env {
+    /// `metadata.namespace` of the Sandbox.
+    pub const SANDBOX_NAMESPACE: &str = "TORPOR_SANDBOX_NAMESPACE";
+    /// `metadata.name` of the Sandbox.
+    pub const SANDBOX_NAME: &str = "TORPOR_SANDBOX_NAME";
+    /// `metadata.uid` of the Sandbox; checkpoints are stored under it.
+    pub const SANDBOX_UID: &str = "TORPOR_SANDBOX_UID";
+    /// The checkpoint generation to restore, in decimal. Absent on a fresh start.
+    pub const RESTORE_GENERATION: &str = "TORPOR_RESTORE_GENERATION";
+    /// URL of the checkpoint store, e.g. `file:///var/lib/torpor/checkpoints`.
+    pub const STORE: &str = "TORPOR_STORE";
+    /// All of the above start with this; none of them is shown to the code in the sandbox.
+    pub const PREFIX: &str = "TORPOR_";
+}
+
+/// TCP ports of an agent, all on the Pod IP.
+pub mod port {
+    /// Control endpoint for the controller (`STATE_PATH` and its siblings).
+    pub const CONTROL: u16 = 49982;
+    /// E2B envd: files, processes, health.
+    pub const ENVD: u16 = 49983;
+    /// E2B code interpreter: executions and contexts.
+    pub const CODE_INTERPRETER: u16 = 49999;
+}

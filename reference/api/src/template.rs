@@ -1,0 +1,30 @@
+//! `SandboxTemplate`, `agents.kruise.io/v1alpha1`: a Pod template that sandboxes are made from by name.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::PodTemplate;
+
+/// What a sandbox made from this template runs.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "agents.kruise.io",
+    version = "v1alpha1",
+    kind = "SandboxTemplate",
+    plural = "sandboxtemplates",
+    singular = "sandboxtemplate",
+    shortname = "sbt",
+    namespaced,
+    doc = "SandboxTemplate is a Pod template that sandboxes are made from by name."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxTemplateSpec {
+    /// The Pod to run.
+    #[schemars(schema_with = "any_object")]
+    pub template: PodTemplate,
+}
+
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
