@@ -1,0 +1,144 @@
+//! The data plane: traffic of clients to what runs inside a sandbox.
+//!
+//! ```text
+//!  request ─▶ plane ─▶ address ─▶ access ─▶ passage ─▶ forward
+//!             which    which      may it?   awake?     stream both ways
+//! ```
+//! All but the last decide without I/O, each in its own module.
+
+mod access;
+mod address;
+mod forward;
+mod passage;
+mod plane;
+mod refusal;
+mod sample;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use tower::ServiceExt;
+
+use self::{
+    access::Credentials,
+    address::{Address, Head, Named},
+    passage::{Passage, passage},
+    plane::{Plane, plane},
+    refusal::DataRefusal,
+};
+use crate::{
+    Gateway,
+    call::{Call, Outcome},
+    id::SandboxId,
+    lifecycle::Lifecycle,
+    operation::Operation,
+    state::{Endpoint, endpoint, state},
+};
+
+pub(crate) use self::sample::metrics_sample;
+
+/// `control` with the data plane beside it on the same port.
+pub(crate) fn beside_control(gateway: &Gateway, control: Router) -> Router {
+    Router::new().fallback(either).with_state((gateway.clone(), control))
+}
+
+async fn either(State((gateway, control)): State<(Gateway, Router)>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let plane = plane(&Head::of(&parts));
+    let request = Request::from_parts(parts, body);
+    match plane {
+        Plane::Data => serve(&gateway, request, None).await,
+        Plane::Control => control.oneshot(request).await.unwrap_or_else(|never| match never {}),
+    }
+}
+
+/// The data plane alone, for requests to `default_port` of a sandbox.
+pub(crate) fn router(gateway: &Gateway, default_port: u16) -> Router {
+    Router::new()
+        .fallback(inside)
+        .with_state((gateway.clone(), default_port))
+}
+
+async fn inside(State((gateway, default_port)): State<(Gateway, u16)>, request: Request) -> Response {
+    serve(&gateway, request, Some(default_port)).await
+}
+
+async fn serve(gateway: &Gateway, request: Request, default_port: Option<u16>) -> Response {
+    let (parts, body) = request.into_parts();
+    match route(gateway, &parts, default_port).await {
+        Ok((id, endpoint, port)) => {
+            let request = Request::from_parts(parts, body);
+            let forwarded = forward::forward(gateway, &id, &endpoint, port, request).await;
+            forwarded.unwrap_or_else(IntoResponse::into_response)
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Finds out where a request goes, and wakes the sandbox if it is to be woken.
+async fn route(
+    gateway: &Gateway,
+    parts: &Parts,
+    default_port: Option<u16>,
+) -> Result<(SandboxId, Endpoint, u16), DataRefusal> {
+    gateway
+        .ready()
+        .await
+        .map_err(|refusal| DataRefusal::NotReady(refusal.to_string()))?;
+    let head = Head::of(parts);
+    let address = Address::of(&head, default_port)?;
+    let credentials = Credentials::of(&head, gateway.tokens(), gateway.now());
+    let id = match address.named {
+        Named::Sandbox(id) => id,
+        Named::ByCredentials => holder(gateway, &credentials).ok_or_else(|| credentials.unplaced())?,
+    };
+    let not_found = || DataRefusal::NotFound { id: id.to_string() };
+    let sandbox = gateway.index().get(&id).ok_or_else(not_found)?;
+    let lifecycle = Lifecycle::of(&sandbox);
+    let access = credentials.access(&id, address.port, head.path, lifecycle.private_traffic);
+    match passage(
+        &id,
+        address.port,
+        access,
+        &state(&sandbox),
+        endpoint(&sandbox),
+        lifecycle.auto_resume,
+    )? {
+        Passage::Forward(endpoint) => Ok((id, endpoint, address.port)),
+        Passage::Wake => {
+            let endpoint = wake(gateway, &id, &lifecycle).await?;
+            Ok((id, endpoint, address.port))
+        }
+    }
+}
+
+/// The sandbox that genuine credentials belong to.
+fn holder(gateway: &Gateway, credentials: &Credentials<'_>) -> Option<SandboxId> {
+    credentials.holder().cloned().or_else(|| {
+        // Nothing in a signed URL names the sandbox: it is the one whose token made the signature.
+        gateway.index().read(|snapshot| {
+            let ids = snapshot
+                .sandboxes()
+                .filter_map(|sandbox| SandboxId::parse(sandbox.metadata.name.as_deref()?).ok());
+            ids.into_iter().find(|id| credentials.signed_by(id))
+        })
+    })
+}
+
+async fn wake(gateway: &Gateway, id: &SandboxId, lifecycle: &Lifecycle) -> Result<Endpoint, DataRefusal> {
+    let call = Call::new(gateway, id.clone(), Operation::Connect).with_timeout(lifecycle.wake_timeout());
+    let woken = call.run().await;
+    let failed = |message: String| DataRefusal::NotWoken {
+        id: id.to_string(),
+        message,
+    };
+    match woken.map_err(|refusal| failed(refusal.to_string()))? {
+        Outcome::Present(sandbox) | Outcome::Resumed(sandbox) => {
+            endpoint(&sandbox).ok_or_else(|| DataRefusal::NotFound { id: id.to_string() })
+        }
+        Outcome::Done => Err(DataRefusal::NotFound { id: id.to_string() }),
+    }
+}

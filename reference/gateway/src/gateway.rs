@@ -1,0 +1,104 @@
+//! The gateway as a whole: what it is made of, and its background work.
+
+use std::{fmt, sync::Arc};
+
+use axum::Router;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    GatewayConfig, cluster::Cluster, control, data, index::Index, refusal::Refusal, token::TokenKey, view::Viewer,
+};
+
+/// Speaks E2B to its callers and Kubernetes to the cluster. Cheap to clone; clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    config: GatewayConfig,
+    tokens: TokenKey,
+    cluster: Cluster,
+    index: Index,
+}
+
+impl Gateway {
+    /// A gateway on the cluster of `client`. It answers once [`run`](Self::run) is polled.
+    #[must_use]
+    pub fn new(client: &Client, config: GatewayConfig) -> Self {
+        let cluster = Cluster::new(client, &config.namespace);
+        let tokens = TokenKey::new(config.token_key);
+        Self {
+            parts: Arc::new(Parts {
+                config,
+                tokens,
+                cluster,
+                index: Index::default(),
+            }),
+        }
+    }
+
+    /// Follows the sandboxes of the namespace until `shutdown`. Lists, traffic and waits depend on it.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        self.index().run(self.cluster().sandboxes.clone(), shutdown).await;
+    }
+
+    /// The service of the main port: the control plane, and the data plane of every sandbox. Which of
+    /// the two a request is for is read off its path and headers.
+    pub fn control_and_data_router(&self) -> Router {
+        data::beside_control(self, control::router(self))
+    }
+
+    /// The service of a port that SDKs in debug mode send data plane requests to, without naming a
+    /// sandbox or a port: `default_port` (49999 or 49983) is the port inside the sandbox.
+    pub fn data_router(&self, default_port: u16) -> Router {
+        data::router(self, default_port)
+    }
+
+    pub(crate) fn config(&self) -> &GatewayConfig {
+        &self.parts.config
+    }
+
+    pub(crate) fn tokens(&self) -> &TokenKey {
+        &self.parts.tokens
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.parts.cluster
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.parts.index
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        (self.parts.config.clock)()
+    }
+
+    pub(crate) fn viewer(&self) -> Viewer<'_> {
+        let config = self.config();
+        Viewer {
+            tokens: self.tokens(),
+            domain: config.domain.as_deref(),
+            max_timeout: config.max_timeout,
+        }
+    }
+
+    /// Returns once the sandboxes are known.
+    ///
+    /// # Errors
+    /// If they are not within the limit.
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
+        let filled = tokio::time::timeout(self.config().limits.index, self.index().filled()).await;
+        filled.map_err(|_| Refusal::Unavailable("the sandboxes could not be listed yet".to_owned()))
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("config", self.config())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,171 @@
+//! The two timers of a sandbox as E2B's one timeout: which is set, to when, and how it may move.
+//!
+//! The controller acts on them; this module only computes. Timers are whole seconds, because that is
+//! what the Kubernetes API stores; a part of a second is rounded up, so that no timer is early.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+use torpor_api::SandboxSpec;
+
+use crate::lifecycle::OnTimeout;
+
+/// `spec.pauseTime` and `spec.shutdownTime`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timers {
+    pub(crate) pause: Option<Timestamp>,
+    pub(crate) shutdown: Option<Timestamp>,
+}
+
+impl Timers {
+    /// No timer: for a paused sandbox, which nothing may kill or wake.
+    pub(crate) const NONE: Self = Self {
+        pause: None,
+        shutdown: None,
+    };
+
+    /// The one timer that ends a run at `end`.
+    pub(crate) const fn ending(end: Timestamp, action: OnTimeout) -> Self {
+        match action {
+            OnTimeout::Pause => Self {
+                pause: Some(end),
+                shutdown: None,
+            },
+            OnTimeout::Kill => Self {
+                pause: None,
+                shutdown: Some(end),
+            },
+        }
+    }
+
+    /// The timers that are set.
+    pub(crate) fn of(spec: &SandboxSpec) -> Self {
+        let read = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+        Self {
+            pause: read(&spec.pause_time),
+            shutdown: read(&spec.shutdown_time),
+        }
+    }
+
+    /// When the run ends: at the earlier of the two.
+    pub(crate) fn end(self) -> Option<Timestamp> {
+        match (self.pause, self.shutdown) {
+            (Some(pause), Some(shutdown)) => Some(pause.min(shutdown)),
+            (end, None) | (None, end) => end,
+        }
+    }
+
+    /// These timers, or ones that end at `end` if that is later. Never shortens a run.
+    pub(crate) fn extended_to(self, end: Timestamp, action: OnTimeout) -> Self {
+        let end = self.end().map_or(end, |current| current.max(end));
+        let wanted = Self::ending(end, action);
+        if self.end() == Some(end) { self } else { wanted }
+    }
+
+    /// What to set once a run has begun that is to end at `end`; nothing if that is set already, to
+    /// the second. Timers that are no longer the ones `armed` before it were moved by somebody: they
+    /// are only ever extended.
+    pub(crate) fn settled(self, armed: Self, end: Timestamp, action: OnTimeout) -> Option<Self> {
+        let wanted = if self == armed {
+            Self::ending(end, action)
+        } else {
+            self.extended_to(end, action)
+        };
+        let off_by = self
+            .end()
+            .zip(wanted.end())
+            .map(|(is, should)| is.duration_since(should).abs());
+        let close = off_by.is_some_and(|off_by| off_by <= SignedDuration::from_secs(1));
+        (!close).then_some(wanted)
+    }
+
+    /// The fields of a merge patch of `spec`; an absent timer is removed.
+    pub(crate) fn patch(self) -> Value {
+        json!({ "pauseTime": self.pause.map(Time), "shutdownTime": self.shutdown.map(Time) })
+    }
+}
+
+/// The end of a run that has `timeout` left at `now`: a whole second, not before `now + timeout`.
+pub(crate) fn end_of_run(now: Timestamp, timeout: Duration) -> Timestamp {
+    let timeout = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+    let end = now.saturating_add(timeout).unwrap_or(Timestamp::MAX);
+    let partial = i64::from(end.subsec_nanosecond() > 0);
+    Timestamp::from_second(end.as_second().saturating_add(partial)).unwrap_or(Timestamp::MAX)
+}
+
+/// [`end_of_run`], but after `running_since`: a pause time that is not later than the start of the
+/// run belongs to an earlier run and does nothing.
+pub(crate) fn end_of_this_run(now: Timestamp, timeout: Duration, running_since: Option<Timestamp>) -> Timestamp {
+    let earliest = running_since.and_then(|since| since.checked_add(SignedDuration::from_secs(1)).ok());
+    let end = end_of_run(now, timeout);
+    earliest.map_or(end, |earliest| end.max(earliest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_700_000_000, 0);
+
+    fn at(seconds: i64) -> Timestamp {
+        NOW + SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_rounded_up() {
+        let now = NOW + SignedDuration::from_millis(1);
+        assert_eq!(end_of_run(now, Duration::ZERO), at(1));
+        assert_eq!(end_of_run(NOW, Duration::from_secs(5)), at(5));
+    }
+
+    #[test]
+    fn a_timeout_of_zero_ends_the_run_that_began_this_second() {
+        assert_eq!(end_of_this_run(NOW, Duration::ZERO, Some(NOW)), at(1));
+        assert_eq!(end_of_this_run(NOW, Duration::ZERO, Some(at(-10))), NOW);
+    }
+
+    #[test]
+    fn an_endless_timeout_is_the_end_of_time_and_no_panic() {
+        assert!(end_of_run(NOW, Duration::MAX) > at(1_000_000_000));
+    }
+
+    #[test]
+    fn an_extension_never_shortens_and_keeps_what_is_longer() {
+        let current = Timers::ending(at(100), OnTimeout::Kill);
+        assert_eq!(current.extended_to(at(50), OnTimeout::Kill), current);
+        assert_eq!(
+            current.extended_to(at(150), OnTimeout::Kill),
+            Timers::ending(at(150), OnTimeout::Kill)
+        );
+    }
+
+    #[test]
+    fn the_stand_in_of_the_way_up_is_cut_but_a_longer_wish_of_another_is_not() {
+        let armed = Timers::ending(at(60), OnTimeout::Pause);
+        let exact = Timers::ending(at(5), OnTimeout::Pause);
+        assert_eq!(armed.settled(armed, at(5), OnTimeout::Pause), Some(exact));
+        assert_eq!(armed.settled(armed, at(61), OnTimeout::Pause), None);
+        let longer = Timers::ending(at(300), OnTimeout::Pause);
+        assert_eq!(longer.settled(armed, at(5), OnTimeout::Pause), None);
+    }
+
+    #[test]
+    fn a_run_without_an_end_gets_one() {
+        assert_eq!(
+            Timers::NONE.extended_to(at(9), OnTimeout::Pause),
+            Timers::ending(at(9), OnTimeout::Pause)
+        );
+    }
+
+    #[test]
+    fn a_patch_removes_the_timer_that_is_not_set() {
+        let patch = Timers::ending(at(0), OnTimeout::Pause).patch();
+        assert_eq!(
+            patch,
+            json!({ "pauseTime": "2023-11-14T22:13:20Z", "shutdownTime": null })
+        );
+        assert_eq!(Timers::NONE.patch(), json!({ "pauseTime": null, "shutdownTime": null }));
+    }
+}
