@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The conformance suite for pausing and resuming agent sandboxes.
+//!
+//! It speaks Kubernetes with untyped objects and E2B with plain HTTP, like any stranger, and
+//! shares no code with what it judges.
+//!
+//! ```text
+//! Catalogue   what must hold, with permanent ids
+//! Scenario    one claim: steps and conditions, as YAML
+//! Target      addresses and declared capabilities of an implementation
+//! run         cases ─▶ histories ─▶ oracles ─▶ Report
+//! ```
+
+mod capability;
+mod catalogue;
+mod error;
+pub mod history;
+pub mod oracle;
+mod probe;
+mod profile;
+mod report;
+mod run;
+pub mod scenario;
+mod suite;
+mod target;
+
+pub use capability::{Capability, UnknownCapability};
+pub use catalogue::{Catalogue, Group, Level, Requirement};
+pub use error::{ScenarioErrors, YamlError};
+pub use profile::{E2bProfile, MetricsProfile, PodProfile, Profile, SandboxProfile, StatusProfile};
+pub use report::{
+    CaseReport, Outcome, Report, RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, Verdict,
+    render_line,
+};
+pub use run::{RunOptions, run, run_one};
+pub use suite::{Case, Filter, Suite};
+pub use target::{E2bEndpoint, KubernetesTarget, StorageProbe, Target};

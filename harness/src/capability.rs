@@ -1,0 +1,112 @@
+//! What a target can do, as far as a scenario may depend on it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A feature that a scenario may need and a target declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Sandboxes are custom resources of a reachable Kubernetes API.
+    Kubernetes,
+    /// The E2B control plane and data plane are reachable.
+    E2b,
+    /// CPU and memory series of Pods are reachable as Prometheus text.
+    Metrics,
+    /// Metrics of the controller itself are reachable as Prometheus text.
+    ControllerMetrics,
+    /// The bytes that a sandbox takes in the checkpoint store can be counted.
+    Storage,
+    /// Steps are reported as Kubernetes Events.
+    Events,
+    /// Interpreter state is kept.
+    Memory,
+    /// Files are kept.
+    Files,
+    /// Mode, modification time and symbolic links of files are kept and shown.
+    FileAttributes,
+    /// The container's own command runs as a program, is kept, and writes the Pod log.
+    Program,
+    /// E2B shell commands run inside.
+    Commands,
+    /// The timeout may pause instead of delete.
+    AutoPause,
+    /// The custom resource has a pause time.
+    PauseTime,
+    /// The custom resource has a shutdown time.
+    ShutdownTime,
+    /// Traffic wakes a paused sandbox.
+    AutoResume,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Kubernetes,
+        Self::E2b,
+        Self::Metrics,
+        Self::ControllerMetrics,
+        Self::Storage,
+        Self::Events,
+        Self::Memory,
+        Self::Files,
+        Self::FileAttributes,
+        Self::Program,
+        Self::Commands,
+        Self::AutoPause,
+        Self::PauseTime,
+        Self::ShutdownTime,
+        Self::AutoResume,
+    ];
+
+    /// As written in scenarios and options.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::E2b => "e2b",
+            Self::Metrics => "metrics",
+            Self::ControllerMetrics => "controller-metrics",
+            Self::Storage => "storage",
+            Self::Events => "events",
+            Self::Memory => "memory",
+            Self::Files => "files",
+            Self::FileAttributes => "file-attributes",
+            Self::Program => "program",
+            Self::Commands => "commands",
+            Self::AutoPause => "auto-pause",
+            Self::PauseTime => "pause-time",
+            Self::ShutdownTime => "shutdown-time",
+            Self::AutoResume => "auto-resume",
+        }
+    }
+}
+
+/// A capability that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown capability `{0}`, expected one of {list}", list = Capability::ALL.map(Capability::as_str).join(", "))]
+pub struct UnknownCapability(pub String);
+
+impl std::str::FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|known| known.as_str() == text)
+            .ok_or_else(|| UnknownCapability(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_written_name_is_the_same_in_files_and_in_options() {
+        for capability in Capability::ALL {
+            assert_eq!(serde_json::to_value(capability).unwrap(), capability.as_str());
+            assert_eq!(capability.as_str().parse(), Ok(capability));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Transitions are reported truthfully.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{View, Violation, name};
+use crate::history::{Moment, Owner, Watched};
+
+/// FSM-04: a sandbox never has two live Pods.
+pub(super) fn at_most_one_live_pod(moments: &[Moment<'_>], view: &View<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for moment in moments
+        .iter()
+        .filter(|moment| moment.change.object == Watched::Pod && !moment.change.deleted)
+    {
+        for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
+            let pods: Vec<_> = moment.live_pods(uid, view.kind()).into_iter().map(name).collect();
+            if pods.len() > 1 {
+                found.push(Violation {
+                    requirement: "FSM-04",
+                    revision: moment.change.revision(),
+                    message: format!("{} has {} live Pods: {}", name(sandbox), pods.len(), pods.join(", ")),
+                });
+            }
+        }
+    }
+    found.dedup_by(|later, first| later.message == first.message);
+    found
+}
+
+/// FSM-05: Ready is never true while the Pod is being deleted.
+pub(super) fn ready_never_on_a_dying_pod(moments: &[Moment<'_>], view: &View<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let ready = &view.profile.status.ready_condition;
+    for moment in moments {
+        for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
+            let dying = |pod: &&Value| {
+                pod.pointer("/metadata/deletionTimestamp")
+                    .is_some_and(|time| !time.is_null())
+            };
+            if let Some(pod) = moment.live_pods(uid, view.kind()).into_iter().find(dying)
+                && view.is_true(sandbox, ready)
+            {
+                found.push(Violation {
+                    requirement: "FSM-05",
+                    revision: moment.change.revision(),
+                    message: format!(
+                        "{} is {ready} while its Pod {} is being deleted",
+                        name(sandbox),
+                        name(pod)
+                    ),
+                });
+            }
+        }
+    }
+    found.dedup_by(|later, first| later.message == first.message);
+    found
+}
+
+/// FSM-01: the status and its conditions say which generation they speak of, never a later
+/// one than there is, and a transition time moves exactly when a status flips.
+pub(super) fn conditions_are_well_kept(moments: &[Moment<'_>], view: &View<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut before: BTreeMap<&str, &Value> = BTreeMap::new();
+    for moment in moments
+        .iter()
+        .filter(|moment| moment.change.object == Watched::Sandbox && !moment.change.deleted)
+    {
+        let sandbox = &moment.change.state;
+        if !view.concerns(sandbox) {
+            continue;
+        }
+        let mut messages = generations(sandbox, view);
+        if let Some(earlier) = before.insert(moment.change.text("/metadata/uid"), sandbox) {
+            messages.extend(transitions(earlier, sandbox, view));
+        }
+        found.extend(messages.into_iter().map(|message| Violation {
+            requirement: "FSM-01",
+            revision: moment.change.revision(),
+            message: format!("{}: {message}", name(sandbox)),
+        }));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|violation| seen.insert(violation.message.clone()));
+    found
+}
+
+fn generations(sandbox: &Value, view: &View<'_>) -> Vec<String> {
+    let generation = sandbox
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64)
+        .unwrap_or_default();
+    let whole = sandbox.pointer(&view.profile.status.observed_generation);
+    let conditions = view.conditions(sandbox);
+    let spoken = conditions.iter().map(|condition| {
+        let kind = condition["type"].as_str().unwrap_or_default();
+        (format!("condition {kind}"), condition.get("observedGeneration"))
+    });
+    let has_status = !conditions.is_empty() || !view.phase(sandbox).is_empty();
+    let status = has_status.then(|| ("status".to_owned(), whole));
+    status
+        .into_iter()
+        .chain(spoken)
+        .filter_map(|(what, observed)| match observed.and_then(Value::as_i64) {
+            None => Some(format!("{what} has no observedGeneration")),
+            Some(observed) if observed > generation => {
+                Some(format!("{what} speaks of generation {observed} of {generation}"))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+fn transitions(earlier: &Value, later: &Value, view: &View<'_>) -> Vec<String> {
+    let mut messages = Vec::new();
+    for condition in view.conditions(later) {
+        let kind = condition["type"].as_str().unwrap_or_default();
+        let Some(old) = view
+            .conditions(earlier)
+            .iter()
+            .find(|old| old["type"] == condition["type"])
+        else {
+            continue;
+        };
+        let flipped = old["status"] != condition["status"];
+        let moved = old["lastTransitionTime"] != condition["lastTransitionTime"];
+        if moved && !flipped {
+            messages.push(format!(
+                "condition {kind} moved its lastTransitionTime and kept its status"
+            ));
+        }
+    }
+    messages
+}
+
+/// DEL-11: no Pod is made for a sandbox that is gone.
+pub(super) fn no_pod_after_its_sandbox(moments: &[Moment<'_>], view: &View<'_>) -> Vec<Violation> {
+    let mut gone: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut known: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut found = Vec::new();
+    for moment in moments {
+        let change = moment.change;
+        let uid = change.text("/metadata/uid");
+        match change.object {
+            Watched::Sandbox if change.deleted && view.concerns(&change.state) => {
+                gone.insert(uid, change.revision());
+            }
+            Watched::Sandbox => {}
+            Watched::Pod => {
+                let first_seen = known.insert(uid, change.revision()).is_none();
+                let owner = Owner::of(&change.state, view.kind());
+                if let Some(owner) = owner
+                    && first_seen
+                    && !change.deleted
+                    && gone.contains_key(owner.uid)
+                {
+                    found.push(Violation {
+                        requirement: "DEL-11",
+                        revision: change.revision(),
+                        message: format!("Pod {} was made after {} was gone", name(&change.state), owner.name),
+                    });
+                }
+            }
+        }
+    }
+    found
+}

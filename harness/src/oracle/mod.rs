@@ -1,0 +1,92 @@
+//! Judges of histories. They run on every case that has Kubernetes, whatever it claims.
+//!
+//! Each is a pure function from a history to what is wrong with it. They judge the order of
+//! the API server's revisions, so a state that lasted a millisecond is seen.
+
+mod fsm;
+mod zero;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::history::History;
+use crate::profile::Profile;
+
+/// A moment at which a requirement did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// Id of the requirement.
+    pub requirement: &'static str,
+    /// The revision of the API server at which it did not hold.
+    pub revision: u64,
+    /// What was seen.
+    pub message: String,
+}
+
+/// Everything that is wrong with a history, of the sandboxes of those names.
+#[must_use]
+pub fn judge(history: &History, sandboxes: &[String], profile: &Profile) -> Vec<Violation> {
+    let moments = crate::history::replay(history);
+    let view = View { profile, sandboxes };
+    let mut found = zero::paused_holds_no_pod(&moments, &view);
+    found.extend(fsm::at_most_one_live_pod(&moments, &view));
+    found.extend(fsm::ready_never_on_a_dying_pod(&moments, &view));
+    found.extend(fsm::conditions_are_well_kept(&moments, &view));
+    found.extend(fsm::no_pod_after_its_sandbox(&moments, &view));
+    found
+}
+
+/// The ids that the judges can name.
+pub const JUDGED: [&str; 5] = ["ZERO-05", "FSM-04", "FSM-05", "FSM-01", "DEL-11"];
+
+/// How a history is read.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    profile: &'a Profile,
+    sandboxes: &'a [String],
+}
+
+impl View<'_> {
+    fn concerns(&self, sandbox: &Value) -> bool {
+        let name = sandbox
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        self.sandboxes.iter().any(|known| known == name)
+    }
+
+    fn conditions<'v>(&self, sandbox: &'v Value) -> &'v [Value] {
+        sandbox
+            .pointer(&self.profile.status.conditions)
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn is_true(&self, sandbox: &Value, kind: &str) -> bool {
+        self.conditions(sandbox)
+            .iter()
+            .any(|condition| condition["type"] == kind && condition["status"] == "True")
+    }
+
+    fn phase<'v>(&self, sandbox: &'v Value) -> &'v str {
+        sandbox
+            .pointer(&self.profile.status.phase)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    fn kind(&self) -> &str {
+        &self.profile.sandbox.kind
+    }
+}
+
+fn name(object: &Value) -> &str {
+    object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}

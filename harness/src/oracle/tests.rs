@@ -1,0 +1,204 @@
+//! Every judge passes a good history and catches a broken one.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::history::{Change, Entry, Occurrence, Watched};
+
+#[derive(Default)]
+struct Story(Vec<Entry>);
+
+impl Story {
+    fn add(mut self, object: Watched, deleted: bool, revision: u64, mut state: Value) -> Self {
+        state["metadata"]["resourceVersion"] = json!(revision.to_string());
+        let what = Occurrence::Change(Change { object, deleted, state });
+        self.0.push(Entry {
+            at: Timestamp::UNIX_EPOCH,
+            what,
+        });
+        self
+    }
+
+    fn sandbox(self, revision: u64, phase: &str, conditions: &Value) -> Self {
+        self.add(Watched::Sandbox, false, revision, sandbox(phase, conditions))
+    }
+
+    fn pod(self, revision: u64, uid: &str, dying: bool) -> Self {
+        self.add(Watched::Pod, false, revision, pod(uid, dying))
+    }
+
+    fn no_pod(self, revision: u64, uid: &str) -> Self {
+        self.add(Watched::Pod, true, revision, pod(uid, true))
+    }
+
+    fn verdict(self) -> Vec<&'static str> {
+        let history = History { entries: self.0 };
+        let profile = Profile::built_in("kruise").unwrap();
+        judge(&history, &["a".to_owned()], &profile)
+            .into_iter()
+            .map(|violation| violation.requirement)
+            .collect()
+    }
+}
+
+fn sandbox(phase: &str, conditions: &Value) -> Value {
+    json!({
+        "metadata": {"name": "a", "uid": "s1", "generation": 2},
+        "status": {"phase": phase, "observedGeneration": 2, "conditions": conditions},
+    })
+}
+
+fn pod(uid: &str, dying: bool) -> Value {
+    let mut pod = json!({
+        "metadata": {
+            "name": uid, "uid": uid,
+            "ownerReferences": [{"kind": "Sandbox", "name": "a", "uid": "s1", "controller": true}],
+        },
+        "status": {"phase": "Running"},
+    });
+    if dying {
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    }
+    pod
+}
+
+fn condition(kind: &str, status: &str, time: u32) -> Value {
+    json!({"type": kind, "status": status, "observedGeneration": 2, "lastTransitionTime": time.to_string()})
+}
+
+fn ready(status: &str, time: u32) -> Value {
+    json!([condition("Ready", status, time)])
+}
+
+fn paused() -> Value {
+    json!([condition("Ready", "False", 2), condition("SandboxPaused", "True", 3)])
+}
+
+fn pause() -> Story {
+    Story::default()
+        .pod(1, "p1", false)
+        .sandbox(2, "Running", &ready("True", 1))
+        .sandbox(3, "Pausing", &ready("False", 2))
+        .pod(4, "p1", true)
+}
+
+#[test]
+fn a_clean_pause_and_resume_has_no_violation() {
+    let verdict = pause()
+        .no_pod(5, "p1")
+        .sandbox(6, "Paused", &paused())
+        .sandbox(7, "Resuming", &ready("False", 2))
+        .pod(8, "p2", false)
+        .sandbox(9, "Running", &ready("True", 4))
+        .verdict();
+    assert_eq!(verdict, Vec::<&str>::new());
+}
+
+#[test]
+fn paused_while_the_pod_is_still_terminating_is_caught() {
+    assert_eq!(
+        pause().sandbox(5, "Paused", &paused()).no_pod(6, "p1").verdict(),
+        ["ZERO-05"]
+    );
+}
+
+#[test]
+fn the_order_is_that_of_the_revisions_and_not_of_arrival() {
+    assert_eq!(
+        pause().sandbox(6, "Paused", &paused()).no_pod(5, "p1").verdict(),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn the_paused_condition_alone_is_a_report_too() {
+    assert_eq!(
+        pause().sandbox(5, "Pausing", &paused()).no_pod(6, "p1").verdict(),
+        ["ZERO-05"]
+    );
+}
+
+#[test]
+fn a_pod_that_comes_up_during_the_pause_is_caught() {
+    let verdict = pause()
+        .no_pod(5, "p1")
+        .sandbox(6, "Paused", &paused())
+        .pod(7, "p2", false)
+        .verdict();
+    assert_eq!(verdict, ["ZERO-05"]);
+}
+
+#[test]
+fn a_pod_of_somebody_else_is_not_counted() {
+    let mut foreign = pod("p9", false);
+    foreign["metadata"]["ownerReferences"] = json!([]);
+    let verdict = pause()
+        .no_pod(5, "p1")
+        .sandbox(6, "Paused", &paused())
+        .add(Watched::Pod, false, 7, foreign)
+        .verdict();
+    assert_eq!(verdict, Vec::<&str>::new());
+}
+
+#[test]
+fn two_live_pods_are_caught_and_an_ended_one_is_not_counted() {
+    let start = || {
+        Story::default()
+            .sandbox(1, "Running", &ready("True", 1))
+            .pod(2, "p1", false)
+    };
+    assert_eq!(start().pod(3, "p2", false).verdict(), ["FSM-04"]);
+    let mut ended = pod("p1", false);
+    ended["status"]["phase"] = json!("Failed");
+    assert_eq!(
+        start().add(Watched::Pod, false, 3, ended).pod(4, "p2", false).verdict(),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn ready_on_a_dying_pod_is_caught() {
+    let verdict = Story::default()
+        .sandbox(1, "Running", &ready("True", 1))
+        .pod(2, "p1", true)
+        .verdict();
+    assert_eq!(verdict, ["FSM-05"]);
+}
+
+#[test]
+fn a_missing_or_future_observed_generation_is_caught() {
+    let mut missing = sandbox("Running", &json!([]));
+    missing["status"]["observedGeneration"] = Value::Null;
+    assert_eq!(
+        Story::default().add(Watched::Sandbox, false, 1, missing).verdict(),
+        ["FSM-01"]
+    );
+    let mut ahead = ready("True", 1);
+    ahead[0]["observedGeneration"] = json!(3);
+    assert_eq!(Story::default().sandbox(1, "Running", &ahead).verdict(), ["FSM-01"]);
+}
+
+#[test]
+fn a_transition_time_that_moves_without_a_flip_is_caught() {
+    let verdict = Story::default()
+        .sandbox(1, "Running", &ready("True", 1))
+        .sandbox(2, "Running", &ready("True", 2))
+        .verdict();
+    assert_eq!(verdict, ["FSM-01"]);
+}
+
+#[test]
+fn a_pod_made_after_its_sandbox_is_gone_is_caught() {
+    let gone = sandbox("Terminating", &json!([]));
+    let start = Story::default()
+        .pod(1, "p1", false)
+        .add(Watched::Sandbox, true, 2, gone);
+    assert_eq!(start.pod(3, "p2", false).verdict(), ["DEL-11"]);
+}
+
+#[test]
+fn every_judge_names_a_requirement_of_the_contract() {
+    let catalogue = crate::Catalogue::load().unwrap();
+    assert!(JUDGED.iter().all(|id| catalogue.get(id).is_some()));
+}

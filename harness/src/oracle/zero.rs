@@ -1,0 +1,44 @@
+//! Paused means that nothing runs.
+
+use super::{View, Violation, name};
+use crate::history::Moment;
+use crate::scenario::PhaseName;
+
+/// ZERO-01 and ZERO-05: at no revision is a sandbox reported paused while a Pod of it lives.
+/// A Pod that is being deleted still holds its resources.
+pub(super) fn paused_holds_no_pod(moments: &[Moment<'_>], view: &View<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for moment in moments {
+        for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
+            let Some(report) = reported_paused(sandbox, view) else {
+                continue;
+            };
+            for pod in moment.live_pods(uid, view.kind()) {
+                found.push(Violation {
+                    requirement: "ZERO-05",
+                    revision: moment.change.revision(),
+                    message: format!(
+                        "{} is reported paused ({report}) while its Pod {} lives",
+                        name(sandbox),
+                        name(pod)
+                    ),
+                });
+            }
+        }
+    }
+    // One report and one Pod stand side by side for many revisions; the first tells it all.
+    found.dedup_by(|later, first| later.message == first.message);
+    found
+}
+
+fn reported_paused(sandbox: &serde_json::Value, view: &View<'_>) -> Option<String> {
+    let phase = view.profile.phase(PhaseName::Paused);
+    let condition = &view.profile.status.paused_condition;
+    if view.phase(sandbox) == phase {
+        Some(format!("phase {phase}"))
+    } else if view.is_true(sandbox, condition) {
+        Some(format!("condition {condition}"))
+    } else {
+        None
+    }
+}

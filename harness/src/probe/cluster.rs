@@ -1,0 +1,223 @@
+//! The custom resource, its Pods and its Events, as kubectl would see them.
+
+use std::time::{Duration, Instant};
+
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, LogParams, Patch, PatchParams,
+    PostParams,
+};
+use serde_json::Value;
+
+use super::Fault;
+use crate::history::{Journal, Occurrence, Owner};
+use crate::profile::Profile;
+use crate::target::KubernetesTarget;
+
+/// A namespace of a Kubernetes API.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    client: kube::Client,
+    pub(crate) namespace: String,
+    resource: ApiResource,
+    journal: Journal,
+    patience: Duration,
+}
+
+impl Cluster {
+    pub(crate) fn new(target: &KubernetesTarget, profile: &Profile, journal: Journal, patience: Duration) -> Self {
+        let (client, namespace) = (target.client.clone(), target.namespace.clone());
+        Self {
+            client,
+            namespace,
+            resource: profile.api_resource(),
+            journal,
+            patience,
+        }
+    }
+
+    pub(crate) fn sandboxes(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &self.resource)
+    }
+
+    pub(crate) fn pods(&self) -> Api<DynamicObject> {
+        self.core("Pod")
+    }
+
+    fn core(&self, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// Sends one request and notes it. The inner error is what the API server refused.
+    async fn ask<T>(
+        &self,
+        method: &str,
+        path: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<Result<T, (u16, String)>, Fault> {
+        let start = Instant::now();
+        let answer = tokio::time::timeout(self.patience, request).await.map_err(|_| {
+            Fault::Claim(format!(
+                "{method} {path} had no answer within {} s",
+                self.patience.as_secs()
+            ))
+        })?;
+        let outcome = match answer {
+            Ok(value) => Ok(value),
+            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
+            Err(error) => return Err(Fault::harness(&format!("{method} {path}"), error)),
+        };
+        let status = outcome.as_ref().map_or_else(|(code, _)| *code, |_| 200);
+        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.journal.note(Occurrence::Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status,
+            millis,
+        });
+        Ok(outcome)
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.resource.plural)
+    }
+
+    /// The custom resource, or nothing when it does not exist.
+    pub(crate) async fn sandbox(&self, name: &str) -> Result<Option<Value>, Fault> {
+        let path = self.path(name);
+        match self.ask("GET", &path, self.sandboxes().get(name)).await? {
+            Ok(object) => json(&object).map(Some),
+            Err((404, _)) => Ok(None),
+            Err((code, message)) => Err(Fault::Claim(format!("GET {path} answered {code}: {message}"))),
+        }
+    }
+
+    pub(crate) async fn create_sandbox(&self, manifest: Value) -> Result<Value, Fault> {
+        let object = object(manifest)?;
+        let (api, params) = (self.sandboxes(), PostParams::default());
+        let created = self
+            .ask("POST", &self.resource.plural, api.create(&params, &object))
+            .await?;
+        accept(created, "create the custom resource").and_then(|object| json(&object))
+    }
+
+    pub(crate) async fn patch_sandbox(&self, name: &str, patch: &Value) -> Result<Value, Fault> {
+        let path = self.path(name);
+        let (api, params) = (self.sandboxes(), PatchParams::default());
+        let answer = self
+            .ask("PATCH", &path, api.patch(name, &params, &Patch::Merge(patch)))
+            .await?;
+        accept(answer, &format!("PATCH {path}")).and_then(|object| json(&object))
+    }
+
+    /// Deletes the custom resource; gives the status code.
+    pub(crate) async fn delete_sandbox(&self, name: &str) -> Result<u16, Fault> {
+        let (api, params) = (self.sandboxes(), DeleteParams::default());
+        let answer = self.ask("DELETE", &self.path(name), api.delete(name, &params)).await?;
+        Ok(answer.map_or_else(|(code, _)| code, |_| 200))
+    }
+
+    /// The Pods that belong to the sandbox of that name and have not ended.
+    pub(crate) async fn live_pods(&self, sandbox: &str) -> Result<Vec<Value>, Fault> {
+        let answer = self
+            .ask("GET", "pods", self.pods().list(&ListParams::default()))
+            .await?;
+        let mut pods = accept(answer, "list Pods")?
+            .items
+            .iter()
+            .map(json)
+            .collect::<Result<Vec<_>, _>>()?;
+        pods.retain(|pod| {
+            let ended = matches!(
+                pod.pointer("/status/phase").and_then(Value::as_str),
+                Some("Succeeded" | "Failed")
+            );
+            let owned = Owner::of(pod, &self.resource.kind).is_some_and(|owner| owner.name == sandbox);
+            owned && !ended
+        });
+        Ok(pods)
+    }
+
+    pub(crate) async fn pod(&self, name: &str) -> Result<Option<Value>, Fault> {
+        match self.ask("GET", &format!("pods/{name}"), self.pods().get(name)).await? {
+            Ok(pod) => json(&pod).map(Some),
+            Err((404, _)) => Ok(None),
+            Err((code, message)) => Err(Fault::Claim(format!("GET pods/{name} answered {code}: {message}"))),
+        }
+    }
+
+    /// The log of a Pod so far; empty while it has none.
+    pub(crate) async fn logs(&self, pod: &str) -> Result<String, Fault> {
+        let (api, params) = (
+            Api::<k8s_openapi::api::core::v1::Pod>::namespaced(self.client.clone(), &self.namespace),
+            LogParams::default(),
+        );
+        match self
+            .ask("GET", &format!("pods/{pod}/log"), api.logs(pod, &params))
+            .await?
+        {
+            Ok(log) => Ok(log),
+            Err((400 | 404, _)) => Ok(String::new()),
+            Err((code, message)) => Err(Fault::Claim(format!("GET pods/{pod}/log answered {code}: {message}"))),
+        }
+    }
+
+    /// Reasons and messages of the Events about the sandbox, oldest first.
+    pub(crate) async fn events(&self, sandbox: &str) -> Result<Vec<String>, Fault> {
+        let fields = format!(
+            "involvedObject.kind={},involvedObject.name={sandbox}",
+            self.resource.kind
+        );
+        let (api, params) = (self.core("Event"), ListParams::default().fields(&fields));
+        let answer = self.ask("GET", "events", api.list(&params)).await?;
+        let events = accept(answer, "list Events")?
+            .items
+            .iter()
+            .map(json)
+            .collect::<Result<Vec<_>, _>>()?;
+        let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        Ok(events
+            .iter()
+            .map(|event| format!("{}: {}", text(event, "reason"), text(event, "message")))
+            .collect())
+    }
+
+    /// Creates any object of the namespace; gives its kind and name.
+    pub(crate) async fn create_object(&self, manifest: Value) -> Result<(GroupVersionKind, String), Fault> {
+        let object = object(manifest)?;
+        let types = object.types.clone().unwrap_or_default();
+        let kind = GroupVersionKind::try_from(&types).map_err(|error| Fault::harness("read the manifest", error))?;
+        let (api, params) = (self.any(&kind), PostParams::default());
+        let answer = self
+            .ask("POST", &kind.kind.to_lowercase(), api.create(&params, &object))
+            .await?;
+        let created = accept(answer, &format!("create the {}", kind.kind))?;
+        Ok((kind, created.metadata.name.unwrap_or_default()))
+    }
+
+    /// Deletes an object at once; that it is gone already is no fault.
+    pub(crate) async fn delete_object(&self, kind: &GroupVersionKind, name: &str) -> Result<(), Fault> {
+        let path = format!("{}/{name}", kind.kind.to_lowercase());
+        let (api, params) = (self.any(kind), DeleteParams::default().grace_period(0));
+        match self.ask("DELETE", &path, api.delete(name, &params)).await? {
+            Ok(_) | Err((404, _)) => Ok(()),
+            Err((code, message)) => Err(Fault::Claim(format!("DELETE {path} answered {code}: {message}"))),
+        }
+    }
+
+    fn any(&self, kind: &GroupVersionKind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(kind))
+    }
+}
+
+fn accept<T>(answer: Result<T, (u16, String)>, what: &str) -> Result<T, Fault> {
+    answer.map_err(|(code, message)| Fault::Claim(format!("{what} answered {code}: {message}")))
+}
+
+fn json(object: &DynamicObject) -> Result<Value, Fault> {
+    serde_json::to_value(object).map_err(|error| Fault::harness("read an object", error))
+}
+
+fn object(manifest: Value) -> Result<DynamicObject, Fault> {
+    serde_json::from_value(manifest).map_err(|error| Fault::harness("read the manifest", error))
+}

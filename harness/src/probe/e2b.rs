@@ -1,0 +1,255 @@
+//! E2B over plain HTTP, as any SDK would speak it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::Fault;
+use crate::history::{Journal, Occurrence};
+use crate::scenario::{KeyUse, Method, Plane, TokenUse};
+use crate::target::E2bEndpoint;
+
+/// Speaks to one endpoint and notes every request.
+#[derive(Clone, Debug)]
+pub(crate) struct E2bClient {
+    http: reqwest::Client,
+    endpoint: E2bEndpoint,
+    journal: Journal,
+    patience: Duration,
+}
+
+/// Where a sandbox's own servers are, and what opens them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) id: String,
+    pub(crate) domain: String,
+    pub(crate) envd_token: String,
+    pub(crate) traffic_token: String,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) plane: Plane,
+    pub(crate) address: Option<&'a Address>,
+    pub(crate) method: Method,
+    /// Path and query, percent-encoded.
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a BTreeMap<String, String>,
+    pub(crate) key: KeyUse,
+    pub(crate) token: TokenUse,
+    pub(crate) body: Body,
+}
+
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    None,
+    Json(Value),
+    /// As is, called JSON.
+    Raw(String),
+    /// A file, as `multipart/form-data` with the field `file`.
+    File(String),
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) next_page: Option<String>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// Refuses every status but these.
+    pub(crate) fn must_be(&self, accepted: &[u16], what: &str) -> Result<&Self, Fault> {
+        if accepted.contains(&self.status) {
+            return Ok(self);
+        }
+        let accepted = accepted
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" or ");
+        Err(Fault::Claim(format!(
+            "{what} answered {} instead of {accepted}: {}",
+            self.status,
+            short(&self.text)
+        )))
+    }
+}
+
+/// The start of a text, for a message.
+fn short(text: &str) -> &str {
+    text.char_indices().nth(300).map_or(text, |(end, _)| &text[..end])
+}
+
+impl E2bClient {
+    pub(crate) fn new(http: reqwest::Client, endpoint: E2bEndpoint, journal: Journal, patience: Duration) -> Self {
+        Self {
+            http,
+            endpoint,
+            journal,
+            patience,
+        }
+    }
+
+    /// A call of the API with the target's key.
+    pub(crate) async fn api(&self, method: Method, path: &str, body: Body) -> Result<Answer, Fault> {
+        let headers = BTreeMap::new();
+        let (key, token) = (KeyUse::Valid, TokenUse::None);
+        self.call(Call {
+            plane: Plane::Control,
+            address: None,
+            method,
+            path,
+            headers: &headers,
+            key,
+            token,
+            body,
+        })
+        .await
+    }
+
+    /// A call of a sandbox's own server with its tokens.
+    pub(crate) async fn inside(
+        &self,
+        plane: Plane,
+        address: &Address,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<Answer, Fault> {
+        let headers = BTreeMap::new();
+        let (key, token) = (KeyUse::None, TokenUse::Own);
+        self.call(Call {
+            plane,
+            address: Some(address),
+            method,
+            path,
+            headers: &headers,
+            key,
+            token,
+            body,
+        })
+        .await
+    }
+
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
+        let what = format!("{} {}", word(call.method), call.path);
+        let url = self
+            .url(&call)
+            .map_err(|problem| Fault::Harness(format!("{what}: {problem}")))?;
+        let method = reqwest::Method::from_bytes(word(call.method).as_bytes());
+        let method = method.map_err(|error| Fault::harness(&what, error))?;
+        let mut request = self.http.request(method, url).timeout(self.patience);
+        for (name, value) in self.headers(&call) {
+            request = request.header(name, value);
+        }
+        request = match call.body {
+            Body::None => request,
+            Body::Json(body) => request.json(&body),
+            Body::Raw(body) => request.header("Content-Type", "application/json").body(body),
+            Body::File(content) => {
+                let part = reqwest::multipart::Part::text(content).file_name("file");
+                request.multipart(reqwest::multipart::Form::new().part("file", part))
+            }
+        };
+        self.send(request, word(call.method), call.path).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, method: &str, path: &str) -> Result<Answer, Fault> {
+        let start = Instant::now();
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() {
+                Fault::Claim(format!(
+                    "{method} {path} had no answer within {} s",
+                    self.patience.as_secs()
+                ))
+            } else {
+                Fault::harness(&format!("{method} {path}"), error)
+            }
+        };
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        let next = answer
+            .headers()
+            .get("x-next-token")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let bytes = answer.bytes().await.map_err(failed)?;
+        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.journal.note(Occurrence::Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status,
+            millis,
+        });
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer {
+            status,
+            next_page: next.filter(|token| !token.is_empty()),
+            text,
+        })
+    }
+
+    fn url(&self, call: &Call<'_>) -> Result<String, String> {
+        let base = match (call.plane, call.address, &self.endpoint.sandbox_url) {
+            (Plane::Control, _, _) => self.endpoint.url.to_string(),
+            (Plane::Envd | Plane::CodeInterpreter, Some(_), Some(url)) => url.to_string(),
+            (plane, Some(address), None) if !address.domain.is_empty() => {
+                format!("https://{}-{}.{}", port(plane), address.id, address.domain)
+            }
+            (_, Some(address), None) => return Err(format!("the API named no domain for {}", address.id)),
+            (_, None, _) => return Err("no sandbox to speak to".to_owned()),
+        };
+        Ok(format!("{}{}", base.trim_end_matches('/'), call.path))
+    }
+
+    fn headers(&self, call: &Call<'_>) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> = call.headers.clone().into_iter().collect();
+        let mut add = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
+        match (call.plane, call.key) {
+            (Plane::Control, KeyUse::Valid) => add("X-API-KEY", &self.endpoint.api_key),
+            (Plane::Control, KeyUse::None) | (Plane::Envd | Plane::CodeInterpreter, _) => {}
+        }
+        if let (Plane::Envd | Plane::CodeInterpreter, Some(address)) = (call.plane, call.address) {
+            add("E2b-Sandbox-Id", &address.id);
+            add("E2b-Sandbox-Port", port(call.plane));
+            let (envd, traffic) = match call.token {
+                TokenUse::Own => (address.envd_token.as_str(), address.traffic_token.as_str()),
+                TokenUse::Wrong => ("wrong-token", "wrong-token"),
+                TokenUse::None => ("", ""),
+            };
+            for (name, value) in [("X-Access-Token", envd), ("E2B-Traffic-Access-Token", traffic)] {
+                if !value.is_empty() {
+                    add(name, value);
+                }
+            }
+        }
+        headers
+    }
+}
+
+const fn port(plane: Plane) -> &'static str {
+    match plane {
+        Plane::Control => "443",
+        Plane::Envd => "49983",
+        Plane::CodeInterpreter => "49999",
+    }
+}
+
+const fn word(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}

@@ -1,0 +1,52 @@
+//! How the suite touches a target: each front and each source of numbers, one file.
+//!
+//! Probes say what they saw. What it should have been, scenarios and oracles decide.
+
+mod cluster;
+mod e2b;
+mod execution;
+mod log_counter;
+mod prometheus;
+mod storage;
+
+pub(crate) use cluster::Cluster;
+pub(crate) use e2b::{Address, Answer, Body, Call, E2bClient};
+pub(crate) use execution::Execution;
+pub(crate) use log_counter::{last_number, unbroken_count};
+pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
+pub(crate) use storage::bytes_of;
+
+/// Why a step did not do what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The target did not keep its word.
+    Claim(String),
+    /// The suite could not find out.
+    Harness(String),
+}
+
+impl Fault {
+    pub(crate) fn harness(what: &str, error: impl std::error::Error) -> Self {
+        Self::Harness(format!("{what}: {}", chain(&error)))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Claim(message) | Self::Harness(message) => message,
+        }
+    }
+}
+
+/// An error with its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

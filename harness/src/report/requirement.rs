@@ -1,0 +1,121 @@
+//! What the cases say of each requirement.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{CaseReport, Outcome};
+use crate::catalogue::Catalogue;
+
+/// What came of one requirement.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequirementReport {
+    /// Its id.
+    pub id: String,
+    /// What must hold.
+    pub text: String,
+    /// The worst of its cases.
+    pub result: Outcome,
+    /// The cases that speak of it.
+    pub cases: Vec<RequirementCase>,
+}
+
+/// What one case says of one requirement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequirementCase {
+    /// Id of the case.
+    pub id: String,
+    /// What it says.
+    pub result: Outcome,
+}
+
+pub(super) fn reports(catalogue: &Catalogue, cases: &[CaseReport]) -> Vec<RequirementReport> {
+    let mut said: BTreeMap<&str, BTreeMap<&str, Outcome>> = BTreeMap::new();
+    let mut say = |requirement, case, outcome: Outcome| {
+        let known = said.entry(requirement).or_default().entry(case).or_insert(outcome);
+        *known = outcome.max(*known);
+    };
+    for case in cases {
+        for requirement in &case.requirements {
+            say(requirement.as_str(), case.id.as_str(), case.result);
+        }
+        // That no oracle objected to a history says something whatever else came of the case.
+        for requirement in &case.judged {
+            let objected = case
+                .violations
+                .iter()
+                .any(|violation| violation.requirement == requirement);
+            say(
+                requirement,
+                &case.id,
+                if objected { Outcome::Fail } else { Outcome::Pass },
+            );
+        }
+    }
+    let report = |requirement: &crate::catalogue::Requirement| {
+        let cases = said.remove(requirement.id.as_str()).unwrap_or_default();
+        RequirementReport {
+            id: requirement.id.clone(),
+            text: requirement.text.clone(),
+            result: cases.values().copied().max().unwrap_or(Outcome::Untested),
+            cases: cases
+                .into_iter()
+                .map(|(id, result)| RequirementCase {
+                    id: id.to_owned(),
+                    result,
+                })
+                .collect(),
+        }
+    };
+    catalogue.requirements.iter().map(report).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Violation;
+    use crate::{Filter, Suite};
+
+    fn case(result: Outcome, violated: Option<&'static str>) -> CaseReport {
+        let suite = Suite::embedded().unwrap();
+        let case = suite.select(&Filter::default()).remove(0);
+        let mut report = CaseReport::not_run(&case, result, String::new());
+        report.requirements = vec!["CTX-01".to_owned()];
+        report.judged = vec!["FSM-04".to_owned()];
+        report.violations = violated
+            .map(|requirement| Violation {
+                requirement,
+                revision: 1,
+                message: String::new(),
+            })
+            .into_iter()
+            .collect();
+        report
+    }
+
+    fn results(cases: &[CaseReport], id: &str) -> Outcome {
+        let reports = reports(&Catalogue::load().unwrap(), cases);
+        reports.into_iter().find(|report| report.id == id).unwrap().result
+    }
+
+    #[test]
+    fn a_requirement_is_as_bad_as_its_worst_case_and_untested_without_one() {
+        assert_eq!(
+            results(&[case(Outcome::Pass, None), case(Outcome::Fail, None)], "CTX-01"),
+            Outcome::Fail
+        );
+        assert_eq!(
+            results(&[case(Outcome::Unsupported, None)], "CTX-01"),
+            Outcome::Unsupported
+        );
+        assert_eq!(results(&[case(Outcome::Pass, None)], "CTX-02"), Outcome::Untested);
+    }
+
+    #[test]
+    fn an_oracle_speaks_of_its_requirement_whatever_else_came_of_the_case() {
+        assert_eq!(results(&[case(Outcome::Fail, None)], "FSM-04"), Outcome::Pass);
+        assert_eq!(results(&[case(Outcome::Fail, Some("FSM-04"))], "FSM-04"), Outcome::Fail);
+    }
+}

@@ -1,0 +1,218 @@
+//! One case from its first watch to its clean-up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::steps::{self, StepFault};
+use super::world::World;
+use crate::history::{History, WatchRecorder, Watched};
+use crate::oracle::{self, JUDGED, Violation};
+use crate::probe::{Body, Fault};
+use crate::report::{CaseReport, Outcome};
+use crate::scenario::{Front, Method, Variables};
+use crate::suite::Case;
+use crate::target::Target;
+
+/// Runs one case against a target. Cleans up also after a failure.
+pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
+    let start = Instant::now();
+    let lacks = target.lacks(&case.scenario, case.front);
+    if !lacks.is_empty() {
+        let names: Vec<_> = lacks.iter().map(|capability| capability.as_str()).collect();
+        let reason = format!("the target does not offer: {}", names.join(", "));
+        return CaseReport::not_run(case, Outcome::Unsupported, reason);
+    }
+    let world = World::new(Arc::clone(target), case.front, &case.scenario.id);
+    let watches = watch(&world).await;
+    let outcome = match &watches {
+        Ok(_) => limited(&world, case).await,
+        Err(fault) => Err(StepFault {
+            path: "0".to_owned(),
+            fault: fault.clone(),
+        }),
+    };
+    let leftovers = clean_up(&world).await;
+    if watches.as_ref().is_ok_and(|watches| !watches.is_empty()) {
+        settle(&world).await;
+    }
+    drop(watches);
+    let seconds = start.elapsed().as_secs_f64();
+    conclude(case, &world, outcome, leftovers, seconds)
+}
+
+/// Starts to watch everything that oracles judge, before the first step.
+async fn watch(world: &World) -> Result<Vec<WatchRecorder>, Fault> {
+    let mut watches = Vec::new();
+    if world.has_cluster() {
+        let cluster = world.cluster()?;
+        for (api, object) in [(cluster.sandboxes(), Watched::Sandbox), (cluster.pods(), Watched::Pod)] {
+            let started = WatchRecorder::start(api, object, world.journal.clone()).await;
+            watches.push(started.map_err(|error| Fault::harness("watch the target", error))?);
+        }
+    }
+    Ok(watches)
+}
+
+async fn limited(world: &World, case: &Case) -> Result<(), StepFault> {
+    let limit = case.scenario.timeout;
+    let steps = steps::all(world, &case.scenario.steps, String::new(), Variables::new());
+    tokio::time::timeout(limit.duration(), steps).await.unwrap_or_else(|_| {
+        let fault = Fault::Claim(format!("the case did not end within its {limit}"));
+        Err(StepFault {
+            path: "timeout".to_owned(),
+            fault,
+        })
+    })
+}
+
+/// Deletes everything that the case made; gives what is still there afterwards.
+async fn clean_up(world: &World) -> Vec<String> {
+    let (names, objects, aliases) = {
+        let state = world.state();
+        let aliases: Vec<_> = state.sandboxes.keys().cloned().collect();
+        (state.names.clone(), state.objects.clone(), aliases)
+    };
+    for (front, name) in &names {
+        // A sandbox that is gone already answers 404, which is as good.
+        if *front == Front::E2b
+            && let Ok(e2b) = world.e2b()
+        {
+            let _ = e2b.api(Method::Delete, &format!("/sandboxes/{name}"), Body::None).await;
+        }
+        if let Ok(cluster) = world.cluster() {
+            let _ = cluster.delete_sandbox(name).await;
+        }
+    }
+    let mut leftovers = Vec::new();
+    for (kind, name) in &objects {
+        if let Ok(cluster) = world.cluster()
+            && let Err(fault) = cluster.delete_object(kind, name).await
+        {
+            leftovers.push(format!("{} {name}: {}", kind.kind, fault.message()));
+        }
+    }
+    for alias in aliases {
+        leftovers.extend(
+            still_there(world, &alias)
+                .await
+                .map(|why| format!("sandbox {alias}: {why}")),
+        );
+    }
+    leftovers
+}
+
+async fn still_there(world: &World, alias: &str) -> Option<String> {
+    let deadline = Instant::now() + world.target.patience;
+    let mut changes = world.journal.changes();
+    loop {
+        changes.mark_unchanged();
+        match world.gone(alias).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(why)) if Instant::now() >= deadline => return Some(why),
+            Ok(Err(_)) => {
+                let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
+            }
+            Err(fault) => return Some(fault.message().to_owned()),
+        }
+    }
+}
+
+/// Lets the watches catch up: no news for a moment, so that the record ends with the deletion.
+async fn settle(world: &World) {
+    let mut changes = world.journal.changes();
+    for _ in 0..20 {
+        changes.mark_unchanged();
+        if tokio::time::timeout(Duration::from_millis(50), changes.changed())
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn conclude(
+    case: &Case,
+    world: &World,
+    outcome: Result<(), StepFault>,
+    leftovers: Vec<String>,
+    seconds: f64,
+) -> CaseReport {
+    let names: Vec<String> = world.state().names.iter().map(|(_, name)| name.clone()).collect();
+    let mut history = world.journal.history();
+    keep_only(&mut history, &names, &world.target.profile.sandbox.kind);
+    let violations = if world.has_cluster() {
+        oracle::judge(&history, &names, &world.target.profile)
+    } else {
+        Vec::new()
+    };
+    let gap = history.gap().map(|gap| format!("the record has a gap: {gap}"));
+    let judged = world.has_cluster() && gap.is_none() && !names.is_empty();
+    let (outcome, reason, step) = verdict(outcome, &violations, gap);
+    CaseReport {
+        id: case.id.clone(),
+        title: case.scenario.title.clone(),
+        requirements: case.scenario.requirements.clone(),
+        judged: if judged {
+            JUDGED.map(str::to_owned).to_vec()
+        } else {
+            Vec::new()
+        },
+        result: outcome,
+        reason,
+        step,
+        violations,
+        leftovers,
+        seconds,
+        history,
+    }
+}
+
+fn verdict(
+    outcome: Result<(), StepFault>,
+    violations: &[Violation],
+    gap: Option<String>,
+) -> (Outcome, Option<String>, Option<String>) {
+    match (outcome, violations.first(), gap) {
+        (
+            Err(StepFault {
+                path,
+                fault: Fault::Claim(why),
+            }),
+            _,
+            _,
+        ) => (Outcome::Fail, Some(why), Some(path)),
+        (_, Some(first), _) => (
+            Outcome::Fail,
+            Some(format!("{}: {}", first.requirement, first.message)),
+            None,
+        ),
+        (
+            Err(StepFault {
+                path,
+                fault: Fault::Harness(why),
+            }),
+            None,
+            _,
+        ) => (Outcome::Error, Some(why), Some(path)),
+        (Ok(()), None, Some(gap)) => (Outcome::Error, Some(gap), None),
+        (Ok(()), None, None) => (Outcome::Pass, None, None),
+    }
+}
+
+/// Drops what the watches saw of other cases.
+fn keep_only(history: &mut History, names: &[String], kind: &str) {
+    use crate::history::{Occurrence, Owner};
+    history.entries.retain(|entry| match &entry.what {
+        Occurrence::Change(change) => {
+            let owner =
+                Owner::of(&change.state, kind).map_or_else(|| change.text("/metadata/name"), |owner| owner.name);
+            names.iter().any(|name| name == owner)
+        }
+        Occurrence::StepStarted { .. }
+        | Occurrence::StepEnded { .. }
+        | Occurrence::Request { .. }
+        | Occurrence::WatchLost { .. }
+        | Occurrence::Probe { .. } => true,
+    });
+}

@@ -1,0 +1,340 @@
+//! Steps that change what a sandbox is: through the custom resource, or through E2B.
+
+use serde_json::{Value, json};
+
+use super::world::{Sandbox, World};
+use crate::probe::{Address, Body, Fault};
+use crate::scenario::{
+    Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, Pause, PhaseIs, PhaseName,
+    Resume, Routes, SdkState, SdkStateIs, SetTimeout, Truth,
+};
+
+/// What an SDK asks for when its caller names no timeout, in seconds.
+const SDK_TIMEOUT: u32 = 300;
+
+impl World {
+    pub(super) async fn create(&self, step: &Create) -> Result<(), Fault> {
+        match step.through.unwrap_or(self.front) {
+            Front::Kubernetes => self.create_resource(step).await,
+            Front::E2b => self.create_by_sdk(step).await,
+        }
+    }
+
+    async fn create_resource(&self, step: &Create) -> Result<(), Fault> {
+        let suffix = if step.sandbox == "sandbox" {
+            String::new()
+        } else {
+            format!("-{}", step.sandbox)
+        };
+        let name = step.name.clone().unwrap_or_else(|| format!("{}{suffix}", self.run));
+        let manifest = self.manifest(step, &name)?;
+        let starts_paused = contains(&manifest, &self.target.profile.sandbox.pause);
+        self.register(
+            &step.sandbox,
+            Front::Kubernetes,
+            Address {
+                id: name.clone(),
+                ..Address::default()
+            },
+        );
+        let created = self.cluster()?.create_sandbox(manifest).await?;
+        self.learn_uid(&step.sandbox, &created);
+        match (step.wait, starts_paused) {
+            (false, _) => Ok(()),
+            (true, true) => self.wait_paused(&step.sandbox).await,
+            (true, false) => self.wait_serving(&step.sandbox).await,
+        }
+    }
+
+    fn manifest(&self, step: &Create, name: &str) -> Result<Value, Fault> {
+        let profile = &self.target.profile;
+        let mut manifest = profile.sandbox.manifest.clone();
+        let scope = [
+            ("name".to_owned(), name.to_owned()),
+            ("image".to_owned(), profile.e2b.image.clone()),
+        ]
+        .into();
+        crate::scenario::fill(&mut manifest, &scope, crate::history::now()).map_err(Fault::Harness)?;
+        let container = manifest.pointer_mut(&format!("{}/0", profile.sandbox.containers));
+        let container = container
+            .ok_or_else(|| Fault::Harness(format!("profile `{}` has no container in its manifest", profile.name)))?;
+        if !step.command.is_empty() {
+            container["command"] = json!(step.command);
+        }
+        if !step.env.is_empty() {
+            container["env"] = step
+                .env
+                .iter()
+                .map(|(name, value)| json!({"name": name, "value": value}))
+                .collect::<Vec<_>>()
+                .into();
+        }
+        if let Some(spec) = &step.spec {
+            merge(&mut manifest["spec"], spec);
+        }
+        Ok(manifest)
+    }
+
+    async fn create_by_sdk(&self, step: &Create) -> Result<(), Fault> {
+        let template = &self.target.profile.e2b.template;
+        let mut body = json!({"templateID": template, "metadata": step.metadata, "envVars": step.env});
+        let path = match step.routes {
+            Routes::V1 => {
+                body["secure"] = json!(true);
+                body["autoPause"] = json!(step.auto_pause);
+                body["timeout"] = json!(step.timeout.unwrap_or(SDK_TIMEOUT));
+                "/sandboxes"
+            }
+            Routes::V2 => {
+                if step.auto_pause {
+                    body["autoPause"] = json!(true);
+                }
+                if let Some(seconds) = step.timeout {
+                    body["timeout"] = json!(seconds);
+                }
+                "/v2/sandboxes"
+            }
+        };
+        if step.auto_resume {
+            body["autoResume"] = json!({"enabled": true});
+        }
+        let answer = self.e2b()?.api(Method::Post, path, Body::Json(body)).await?;
+        answer.must_be(&[201], "create")?;
+        let address = address(&answer.json())?;
+        self.register(&step.sandbox, Front::E2b, address.clone());
+        if self.has_cluster() {
+            let resource = self.cluster()?.sandbox(&address.id).await?;
+            let missing = || {
+                Fault::Claim(format!(
+                    "create answered {}, but no custom resource has that name",
+                    address.id
+                ))
+            };
+            self.learn_uid(&step.sandbox, &resource.ok_or_else(missing)?);
+        }
+        Ok(())
+    }
+
+    fn register(&self, alias: &str, front: Front, address: Address) {
+        let mut state = self.state();
+        state.variables.insert(alias.to_owned(), address.id.clone());
+        state.names.push((front, address.id.clone()));
+        state.sandboxes.insert(
+            alias.to_owned(),
+            Sandbox {
+                front,
+                address,
+                uid: String::new(),
+            },
+        );
+    }
+
+    pub(super) async fn pause(&self, step: &Pause) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        match step.through.unwrap_or(self.front) {
+            Front::Kubernetes => {
+                let patch = &self.target.profile.sandbox.pause;
+                self.cluster()?.patch_sandbox(sandbox.id(), patch).await?;
+            }
+            Front::E2b => {
+                let path = format!("/sandboxes/{}/pause", sandbox.id());
+                self.e2b()?
+                    .api(Method::Post, &path, Body::None)
+                    .await?
+                    .must_be(&step.status, "pause")?;
+            }
+        }
+        if step.wait {
+            self.wait_paused(&step.sandbox).await
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn resume(&self, step: &Resume) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        match step.through.unwrap_or(self.front) {
+            Front::Kubernetes => {
+                let patch = &self.target.profile.sandbox.resume;
+                self.cluster()?.patch_sandbox(sandbox.id(), patch).await?;
+            }
+            Front::E2b => {
+                let body = Body::Json(json!({"timeout": SDK_TIMEOUT}));
+                let path = format!("/v2/sandboxes/{}/connect", sandbox.id());
+                self.e2b()?
+                    .api(Method::Post, &path, body)
+                    .await?
+                    .must_be(&step.status, "connect")?;
+            }
+        }
+        if step.wait {
+            self.wait_serving(&step.sandbox).await
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn delete(&self, step: &Delete) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let accepted = |default: &[u16]| {
+            if step.status.is_empty() {
+                default.to_vec()
+            } else {
+                step.status.clone()
+            }
+        };
+        match step.through.unwrap_or(self.front) {
+            Front::Kubernetes => {
+                let status = self.cluster()?.delete_sandbox(sandbox.id()).await?;
+                if !accepted(&[200, 202]).contains(&status) {
+                    return Err(Fault::Claim(format!("deleting the custom resource answered {status}")));
+                }
+            }
+            Front::E2b => {
+                let path = format!("/sandboxes/{}", sandbox.id());
+                self.e2b()?
+                    .api(Method::Delete, &path, Body::None)
+                    .await?
+                    .must_be(&accepted(&[204]), "delete")?;
+            }
+        }
+        if step.wait {
+            self.wait_gone(&step.sandbox).await
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn connect(&self, step: &Connect) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let (prefix, timeout) = match step.routes {
+            Routes::V1 => ("", Some(step.timeout.unwrap_or(SDK_TIMEOUT))),
+            Routes::V2 => ("/v2", step.timeout),
+        };
+        let body = timeout.map_or_else(|| json!({}), |seconds| json!({"timeout": seconds}));
+        let path = format!("{prefix}/sandboxes/{}/connect", sandbox.id());
+        let answer = self.e2b()?.api(Method::Post, &path, Body::Json(body)).await?;
+        answer.must_be(&step.status, "connect")?;
+        if matches!(answer.status, 200 | 201) && address(&answer.json())?.id != sandbox.id() {
+            return Err(Fault::Claim(format!(
+                "connect to {} answered another sandbox: {}",
+                sandbox.id(),
+                answer.text
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn set_timeout(&self, step: &SetTimeout) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let path = format!("/sandboxes/{}/timeout", sandbox.id());
+        let answer = self
+            .e2b()?
+            .api(Method::Post, &path, Body::Json(json!({"timeout": step.seconds})))
+            .await?;
+        answer.must_be(&step.status, "set timeout").map(drop)
+    }
+
+    async fn wait_paused(&self, alias: &str) -> Result<(), Fault> {
+        self.wait_for(alias, PhaseName::Paused, ConditionKind::Paused, SdkState::Paused)
+            .await
+    }
+
+    async fn wait_serving(&self, alias: &str) -> Result<(), Fault> {
+        self.wait_for(alias, PhaseName::Running, ConditionKind::Ready, SdkState::Running)
+            .await
+    }
+
+    async fn wait_for(&self, alias: &str, phase: PhaseName, kind: ConditionKind, sdk: SdkState) -> Result<(), Fault> {
+        let sandbox = alias.to_owned();
+        let by_sdk = self.sandbox(alias)?.front == Front::E2b;
+        let mut conditions = Vec::new();
+        if self.has_cluster() {
+            conditions.push(Condition::Phase(PhaseIs {
+                sandbox: sandbox.clone(),
+                is: vec![phase],
+            }));
+            conditions.push(Condition::Condition(ConditionTruth {
+                sandbox: sandbox.clone(),
+                kind,
+                is: Truth::Holds,
+            }));
+        }
+        if by_sdk {
+            conditions.push(Condition::SdkState(SdkStateIs { sandbox, is: sdk }));
+        }
+        self.wait_until(&conditions, self.target.patience).await
+    }
+
+    async fn wait_gone(&self, alias: &str) -> Result<(), Fault> {
+        let gone = Condition::Gone(Gone {
+            sandbox: alias.to_owned(),
+        });
+        self.wait_until(&[gone], self.target.patience).await
+    }
+}
+
+/// Reads who and where a sandbox is from an answer to create or connect.
+fn address(answer: &Value) -> Result<Address, Fault> {
+    let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    let required = ["templateID", "sandboxID", "clientID", "envdVersion"];
+    if let Some(field) = required
+        .iter()
+        .find(|field| text(field).is_empty() && **field != "clientID")
+    {
+        return Err(Fault::Claim(format!(
+            "the answer has no `{field}`, which SDKs require: {answer}"
+        )));
+    }
+    Ok(Address {
+        id: text("sandboxID"),
+        domain: text("domain"),
+        envd_token: text("envdAccessToken"),
+        traffic_token: text("trafficAccessToken"),
+    })
+}
+
+/// JSON merge patch.
+fn merge(base: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *base = patch.clone();
+        return;
+    };
+    for (key, value) in fields {
+        if value.is_null() {
+            if let Value::Object(base) = base {
+                base.remove(key);
+            }
+        } else {
+            merge(&mut base[key], value);
+        }
+    }
+}
+
+/// Whether merging `part` into `whole` changes nothing.
+fn contains(whole: &Value, part: &Value) -> bool {
+    let mut merged = whole.clone();
+    merge(&mut merged, part);
+    merged == *whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_sets_removes_and_keeps() {
+        let mut base = json!({"a": {"b": 1, "c": 2}, "d": [1]});
+        merge(&mut base, &json!({"a": {"b": null, "e": 3}, "d": [2]}));
+        assert_eq!(base, json!({"a": {"c": 2, "e": 3}, "d": [2]}));
+        assert!(contains(&base, &json!({"a": {"e": 3}})));
+        assert!(!contains(&base, &json!({"a": {"e": 4}})));
+    }
+
+    #[test]
+    fn an_answer_without_what_sdks_require_is_a_broken_claim() {
+        let answer = json!({"templateID": "t", "sandboxID": "i1", "clientID": "c", "envdVersion": "0.6.13"});
+        assert_eq!(address(&answer).unwrap().id, "i1");
+        assert!(matches!(address(&json!({"sandboxID": "i1"})), Err(Fault::Claim(_))));
+    }
+}

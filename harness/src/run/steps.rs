@@ -1,0 +1,181 @@
+//! Carries out steps.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+
+use super::world::World;
+use crate::history::Occurrence;
+use crate::probe::Fault;
+use crate::scenario::{CreateObject, DeleteObject, Observe, Patch, Repeat, Step, Variables, Wait};
+
+/// The outcome of steps, to come. Steps contain steps.
+type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), StepFault>> + Send + 'a>>;
+
+/// A fault and the step it came from.
+#[derive(Clone, Debug)]
+pub(super) struct StepFault {
+    pub(super) path: String,
+    pub(super) fault: Fault,
+}
+
+/// Carries out steps in order, up to the first fault.
+pub(super) fn all<'a>(world: &'a World, steps: &'a [Step], path: String, scope: Variables) -> Outcome<'a> {
+    Box::pin(async move {
+        for (index, step) in steps.iter().enumerate() {
+            one(world, step, format!("{path}{}", index + 1), &scope).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn one(world: &World, step: &Step, path: String, scope: &Variables) -> Result<(), StepFault> {
+    let text = describe(world, step, scope);
+    world.journal.note(Occurrence::StepStarted {
+        path: path.clone(),
+        text,
+    });
+    let outcome = match step {
+        Step::Repeat(repeat) => again(world, repeat, &path, scope).await,
+        Step::Race(race) => {
+            let branches = race.branches.iter().enumerate();
+            let started =
+                branches.map(|(index, steps)| all(world, steps, format!("{path}.{}.", index + 1), scope.clone()));
+            join_all(started).await.into_iter().collect()
+        }
+        leaf => match world.filled(leaf, scope) {
+            Ok(leaf) => carry_out(world, &leaf).await,
+            Err(fault) => Err(fault),
+        }
+        .map_err(|fault| StepFault {
+            path: path.clone(),
+            fault,
+        }),
+    };
+    let fault = outcome.as_ref().err().map(|fault| fault.fault.message().to_owned());
+    world.journal.note(Occurrence::StepEnded { path, fault });
+    outcome
+}
+
+async fn again(world: &World, repeat: &Repeat, path: &str, scope: &Variables) -> Result<(), StepFault> {
+    for round in 1..=repeat.times {
+        let mut scope = scope.clone();
+        scope.insert("i".to_owned(), round.to_string());
+        all(world, &repeat.steps, format!("{path}[{round}]."), scope).await?;
+    }
+    Ok(())
+}
+
+/// The step in one line.
+fn describe(world: &World, step: &Step, scope: &Variables) -> String {
+    match step {
+        Step::Repeat(repeat) => format!("repeat {} times", repeat.times),
+        Step::Race(race) => format!("race {} branches", race.branches.len()),
+        leaf => {
+            let filled = world.filled(leaf, scope).unwrap_or_else(|_| leaf.clone());
+            let value = serde_json::to_value(&filled).unwrap_or_default();
+            let body = value.get(leaf.key()).map(ToString::to_string).unwrap_or_default();
+            format!("{} {body}", leaf.key())
+        }
+    }
+}
+
+async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
+    match step {
+        Step::Create(create) => world.create(create).await,
+        Step::Pause(pause) => world.pause(pause).await,
+        Step::Resume(resume) => world.resume(resume).await,
+        Step::Delete(delete) => world.delete(delete).await,
+        Step::Connect(connect) => world.connect(connect).await,
+        Step::SetTimeout(timeout) => world.set_timeout(timeout).await,
+        Step::Patch(patch) => world.patch(patch).await,
+        Step::CreateObject(create) => world.create_object(create).await,
+        Step::DeleteObject(delete) => world.delete_object(delete).await,
+        Step::Run(run) => world.run_code(run).await,
+        Step::WriteFile(write) => world.write_file(write).await,
+        Step::ReadFile(read) => world.read_file(read).await,
+        Step::ListFiles(list) => world.list_files(list).await,
+        Step::StatFile(stat) => world.stat_file(stat).await,
+        Step::DeleteFile(delete) => world.delete_file(delete).await,
+        Step::Http(http) => world.any_request(http).await,
+        Step::Remember(remember) => world.remember(remember).await,
+        Step::Mark(mark) => world.mark(mark).await,
+        Step::Wait(wait) => world.wait(wait).await,
+        Step::Expect(conditions) => match world.first_unmet(conditions).await? {
+            None => Ok(()),
+            Some(why) => Err(Fault::Claim(why)),
+        },
+        Step::Observe(observe) => world.observe(observe).await,
+        Step::Repeat(_) | Step::Race(_) => Err(Fault::Harness("a step with steps is no leaf".to_owned())),
+    }
+}
+
+/// How long to rest between two looks at what no watch reports.
+const POLL: Duration = Duration::from_millis(200);
+
+impl World {
+    async fn patch(&self, step: &Patch) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        self.cluster()?.patch_sandbox(sandbox.id(), &step.merge).await.map(drop)
+    }
+
+    async fn create_object(&self, step: &CreateObject) -> Result<(), Fault> {
+        let cluster = self.cluster()?;
+        let mut manifest = step.manifest.clone();
+        manifest["metadata"]["namespace"] = json!(cluster.namespace);
+        let made = cluster.create_object(manifest).await?;
+        self.state().objects.push(made);
+        Ok(())
+    }
+
+    async fn delete_object(&self, step: &DeleteObject) -> Result<(), Fault> {
+        let named =
+            |(kind, name): &&(kube::api::GroupVersionKind, String)| kind.kind == step.kind && *name == step.name;
+        let object = self.state().objects.iter().find(named).cloned();
+        let missing = || Fault::Harness(format!("no step created {} `{}`", step.kind, step.name));
+        let (kind, name) = object.ok_or_else(missing)?;
+        self.cluster()?.delete_object(&kind, &name).await
+    }
+
+    async fn wait(&self, step: &Wait) -> Result<(), Fault> {
+        self.wait_until(&step.until, step.within.duration()).await
+    }
+
+    /// Waits until all conditions hold at once; looks again whenever a watch reports news.
+    pub(super) async fn wait_until(
+        &self,
+        conditions: &[crate::scenario::Condition],
+        within: Duration,
+    ) -> Result<(), Fault> {
+        let mut changes = self.journal.changes();
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            changes.mark_unchanged();
+            let Some(why) = self.first_unmet(conditions).await? else {
+                return Ok(());
+            };
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Fault::Claim(format!("not within {} s: {why}", within.as_secs_f32())));
+            }
+            let _ = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+    }
+
+    async fn observe(&self, step: &Observe) -> Result<(), Fault> {
+        let mut changes = self.journal.changes();
+        let deadline = tokio::time::Instant::now() + step.during.duration();
+        loop {
+            changes.mark_unchanged();
+            if let Some(why) = self.first_unmet(&step.holds).await? {
+                return Err(Fault::Claim(format!("did not hold for {}: {why}", step.during)));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(());
+            }
+            let _ = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a running case knows and touches.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kube::api::GroupVersionKind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::history::{Journal, Occurrence, now};
+use crate::probe::{Address, Cluster, E2bClient, Fault};
+use crate::scenario::{Front, Variables, fill};
+use crate::target::Target;
+
+/// One running case: its fronts, its record and what it has made. Branches of a race share it.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) target: Arc<Target>,
+    pub(super) front: Front,
+    pub(super) http: reqwest::Client,
+    pub(super) journal: Journal,
+    cluster: Option<Cluster>,
+    e2b: Option<E2bClient>,
+    /// Ends the names of everything that the case makes.
+    pub(super) run: String,
+    state: Arc<Mutex<State>>,
+}
+
+/// What the steps so far have made.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) variables: Variables,
+    pub(super) sandboxes: BTreeMap<String, Sandbox>,
+    /// Every name that was ever used, also of sandboxes that were made anew under the same alias.
+    pub(super) names: Vec<(Front, String)>,
+    pub(super) marks: BTreeMap<String, super::conditions::Marked>,
+    pub(super) objects: Vec<(GroupVersionKind, String)>,
+}
+
+/// A sandbox that the case made.
+#[derive(Clone, Debug)]
+pub(super) struct Sandbox {
+    /// The front that made it; E2B need not know those that Kubernetes made.
+    pub(super) front: Front,
+    /// Name of the custom resource and E2B id.
+    pub(super) address: Address,
+    /// UID of the custom resource, once known.
+    pub(super) uid: String,
+}
+
+impl Sandbox {
+    pub(super) fn id(&self) -> &str {
+        &self.address.id
+    }
+}
+
+impl World {
+    pub(super) fn new(target: Arc<Target>, front: Front, scenario: &str) -> Self {
+        let journal = Journal::new();
+        let http = reqwest::Client::new();
+        // Some answers wait for a whole change of state.
+        let patience = target.patience + Duration::from_secs(5);
+        let cluster = target
+            .kubernetes
+            .as_ref()
+            .map(|kubernetes| Cluster::new(kubernetes, &target.profile, journal.clone(), patience));
+        let e2b = target
+            .e2b
+            .as_ref()
+            .map(|endpoint| E2bClient::new(http.clone(), endpoint.clone(), journal.clone(), patience));
+        let run = format!(
+            "{}-{:06x}",
+            &scenario[..scenario.len().min(30)],
+            rand::random::<u32>() & 0x00ff_ffff
+        );
+        let namespace = target
+            .kubernetes
+            .as_ref()
+            .map(|kubernetes| kubernetes.namespace.clone())
+            .unwrap_or_default();
+        let given = [
+            ("run", run.clone()),
+            ("image", target.profile.e2b.image.clone()),
+            ("template", target.profile.e2b.template.clone()),
+            ("namespace", namespace),
+        ];
+        let variables = given.map(|(name, value)| (name.to_owned(), value)).into();
+        let state = Arc::new(Mutex::new(State {
+            variables,
+            ..State::default()
+        }));
+        Self {
+            target,
+            front,
+            http,
+            journal,
+            cluster,
+            e2b,
+            run,
+            state,
+        }
+    }
+
+    pub(super) fn cluster(&self) -> Result<&Cluster, Fault> {
+        self.cluster
+            .as_ref()
+            .ok_or_else(|| Fault::Harness("the step needs Kubernetes; add it to `needs`".to_owned()))
+    }
+
+    pub(super) fn e2b(&self) -> Result<&E2bClient, Fault> {
+        self.e2b
+            .as_ref()
+            .ok_or_else(|| Fault::Harness("the step needs E2B; add `e2b` to `needs`".to_owned()))
+    }
+
+    pub(super) const fn has_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    pub(super) const fn has_e2b(&self) -> bool {
+        self.e2b.is_some()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sandbox(&self, alias: &str) -> Result<Sandbox, Fault> {
+        let sandbox = self.state().sandboxes.get(alias).cloned();
+        sandbox.ok_or_else(|| Fault::Harness(format!("no sandbox `{alias}` was created")))
+    }
+
+    /// Keeps a value for later steps.
+    pub(super) fn save(&self, name: &str, value: String) {
+        self.journal.note(Occurrence::Probe {
+            what: format!("saved {name}"),
+            value: value.clone(),
+        });
+        self.state().variables.insert(name.to_owned(), value);
+    }
+
+    /// A step or condition with its variables filled in.
+    pub(super) fn filled<T: Serialize + DeserializeOwned>(&self, raw: &T, scope: &Variables) -> Result<T, Fault> {
+        let mut value = serde_json::to_value(raw).map_err(|error| Fault::harness("read the step", error))?;
+        let mut variables = self.state().variables.clone();
+        variables.extend(scope.clone());
+        fill(&mut value, &variables, now()).map_err(Fault::Harness)?;
+        serde_json::from_value(value).map_err(|error| Fault::harness("read the step", error))
+    }
+
+    /// Learns the UID of a sandbox's custom resource, while it can be asked for.
+    pub(super) fn learn_uid(&self, alias: &str, resource: &Value) {
+        let uid = resource
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if let Some(sandbox) = self.state().sandboxes.get_mut(alias) {
+            uid.clone_into(&mut sandbox.uid);
+        }
+    }
+}

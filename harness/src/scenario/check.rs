@@ -1,0 +1,234 @@
+//! Whether a scenario makes sense on its own: known requirements, sandboxes that exist,
+//! variables that have a value.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Scenario, Step, variables_in};
+use crate::catalogue::Catalogue;
+use crate::error::{YamlError, at};
+
+/// Names that always have a value.
+const GIVEN: [&str; 4] = ["run", "image", "template", "namespace"];
+
+pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Catalogue) -> Vec<YamlError> {
+    let mut faults = Faults {
+        file,
+        text,
+        found: Vec::new(),
+    };
+    faults.head(scenario, catalogue);
+    let mut known = Known::default();
+    known.values.extend(GIVEN.map(str::to_owned));
+    faults.steps(&scenario.steps, &mut known);
+    faults.found
+}
+
+/// What the steps so far have made.
+#[derive(Clone, Default)]
+struct Known {
+    values: BTreeSet<String>,
+    marks: BTreeSet<String>,
+}
+
+struct Faults<'a> {
+    file: &'a str,
+    text: &'a str,
+    found: Vec<YamlError>,
+}
+
+impl Faults<'_> {
+    fn add(&mut self, needle: &str, message: String) {
+        self.found.push(at(self.file, self.text, needle, message));
+    }
+
+    fn head(&mut self, scenario: &Scenario, catalogue: &Catalogue) {
+        let id = &scenario.id;
+        if id.is_empty()
+            || !id
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        {
+            self.add(id, format!("`id: {id}` must be lower-case words joined by `-`"));
+        }
+        let stem = self
+            .file
+            .rsplit('/')
+            .next()
+            .unwrap_or(self.file)
+            .trim_end_matches(".yaml");
+        if stem != id {
+            self.add("id:", format!("`id: {id}` must be the file's name, `{stem}`"));
+        }
+        for requirement in &scenario.requirements {
+            if catalogue.get(requirement).is_none() {
+                let group = requirement.split('-').next().unwrap_or_default();
+                let known: Vec<_> = catalogue
+                    .requirements
+                    .iter()
+                    .filter(|known| known.group() == group)
+                    .map(|known| &*known.id)
+                    .collect();
+                let hint = if known.is_empty() {
+                    "see docs/requirements.md".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                self.add(
+                    requirement,
+                    format!("unknown requirement `{requirement}`, expected one of: {hint}"),
+                );
+            }
+        }
+        for (field, empty) in [
+            ("requirements", scenario.requirements.is_empty()),
+            ("via", scenario.via.is_empty()),
+            ("steps", scenario.steps.is_empty()),
+        ] {
+            if empty {
+                self.add(field, format!("`{field}` must name at least one"));
+            }
+        }
+    }
+
+    fn steps(&mut self, steps: &[Step], known: &mut Known) {
+        for step in steps {
+            match step {
+                Step::Repeat(repeat) => {
+                    known.values.insert("i".to_owned());
+                    self.steps(&repeat.steps, known);
+                }
+                Step::Race(race) => {
+                    let before = known.clone();
+                    for branch in &race.branches {
+                        let mut inside = before.clone();
+                        self.steps(branch, &mut inside);
+                        known.values.extend(inside.values);
+                        known.marks.extend(inside.marks);
+                    }
+                }
+                Step::Create(create) => {
+                    self.reads(&serde_json::to_value(create).unwrap_or_default(), known, true);
+                    known.values.insert(create.sandbox.clone());
+                }
+                other => self.leaf(other, known),
+            }
+        }
+    }
+
+    fn leaf(&mut self, step: &Step, known: &mut Known) {
+        let plain = serde_json::to_value(step).unwrap_or_default();
+        let control = matches!(step, Step::Http(http) if http.plane == super::Plane::Control);
+        self.reads(&plain, known, control);
+        match step {
+            Step::Run(run) => known.values.extend(run.save.clone()),
+            Step::StatFile(stat) => known.values.extend(stat.save.clone()),
+            Step::Http(http) => known.values.extend(http.save.keys().cloned()),
+            Step::Remember(remember) => {
+                known.values.insert(remember.name.clone());
+            }
+            Step::Mark(mark) => {
+                known.marks.insert(mark.name.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn reads(&mut self, step: &Value, known: &Known, without_sandbox: bool) {
+        for name in variables_in(step) {
+            if !known.values.contains(&name) {
+                self.add(
+                    &format!("${{{name}}}"),
+                    format!("`${{{name}}}` has no value at this step"),
+                );
+            }
+        }
+        if !without_sandbox {
+            for name in texts_at(step, "sandbox") {
+                if !known.values.contains(&name) {
+                    self.add(&name, format!("no step before this one creates a sandbox `{name}`"));
+                }
+            }
+        }
+        for name in texts_at(step, "since") {
+            if !known.marks.contains(&name) {
+                self.add(&name, format!("no step before this one sets a mark `{name}`"));
+            }
+        }
+    }
+}
+
+/// Every text that stands under `key`, at any depth.
+fn texts_at(value: &Value, key: &str) -> BTreeSet<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(|item| texts_at(item, key)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, field)| match field {
+                Value::String(text) if name == key => BTreeSet::from([text.clone()]),
+                other => texts_at(other, key),
+            })
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => BTreeSet::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(text: &str) -> Vec<String> {
+        let catalogue = Catalogue::load().unwrap();
+        Scenario::parse("a.yaml", text, &catalogue)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    const HEAD: &str = "id: a\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\n";
+
+    #[test]
+    fn an_unknown_step_is_reported_with_its_place_and_the_steps_there_are() {
+        let error = errors(&format!("{HEAD}steps:\n  - create: {{}}\n  - puase: {{}}\n")).remove(0);
+        assert!(error.starts_with("a.yaml:7:"), "{error}");
+        assert!(error.contains("puase") && error.contains("pause"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_field_is_reported_with_its_place_and_the_fields_there_are() {
+        let error = errors(&format!("{HEAD}steps:\n  - create:\n      tiemout: 3\n")).remove(0);
+        assert!(error.starts_with("a.yaml:7:"), "{error}");
+        assert!(error.contains("tiemout") && error.contains("timeout"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_requirement_is_reported_with_those_of_its_group() {
+        let error = errors(
+            &HEAD
+                .replace("CTX-01", "DEL-99")
+                .replace("via", "steps: [create: {}]\nvia"),
+        )
+        .remove(0);
+        assert!(error.starts_with("a.yaml:3:16"), "{error}");
+        assert!(error.contains("DEL-01"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_a_sandbox_or_a_mark_that_no_earlier_step_makes_is_reported() {
+        let found = errors(&format!(
+            "{HEAD}steps:\n  - create: {{}}\n  - run: {{code: \"${{later}}\", save: later}}\n  - pause: {{sandbox: other}}\n  - expect:\n      - unchanged: {{since: start}}\n"
+        ));
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[0].starts_with("a.yaml:7:"), "{}", found[0]);
+        assert!(found[1].contains("`other`") && found[2].contains("`start`"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_yaml_is_refused_without_a_panic() {
+        for text in ["", "[", "a: b: c", "\u{0}", "- 1", "steps: 7"] {
+            assert!(!errors(text).is_empty());
+        }
+    }
+}

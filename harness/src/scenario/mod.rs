@@ -1,0 +1,121 @@
+//! The scenario language: one YAML file, one claim.
+//!
+//! Decides what a scenario file may say and whether it makes sense on its own; running it is
+//! the runner's business. `docs/scenarios.md` describes the language for people and
+//! `scenarios/schema.json` for editors.
+
+mod check;
+mod condition;
+mod quantity;
+mod schema;
+mod step;
+mod template;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::catalogue::Catalogue;
+use crate::error::{YamlError, from_yaml};
+
+pub use condition::{
+    Compare, Comparison, Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed,
+    Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, SdkState, SdkStateIs, Series, Storage, StorageAmount, Truth,
+    Unchanged,
+};
+pub use quantity::Span;
+pub use schema::scenario_schema;
+pub use step::{
+    Connect, Create, CreateObject, Delete, DeleteFile, DeleteObject, FileKind, Http, KeyUse, ListFiles, Mark, MarkOf,
+    Method, Observe, Patch, Pause, Plane, Race, ReadFile, Remember, Repeat, Resume, Routes, Run, SetTimeout, Source,
+    StatFile, Step, TokenUse, Wait, WriteFile,
+};
+pub(crate) use template::{Variables, fill, variables_in};
+
+/// The name of the sandbox that a step means when it names none.
+pub(crate) const DEFAULT_SANDBOX: &str = "sandbox";
+
+/// One claim and how to put it to the test.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// Unique name in lower-case words joined by `-`; also the file's name.
+    pub id: String,
+    /// The claim, as a sentence.
+    pub title: String,
+    /// Ids of the requirements that it proves.
+    pub requirements: Vec<String>,
+    /// What the target must be able to do; `via` is added to it.
+    #[serde(default)]
+    pub needs: Vec<Capability>,
+    /// The fronts that `create`, `pause`, `resume` and `delete` go through: one case for each.
+    pub via: Vec<Front>,
+    /// Whether nothing else may run at the same time.
+    #[serde(default)]
+    pub exclusive: bool,
+    /// How long a case may take in all.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// What is done and what must then hold, in order.
+    pub steps: Vec<Step>,
+}
+
+/// A face of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Front {
+    /// The custom resource, as kubectl would use it.
+    Kubernetes,
+    /// The E2B API, as an SDK would use it.
+    E2b,
+}
+
+impl Front {
+    /// As written in scenarios and case ids.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::E2b => "e2b",
+        }
+    }
+
+    /// What a target needs to have it.
+    #[must_use]
+    pub const fn capability(self) -> Capability {
+        match self {
+            Self::Kubernetes => Capability::Kubernetes,
+            Self::E2b => Capability::E2b,
+        }
+    }
+}
+
+fn default_timeout() -> Span {
+    Span::seconds(120)
+}
+
+impl Scenario {
+    /// Reads a scenario and checks that it makes sense on its own.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, each with line and column.
+    pub fn parse(file: &str, text: &str, catalogue: &Catalogue) -> Result<Self, Vec<YamlError>> {
+        let scenario: Self = from_yaml(file, text).map_err(|error| vec![error])?;
+        let errors = check::faults(&scenario, file, text, catalogue);
+        if errors.is_empty() { Ok(scenario) } else { Err(errors) }
+    }
+}
+
+/// For each requirement, the ids of the scenarios that prove it.
+#[must_use]
+pub fn proofs<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) -> BTreeMap<String, Vec<String>> {
+    let mut proofs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for scenario in scenarios {
+        for requirement in &scenario.requirements {
+            proofs.entry(requirement.clone()).or_default().push(scenario.id.clone());
+        }
+    }
+    proofs
+}

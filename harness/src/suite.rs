@@ -1,0 +1,161 @@
+//! The scenarios of a run: the embedded ones and those of a folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::catalogue::Catalogue;
+use crate::error::{ScenarioErrors, YamlError};
+use crate::scenario::{Front, Scenario};
+
+/// The scenario files of the repository, as they were at build time.
+const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded_scenarios.rs"));
+
+/// Scenarios with the catalogue that they speak of.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The requirements.
+    pub catalogue: Catalogue,
+    /// The scenarios, by id.
+    pub scenarios: BTreeMap<String, Arc<Scenario>>,
+}
+
+/// A scenario through one of its fronts: the unit that passes or fails.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `scenario@front`, or the scenario's id where it has one front only.
+    pub id: String,
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// The front.
+    pub front: Front,
+}
+
+/// Which cases to run. An empty filter takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Each is a requirement id, the group of one, or a part of a case id; one of them must fit.
+    pub any_of: Vec<String>,
+}
+
+impl Filter {
+    /// Whether a case is taken.
+    #[must_use]
+    pub fn takes(&self, case: &Case) -> bool {
+        let proves = |word: &String| {
+            let group = format!("{word}-");
+            case.scenario
+                .requirements
+                .iter()
+                .any(|id| id == word || id.starts_with(&group))
+        };
+        self.any_of.is_empty()
+            || self
+                .any_of
+                .iter()
+                .any(|word| case.id.contains(word.as_str()) || proves(word))
+    }
+}
+
+impl Suite {
+    /// The embedded scenarios.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them; a test of this crate rules it out.
+    pub fn embedded() -> Result<Self, ScenarioErrors> {
+        let catalogue = Catalogue::load().map_err(|error| ScenarioErrors(vec![error]))?;
+        let mut suite = Self {
+            catalogue,
+            scenarios: BTreeMap::new(),
+        };
+        suite.add(
+            EMBEDDED
+                .iter()
+                .map(|(file, text)| ((*file).to_owned(), (*text).to_owned())),
+        )?;
+        Ok(suite)
+    }
+
+    /// The embedded scenarios together with those of a folder, at any depth.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the files, each with line and column.
+    pub fn load(folder: Option<&Path>) -> Result<Self, ScenarioErrors> {
+        let mut suite = Self::embedded()?;
+        if let Some(folder) = folder {
+            suite.add(
+                read_folder(folder)
+                    .map_err(|error| ScenarioErrors(vec![error]))?
+                    .into_iter(),
+            )?;
+        }
+        Ok(suite)
+    }
+
+    fn add(&mut self, files: impl Iterator<Item = (String, String)>) -> Result<(), ScenarioErrors> {
+        let mut errors = Vec::new();
+        for (file, text) in files {
+            match Scenario::parse(&file, &text, &self.catalogue) {
+                Ok(scenario) if self.scenarios.contains_key(&scenario.id) => {
+                    let message = format!("another scenario has the id `{}`", scenario.id);
+                    errors.push(crate::error::at(&file, &text, "id:", message));
+                }
+                Ok(scenario) => {
+                    self.scenarios.insert(scenario.id.clone(), Arc::new(scenario));
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ScenarioErrors(errors))
+        }
+    }
+
+    /// The cases that a filter takes, by id.
+    #[must_use]
+    pub fn select(&self, filter: &Filter) -> Vec<Case> {
+        let cases = self.scenarios.values().flat_map(|scenario| {
+            scenario.via.iter().map(|front| {
+                let single = scenario.via.len() == 1;
+                let id = if single {
+                    scenario.id.clone()
+                } else {
+                    format!("{}@{}", scenario.id, front.as_str())
+                };
+                Case {
+                    id,
+                    scenario: Arc::clone(scenario),
+                    front: *front,
+                }
+            })
+        });
+        cases.filter(|case| filter.takes(case)).collect()
+    }
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, YamlError> {
+    let failed = |path: &Path, error: &std::io::Error| YamlError {
+        file: path.display().to_string(),
+        line: 0,
+        column: 0,
+        message: format!("read scenarios: {error}"),
+    };
+    let mut files = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| failed(&folder, &error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&folder, &error))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "yaml") {
+                let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
+                files.push((path.display().to_string(), text));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

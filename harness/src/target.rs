@@ -1,0 +1,125 @@
+//! What is tested: addresses, and what its owner says it can do.
+//!
+//! Only addresses cross this line. Whether a Kubernetes API is a real one, and who answers
+//! behind an E2B URL, the suite neither knows nor asks.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::capability::Capability;
+use crate::profile::Profile;
+use crate::scenario::{Front, Scenario};
+
+/// The implementation under test.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What reports call it.
+    pub name: String,
+    /// Where its custom resources are.
+    pub kubernetes: Option<KubernetesTarget>,
+    /// Where it speaks E2B.
+    pub e2b: Option<E2bEndpoint>,
+    /// Pages of Prometheus text with the usage of Pods.
+    pub pod_metrics: Vec<Url>,
+    /// Pages of Prometheus text of the controller.
+    pub controller_metrics: Vec<Url>,
+    /// How the bytes of a sandbox in the checkpoint store are counted.
+    pub storage: Option<StorageProbe>,
+    /// What else it declares. What follows from the addresses need not be named.
+    pub capabilities: BTreeSet<Capability>,
+    /// How its dialect spells things.
+    pub profile: Profile,
+    /// How long a single change of state may take.
+    pub patience: Duration,
+}
+
+/// A Kubernetes API.
+#[derive(Clone)]
+pub struct KubernetesTarget {
+    /// A client of it.
+    pub client: kube::Client,
+    /// The namespace in which sandboxes are made.
+    pub namespace: String,
+}
+
+impl std::fmt::Debug for KubernetesTarget {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("KubernetesTarget")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An E2B endpoint.
+#[derive(Clone)]
+pub struct E2bEndpoint {
+    /// Base URL of the API.
+    pub url: Url,
+    /// Base URL of sandbox traffic, which then is told apart by headers; when absent, by the
+    /// host name `<port>-<id>.<domain>` with the domain that the API answers.
+    pub sandbox_url: Option<Url>,
+    /// The API key.
+    pub api_key: String,
+}
+
+impl std::fmt::Debug for E2bEndpoint {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("E2bEndpoint")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the bytes of a sandbox in the checkpoint store are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageProbe {
+    /// The sum of the files whose path holds the sandbox's UID, below this folder.
+    Directory(PathBuf),
+    /// A command that prints a number; `{uid}`, `{namespace}` and `{name}` in its arguments are filled in.
+    Command(Vec<String>),
+}
+
+impl Target {
+    /// What it can do: what its addresses show, and what it declares.
+    #[must_use]
+    pub fn offers(&self) -> BTreeSet<Capability> {
+        let shown = [
+            (Capability::Kubernetes, self.kubernetes.is_some()),
+            (Capability::E2b, self.e2b.is_some()),
+            (
+                Capability::Metrics,
+                !self.pod_metrics.is_empty() && self.kubernetes.is_some(),
+            ),
+            (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
+            (Capability::Storage, self.storage.is_some() && self.kubernetes.is_some()),
+        ];
+        let addressed: BTreeSet<_> = shown.iter().map(|(capability, _)| *capability).collect();
+        let declared = self
+            .capabilities
+            .iter()
+            .copied()
+            .filter(|capability| !addressed.contains(capability));
+        shown
+            .iter()
+            .filter(|(_, given)| *given)
+            .map(|(capability, _)| *capability)
+            .chain(declared)
+            .collect()
+    }
+
+    /// What a scenario needs through a front and this target lacks.
+    #[must_use]
+    pub fn lacks(&self, scenario: &Scenario, front: Front) -> BTreeSet<Capability> {
+        let offers = self.offers();
+        scenario
+            .needs
+            .iter()
+            .copied()
+            .chain([front.capability()])
+            .filter(|need| !offers.contains(need))
+            .collect()
+    }
+}

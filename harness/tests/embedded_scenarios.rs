@@ -1,0 +1,52 @@
+//! The scenarios of the repository read without a fault.
+
+use torpor_harness::{Filter, Suite, scenario::Front};
+
+#[test]
+fn every_scenario_of_the_repository_makes_sense() {
+    let suite = Suite::embedded().unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(suite.scenarios.len() >= 50, "{} scenarios", suite.scenarios.len());
+}
+
+#[test]
+fn every_front_is_a_case_of_its_own() {
+    let suite = Suite::embedded().unwrap();
+    let cases = suite.select(&Filter {
+        any_of: vec!["interpreter-state-survives".to_owned()],
+    });
+    let fronts: Vec<_> = cases.iter().map(|case| (case.id.as_str(), case.front)).collect();
+    assert_eq!(
+        fronts,
+        [
+            ("interpreter-state-survives@e2b", Front::E2b),
+            ("interpreter-state-survives@kubernetes", Front::Kubernetes)
+        ]
+    );
+}
+
+#[test]
+fn a_filter_takes_requirements_groups_and_parts_of_ids() {
+    let suite = Suite::embedded().unwrap();
+    let count = |word: &str| {
+        suite
+            .select(&Filter {
+                any_of: vec![word.to_owned()],
+            })
+            .len()
+    };
+    assert!(count("DEL-02") >= 1 && count("DEL") > count("DEL-02"));
+    assert_eq!(count("no-such-thing"), 0);
+    assert!(suite.select(&Filter::default()).len() > suite.scenarios.len());
+}
+
+#[test]
+fn a_folder_adds_scenarios_and_its_faults_are_reported_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "id: mine\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\nsteps:\n  - create: {}\n";
+    std::fs::write(folder.path().join("mine.yaml"), text).unwrap();
+    assert!(Suite::load(Some(folder.path())).unwrap().scenarios.contains_key("mine"));
+    std::fs::write(folder.path().join("mine.yaml"), text.replace("create", "crate")).unwrap();
+    let errors = Suite::load(Some(folder.path())).unwrap_err();
+    assert!(errors.to_string().contains("mine.yaml:6:"), "{errors}");
+    assert!(Suite::load(Some(&folder.path().join("none"))).is_err());
+}

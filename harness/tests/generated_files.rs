@@ -1,0 +1,32 @@
+//! Files that are made from the suite's own data are what they would be made to today.
+//! `UPDATE_DOCS=1` writes them anew.
+
+use std::path::PathBuf;
+
+use torpor_harness::{Suite, scenario};
+
+fn agrees_with(file: &str, expected: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "{file} is out of date: run the tests with UPDATE_DOCS=1 and commit it"
+    );
+}
+
+#[test]
+fn the_page_of_requirements_is_that_of_the_catalogue_and_the_scenarios() {
+    let suite = Suite::embedded().unwrap();
+    let proofs = scenario::proofs(suite.scenarios.values().map(AsRef::as_ref));
+    agrees_with("docs/requirements.md", &suite.catalogue.to_markdown(&proofs));
+}
+
+#[test]
+fn the_schema_of_scenarios_is_that_of_the_types() {
+    let mut schema = serde_json::to_string_pretty(&scenario::scenario_schema()).unwrap();
+    schema.push('\n');
+    agrees_with("scenarios/schema.json", &schema);
+}
