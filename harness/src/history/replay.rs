@@ -44,6 +44,7 @@ impl<'a> Owner<'a> {
 
 impl<'a> Moment<'a> {
     /// The Pods of a sandbox that still hold resources: they exist, and have not ended.
+    #[must_use]
     pub fn live_pods(&self, sandbox_uid: &str, kind: &str) -> Vec<&'a Value> {
         let ended = |pod: &Value| {
             matches!(

@@ -102,12 +102,12 @@ impl Cluster {
     }
 
     pub(crate) async fn patch_sandbox(&self, name: &str, patch: &Value) -> Result<Value, Fault> {
-        let path = self.path(name);
+        let place = self.path(name);
         let (api, params) = (self.sandboxes(), PatchParams::default());
         let answer = self
-            .ask("PATCH", &path, api.patch(name, &params, &Patch::Merge(patch)))
+            .ask("PATCH", &place, api.patch(name, &params, &Patch::Merge(patch)))
             .await?;
-        accept(answer, &format!("PATCH {path}")).and_then(|object| json(&object))
+        accept(answer, &format!("PATCH {place}")).and_then(|object| json(&object))
     }
 
     /// Deletes the custom resource; gives the status code.

@@ -45,7 +45,7 @@ impl Execution {
                 self.error = Some(ExecutionError {
                     name: text("name"),
                     value: text("value"),
-                })
+                });
             }
             "end_of_execution" => self.ended = true,
             // Clients ignore what they do not know.

@@ -1,5 +1,7 @@
 //! A run as plain lines, for logs.
 
+use std::fmt::Write as _;
+
 use super::{CaseReport, Outcome, RunEvent};
 
 /// The event as one or more lines; nothing for those that matter only to a live display.
@@ -24,19 +26,17 @@ fn ended(case: &CaseReport) -> String {
             .as_ref()
             .map(|step| format!("step {step}: "))
             .unwrap_or_default();
-        line.push_str(&format!(
+        let _ = write!(
+            line,
             "\n            {step}{}",
             case.reason.as_deref().unwrap_or("no reason given")
-        ));
+        );
     }
     for violation in case.violations.iter().skip(1) {
-        line.push_str(&format!(
-            "\n            {}: {}",
-            violation.requirement, violation.message
-        ));
+        let _ = write!(line, "\n            {}: {}", violation.requirement, violation.message);
     }
     for left in &case.leftovers {
-        line.push_str(&format!("\n            left behind: {left}"));
+        let _ = write!(line, "\n            left behind: {left}");
     }
     line
 }

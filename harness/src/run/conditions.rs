@@ -4,17 +4,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::inside::plain;
-use super::world::{Sandbox, World};
-use crate::history::now;
-use crate::probe::{Answer, Body, Fault, Sample, bytes_of, fetch_metrics, last_number, unbroken_count};
+use super::world::World;
+use crate::probe::{Fault, last_number};
 use crate::scenario::{
-    Compare, Comparison, Condition, ConditionKind, ConditionTruth, EndsIn, Event, Field, Listed, Logs, Mark, MarkOf,
-    Method, Metric, PhaseIs, PodSeries, Pods, Remember, SdkState, SdkStateIs, Series, Source, Storage, StorageAmount,
-    Truth, Unchanged,
+    Compare, Comparison, Condition, ConditionKind, ConditionTruth, Field, Mark, MarkOf, PhaseIs, Pods, Remember,
+    Source, Truth, Unchanged,
 };
 
 /// What a look found: nothing wrong, or why the condition does not hold.
-type Finding = Result<Result<(), String>, Fault>;
+pub(super) type Finding = Result<Result<(), String>, Fault>;
 
 /// Fields of an object at a moment.
 #[derive(Clone, Debug)]
@@ -178,195 +176,6 @@ impl World {
         Ok(Ok(()))
     }
 
-    async fn detail(&self, sandbox: &Sandbox) -> Result<Answer, Fault> {
-        self.e2b()?
-            .api(Method::Get, &format!("/sandboxes/{}", sandbox.id()), Body::None)
-            .await
-    }
-
-    async fn sdk_state(&self, wanted: &SdkStateIs) -> Finding {
-        let answer = self.detail(&self.sandbox(&wanted.sandbox)?).await?;
-        let state = answer.json()["state"].as_str().unwrap_or_default().to_owned();
-        let right = match wanted.is {
-            SdkState::Running => answer.status == 200 && state == "running",
-            SdkState::Paused => answer.status == 200 && state == "paused",
-            SdkState::NotFound => answer.status == 404,
-        };
-        Ok(holds(right, || {
-            format!(
-                "E2B answers {} with state {state:?} for `{}` instead of {:?}",
-                answer.status, wanted.sandbox, wanted.is
-            )
-        }))
-    }
-
-    async fn listed(&self, wanted: &Listed) -> Finding {
-        let entries = match self.all_pages(wanted).await? {
-            Ok(entries) => entries,
-            Err(why) => return Ok(Err(why)),
-        };
-        let place = |id: &str| entries.iter().position(|entry| entry["sandboxID"] == id);
-        let mut places = Vec::new();
-        for alias in &wanted.has {
-            let Some(at) = place(self.sandbox(alias)?.id()) else {
-                return Ok(Err(format!("{} does not list `{alias}`", wanted.path)));
-            };
-            for (pointer, expected) in &wanted.json {
-                let found = entries[at].pointer(pointer).unwrap_or(&Value::Null);
-                if found != expected {
-                    return Ok(Err(format!(
-                        "{} lists `{alias}` with {found} at {pointer}",
-                        wanted.path
-                    )));
-                }
-            }
-            places.push(at);
-        }
-        for alias in &wanted.lacks {
-            if place(self.sandbox(alias)?.id()).is_some() {
-                return Ok(Err(format!("{} lists `{alias}`", wanted.path)));
-            }
-        }
-        Ok(holds(!wanted.in_order || places.is_sorted(), || {
-            format!(
-                "{} lists {} in another order: places {places:?}",
-                wanted.path,
-                wanted.has.join(", ")
-            )
-        }))
-    }
-
-    /// Every entry of a list, page by page.
-    async fn all_pages(&self, wanted: &Listed) -> Result<Result<Vec<Value>, String>, Fault> {
-        let mut entries = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let mut path = wanted.path.clone();
-            let limit = wanted.limit.map(|limit| ("limit", limit.to_string()));
-            let token = next.take().map(|token| ("nextToken", token));
-            for (key, value) in limit.into_iter().chain(token) {
-                let joint = if path.contains('?') { '&' } else { '?' };
-                let value = percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC);
-                path = format!("{path}{joint}{key}={value}");
-            }
-            let answer = self.e2b()?.api(Method::Get, &path, Body::None).await?;
-            answer.must_be(&[200], &path)?;
-            let Value::Array(page) = answer.json() else {
-                return Ok(Err(format!("{path} answered no list")));
-            };
-            let size = u32::try_from(page.len()).unwrap_or(u32::MAX);
-            if wanted.limit.is_some_and(|limit| size > limit) {
-                return Ok(Err(format!("{path} answered {size} entries")));
-            }
-            let empty = page.is_empty();
-            entries.extend(page);
-            match answer.next_page {
-                Some(token) if !empty => next = Some(token),
-                Some(_) | None => return Ok(Ok(entries)),
-            }
-        }
-    }
-
-    async fn pod_metric(&self, wanted: &Metric) -> Result<Option<f64>, Fault> {
-        let samples = fetch_metrics(&self.http, &self.target.pod_metrics).await?;
-        let profile = &self.target.profile;
-        let series = match wanted.of {
-            PodSeries::Cpu => &profile.metrics.cpu,
-            PodSeries::Memory => &profile.metrics.memory,
-        };
-        let namespace = &self.cluster()?.namespace;
-        let pod = profile.pod_name(self.sandbox(&wanted.sandbox)?.id());
-        let label =
-            |sample: &Sample, key: &str, value: &str| sample.labels.get(key).is_some_and(|found| found == value);
-        let values = samples.iter().filter(|sample| {
-            sample.name == *series
-                && label(sample, &profile.metrics.namespace_label, namespace)
-                && label(sample, &profile.metrics.pod_label, &pod)
-        });
-        Ok(values.map(|sample| sample.value).reduce(f64::max))
-    }
-
-    async fn series(&self, wanted: &Series) -> Finding {
-        let samples = fetch_metrics(&self.http, &self.target.controller_metrics).await?;
-        let matching = samples
-            .iter()
-            .filter(|sample| sample.name.to_lowercase().contains(&wanted.name));
-        let largest = matching.map(|sample| sample.value).reduce(f64::max);
-        Ok(holds(largest.is_some_and(|value| value >= wanted.at_least), || {
-            format!(
-                "the largest series named like {:?} is {largest:?}, not {} or more",
-                wanted.name, wanted.at_least
-            )
-        }))
-    }
-
-    async fn storage(&self, wanted: &Storage) -> Finding {
-        let sandbox = self.sandbox(&wanted.sandbox)?;
-        let unknown = || Fault::Harness("the step needs `storage`; add it to `needs`".to_owned());
-        let probe = self.target.storage.as_ref().ok_or_else(unknown)?;
-        let bytes = bytes_of(probe, &self.cluster()?.namespace, sandbox.id(), &sandbox.uid).await?;
-        let right = match wanted.is {
-            StorageAmount::Zero => bytes == 0,
-            StorageAmount::Positive => bytes > 0,
-        };
-        Ok(holds(right, || {
-            format!("the store holds {bytes} bytes of `{}`", wanted.sandbox)
-        }))
-    }
-
-    async fn event(&self, wanted: &Event) -> Finding {
-        let events = self.cluster()?.events(self.sandbox(&wanted.sandbox)?.id()).await?;
-        let about = wanted.about.to_lowercase();
-        Ok(holds(
-            events.iter().any(|event| event.to_lowercase().contains(&about)),
-            || {
-                format!(
-                    "no Event of `{}` speaks of {:?}; there are: {}",
-                    wanted.sandbox,
-                    wanted.about,
-                    events.join("; ")
-                )
-            },
-        ))
-    }
-
-    async fn log_of(&self, alias: &str) -> Result<String, Fault> {
-        let pod = self.target.profile.pod_name(self.sandbox(alias)?.id());
-        self.cluster()?.logs(&pod).await
-    }
-
-    async fn logs(&self, wanted: &Logs) -> Finding {
-        let log = self.log_of(&wanted.sandbox).await?;
-        let above: u64 = wanted
-            .above
-            .parse()
-            .map_err(|_| Fault::Harness(format!("`above: {}` is no whole number", wanted.above)))?;
-        // A broken count never mends itself: no use to wait for it.
-        let last = unbroken_count(&log, &wanted.counter).map_err(Fault::Claim)?;
-        Ok(holds(last > above, || {
-            format!("the log of `{}` counts to {last}, not above {above}", wanted.sandbox)
-        }))
-    }
-
-    async fn end_at(&self, alias: &str) -> Result<Timestamp, Fault> {
-        let answer = self.detail(&self.sandbox(alias)?).await?;
-        answer.must_be(&[200], "get")?;
-        let json = answer.json();
-        let end = json["endAt"].as_str().and_then(|text| text.parse().ok());
-        end.ok_or_else(|| Fault::Claim(format!("`endAt` of `{alias}` is no time: {}", json["endAt"])))
-    }
-
-    async fn ends_in(&self, wanted: &EndsIn) -> Finding {
-        let left = self.end_at(&wanted.sandbox).await?.duration_since(now()).as_secs_f64();
-        let off = (left - wanted.after.duration().as_secs_f64()).abs();
-        Ok(holds(off <= wanted.tolerance.duration().as_secs_f64(), || {
-            format!(
-                "the timeout of `{}` ends in {left:.1} s instead of {}",
-                wanted.sandbox, wanted.after
-            )
-        }))
-    }
-
     pub(super) async fn remember(&self, step: &Remember) -> Result<(), Fault> {
         let value = match &step.value {
             Source::Counter(counter) => last_number(&self.log_of(&counter.sandbox).await?, &counter.prefix).to_string(),
@@ -442,7 +251,7 @@ impl World {
     }
 }
 
-fn holds(right: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn holds(right: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if right { Ok(()) } else { Err(why()) }
 }
 

@@ -8,7 +8,9 @@ mod case;
 mod conditions;
 mod inside;
 mod lifecycle;
+mod sdk_view;
 mod steps;
+mod traces;
 mod world;
 
 use std::sync::Arc;

@@ -6,11 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DEFAULT_SANDBOX, Span};
-
-fn default_sandbox() -> String {
-    DEFAULT_SANDBOX.to_owned()
-}
+use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
     true

@@ -6,6 +6,8 @@
 
 mod check;
 mod condition;
+mod inside;
+mod lifecycle;
 mod quantity;
 mod schema;
 mod step;
@@ -25,17 +27,21 @@ pub use condition::{
     Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, SdkState, SdkStateIs, Series, Storage, StorageAmount, Truth,
     Unchanged,
 };
+pub use inside::{
+    DeleteFile, FileKind, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
+};
+pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
 pub use quantity::Span;
 pub use schema::scenario_schema;
-pub use step::{
-    Connect, Create, CreateObject, Delete, DeleteFile, DeleteObject, FileKind, Http, KeyUse, ListFiles, Mark, MarkOf,
-    Method, Observe, Patch, Pause, Plane, Race, ReadFile, Remember, Repeat, Resume, Routes, Run, SetTimeout, Source,
-    StatFile, Step, TokenUse, Wait, WriteFile,
-};
+pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
 pub(crate) use template::{Variables, fill, variables_in};
 
 /// The name of the sandbox that a step means when it names none.
 pub(crate) const DEFAULT_SANDBOX: &str = "sandbox";
+
+fn default_sandbox() -> String {
+    DEFAULT_SANDBOX.to_owned()
+}
 
 /// One claim and how to put it to the test.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

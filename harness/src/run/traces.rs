@@ -1,0 +1,89 @@
+//! Conditions on what a sandbox leaves elsewhere: metrics, bytes, Events and logs.
+
+use super::conditions::{Finding, holds};
+use super::world::World;
+use crate::probe::{Fault, Sample, bytes_of, fetch_metrics, unbroken_count};
+use crate::scenario::{Event, Logs, Metric, PodSeries, Series, Storage, StorageAmount};
+
+impl World {
+    pub(super) async fn pod_metric(&self, wanted: &Metric) -> Result<Option<f64>, Fault> {
+        let samples = fetch_metrics(&self.http, &self.target.pod_metrics).await?;
+        let profile = &self.target.profile;
+        let series = match wanted.of {
+            PodSeries::Cpu => &profile.metrics.cpu,
+            PodSeries::Memory => &profile.metrics.memory,
+        };
+        let namespace = &self.cluster()?.namespace;
+        let pod = profile.pod_name(self.sandbox(&wanted.sandbox)?.id());
+        let label =
+            |sample: &Sample, key: &str, value: &str| sample.labels.get(key).is_some_and(|found| found == value);
+        let values = samples.iter().filter(|sample| {
+            sample.name == *series
+                && label(sample, &profile.metrics.namespace_label, namespace)
+                && label(sample, &profile.metrics.pod_label, &pod)
+        });
+        Ok(values.map(|sample| sample.value).reduce(f64::max))
+    }
+
+    pub(super) async fn series(&self, wanted: &Series) -> Finding {
+        let samples = fetch_metrics(&self.http, &self.target.controller_metrics).await?;
+        let matching = samples
+            .iter()
+            .filter(|sample| sample.name.to_lowercase().contains(&wanted.name));
+        let largest = matching.map(|sample| sample.value).reduce(f64::max);
+        Ok(holds(largest.is_some_and(|value| value >= wanted.at_least), || {
+            format!(
+                "the largest series named like {:?} is {largest:?}, not {} or more",
+                wanted.name, wanted.at_least
+            )
+        }))
+    }
+
+    pub(super) async fn storage(&self, wanted: &Storage) -> Finding {
+        let sandbox = self.sandbox(&wanted.sandbox)?;
+        let unknown = || Fault::Harness("the step needs `storage`; add it to `needs`".to_owned());
+        let probe = self.target.storage.as_ref().ok_or_else(unknown)?;
+        let bytes = bytes_of(probe, &self.cluster()?.namespace, sandbox.id(), &sandbox.uid).await?;
+        let right = match wanted.is {
+            StorageAmount::Zero => bytes == 0,
+            StorageAmount::Positive => bytes > 0,
+        };
+        Ok(holds(right, || {
+            format!("the store holds {bytes} bytes of `{}`", wanted.sandbox)
+        }))
+    }
+
+    pub(super) async fn event(&self, wanted: &Event) -> Finding {
+        let events = self.cluster()?.events(self.sandbox(&wanted.sandbox)?.id()).await?;
+        let about = wanted.about.to_lowercase();
+        Ok(holds(
+            events.iter().any(|event| event.to_lowercase().contains(&about)),
+            || {
+                format!(
+                    "no Event of `{}` speaks of {:?}; there are: {}",
+                    wanted.sandbox,
+                    wanted.about,
+                    events.join("; ")
+                )
+            },
+        ))
+    }
+
+    pub(super) async fn log_of(&self, alias: &str) -> Result<String, Fault> {
+        let pod = self.target.profile.pod_name(self.sandbox(alias)?.id());
+        self.cluster()?.logs(&pod).await
+    }
+
+    pub(super) async fn logs(&self, wanted: &Logs) -> Finding {
+        let log = self.log_of(&wanted.sandbox).await?;
+        let above: u64 = wanted
+            .above
+            .parse()
+            .map_err(|_| Fault::Harness(format!("`above: {}` is no whole number", wanted.above)))?;
+        // A broken count never mends itself: no use to wait for it.
+        let last = unbroken_count(&log, &wanted.counter).map_err(Fault::Claim)?;
+        Ok(holds(last > above, || {
+            format!("the log of `{}` counts to {last}, not above {above}", wanted.sandbox)
+        }))
+    }
+}

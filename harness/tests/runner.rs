@@ -1,0 +1,230 @@
+//! The runner against a little stand-in: what passes, what fails, and what is neither.
+
+mod stand_in;
+
+use std::sync::Arc;
+
+use stand_in::{Defect, StandIn};
+use torpor_harness::scenario::{Front, Scenario};
+use torpor_harness::{
+    Case, CaseReport, Catalogue, Filter, Outcome, RunEvent, RunOptions, Suite, Verdict, render_line, run, run_one,
+};
+
+fn case(steps: &str) -> Case {
+    let text = format!("id: mine\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\ntimeout: 10s\nsteps:\n{steps}");
+    let scenario = Scenario::parse("mine.yaml", &text, &Catalogue::load().unwrap());
+    let scenario = Arc::new(scenario.unwrap_or_else(|errors| panic!("{errors:?}")));
+    Case {
+        id: "mine".to_owned(),
+        scenario,
+        front: Front::E2b,
+    }
+}
+
+const KEEPS: &str = r#"
+  - create: {}
+  - run: {code: "x = 7"}
+  - pause: {}
+  - expect:
+      - sdk-state: {is: paused}
+  - resume: {}
+  - run: {code: "x", text: "7", save: seen}
+  - expect:
+      - compare: {left: "${seen}", is: equal, right: "7"}
+"#;
+
+async fn report(defect: Defect, steps: &str) -> (CaseReport, StandIn) {
+    let stand_in = StandIn::start(defect).await;
+    let report = run_one(&case(steps), &stand_in.target).await;
+    (report, stand_in)
+}
+
+#[tokio::test]
+async fn a_claim_that_holds_passes_and_leaves_nothing_behind() {
+    let (report, stand_in) = report(Defect::None, KEEPS).await;
+    assert_eq!((report.result, report.reason), (Outcome::Pass, None));
+    assert_eq!((stand_in.sandboxes(), report.leftovers.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_claim_that_does_not_hold_fails_at_its_step_and_is_cleaned_up() {
+    let (report, stand_in) = report(Defect::ForgetsOnResume, KEEPS).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("6")));
+    assert!(report.reason.unwrap().contains("NameError"));
+    assert_eq!(stand_in.sandboxes(), 0);
+}
+
+#[tokio::test]
+async fn steps_repeat_with_their_number_and_race_side_by_side() {
+    let steps = r#"
+  - create: {sandbox: a}
+  - create: {sandbox: b}
+  - race:
+      branches:
+        - - repeat:
+              times: 2
+              steps:
+                - run: {sandbox: a, code: "x = ${i}"}
+                - run: {sandbox: a, code: "x", text: "${i}"}
+        - - run: {sandbox: b, code: "x = 9"}
+          - pause: {sandbox: b}
+  - run: {sandbox: a, code: "x", text: "2"}
+  - expect:
+      - listed: {has: [a, b], in-order: true, limit: 1}
+      - sdk-state: {sandbox: b, is: paused}
+"#;
+    let (report, _) = report(Defect::None, steps).await;
+    assert_eq!((report.result, report.reason), (Outcome::Pass, None));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_never_met_fails_with_what_was_seen_last() {
+    let steps = "
+  - create: {}
+  - wait:
+      until:
+        - sdk-state: {is: paused}
+      within: 300ms
+";
+    let (report, _) = report(Defect::None, steps).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("2")));
+    assert!(report.reason.unwrap().contains("running"));
+}
+
+#[tokio::test]
+async fn something_that_must_hold_all_the_time_fails_when_it_stops_to() {
+    let steps = "
+  - create: {}
+  - race:
+      branches:
+        - - observe:
+              during: 20s
+              holds:
+                - sdk-state: {is: running}
+        - - pause: {}
+";
+    let (report, _) = report(Defect::None, steps).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("2.1.1")));
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_answer_in_time_fails() {
+    let (report, _) = report(Defect::Hangs, KEEPS).await;
+    assert_eq!(report.result, Outcome::Fail);
+    assert!(report.reason.unwrap().contains("no answer"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_cleaned_up_is_named() {
+    let (report, stand_in) = report(Defect::CannotDelete, KEEPS).await;
+    assert_eq!((report.result, stand_in.sandboxes()), (Outcome::Pass, 1));
+    assert!(report.leftovers[0].contains("not 404"), "{:?}", report.leftovers);
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_reached_is_an_error_and_no_verdict_on_it() {
+    let mut target = stand_in::target("http://127.0.0.1:1");
+    target.name = "nobody".to_owned();
+    let report = run_one(&case(KEEPS), &Arc::new(target)).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Error, Some("1")));
+}
+
+#[tokio::test]
+async fn what_a_target_does_not_offer_is_unsupported_with_its_name() {
+    let stand_in = StandIn::start(Defect::None).await;
+    let mut case = case(KEEPS);
+    case.front = Front::Kubernetes;
+    let report = run_one(&case, &stand_in.target).await;
+    assert_eq!(report.result, Outcome::Unsupported);
+    assert!(report.reason.unwrap().contains("kubernetes"));
+}
+
+#[tokio::test]
+async fn a_run_tells_its_events_and_writes_its_three_files() {
+    let stand_in = StandIn::start(Defect::ForgetsOnResume).await;
+    let mut suite = Suite::embedded().unwrap();
+    let mine = case(KEEPS).scenario;
+    let fresh = case("  - create: {}\n").scenario;
+    suite.scenarios = [
+        ("mine".to_owned(), mine),
+        ("fresh".to_owned(), Arc::new(renamed(&fresh))),
+    ]
+    .into();
+    let mut lines = Vec::new();
+    let mut ended = 0;
+    let report = run(&suite, &stand_in.target, &RunOptions::default(), |event| {
+        lines.extend(render_line(event));
+        ended += usize::from(matches!(event, RunEvent::CaseEnded { .. }));
+    })
+    .await;
+    assert_eq!((ended, report.summary.pass, report.summary.fail), (2, 1, 1));
+    assert_eq!(
+        (report.verdict(), report.verdict().exit_code()),
+        (Verdict::NotConformant, 1)
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("fail") && line.contains("mine")),
+        "{lines:?}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    report.write(folder.path()).unwrap();
+    let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(
+        (&json["schemaVersion"], &json["summary"]["fail"]),
+        (&1.into(), &1.into())
+    );
+    let requirement = &json["requirements"][0];
+    assert_eq!(
+        (requirement["id"].as_str(), requirement["result"].as_str()),
+        (Some("CTX-01"), Some("fail"))
+    );
+    assert!(read("junit.xml").contains("<failure message=\"&quot;x&quot; ended with NameError"));
+    assert!(read("report.html").contains("What happened in mine"));
+}
+
+fn renamed(scenario: &Scenario) -> Scenario {
+    Scenario {
+        id: "fresh".to_owned(),
+        requirements: vec!["CTX-02".to_owned()],
+        ..scenario.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_tries_nothing_is_not_conformant() {
+    let stand_in = StandIn::start(Defect::None).await;
+    let suite = Suite::embedded().unwrap();
+    let options = RunOptions {
+        filter: Filter {
+            any_of: vec!["no-such-case".to_owned()],
+        },
+        ..RunOptions::default()
+    };
+    let report = run(&suite, &stand_in.target, &options, |_| {}).await;
+    assert_eq!(report.verdict(), Verdict::HarnessError);
+}
+
+#[tokio::test]
+async fn without_keep_going_what_follows_a_failure_is_skipped() {
+    let stand_in = StandIn::start(Defect::ForgetsOnResume).await;
+    let mut suite = Suite::embedded().unwrap();
+    let later = Scenario {
+        id: "zz".to_owned(),
+        ..(*case("  - create: {}\n").scenario).clone()
+    };
+    suite.scenarios = [
+        ("mine".to_owned(), case(KEEPS).scenario),
+        ("zz".to_owned(), Arc::new(later)),
+    ]
+    .into();
+    let options = RunOptions {
+        keep_going: false,
+        jobs: 1,
+        ..RunOptions::default()
+    };
+    let report = run(&suite, &stand_in.target, &options, |_| {}).await;
+    assert_eq!((report.summary.fail, report.summary.skipped), (1, 1));
+}
