@@ -1,0 +1,135 @@
+//! Plays the controller: follows `spec.paused` with the status that it would report, fails where told
+//! to. It never looks at a timer.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use torpor_api::{Phase, Sandbox};
+
+/// What goes wrong, and what has been done.
+#[derive(Clone)]
+pub struct Faults {
+    /// Pauses fail.
+    pub checkpoint: Arc<AtomicBool>,
+    /// Resumes fail.
+    pub restore: Arc<AtomicBool>,
+    /// New sandboxes have a template that gives no Pod.
+    pub template: Arc<AtomicBool>,
+    /// Pauses stay in `Pausing` while this is true.
+    pub hold_pause: Arc<watch::Sender<bool>>,
+    /// How many Pods were started.
+    pub starts: Arc<AtomicU64>,
+}
+
+pub fn start(client: Client, ip: Ipv4Addr, shutdown: &CancellationToken) -> Faults {
+    let faults = Faults {
+        checkpoint: Arc::default(),
+        restore: Arc::default(),
+        template: Arc::default(),
+        hold_pause: Arc::new(watch::Sender::new(false)),
+        starts: Arc::default(),
+    };
+    let api: Api<Sandbox> = Api::namespaced(client, "default");
+    let ended = shutdown.clone().cancelled_owned();
+    let watched = faults.clone();
+    tokio::spawn(async move {
+        let events = watcher(api.clone(), watcher::Config::default())
+            .default_backoff()
+            .applied_objects();
+        let mut events = std::pin::pin!(events.take_until(ended));
+        while let Some(event) = events.next().await {
+            if let Ok(sandbox) = event {
+                tokio::spawn(follow(api.clone(), sandbox, ip, watched.clone()));
+            }
+        }
+    });
+    faults
+}
+
+/// Takes the next step for `sandbox`, if it is still the newest version of it.
+async fn follow(api: Api<Sandbox>, sandbox: Sandbox, ip: Ipv4Addr, faults: Faults) {
+    let status = sandbox.status.clone().unwrap_or_default();
+    let done = status.observed_generation == sandbox.metadata.generation;
+    let next = match (sandbox.spec.paused, status.phase) {
+        (true, Some(Phase::Running)) if !done => step(&sandbox, "Pausing", &[]),
+        (true, Some(Phase::Pausing)) if faults.checkpoint.load(Ordering::SeqCst) => {
+            let failed = ("SandboxPaused", "False", "CheckpointFailed", "disk full");
+            running(&sandbox, ip, &faults, &[failed])
+        }
+        (true, Some(Phase::Pausing)) => {
+            let _ = faults.hold_pause.subscribe().wait_for(|held| !held).await;
+            step(
+                &sandbox,
+                "Paused",
+                &[("SandboxPaused", "True", "SnapshotPauseSucceed", "")],
+            )
+        }
+        (false, None) if faults.template.load(Ordering::SeqCst) => step(
+            &sandbox,
+            "Pending",
+            &[("Ready", "False", "TemplateInvalid", "no containers")],
+        ),
+        (false, None | Some(Phase::Resuming)) => running(&sandbox, ip, &faults, &[]),
+        (false, Some(Phase::Paused)) if !done && faults.restore.load(Ordering::SeqCst) => step(
+            &sandbox,
+            "Paused",
+            &[("SandboxResumed", "False", "RestoreFailed", "checkpoint is torn")],
+        ),
+        (false, Some(Phase::Paused | Phase::Pausing)) if !done => step(&sandbox, "Resuming", &[]),
+        (true, Some(Phase::Paused)) if !done => step(
+            &sandbox,
+            "Paused",
+            &[("SandboxPaused", "True", "SnapshotPauseSucceed", "")],
+        ),
+        (false, Some(Phase::Running)) if !done => json!({ "observedGeneration": sandbox.metadata.generation }),
+        _ => return,
+    };
+    let patch = json!({ "metadata": { "resourceVersion": sandbox.resource_version() }, "status": next });
+    // Refused if the sandbox has changed meanwhile: then its next event decides.
+    let _ = api
+        .patch_status(&sandbox.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await;
+}
+
+fn running(sandbox: &Sandbox, ip: Ipv4Addr, faults: &Faults, more: &[(&str, &str, &str, &str)]) -> Value {
+    let ready = ("Ready", "True", "PodReady", "");
+    let mut status = step(sandbox, "Running", &[&[ready], more].concat());
+    let stays = sandbox.spec.paused;
+    if !stays {
+        let start = faults.starts.fetch_add(1, Ordering::SeqCst) + 1;
+        status["podInfo"] = json!({ "podUID": format!("pod-{start}"), "podIP": ip.to_string() });
+        status["runningSince"] = json!(super::NOW.to_string());
+    }
+    status
+}
+
+/// A status of `phase`. Pausing keeps the Pod's address, as the real one does.
+fn step(sandbox: &Sandbox, phase: &str, conditions: &[(&str, &str, &str, &str)]) -> Value {
+    let conditions: Vec<_> = conditions
+        .iter()
+        .map(|(kind, status, reason, message)| {
+            json!({ "type": kind, "status": status, "reason": reason, "message": message,
+                "observedGeneration": sandbox.metadata.generation, "lastTransitionTime": super::NOW.to_string() })
+        })
+        .collect();
+    let mut status =
+        json!({ "phase": phase, "conditions": conditions, "observedGeneration": sandbox.metadata.generation });
+    if phase == "Paused" {
+        status["podInfo"] = Value::Null;
+    }
+    status
+}
