@@ -50,3 +50,20 @@ fn a_folder_adds_scenarios_and_its_faults_are_reported_with_their_place() {
     assert!(errors.to_string().contains("mine.yaml:6:"), "{errors}");
     assert!(Suite::load(Some(&folder.path().join("none"))).is_err());
 }
+
+#[test]
+fn a_scenario_cut_off_or_damaged_anywhere_is_refused_or_read_and_never_panics() {
+    let catalogue = torpor_harness::Catalogue::load().unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let text = std::fs::read_to_string(folder.join("two-sandboxes-are-apart.yaml")).unwrap();
+    for place in 0..text.len() {
+        let (before, after) = text.split_at(place);
+        for damaged in [
+            before.to_owned(),
+            format!("{before}{{{after}"),
+            format!("{before}\t- {after}"),
+        ] {
+            let _ = torpor_harness::scenario::Scenario::parse("a.yaml", &damaged, &catalogue);
+        }
+    }
+}

@@ -15,12 +15,14 @@ use super::{Change, Entry, History, Occurrence, Watched};
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     entries: Arc<Mutex<Vec<Entry>>>,
+    secrets: Arc<Mutex<Vec<String>>>,
     changed: Arc<watch::Sender<()>>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
         Self {
+            secrets: Arc::default(),
             entries: Arc::default(),
             changed: Arc::new(watch::Sender::new(())),
         }
@@ -28,10 +30,58 @@ impl Journal {
 
     pub(crate) fn note(&self, what: Occurrence) {
         let news = matches!(what, Occurrence::Change(_));
-        let entry = Entry { at: now(), what };
+        let entry = Entry {
+            at: now(),
+            what: self.without_secrets(what),
+        };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         if news {
             self.changed.send_replace(());
+        }
+    }
+
+    /// Keeps a key or token out of the record from now on.
+    pub(crate) fn hide(&self, secret: &str) {
+        if !secret.is_empty() {
+            self.secrets
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(secret.to_owned());
+        }
+    }
+
+    /// A text in which every hidden secret is `***`.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    }
+
+    fn without_secrets(&self, what: Occurrence) -> Occurrence {
+        let hide = |text: String| self.redact(&text);
+        match what {
+            Occurrence::StepStarted { path, text } => Occurrence::StepStarted { path, text: hide(text) },
+            Occurrence::StepEnded { path, fault } => Occurrence::StepEnded {
+                path,
+                fault: fault.map(hide),
+            },
+            Occurrence::Request {
+                method,
+                path,
+                status,
+                millis,
+            } => Occurrence::Request {
+                method,
+                path: hide(path),
+                status,
+                millis,
+            },
+            Occurrence::Probe { what, value } => Occurrence::Probe {
+                what,
+                value: hide(value),
+            },
+            change @ (Occurrence::Change(_) | Occurrence::WatchLost { .. }) => change,
         }
     }
 
@@ -136,5 +186,27 @@ async fn drain(
 fn note(journal: &Journal, object: Watched, deleted: bool, item: &DynamicObject) {
     if let Ok(state) = serde_json::to_value(item) {
         journal.note(Occurrence::Change(Change { object, deleted, state }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_secret_is_in_no_text_of_the_record() {
+        let journal = Journal::new();
+        journal.hide("s3cret");
+        journal.hide("");
+        journal.note(Occurrence::Probe {
+            what: "token".to_owned(),
+            value: "is s3cret".to_owned(),
+        });
+        journal.note(Occurrence::StepEnded {
+            path: "1".to_owned(),
+            fault: Some("s3cret, s3cret".to_owned()),
+        });
+        let record = serde_json::to_string(&journal.history()).unwrap();
+        assert!(!record.contains("s3cret") && record.contains("is ***"), "{record}");
     }
 }

@@ -101,13 +101,28 @@ impl Cluster {
         accept(created, "create the custom resource").and_then(|object| json(&object))
     }
 
-    pub(crate) async fn patch_sandbox(&self, name: &str, patch: &Value) -> Result<Value, Fault> {
-        let place = self.path(name);
+    pub(crate) async fn patch_sandbox(&self, name: &str, patch: &Value) -> Result<(), Fault> {
+        accept(
+            self.try_patch_sandbox(name, patch).await?,
+            &format!("PATCH {}", self.path(name)),
+        )
+    }
+
+    /// Patches the custom resource; the inner error is what the API server refused.
+    pub(crate) async fn try_patch_sandbox(
+        &self,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Result<(), (u16, String)>, Fault> {
         let (api, params) = (self.sandboxes(), PatchParams::default());
         let answer = self
-            .ask("PATCH", &place, api.patch(name, &params, &Patch::Merge(patch)))
+            .ask(
+                "PATCH",
+                &self.path(name),
+                api.patch(name, &params, &Patch::Merge(patch)),
+            )
             .await?;
-        accept(answer, &format!("PATCH {place}")).and_then(|object| json(&object))
+        Ok(answer.map(drop))
     }
 
     /// Deletes the custom resource; gives the status code.

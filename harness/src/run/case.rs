@@ -22,7 +22,13 @@ pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
         let reason = format!("the target does not offer: {}", names.join(", "));
         return CaseReport::not_run(case, Outcome::Unsupported, reason);
     }
-    let world = World::new(Arc::clone(target), case.front, &case.scenario.id);
+    // Who looks at the target's own logs sees which case a request belongs to.
+    let agent = format!("torpor-conformance/{} {}", env!("CARGO_PKG_VERSION"), case.id);
+    let http = match reqwest::Client::builder().user_agent(agent).build() {
+        Ok(http) => http,
+        Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
+    };
+    let world = World::new(Arc::clone(target), case.front, &case.scenario.id, http);
     let watches = watch(&world).await;
     let outcome = match &watches {
         Ok(_) => limited(&world, case).await,
@@ -159,7 +165,7 @@ fn conclude(
             Vec::new()
         },
         result: outcome,
-        reason,
+        reason: reason.map(|reason| world.journal.redact(&reason)),
         step,
         violations,
         leftovers,

@@ -135,7 +135,11 @@ impl World {
         judge_answer(step, &answer).map_err(Fault::Claim)?;
         let json = answer.json();
         for (name, pointer) in &step.save {
-            self.save(name, json.pointer(pointer).map(plain).unwrap_or_default());
+            let value = json.pointer(pointer).map(plain).unwrap_or_default();
+            if pointer.ends_with("Token") {
+                self.journal.hide(&value);
+            }
+            self.save(name, value);
         }
         Ok(())
     }

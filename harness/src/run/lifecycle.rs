@@ -116,6 +116,8 @@ impl World {
     }
 
     fn register(&self, alias: &str, front: Front, address: Address) {
+        self.journal.hide(&address.envd_token);
+        self.journal.hide(&address.traffic_token);
         let mut state = self.state();
         state.variables.insert(alias.to_owned(), address.id.clone());
         state.names.push((front, address.id.clone()));

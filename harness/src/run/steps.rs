@@ -119,7 +119,12 @@ const POLL: Duration = Duration::from_millis(200);
 impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
-        self.cluster()?.patch_sandbox(sandbox.id(), &step.merge).await.map(drop)
+        let answer = self.cluster()?.try_patch_sandbox(sandbox.id(), &step.merge).await?;
+        let (status, message) = answer.err().unwrap_or((200, String::new()));
+        if step.status.contains(&status) {
+            return Ok(());
+        }
+        Err(Fault::Claim(format!("the patch answered {status}: {message}")))
     }
 
     async fn create_object(&self, step: &CreateObject) -> Result<(), Fault> {

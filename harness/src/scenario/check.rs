@@ -22,6 +22,7 @@ pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Ca
     let mut known = Known::default();
     known.values.extend(GIVEN.map(str::to_owned));
     faults.steps(&scenario.steps, &mut known);
+    faults.needs(scenario);
     faults.found
 }
 
@@ -88,6 +89,23 @@ impl Faults<'_> {
         ] {
             if empty {
                 self.add(field, format!("`{field}` must name at least one"));
+            }
+        }
+    }
+
+    fn needs(&mut self, scenario: &Scenario) {
+        for front in &scenario.via {
+            let mut named = scenario.needs.clone();
+            named.push(front.capability());
+            for (key, capability) in super::needs::of(&scenario.steps, *front) {
+                if !named.contains(&capability) {
+                    let name = capability.as_str();
+                    self.add(
+                        key,
+                        format!("`{key}` through {} takes `{name}`: add it to `needs`", front.as_str()),
+                    );
+                    named.push(capability);
+                }
             }
         }
     }
@@ -223,6 +241,17 @@ mod tests {
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("a.yaml:7:"), "{}", found[0]);
         assert!(found[1].contains("`other`") && found[2].contains("`start`"));
+    }
+
+    #[test]
+    fn a_step_that_takes_more_than_the_scenario_names_is_reported() {
+        let found = errors(&format!(
+            "{HEAD}steps:\n  - create: {{}}\n  - repeat:\n      times: 2\n      steps:\n        - expect:\n            - pods: {{count: 1}}\n"
+        ));
+        assert_eq!(
+            found,
+            ["a.yaml:11:15: `pods` through e2b takes `kubernetes`: add it to `needs`"]
+        );
     }
 
     #[test]

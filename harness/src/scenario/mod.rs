@@ -8,6 +8,7 @@ mod check;
 mod condition;
 mod inside;
 mod lifecycle;
+mod needs;
 mod quantity;
 mod schema;
 mod step;

@@ -70,6 +70,13 @@ pub struct Patch {
     pub sandbox: String,
     /// The merge patch.
     pub merge: Value,
+    /// Accepted status codes.
+    #[serde(default = "ok")]
+    pub status: Vec<u16>,
+}
+
+fn ok() -> Vec<u16> {
+    vec![200]
 }
 
 /// See [`Step::CreateObject`].

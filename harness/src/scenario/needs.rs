@@ -1,0 +1,62 @@
+//! What steps and conditions take of a target.
+
+use super::{Condition, Front, MarkOf, Source, Step};
+use crate::capability::Capability;
+
+/// Every key that takes a capability, with that capability.
+pub(super) fn of(steps: &[Step], front: Front) -> Vec<(&'static str, Capability)> {
+    steps.iter().flat_map(|step| of_step(step, front)).collect()
+}
+
+fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
+    let through = |named: Option<Front>| vec![(step.key(), named.unwrap_or(front).capability())];
+    match step {
+        Step::Create(create) => through(create.through),
+        Step::Pause(pause) => through(pause.through),
+        Step::Resume(resume) => through(resume.through),
+        Step::Delete(delete) => through(delete.through),
+        Step::Connect(_)
+        | Step::SetTimeout(_)
+        | Step::Run(_)
+        | Step::WriteFile(_)
+        | Step::ReadFile(_)
+        | Step::ListFiles(_)
+        | Step::StatFile(_)
+        | Step::DeleteFile(_)
+        | Step::Http(_) => vec![(step.key(), Capability::E2b)],
+        Step::Patch(_) | Step::CreateObject(_) | Step::DeleteObject(_) => vec![(step.key(), Capability::Kubernetes)],
+        Step::Remember(remember) => match &remember.value {
+            Source::Counter(_) => vec![("counter", Capability::Kubernetes)],
+            Source::Metric(_) => vec![("metric", Capability::Metrics)],
+            Source::EndAt(_) => vec![("end-at", Capability::E2b)],
+            Source::Text(_) => Vec::new(),
+        },
+        Step::Mark(mark) => match mark.of {
+            MarkOf::Resource | MarkOf::Pod => vec![("mark", Capability::Kubernetes)],
+            MarkOf::E2b => vec![("mark", Capability::E2b)],
+        },
+        Step::Wait(wait) => wait.until.iter().filter_map(of_condition).collect(),
+        Step::Expect(conditions) => conditions.iter().filter_map(of_condition).collect(),
+        Step::Observe(observe) => observe.holds.iter().filter_map(of_condition).collect(),
+        Step::Repeat(repeat) => of(&repeat.steps, front),
+        Step::Race(race) => race.branches.iter().flat_map(|branch| of(branch, front)).collect(),
+    }
+}
+
+const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability)> {
+    match condition {
+        Condition::Phase(_) => Some(("phase", Capability::Kubernetes)),
+        Condition::Condition(_) => Some(("condition", Capability::Kubernetes)),
+        Condition::Field(_) => Some(("field", Capability::Kubernetes)),
+        Condition::Pods(_) => Some(("pods", Capability::Kubernetes)),
+        Condition::SdkState(_) => Some(("sdk-state", Capability::E2b)),
+        Condition::Listed(_) => Some(("listed", Capability::E2b)),
+        Condition::EndsIn(_) => Some(("ends-in", Capability::E2b)),
+        Condition::Metric(_) => Some(("metric", Capability::Metrics)),
+        Condition::Series(_) => Some(("series", Capability::ControllerMetrics)),
+        Condition::Storage(_) => Some(("storage", Capability::Storage)),
+        Condition::Event(_) => Some(("event", Capability::Events)),
+        Condition::Logs(_) => Some(("logs", Capability::Program)),
+        Condition::Gone(_) | Condition::Unchanged(_) | Condition::Compare(_) => None,
+    }
+}
