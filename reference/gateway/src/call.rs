@@ -29,6 +29,8 @@ use crate::{
 const ROUNDS: usize = 32;
 /// How long the answer of a kill waits for the index to follow, so that a list after it is right.
 const FORGET: Duration = Duration::from_secs(2);
+/// What a run has left at least when a pause of it has failed.
+const GRACE: Duration = Duration::from_mins(1);
 
 /// A call on one sandbox.
 #[derive(Clone, Debug)]
@@ -122,7 +124,7 @@ impl Call {
             Written::Done(written) => {
                 let joined = self.join_pause(&written).await;
                 if let Err(Refusal::PauseFailed { .. }) = joined {
-                    self.give_back(Timers::of(&sandbox.spec)).await;
+                    self.give_back(sandbox).await;
                 }
                 joined.map(ControlFlow::Break)
             }
@@ -141,8 +143,11 @@ impl Call {
         }
     }
 
-    /// After a pause that failed: asks for a run again, with the timers from before.
-    async fn give_back(&self, timers: Timers) {
+    /// After a pause that failed: asks for a run again, with the timers of `before`. One that has run
+    /// out meanwhile is put off a little: nobody is to lose what the pause was meant to keep.
+    async fn give_back(&self, before: &Sandbox) {
+        let grace = end_of_run(self.gateway.now(), GRACE);
+        let timers = Timers::of(&before.spec).put_off_to(grace, Lifecycle::of(before).on_timeout);
         let refused = |state: &SandboxState| matches!(state, SandboxState::PauseRefused { .. });
         self.correct(refused, spec_patch(false, timers)).await;
     }

@@ -46,9 +46,9 @@ pub(crate) enum Refusal {
     IdempotencyMismatch,
     #[error("sandbox {id} could not be started and was removed: {reason}")]
     StartFailed { id: String, reason: String },
-    #[error("sandbox {id} could not be paused and runs on: {reason}")]
+    #[error("sandbox {id} could not be paused: {reason}")]
     PauseFailed { id: String, reason: String },
-    #[error("sandbox {id} could not be resumed; it stays paused with its context: {reason}")]
+    #[error("sandbox {id} could not be resumed: {reason}")]
     ResumeFailed { id: String, reason: String },
     #[error("sandbox {id} has failed and needs an operator: {reason}")]
     Broken { id: String, reason: String },

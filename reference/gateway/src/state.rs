@@ -73,6 +73,7 @@ pub(crate) fn state(sandbox: &Sandbox) -> SandboxState {
         (true, Some(Phase::Running)) => current_failure(sandbox, ConditionType::Paused, Reason::CheckpointFailed)
             .map_or(SandboxState::Pausing, |reason| SandboxState::PauseRefused { reason }),
         (false, Some(Phase::Paused)) => current_failure(sandbox, ConditionType::Resumed, Reason::RestoreFailed)
+            .or_else(|| start_failure(sandbox))
             .map_or(SandboxState::Resuming, |reason| SandboxState::ResumeFailed { reason }),
         (false, Some(Phase::Running)) if endpoint(sandbox).is_some() => SandboxState::Serving,
         (true, Some(Phase::Pending | Phase::Pausing | Phase::Paused | Phase::Resuming) | None) => SandboxState::Pausing,
@@ -112,7 +113,7 @@ pub(crate) fn endpoint(sandbox: &Sandbox) -> Option<Endpoint> {
     })
 }
 
-/// Why a sandbox that never served cannot start, if the controller has given up on its template or name.
+/// Why no Pod can be started, if the controller has given up on the template or the name.
 pub(crate) fn start_failure(sandbox: &Sandbox) -> Option<String> {
     [Reason::TemplateInvalid, Reason::PodOwnerMismatch]
         .into_iter()
@@ -263,6 +264,14 @@ mod tests {
             }
         );
         assert_eq!(failed(2), SandboxState::Resuming);
+    }
+
+    #[test]
+    fn a_template_that_gives_no_pod_fails_a_resume_too() {
+        let conditions = [condition("Ready", "False", "TemplateInvalid", 3)];
+        let blocked = sandbox(false, &json!({ "phase": "Paused", "conditions": conditions }));
+        let reason = "because".to_owned();
+        assert_eq!(state(&blocked), SandboxState::ResumeFailed { reason });
     }
 
     #[test]

@@ -64,6 +64,15 @@ impl Timers {
         if self.end() == Some(end) { self } else { wanted }
     }
 
+    /// These timers, if any, but none that ends the run before `earliest`.
+    pub(crate) fn put_off_to(self, earliest: Timestamp, action: OnTimeout) -> Self {
+        if self == Self::NONE {
+            self
+        } else {
+            self.extended_to(earliest, action)
+        }
+    }
+
     /// What to set once a run has begun that is to end at `end`; nothing if that is set already, to
     /// the second. Timers that are no longer the ones `armed` before it were moved by somebody: they
     /// are only ever extended.
@@ -149,6 +158,20 @@ mod tests {
         assert_eq!(armed.settled(armed, at(61), OnTimeout::Pause), None);
         let longer = Timers::ending(at(300), OnTimeout::Pause);
         assert_eq!(longer.settled(armed, at(5), OnTimeout::Pause), None);
+    }
+
+    #[test]
+    fn only_a_timer_that_is_there_is_put_off() {
+        assert_eq!(Timers::NONE.put_off_to(at(60), OnTimeout::Kill), Timers::NONE);
+        let (soon, late) = (
+            Timers::ending(at(1), OnTimeout::Kill),
+            Timers::ending(at(90), OnTimeout::Kill),
+        );
+        assert_eq!(
+            soon.put_off_to(at(60), OnTimeout::Kill),
+            Timers::ending(at(60), OnTimeout::Kill)
+        );
+        assert_eq!(late.put_off_to(at(60), OnTimeout::Kill), late);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Viewer<'_> {
             client_id: CLIENT_ID,
             alias: lifecycle.alias,
             started_at,
-            end_at: self.end_at(sandbox, started_at),
+            end_at: self.end_at(sandbox, visible, started_at),
             cpu_count: resources.cpu_count,
             memory_mb: resources.memory_mb,
             disk_size_mb: resources.disk_mb,
@@ -151,12 +151,15 @@ impl Viewer<'_> {
     }
 
     /// When the run ends, or when it ended in a pause.
-    fn end_at(&self, sandbox: &Sandbox, started_at: Timestamp) -> Timestamp {
+    fn end_at(&self, sandbox: &Sandbox, visible: Visible, started_at: Timestamp) -> Timestamp {
         let latest = || {
             let max = SignedDuration::try_from(self.max_timeout).unwrap_or(SignedDuration::MAX);
             started_at.saturating_add(max).unwrap_or(Timestamp::MAX)
         };
-        let paused_at = if sandbox.spec.paused { paused_at(sandbox) } else { None };
+        let paused_at = match visible {
+            Visible::Paused => paused_at(sandbox),
+            Visible::Running => None,
+        };
         paused_at
             .or_else(|| Timers::of(&sandbox.spec).end())
             .unwrap_or_else(latest)
