@@ -6,20 +6,27 @@ mod stand_in;
 
 use std::sync::Arc;
 
+use stand_in::cluster::Lie;
 use stand_in::{Defect, StandIn};
+use torpor_harness::history::Watched;
 use torpor_harness::scenario::{Front, Scenario};
 use torpor_harness::{
     Case, CaseReport, Catalogue, Filter, Outcome, RunEvent, RunOptions, Suite, Verdict, render_line, run, run_one,
 };
 
 fn case(steps: &str) -> Case {
-    let text = format!("id: mine\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\ntimeout: 10s\nsteps:\n{steps}");
+    case_through(Front::E2b, steps)
+}
+
+fn case_through(front: Front, steps: &str) -> Case {
+    let head = "id: mine\ntitle: A claim\nrequirements: [CTX-01]\ntimeout: 10s";
+    let text = format!("{head}\nvia: [{}]\nsteps:\n{steps}", front.as_str());
     let scenario = Scenario::parse("mine.yaml", &text, &Catalogue::load().unwrap());
     let scenario = Arc::new(scenario.unwrap_or_else(|errors| panic!("{errors:?}")));
     Case {
         id: "mine".to_owned(),
         scenario,
-        front: Front::E2b,
+        front,
     }
 }
 
@@ -229,4 +236,71 @@ async fn without_keep_going_what_follows_a_failure_is_skipped() {
     };
     let report = run(&suite, &stand_in.target, &options, |_| {}).await;
     assert_eq!((report.summary.fail, report.summary.skipped), (1, 1));
+}
+
+const PAUSES: &str = "
+  - create: {}
+  - pause: {}
+  - expect:
+      - pods: {count: 0}
+      - condition: {kind: paused, is: holds}
+  - mark: {name: before, of: resource, fields: [/metadata/uid, /metadata/name]}
+  - resume: {}
+  - expect:
+      - pods: {count: 1}
+      - unchanged: {since: before}
+      - field: {path: /spec/paused, is: false}
+  - delete: {}
+  - patch: {merge: {spec: {paused: true}}, status: [404]}
+";
+
+async fn on_kubernetes(lie: Lie, steps: &str) -> CaseReport {
+    let target = stand_in::cluster::start(lie).await;
+    run_one(&case_through(Front::Kubernetes, steps), &target).await
+}
+
+#[tokio::test]
+async fn a_truthful_controller_passes_and_is_judged_on_its_history() {
+    let report = on_kubernetes(Lie::None, PAUSES).await;
+    assert_eq!((report.result, report.reason), (Outcome::Pass, None));
+    assert!(report.judged.contains(&"ZERO-05".to_owned()));
+    let pods = report
+        .history
+        .changes()
+        .iter()
+        .filter(|change| change.object == Watched::Pod)
+        .count();
+    assert_eq!(pods, 5, "created, dying and gone, then created and gone");
+}
+
+#[tokio::test]
+async fn a_lie_that_lasts_no_time_at_all_is_caught_although_every_step_passes() {
+    let report = on_kubernetes(Lie::PausedTooEarly, PAUSES).await;
+    assert_eq!((report.result, report.step), (Outcome::Fail, None));
+    assert_eq!(
+        report
+            .violations
+            .iter()
+            .map(|violation| violation.requirement)
+            .collect::<Vec<_>>(),
+        ["ZERO-05"]
+    );
+}
+
+#[tokio::test]
+async fn a_pod_that_outlives_its_sandbox_is_no_clean_deletion() {
+    let report = on_kubernetes(Lie::LeavesThePod, PAUSES).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("7")));
+    assert!(
+        report.reason.unwrap().contains("1 live Pods"),
+        "the reason names what is left"
+    );
+    assert_eq!(report.leftovers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_controller_that_does_nothing_fails_within_the_patience_of_the_target() {
+    let report = on_kubernetes(Lie::Sleeps, PAUSES).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("1")));
+    assert!(report.reason.unwrap().contains("Running"));
 }

@@ -1,6 +1,8 @@
 //! A little E2B server for tests of the runner: variables, files, pause and connect, and
 //! faults on demand.
 
+pub mod cluster;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
