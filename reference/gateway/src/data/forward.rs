@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, extract::Request, response::Response};
 use futures::stream;
-use http::{HeaderMap, HeaderName, Uri, header};
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, client::conn::http1};
@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::refusal::DataRefusal;
+use super::{refusal::DataRefusal, switch::Switch};
 use crate::{Gateway, id::SandboxId, state::Endpoint};
 
 /// Headers that speak of one connection only.
@@ -49,7 +49,8 @@ pub(super) async fn forward(
     let broke = || DataRefusal::Broke { id: id.to_string() };
     let gone = gateway.index().pod_gone(id, &endpoint.pod_uid);
     let mut gone: Gone = Box::pin(gone);
-    prepare(&mut request);
+    let switch = Switch::wanted(&mut request);
+    prepare(&mut request, switch.as_ref());
     let answer = async {
         let connecting = tokio::time::timeout(gateway.config().limits.connect, TcpStream::connect(address));
         let stream = connecting.await.ok().and_then(Result::ok).ok_or_else(closed)?;
@@ -57,17 +58,29 @@ pub(super) async fn forward(
         let _ = stream.set_nodelay(true);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| broke())?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to an agent ended");
             }
         }));
         let response = sender.send_request(request).await.map_err(|_| broke())?;
         Ok((response, connection))
     };
-    let (response, connection) = tokio::select! {
+    let (mut response, connection) = tokio::select! {
         answer = answer => answer?,
         () = &mut gone => return Err(DataRefusal::NotFound { id: id.to_string() }),
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let end = async move {
+            gone.await;
+            drop(connection);
+        };
+        let switched = switch
+            .and_then(|switch| switch.agreed(&mut response, end))
+            .ok_or_else(broke)?;
+        strip_hop_by_hop(response.headers_mut());
+        response.headers_mut().extend(switched);
+        return Ok(response.map(|_| Body::empty()));
+    }
     let (mut parts, body) = response.into_parts();
     strip_hop_by_hop(&mut parts.headers);
     let body = if body.is_end_stream() {
@@ -107,7 +120,7 @@ fn until_gone(body: Incoming, gone: Gone, connection: AbortOnDropHandle<()>) -> 
 }
 
 /// Makes `request` one for the agent: its path alone, without what was meant for the gateway.
-fn prepare(request: &mut Request) {
+fn prepare(request: &mut Request, switch: Option<&Switch>) {
     let path = request
         .uri()
         .path_and_query()
@@ -116,6 +129,9 @@ fn prepare(request: &mut Request) {
     *request.version_mut() = http::Version::HTTP_11;
     strip_hop_by_hop(request.headers_mut());
     request.headers_mut().remove("x-api-key");
+    if let Some(switch) = switch {
+        switch.ask(request.headers_mut());
+    }
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -157,7 +173,7 @@ mod tests {
             .body(Body::empty())
             .unwrap();
         request.headers_mut().insert("x-api-key", "e2b_00".parse().unwrap());
-        prepare(&mut request);
+        prepare(&mut request, None);
         assert_eq!(request.uri(), "/files?path=%2Fa");
         assert!(request.headers().is_empty());
     }

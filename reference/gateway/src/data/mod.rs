@@ -13,6 +13,7 @@ mod passage;
 mod plane;
 mod refusal;
 mod sample;
+mod switch;
 
 use axum::{
     Router,

@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Tokens {
     id: String,
@@ -244,4 +245,22 @@ async fn metrics_are_one_sample_of_a_running_sandbox_and_none_of_a_paused_one() 
     assert_eq!((&sample[0]["cpuCount"], &sample[0]["memTotal"]), (&json!(2), &json!(9)));
     assert_eq!(world.pause(&tokens.id).await, 204);
     assert_eq!(world.get(&path).await.body, json!([]));
+}
+
+#[tokio::test]
+async fn a_connection_may_switch_protocols_and_is_cut_by_a_pause() {
+    let world = World::new().await;
+    let tokens = sandbox(&world).await;
+    let request = tokens.on(world.bare(Method::GET, "/switch"), 49983);
+    let request = request.header("Connection", "Upgrade").header("Upgrade", "echo");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 101);
+    assert_eq!(response.headers()["upgrade"], "echo");
+    let mut switched = response.upgrade().await.unwrap();
+    switched.write_all(b"ping").await.unwrap();
+    let mut said = [0; 4];
+    switched.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"ping");
+    assert_eq!(world.pause(&tokens.id).await, 204);
+    assert!(matches!(switched.read(&mut said).await, Ok(0) | Err(_)));
 }

@@ -16,6 +16,7 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ impl FakeAgent {
         let app = Router::new()
             .route("/health", get(async || StatusCode::NO_CONTENT))
             .route("/execute", post(execute))
+            .route("/switch", get(switch))
             .route(
                 "/metrics",
                 get(async || Json(json!({ "cpu_count": 2, "mem_used": 5, "mem_total": 9 }))),
@@ -113,4 +115,16 @@ async fn echo(headers: HeaderMap, request: Request) -> Response {
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
     Json(json!({ "method": method, "uri": uri, "headers": names, "length": body.len() })).into_response()
+}
+
+/// Switches to a protocol that says everything back.
+async fn switch(mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+        // Ends with an error when the other side is cut off: as good an end as any.
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
