@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The reference pause and resume controller for `agents.kruise.io/v1alpha1 Sandbox`.
+//!
+//! ```text
+//!   watch ──▶ observe ──▶ decide ──▶ status, then effect ──▶ (again, until at rest)
+//!            (read once)  (pure)     (one write per step)
+//! ```
+//!
+//! Start reading at `decide`: the whole behaviour is the table in there, and `decide/table.txt` is
+//! that table written out. `observe` says where its inputs come from, `status` what is reported,
+//! `reconcile` how it is carried out. Why it is as it is: `docs/decisions/0010` and following.
+
+mod api;
+mod backoff;
+mod conditions;
+mod controller;
+mod decide;
+mod defect;
+mod error;
+mod http_agents;
+mod metrics;
+mod notice;
+mod observe;
+mod pod;
+mod ports;
+mod reconcile;
+mod status;
+mod timers;
+
+pub use controller::{Clock, Controller, ControllerConfig, Deadlines};
+pub use decide::{
+    Decision, Due, Effect, Fault, Goal, History, Observed, Patience, Report, Seal, Wake, Workload, decide,
+};
+pub use defect::{Defect, UnknownDefect};
+pub use http_agents::HttpAgents;
+pub use metrics::ControllerMetrics;
+pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+pub use timers::{Timers, timers};
+
+use error::ReconcileError;

@@ -1,0 +1,175 @@
+//! Reads and writes of one sandbox and its Pod at the API server, each with the preconditions
+//! that keep a stale decision from doing harm.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use serde_json::{Map, Value, json};
+use torpor_api::{Sandbox, SandboxStatus, SandboxTemplate, finalizer};
+
+use crate::ReconcileError;
+
+/// Seconds that a Pod with nothing to lose gets to end by itself.
+const GRACE_SECONDS: u32 = 5;
+
+/// One sandbox at the API server.
+pub(crate) struct SandboxApi {
+    namespace: String,
+    name: String,
+    sandboxes: Api<Sandbox>,
+    pods: Api<Pod>,
+    templates: Api<SandboxTemplate>,
+}
+
+impl SandboxApi {
+    pub(crate) fn new(client: &Client, namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            sandboxes: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            templates: Api::namespaced(client.clone(), namespace),
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) async fn sandbox(&self) -> Result<Option<Sandbox>, ReconcileError> {
+        self.sandboxes
+            .get_opt(&self.name)
+            .await
+            .map_err(ReconcileError::api("read the sandbox"))
+    }
+
+    pub(crate) async fn pod(&self) -> Result<Option<Pod>, ReconcileError> {
+        self.pods
+            .get_opt(&self.name)
+            .await
+            .map_err(ReconcileError::api("read the Pod"))
+    }
+
+    pub(crate) async fn template(&self, name: &str) -> Result<Option<SandboxTemplate>, ReconcileError> {
+        self.templates
+            .get_opt(name)
+            .await
+            .map_err(ReconcileError::api("read the template"))
+    }
+
+    /// Writes the status, unless the sandbox has changed since it was read.
+    pub(crate) async fn write_status(&self, sandbox: &Sandbox, status: &SandboxStatus) -> Result<(), ReconcileError> {
+        let patch = json!({
+            "metadata": {"resourceVersion": sandbox.metadata.resource_version},
+            "status": replacement(&value(sandbox.status.as_ref()), &value(Some(status))),
+        });
+        let written = self
+            .sandboxes
+            .patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        written.map(drop).map_err(ReconcileError::api("write the status"))
+    }
+
+    pub(crate) async fn set_paused(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
+        self.patch(sandbox, json!({"spec": {"paused": true}}), "set spec.paused")
+            .await
+    }
+
+    /// The list is replaced as a whole, so the precondition keeps finalizers of others.
+    pub(crate) async fn add_finalizer(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
+        let mut names = sandbox.metadata.finalizers.clone().unwrap_or_default();
+        names.push(finalizer::SANDBOX.to_owned());
+        self.patch(sandbox, json!({"metadata": {"finalizers": names}}), "add the finalizer")
+            .await
+    }
+
+    pub(crate) async fn remove_finalizer(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
+        let mut names = sandbox.metadata.finalizers.clone().unwrap_or_default();
+        names.retain(|name| name != finalizer::SANDBOX);
+        self.patch(
+            sandbox,
+            json!({"metadata": {"finalizers": names}}),
+            "remove the finalizer",
+        )
+        .await
+    }
+
+    pub(crate) async fn delete_sandbox(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
+        let only_this = preconditions(sandbox.metadata.uid.clone(), sandbox.metadata.resource_version.clone());
+        let deleted = self.sandboxes.delete(&self.name, &only_this).await;
+        gone_is_fine(deleted.map(drop)).map_err(ReconcileError::api("delete the sandbox"))
+    }
+
+    /// Deletes the very Pod that was read.
+    pub(crate) async fn delete_pod(&self, pod: &Pod) -> Result<(), ReconcileError> {
+        let only_this = preconditions(pod.metadata.uid.clone(), None).grace_period(GRACE_SECONDS);
+        let deleted = self.pods.delete(&self.name, &only_this).await;
+        gone_is_fine(deleted.map(drop)).map_err(ReconcileError::api("delete the Pod"))
+    }
+
+    /// Creates the Pod. The answer of the API server is kept apart: a Pod that it will not take is no fault of the pass.
+    pub(crate) async fn create_pod(&self, pod: &Pod) -> Result<(), kube::Error> {
+        self.pods.create(&PostParams::default(), pod).await.map(drop)
+    }
+
+    async fn patch(&self, sandbox: &Sandbox, mut patch: Value, attempt: &'static str) -> Result<(), ReconcileError> {
+        patch["metadata"]["resourceVersion"] = json!(sandbox.metadata.resource_version);
+        let written = self
+            .sandboxes
+            .patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        written.map(drop).map_err(ReconcileError::api(attempt))
+    }
+}
+
+fn preconditions(uid: Option<String>, resource_version: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid, resource_version }),
+        ..DeleteParams::default()
+    }
+}
+
+fn gone_is_fine(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+fn value(status: Option<&SandboxStatus>) -> Map<String, Value> {
+    match serde_json::to_value(status) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) | Err(_) => Map::new(),
+    }
+}
+
+/// The merge patch from one status to another. Fields are replaced as a whole, and those that
+/// are gone are named, as a merge would keep them otherwise.
+fn replacement(before: &Map<String, Value>, after: &Map<String, Value>) -> Value {
+    let gone = before
+        .keys()
+        .filter(|name| !after.contains_key(*name))
+        .map(|name| (name.clone(), Value::Null));
+    let changed = after.iter().filter(|(name, new)| before.get(*name) != Some(new));
+    let changed = changed.map(|(name, new)| match (before.get(name), new) {
+        (Some(Value::Object(old)), Value::Object(new)) => (name.clone(), replacement(old, new)),
+        _ => (name.clone(), new.clone()),
+    });
+    Value::Object(gone.chain(changed).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_gone_is_cleared_and_an_equal_one_is_left_out() {
+        let fields = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let before = fields(json!({"a": 1, "b": {"x": 1, "y": 2}, "c": [1], "d": 4}));
+        let after = fields(json!({"a": 1, "b": {"x": 3}, "c": [2]}));
+        assert_eq!(
+            replacement(&before, &after),
+            json!({"b": {"x": 3, "y": null}, "c": [2], "d": null})
+        );
+    }
+}

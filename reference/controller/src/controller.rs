@@ -1,0 +1,249 @@
+//! Wires the passes to the watches: which sandbox to look at, and when.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::{Action, Controller as KubeController};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use torpor_api::{Sandbox, SandboxTemplate, label};
+
+use crate::backoff::Backoff;
+use crate::defect::{Defect, Distortion};
+use crate::metrics::ControllerMetrics;
+use crate::notice::Notice;
+use crate::reconcile::{after_error, reconcile};
+use crate::{CheckpointCustodian, ReconcileError, SandboxAgents};
+
+/// Tells the time. The controller reads no other clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the request to pause until the checkpoint is sealed; then the pause is given up.
+    pub pause: Duration,
+    /// Before the first retry of a failed restore; doubled with every further one, up to 32 times as much.
+    pub restore_retry: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            pause: Duration::from_mins(5),
+            restore_retry: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How the controller runs.
+#[derive(Clone)]
+pub struct ControllerConfig {
+    /// The namespace to look after; `None` for all.
+    pub namespace: Option<String>,
+    /// URL of the checkpoint store, handed to every sandbox Pod.
+    pub store_url: String,
+    /// Tells the time.
+    pub clock: Clock,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// A deliberate mistake, for testing the tests.
+    pub defect: Option<Defect>,
+}
+
+impl ControllerConfig {
+    /// For all namespaces, on the system clock, without a defect.
+    #[must_use]
+    pub fn new(store_url: impl Into<String>) -> Self {
+        Self {
+            namespace: None,
+            store_url: store_url.into(),
+            clock: Arc::new(Timestamp::now),
+            deadlines: Deadlines::default(),
+            defect: None,
+        }
+    }
+}
+
+impl fmt::Debug for ControllerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControllerConfig")
+            .field("namespace", &self.namespace)
+            .field("store_url", &self.store_url)
+            .field("deadlines", &self.deadlines)
+            .field("defect", &self.defect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every pass shares.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) config: ControllerConfig,
+    pub(crate) agents: Arc<dyn SandboxAgents>,
+    pub(crate) custodian: Arc<dyn CheckpointCustodian>,
+    pub(crate) metrics: ControllerMetrics,
+    pub(crate) defect: Distortion,
+    /// Passes that broke off, by namespace and name.
+    pub(crate) errors: Backoff,
+    /// Refused writes, by UID.
+    pub(crate) obstacles: Backoff,
+    /// Failed restores, by UID.
+    pub(crate) restores: Backoff,
+    recorder: Recorder,
+}
+
+impl Context {
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.config.clock)()
+    }
+
+    /// Forgets a sandbox that is gone.
+    pub(crate) fn forget(&self, key: &str) {
+        self.errors.succeeded(key);
+        self.metrics.forget(key);
+    }
+
+    /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.
+    pub(crate) async fn announce(&self, sandbox: &Sandbox, notice: &Notice) {
+        if let Err(error) = self.recorder.publish(&notice.event(), &sandbox.object_ref(&())).await {
+            tracing::warn!(sandbox = sandbox.name_any(), %error, "an Event was not published");
+        }
+    }
+}
+
+/// The pause and resume controller.
+pub struct Controller {
+    context: Arc<Context>,
+}
+
+impl Controller {
+    /// Ready to [`run`](Self::run). Nothing is read or written yet.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        config: ControllerConfig,
+        agents: Arc<dyn SandboxAgents>,
+        custodian: Arc<dyn CheckpointCustodian>,
+    ) -> Self {
+        let defect = Distortion::new(config.defect);
+        let retry = config.deadlines.restore_retry;
+        let context = Context {
+            recorder: Recorder::new(client.clone(), Reporter::from("torpor-controller")),
+            custodian: defect.custodian(custodian),
+            metrics: ControllerMetrics::new(),
+            errors: Backoff::new(Duration::from_millis(100), Duration::from_mins(1)),
+            obstacles: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            restores: Backoff::new(retry, retry.saturating_mul(32)),
+            client,
+            config,
+            agents,
+            defect,
+        };
+        Self {
+            context: Arc::new(context),
+        }
+    }
+
+    /// The meters of this controller.
+    #[must_use]
+    pub fn metrics(&self) -> ControllerMetrics {
+        self.context.metrics.clone()
+    }
+
+    /// Looks after the sandboxes until `shutdown` is cancelled; passes under way are finished first.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let context = self.context;
+        let pods = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
+        let controller = KubeController::new(api::<Sandbox>(&context), watcher::Config::default());
+        let sandboxes = controller.store();
+        controller
+            .owns(api::<Pod>(&context), pods)
+            .watches(
+                api::<SandboxTemplate>(&context),
+                watcher::Config::default(),
+                move |template| made_from(&sandboxes, &template),
+            )
+            .graceful_shutdown_on(shutdown.cancelled_owned())
+            .run(reconcile, on_error, context)
+            .for_each(|result| {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "the controller stream reported an error");
+                }
+                std::future::ready(())
+            })
+            .await;
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("config", &self.context.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn api<K>(context: &Context) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
+{
+    match &context.config.namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    }
+}
+
+/// The sandboxes that name this template, in a fixed order.
+fn made_from(sandboxes: &Store<Sandbox>, template: &SandboxTemplate) -> Vec<ObjectRef<Sandbox>> {
+    let mut names: Vec<_> = sandboxes
+        .state()
+        .iter()
+        .filter(|sandbox| sandbox.namespace() == template.namespace())
+        .filter(|sandbox| {
+            sandbox
+                .spec
+                .template_ref
+                .as_ref()
+                .is_some_and(|named| named.name == template.name_any())
+        })
+        .map(|sandbox| sandbox.name_any())
+        .collect();
+    names.sort();
+    let namespace = template.namespace().unwrap_or_default();
+    names
+        .iter()
+        .map(|name| ObjectRef::new(name).within(&namespace))
+        .collect()
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature is that of the controller runtime"
+)]
+fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let key = format!("{}/{}", sandbox.namespace().unwrap_or_default(), sandbox.name_any());
+    context.metrics.reconcile_failed();
+    if error.is_conflict() {
+        tracing::debug!(
+            sandbox = key,
+            error = error.chain(),
+            "somebody else wrote first; reading again"
+        );
+    } else {
+        tracing::warn!(
+            sandbox = key,
+            error = error.chain(),
+            "a pass broke off and is tried again"
+        );
+    }
+    after_error(context.now(), &key, error, &context)
+}

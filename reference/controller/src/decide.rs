@@ -1,0 +1,327 @@
+//! From what is wanted and what is seen, to the next single step.
+//!
+//! Decides the report (what the status should say) and the effect (the one write to make
+//! once the status says so). Leaves out how either is carried out, and why a thing failed:
+//! no I/O, no clock, no text.
+//!
+//! ```text
+//!            start                 freeze · checkpoint · record · delete Pod
+//!  Pending ─────────▶ Running ─────────────────── Pausing ──────────────────▶ Paused
+//!                      ▲  ▲                          │                          │
+//!                      │  └── thaw ── Resuming ◀─────┘ called off, or failed    │
+//!                      └───────────── Resuming ◀────────────────────────────────┘
+//!                        serves          start from checkpoint
+//! ```
+//!
+//! Every status is written before the effect that it announces, so a controller that dies
+//! between any two writes finds on its return what it was about to do.
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The sandbox should serve.
+    Running,
+    /// The sandbox should hold its context and no compute.
+    Paused,
+    /// The sandbox is being deleted.
+    Deleted,
+}
+
+/// Where the context of the sandbox is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It never served: there is no context.
+    New,
+    /// It served, and only its Pod holds the context.
+    Live,
+    /// A sealed checkpoint holds the context; no traffic was let in since.
+    Kept,
+}
+
+/// The checkpoint of a frozen workload, as its agent reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// None was asked for.
+    None,
+    /// It is being written.
+    Writing,
+    /// It is complete and durable.
+    Sealed,
+    /// It could not be written.
+    Failed,
+}
+
+/// The Pod and what runs in it, as last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// There is no Pod.
+    Absent,
+    /// A Pod of the name belongs to somebody else.
+    Foreign,
+    /// The Pod exists and does not serve yet, or not now.
+    Unready,
+    /// The Pod serves.
+    Serving,
+    /// The Pod exists; its workload is stopped in place.
+    Frozen(Seal),
+    /// The Pod runs and its agent does not answer.
+    Silent,
+    /// The Pod, or the restore in it, failed before it served.
+    FailedToStart,
+    /// The run that served is over: its Pod ended, or a container of it began anew.
+    Ended,
+    /// The Pod is being deleted.
+    Stopping,
+}
+
+/// Whether a pause that is under way may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// There is time left.
+    Left,
+    /// The deadline has passed, or the agent refused to freeze.
+    Spent,
+}
+
+/// A timer of the spec that has come due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// `shutdownTime`.
+    Shutdown,
+    /// `pauseTime`.
+    Pause,
+}
+
+/// Everything a decision may depend on. Read once per pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What is wanted.
+    pub goal: Goal,
+    /// Where the context is.
+    pub history: History,
+    /// The Pod and what runs in it.
+    pub workload: Workload,
+    /// Whether the status says `Running`, so that traffic is let in.
+    pub routed: bool,
+    /// Whether a pause under way may go on.
+    pub patience: Patience,
+    /// Whether the sandbox holds our finalizer.
+    pub guarded: bool,
+    /// Whether a Pod can be made from the template.
+    pub template_valid: bool,
+    /// The timer that has come due, if any.
+    pub due: Option<Due>,
+}
+
+/// What the status should say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// What it says already.
+    AsIs,
+    /// On its first way up.
+    Starting,
+    /// Serving; `ready` is false while the Pod is alive and takes no traffic.
+    Running {
+        /// Whether the Pod takes traffic.
+        ready: bool,
+    },
+    /// The pause has begun; a checkpoint number is reserved for it.
+    Pausing,
+    /// The checkpoint of the frozen workload is sealed: put it on record.
+    Sealed,
+    /// On the way to `Paused` with nothing left to keep; the Pod is going.
+    Stopping,
+    /// Context kept, compute released.
+    Paused,
+    /// On the way from `Paused`, or from a pause that was called off, to `Running`.
+    Resuming,
+    /// The pause failed; the sandbox runs on.
+    PauseFailed,
+    /// The checkpoint could not be restored; it is kept.
+    RestoreFailed,
+    /// No Pod can be made from the template.
+    TemplateInvalid,
+    /// The Pod's name is taken by somebody else.
+    PodForeign,
+    /// No step is safe without a person.
+    Failed(Fault),
+    /// Being deleted.
+    Terminating,
+}
+
+/// Why a sandbox failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The workload is gone and no checkpoint can bring it back.
+    StateLost,
+    /// The first start failed; there was no context to lose.
+    StartFailed,
+}
+
+/// One write to the world. Each may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Hold the sandbox until its checkpoint data is removed.
+    AddFinalizer,
+    /// Create the Pod with no history.
+    StartFresh,
+    /// Create the Pod from the recorded checkpoint.
+    StartFromCheckpoint,
+    /// Stop the workload in place.
+    Freeze,
+    /// Write the checkpoint of the frozen workload, or join the one being written.
+    Checkpoint,
+    /// Let the workload run on.
+    Thaw,
+    /// Delete the Pod.
+    DeletePod,
+    /// Remove the checkpoint data, then the finalizer.
+    Release,
+    /// Set `spec.paused`.
+    SetPaused,
+    /// Delete the sandbox.
+    DeleteSandbox,
+}
+
+/// When to look again if nothing changes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// A watch event will tell.
+    OnChange,
+    /// Soon: only the agent knows of the change.
+    Soon,
+    /// Later: what is in the way is not ours and not watched.
+    Later,
+}
+
+/// The outcome of one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    /// What the status should say.
+    pub report: Report,
+    /// What to do once it says so.
+    pub effect: Option<Effect>,
+    /// When to look again.
+    pub wake: Wake,
+}
+
+impl Decision {
+    const fn act(report: Report, effect: Effect) -> Self {
+        Self {
+            report,
+            effect: Some(effect),
+            wake: Wake::OnChange,
+        }
+    }
+
+    const fn rest(report: Report) -> Self {
+        Self {
+            report,
+            effect: None,
+            wake: Wake::OnChange,
+        }
+    }
+
+    const fn wait(report: Report, wake: Wake) -> Self {
+        Self {
+            report,
+            effect: None,
+            wake,
+        }
+    }
+}
+
+/// Decides the next step. Total, and free of I/O and clocks.
+pub const fn decide(seen: Observed) -> Decision {
+    match (seen.goal, seen.due) {
+        (Goal::Deleted, _) => toward_deleted(seen),
+        (Goal::Running | Goal::Paused, Some(Due::Shutdown)) => Decision::act(Report::AsIs, Effect::DeleteSandbox),
+        (Goal::Running, Some(Due::Pause)) => Decision::act(Report::AsIs, Effect::SetPaused),
+        (Goal::Paused, _) => toward_paused(seen),
+        (Goal::Running, None) => toward_running(seen),
+    }
+}
+
+const fn toward_deleted(seen: Observed) -> Decision {
+    use {Decision as D, Effect as E, Report as R, Workload as W};
+    match seen.workload {
+        W::Absent | W::Foreign if seen.guarded => D::act(R::Terminating, E::Release),
+        W::Absent | W::Foreign | W::Stopping => D::rest(R::Terminating),
+        W::Unready | W::Serving | W::Frozen(_) | W::Silent | W::FailedToStart | W::Ended => {
+            D::act(R::Terminating, E::DeletePod)
+        }
+    }
+}
+
+#[expect(clippy::match_same_arms, reason = "rows stay in the order of life")]
+const fn toward_paused(seen: Observed) -> Decision {
+    use {Decision as D, Effect as E, Fault as F, History as H, Patience as Pa, Report as R, Workload as W};
+    match (seen.history, seen.workload, seen.patience) {
+        (H::Live, W::Serving, Pa::Left) => D::act(R::Pausing, E::Freeze),
+        (H::Live, W::Frozen(Seal::None | Seal::Writing), Pa::Left) => D::act(R::Pausing, E::Checkpoint),
+        (H::Live, W::Frozen(Seal::Sealed), _) => D::rest(R::Sealed),
+        (H::Live, W::Unready | W::Silent, Pa::Left) => D::wait(R::Pausing, Wake::Soon),
+
+        // From here on nothing is lost with the Pod: there was nothing, or the checkpoint holds it.
+        (H::New | H::Kept, W::Unready | W::Serving | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New | H::Kept, W::FailedToStart | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New | H::Kept, W::Stopping, _) => D::rest(R::Stopping),
+        (H::New | H::Kept, W::Absent | W::Foreign, _) => D::rest(R::Paused),
+
+        // The pause failed. The goal is `Running` from the next pass on.
+        (H::Live, W::Frozen(Seal::Failed), _) => D::rest(R::PauseFailed),
+        (H::Live, W::Serving | W::Unready | W::Silent, Pa::Spent) => D::rest(R::PauseFailed),
+        (H::Live, W::Frozen(Seal::None | Seal::Writing), Pa::Spent) => D::rest(R::PauseFailed),
+
+        // Never report as paused what cannot be resumed.
+        (H::Live, W::Absent | W::Foreign | W::FailedToStart | W::Ended | W::Stopping, _) => {
+            D::rest(R::Failed(F::StateLost))
+        }
+    }
+}
+
+#[expect(clippy::match_same_arms, reason = "rows stay in the order of life")]
+const fn toward_running(seen: Observed) -> Decision {
+    use {Decision as D, Effect as E, Fault as F, History as H, Report as R, Workload as W};
+    match (seen.history, seen.workload) {
+        (H::New, W::Absent) => start(seen, R::Starting, E::StartFresh),
+        (H::New, W::Unready | W::Silent) => D::wait(R::Starting, Wake::Soon),
+        (H::New | H::Live | H::Kept, W::Serving) => D::rest(R::Running { ready: true }),
+        (H::Live, W::Unready) if seen.routed => D::rest(R::Running { ready: false }),
+        (H::Kept, W::Absent) => start(seen, R::Resuming, E::StartFromCheckpoint),
+        (H::Kept, W::Unready | W::Silent) => D::wait(R::Resuming, Wake::Soon),
+
+        // The pause was called off, or failed. A Pod that is already going goes first.
+        (H::Live | H::Kept, W::Frozen(_)) => D::act(R::Resuming, E::Thaw),
+        (H::Live, W::Unready | W::Silent) => D::wait(R::Resuming, Wake::Soon),
+        (H::Kept, W::Stopping) => D::rest(R::Resuming),
+        (H::New, W::Stopping) => D::rest(R::Starting),
+        (H::New, W::Frozen(_)) => D::act(R::Starting, E::Thaw),
+
+        // The checkpoint is worth more than the run that failed or ended on the way.
+        (H::Kept, W::FailedToStart) => D::act(R::RestoreFailed, E::DeletePod),
+        (H::Kept, W::Ended) => D::act(R::Resuming, E::DeletePod),
+        (H::New, W::FailedToStart | W::Ended) => D::rest(R::Failed(F::StartFailed)),
+        (H::New | H::Kept, W::Foreign) => D::wait(R::PodForeign, Wake::Later),
+
+        // Never start afresh over a history that cannot be restored.
+        (H::Live, W::Absent | W::Foreign | W::FailedToStart | W::Ended | W::Stopping) => {
+            D::rest(R::Failed(F::StateLost))
+        }
+    }
+}
+
+/// The Pod is created under the finalizer, so that none outlives its sandbox.
+const fn start(seen: Observed, report: Report, effect: Effect) -> Decision {
+    if !seen.template_valid {
+        Decision::rest(Report::TemplateInvalid)
+    } else if seen.guarded {
+        Decision::act(report, effect)
+    } else {
+        Decision::act(report, Effect::AddFinalizer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

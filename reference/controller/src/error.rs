@@ -1,0 +1,67 @@
+//! Why a pass broke off. It is tried again with a growing delay; nothing is decided from it.
+
+use crate::AgentError;
+
+/// A pass over one sandbox that could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    /// The API server did not do what was asked.
+    #[error("{attempt}")]
+    Api {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What it answered.
+        #[source]
+        source: kube::Error,
+    },
+    /// The agent did not do what was asked.
+    #[error("{attempt}")]
+    Agent {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What it answered.
+        #[source]
+        source: AgentError,
+    },
+    /// The status kept changing; the rest is left to the next pass.
+    #[error("come to rest within {steps} steps")]
+    Restless {
+        /// Steps made in this pass.
+        steps: usize,
+    },
+    /// The object lacks what every stored object has.
+    #[error("read metadata.{field} of the sandbox: it is missing")]
+    Incomplete {
+        /// The missing field.
+        field: &'static str,
+    },
+}
+
+impl ReconcileError {
+    /// Names the attempt that the API server refused.
+    pub(crate) fn api(attempt: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { attempt, source }
+    }
+
+    /// Whether somebody else wrote first: then there is nothing to wait for.
+    pub(crate) fn is_conflict(&self) -> bool {
+        match self {
+            Self::Api {
+                source: kube::Error::Api(status),
+                ..
+            } => status.code == 409,
+            Self::Api { .. } | Self::Agent { .. } | Self::Restless { .. } | Self::Incomplete { .. } => false,
+        }
+    }
+
+    /// The whole chain in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+}

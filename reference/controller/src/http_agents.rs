@@ -1,0 +1,126 @@
+//! Agents over HTTP: `http://<Pod IP>:<control port>/v1/...`, as `torpor_api::agent` documents it.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::{Method, StatusCode};
+use torpor_api::{
+    AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState, port,
+};
+
+use crate::{AgentError, SandboxAgents};
+
+/// Reading the state needs no work of the agent.
+const STATE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A freeze and a checkpoint call each answer within ten seconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Reaches agents on their Pod IPs.
+#[derive(Clone, Debug, Default)]
+pub struct HttpAgents {
+    client: reqwest::Client,
+}
+
+impl HttpAgents {
+    /// With a connection pool of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        pod_ip: &str,
+        path: &str,
+        body: Option<CheckpointRequest>,
+    ) -> Result<AgentState, AgentError> {
+        let timeout = if method == Method::GET {
+            STATE_TIMEOUT
+        } else {
+            CALL_TIMEOUT
+        };
+        let request = self.client.request(method, url(pod_ip, path)).timeout(timeout);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let unreachable = |error: &dyn std::fmt::Display| AgentError::Unreachable {
+            message: format!("{path} on {pod_ip}: {error}"),
+        };
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        match response.status() {
+            StatusCode::CONFLICT => {
+                let text = response.text().await.map_err(|error| unreachable(&error))?;
+                Err(AgentError::Refused {
+                    message: refusal(path, &text),
+                })
+            }
+            status if status.is_success() => response.json().await.map_err(|error| unreachable(&error)),
+            status => Err(unreachable(&format!("HTTP status {status}"))),
+        }
+    }
+}
+
+impl SandboxAgents for HttpAgents {
+    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::GET, pod_ip, STATE_PATH, None).boxed()
+    }
+
+    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::POST, pod_ip, FREEZE_PATH, None).boxed()
+    }
+
+    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::POST, pod_ip, THAW_PATH, None).boxed()
+    }
+
+    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(
+            Method::POST,
+            pod_ip,
+            CHECKPOINT_PATH,
+            Some(CheckpointRequest { generation }),
+        )
+        .boxed()
+    }
+}
+
+fn url(pod_ip: &str, path: &str) -> String {
+    let control = port::CONTROL;
+    if pod_ip.contains(':') {
+        format!("http://[{pod_ip}]:{control}{path}")
+    } else {
+        format!("http://{pod_ip}:{control}{path}")
+    }
+}
+
+/// A refusal carries the unchanged state: it is what the agent is doing that is in the way.
+fn refusal(path: &str, body: &str) -> String {
+    match serde_json::from_str::<AgentState>(body).map(|state| state.workload) {
+        Ok(WorkloadState::Serving) => format!("{path}: the workload is busy and cannot be stopped now"),
+        Ok(WorkloadState::Starting) => format!("{path}: the workload is still starting"),
+        Ok(WorkloadState::Frozen) => format!("{path}: the workload is frozen"),
+        Ok(WorkloadState::Failed { message }) => format!("{path}: the workload failed: {message}"),
+        Err(_) => format!("{path}: {}", body.chars().take(200).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_is_put_in_brackets() {
+        assert_eq!(url("10.0.0.7", STATE_PATH), "http://10.0.0.7:49982/v1/state");
+        assert_eq!(url("fd00::7", STATE_PATH), "http://[fd00::7]:49982/v1/state");
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_agent_is_doing() {
+        let busy = r#"{"engine":"sim","workload":{"state":"serving"},"checkpoint":{"state":"none"}}"#;
+        assert!(refusal(FREEZE_PATH, busy).contains("busy"));
+        assert_eq!(refusal(FREEZE_PATH, "no"), "/v1/freeze: no");
+    }
+}

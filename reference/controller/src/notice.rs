@@ -1,0 +1,146 @@
+//! Decides what people are told when a status changes: one notice for each step, at its completion.
+
+use kube::ResourceExt;
+use kube::runtime::events::{Event, EventType};
+use torpor_api::{ConditionType, Phase, Reason, Sandbox, SandboxStatus};
+
+use crate::conditions;
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// Whether something went wrong.
+    pub(crate) warning: bool,
+    /// One word for machines.
+    pub(crate) reason: &'static str,
+    /// What was done, one word.
+    pub(crate) action: &'static str,
+    /// What happened, for people.
+    pub(crate) text: String,
+}
+
+impl Notice {
+    /// The Kubernetes Event of this notice.
+    pub(crate) fn event(&self) -> Event {
+        Event {
+            type_: if self.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: self.reason.to_owned(),
+            // The API takes at most 1024 bytes.
+            note: Some(self.text.chars().take(250).collect()),
+            action: self.action.to_owned(),
+            secondary: None,
+        }
+    }
+
+    /// Logs this notice.
+    pub(crate) fn log(&self, sandbox: &Sandbox) {
+        let (namespace, name) = (sandbox.namespace().unwrap_or_default(), sandbox.name_any());
+        if self.warning {
+            tracing::warn!(namespace, sandbox = name, reason = self.reason, "{}", self.text);
+        } else {
+            tracing::info!(namespace, sandbox = name, reason = self.reason, "{}", self.text);
+        }
+    }
+}
+
+/// What to tell of the change from one status to the next.
+pub(crate) fn notices(before: &SandboxStatus, after: &SandboxStatus) -> Vec<Notice> {
+    [sealed(before, after), arrived(before, after), failed(before, after)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn sealed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
+    let record = after.checkpoint.as_ref().filter(|_| before.checkpoint.is_none())?;
+    let (generation, size, stored) = (record.generation, record.size_bytes, record.stored_bytes);
+    let text = format!("checkpoint {generation} is sealed: {size} bytes of context, {stored} bytes added to the store");
+    Some(normal("CheckpointSealed", "Checkpoint", text))
+}
+
+fn arrived(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
+    if before.phase == after.phase {
+        return None;
+    }
+    match after.phase? {
+        Phase::Running if before.phase != Some(Phase::Resuming) => {
+            Some(normal("SandboxStarted", "Start", "the sandbox serves".to_owned()))
+        }
+        Phase::Running => before.checkpoint.as_ref().map_or_else(
+            || {
+                Some(normal(
+                    "SandboxServes",
+                    "Thaw",
+                    "the pause was undone, the sandbox serves on".to_owned(),
+                ))
+            },
+            |record| {
+                Some(normal(
+                    "SandboxResumed",
+                    "Resume",
+                    format!("the sandbox serves again, from checkpoint {}", record.generation),
+                ))
+            },
+        ),
+        Phase::Paused => Some(normal("SandboxPaused", "Pause", paused_text(after))),
+        Phase::Pending | Phase::Pausing | Phase::Resuming | Phase::Failed | Phase::Terminating => None,
+    }
+}
+
+fn paused_text(after: &SandboxStatus) -> String {
+    match &after.checkpoint {
+        Some(record) => format!(
+            "the sandbox is paused: checkpoint {} is kept and no Pod is left",
+            record.generation
+        ),
+        None => "the sandbox is paused: it never served, nothing was to be kept, and no Pod is left".to_owned(),
+    }
+}
+
+/// What went wrong is told once, when its reason appears or its text changes.
+fn failed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
+    const TROUBLE: [(ConditionType, Reason, &str); 6] = [
+        (ConditionType::Paused, Reason::CheckpointFailed, "Pause"),
+        (ConditionType::Resumed, Reason::RestoreFailed, "Resume"),
+        (ConditionType::Ready, Reason::StateLost, "Run"),
+        (ConditionType::Ready, Reason::TemplateInvalid, "Start"),
+        (ConditionType::Ready, Reason::PodOwnerMismatch, "Start"),
+        (ConditionType::Ready, Reason::PodCreateFailed, "Start"),
+    ];
+    let message = after.message.clone()?;
+    if before.message.as_ref() == Some(&message) {
+        return None;
+    }
+    for (kind, reason, action) in TROUBLE {
+        if conditions::has_reason(after, kind, reason) {
+            return Some(warning(reason.as_str(), action, message));
+        }
+    }
+    match after.phase {
+        Some(Phase::Terminating) => Some(warning("RemovalFailed", "Delete", message)),
+        Some(Phase::Failed) => Some(warning("StartFailed", "Start", message)),
+        Some(Phase::Pending | Phase::Running | Phase::Pausing | Phase::Paused | Phase::Resuming) | None => None,
+    }
+}
+
+fn normal(reason: &'static str, action: &'static str, text: String) -> Notice {
+    Notice {
+        warning: false,
+        reason,
+        action,
+        text,
+    }
+}
+
+fn warning(reason: &'static str, action: &'static str, text: String) -> Notice {
+    Notice {
+        warning: true,
+        reason,
+        action,
+        text,
+    }
+}

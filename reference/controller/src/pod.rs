@@ -1,0 +1,175 @@
+//! Makes the Pod of a sandbox from its template.
+//!
+//! Decides names, owner, labels, the environment that the agent reads, and that containers never
+//! restart by themselves: a container that begins anew has lost its memory, and would bring back an
+//! older checkpoint without anybody having asked for it.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
+use serde_json::Value;
+use torpor_api::{Sandbox, annotation, env, label};
+
+/// Why no Pod can be made from a template.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TemplateError {
+    /// Neither or both of the two ways to name a template are used.
+    #[error("set exactly one of spec.template and spec.templateRef")]
+    Ambiguous,
+    /// The reference leads nowhere.
+    #[error(
+        "spec.templateRef.name: there is no SandboxTemplate {name} in namespace {namespace}; create it or name another"
+    )]
+    NotFound {
+        /// `metadata.name` that was looked for.
+        name: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// It is not a Pod template.
+    #[error("spec.template: {message}")]
+    Malformed {
+        /// What is wrong, with the field.
+        message: String,
+    },
+    /// There is nothing to run.
+    #[error("spec.template.spec.containers: at least one container is needed")]
+    NoContainer,
+}
+
+/// `PodTemplateSpec`, of which only what is needed is looked at.
+#[derive(Deserialize)]
+struct Template {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    spec: PodSpec,
+}
+
+/// The Pod of `sandbox`, fresh or from a checkpoint.
+///
+/// # Errors
+/// [`TemplateError`] when the template is not one of a Pod.
+pub(crate) fn build(
+    sandbox: &Sandbox,
+    template: &Value,
+    restore: Option<u64>,
+    store_url: &str,
+) -> Result<Pod, TemplateError> {
+    let Template { metadata, mut spec } =
+        Template::deserialize(template).map_err(|error| TemplateError::Malformed {
+            message: error.to_string(),
+        })?;
+    let container = spec.containers.first_mut().ok_or(TemplateError::NoContainer)?;
+    set_env(container, environment(sandbox, restore, store_url));
+    spec.restart_policy = Some("Never".to_owned());
+
+    let mut labels = metadata.labels.unwrap_or_default();
+    labels.insert(label::CREATED_BY.to_owned(), label::CREATED_BY_SANDBOX.to_owned());
+    labels.insert(label::SANDBOX_NAME.to_owned(), sandbox.name_any());
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    annotations.remove(annotation::RESTORE_GENERATION);
+    if let Some(generation) = restore {
+        annotations.insert(annotation::RESTORE_GENERATION.to_owned(), generation.to_string());
+    }
+    let metadata = ObjectMeta {
+        name: sandbox.metadata.name.clone(),
+        namespace: sandbox.metadata.namespace.clone(),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        owner_references: sandbox.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    };
+    Ok(Pod {
+        metadata,
+        spec: Some(spec),
+        status: None,
+    })
+}
+
+fn environment(sandbox: &Sandbox, restore: Option<u64>, store_url: &str) -> Vec<(&'static str, Option<String>)> {
+    vec![
+        (env::SANDBOX_NAMESPACE, sandbox.metadata.namespace.clone()),
+        (env::SANDBOX_NAME, sandbox.metadata.name.clone()),
+        (env::SANDBOX_UID, sandbox.metadata.uid.clone()),
+        (env::STORE, Some(store_url.to_owned())),
+        (
+            env::RESTORE_GENERATION,
+            restore.map(|generation| generation.to_string()),
+        ),
+    ]
+}
+
+/// What the template says under these names does not count.
+fn set_env(container: &mut Container, environment: Vec<(&'static str, Option<String>)>) {
+    let variables = container.env.get_or_insert_default();
+    variables.retain(|variable| !variable.name.starts_with(env::PREFIX));
+    variables.extend(environment.into_iter().filter_map(|(name, value)| {
+        Some(EnvVar {
+            name: name.to_owned(),
+            value: Some(value?),
+            value_from: None,
+        })
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sandbox() -> Sandbox {
+        let mut sandbox = Sandbox::new("one", torpor_api::SandboxSpec::default());
+        sandbox.metadata.namespace = Some("default".to_owned());
+        sandbox.metadata.uid = Some("uid-1".to_owned());
+        sandbox
+    }
+
+    #[test]
+    fn the_environment_and_the_annotation_name_the_checkpoint_to_restore() {
+        let template = json!({"spec": {"restartPolicy": "Always", "containers": [
+            {"name": "sandbox", "env": [{"name": "A", "value": "1"}, {"name": "TORPOR_RESTORE_GENERATION", "value": "9"}]},
+        ]}});
+        let pod = build(&sandbox(), &template, Some(3), "memory:///").expect("a Pod");
+        let spec = pod.spec.clone().expect("a spec");
+        let value = |name: &str| {
+            let env = spec.containers[0].env.clone().unwrap_or_default();
+            env.into_iter()
+                .filter(|variable| variable.name == name)
+                .map(|variable| variable.value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(value("A"), [Some("1".to_owned())]);
+        assert_eq!(value(env::RESTORE_GENERATION), [Some("3".to_owned())]);
+        assert_eq!(value(env::SANDBOX_UID), [Some("uid-1".to_owned())]);
+        assert_eq!(pod.annotations()[annotation::RESTORE_GENERATION], "3");
+        assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
+        assert_eq!(pod.owner_references()[0].uid, "uid-1");
+    }
+
+    #[test]
+    fn a_fresh_pod_names_no_checkpoint_even_if_the_template_does() {
+        let template = json!({
+            "metadata": {"annotations": {"torpor.dev/restore-generation": "7"}},
+            "spec": {"containers": [{"name": "sandbox"}]},
+        });
+        let pod = build(&sandbox(), &template, None, "memory:///").expect("a Pod");
+        assert!(!pod.annotations().contains_key(annotation::RESTORE_GENERATION));
+    }
+
+    #[test]
+    fn a_template_that_is_none_is_refused_with_the_field() {
+        for (template, part) in [
+            (json!({"spec": {"containers": []}}), "at least one container"),
+            (json!({"spec": {"containers": "x"}}), "spec.template: "),
+            (json!("text"), "spec.template: "),
+            (json!({}), "spec"),
+        ] {
+            let error = build(&sandbox(), &template, None, "memory:///")
+                .expect_err("no Pod")
+                .to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Writes a decision out as a status. Pure: the same report over the same status changes nothing,
+//! so a sandbox at rest is never written to.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use torpor_api::{ConditionType, Phase, Reason, SandboxStatus};
+
+use crate::conditions;
+use crate::decide::{Fault, History, Report};
+use crate::observe::{Details, Reading};
+
+/// A write that was refused, and that is tried again later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The API server did not take the Pod.
+    CreateRefused(String),
+    /// The checkpoint data could not be removed.
+    RemovalFailed(String),
+}
+
+/// The status that says what `report` means for what was read.
+pub(crate) fn compose(reading: &Reading, report: Report, obstacle: Option<&Obstacle>) -> SandboxStatus {
+    if report == Report::AsIs {
+        return reading.status();
+    }
+    Draft::new(reading).write(report, obstacle)
+}
+
+/// A status in the making.
+struct Draft<'a> {
+    reading: &'a Reading,
+    details: Details,
+    before: SandboxStatus,
+    status: SandboxStatus,
+    now: Timestamp,
+}
+
+impl<'a> Draft<'a> {
+    fn new(reading: &'a Reading) -> Self {
+        let before = reading.status();
+        let mut status = before.clone();
+        status.observed_generation = reading.sandbox.metadata.generation;
+        for condition in &mut status.conditions {
+            condition.observed_generation = status.observed_generation;
+        }
+        // The API keeps whole seconds.
+        let now = Timestamp::from_second(reading.now.as_second()).unwrap_or(reading.now);
+        Self {
+            reading,
+            details: reading.details(),
+            before,
+            status,
+            now,
+        }
+    }
+
+    fn write(mut self, report: Report, obstacle: Option<&Obstacle>) -> SandboxStatus {
+        match report {
+            Report::AsIs => {}
+            Report::Starting => self.starting(obstacle),
+            Report::Running { ready } => self.running(ready),
+            Report::Pausing => self.pausing(),
+            Report::Sealed => self.sealed(),
+            Report::Stopping => self.stopping(),
+            Report::Paused => self.paused(Reason::PodNotReady),
+            Report::Resuming => self.resuming(obstacle),
+            Report::PauseFailed => self.pause_failed(),
+            Report::RestoreFailed => self.restore_failed(),
+            Report::TemplateInvalid => self.blocked(Phase::Failed, Reason::TemplateInvalid),
+            Report::PodForeign => self.blocked(Phase::Pending, Reason::PodOwnerMismatch),
+            Report::Failed(fault) => self.failed(fault),
+            Report::Terminating => self.terminating(obstacle),
+        }
+        self.status
+    }
+
+    fn starting(&mut self, obstacle: Option<&Obstacle>) {
+        // Started by hand after a pause that kept nothing: the moment counts for `pauseTime`.
+        if self.before.phase == Some(Phase::Paused) {
+            self.set(
+                ConditionType::Resumed,
+                (false, Reason::CreatePod),
+                "the Pod is on its way",
+            );
+        }
+        conditions::remove(&mut self.status, ConditionType::Paused);
+        self.status.phase = Some(Phase::Pending);
+        self.status.pod_info = None;
+        self.awaiting_pod(obstacle);
+    }
+
+    fn running(&mut self, ready: bool) {
+        let resumed = conditions::find(&self.before, ConditionType::Resumed).is_some();
+        let failed_pause = self.pause_failed_in_force();
+        let called_off = !failed_pause && conditions::find(&self.before, ConditionType::Paused).is_some();
+        if called_off
+            || self.before.running_since.is_none()
+            || !failed_pause && self.before.phase != Some(Phase::Running)
+        {
+            self.status.running_since = Some(Time(self.now));
+        }
+        if !failed_pause {
+            conditions::remove(&mut self.status, ConditionType::Paused);
+            self.status.message = None;
+        }
+        if resumed {
+            self.set(
+                ConditionType::Resumed,
+                (true, Reason::ResumePod),
+                "the sandbox serves again",
+            );
+        }
+        self.status.phase = Some(Phase::Running);
+        self.status.checkpoint = None;
+        self.status.pod_info = self.details.pod_info.clone();
+        if ready {
+            self.set(ConditionType::Ready, (true, Reason::PodReady), "the Pod serves");
+        } else {
+            self.set(
+                ConditionType::Ready,
+                (false, Reason::PodNotReady),
+                "the Pod is not ready",
+            );
+        }
+    }
+
+    fn pausing(&mut self) {
+        let under_way = conditions::find(&self.before, ConditionType::Paused)
+            .is_some_and(|condition| condition.reason != Reason::CheckpointFailed.as_str());
+        if !under_way {
+            let used = self
+                .before
+                .last_checkpoint_generation
+                .max(self.details.restored_generation)
+                .unwrap_or(0);
+            self.status.last_checkpoint_generation = Some(used + 1);
+        }
+        self.set(
+            ConditionType::Paused,
+            (false, Reason::CheckpointCreating),
+            "the checkpoint is being written",
+        );
+        self.going(None);
+    }
+
+    fn sealed(&mut self) {
+        self.status.checkpoint = self.details.record.clone();
+        let generation = self.details.record.as_ref().map(|record| record.generation);
+        self.status.last_checkpoint_generation = self.before.last_checkpoint_generation.max(generation);
+        self.stopping_with(Reason::CheckpointSucceeded);
+    }
+
+    fn stopping(&mut self) {
+        match self.reading.history() {
+            History::New => self.stopping_with(Reason::Pending),
+            History::Live | History::Kept => self.stopping_with(Reason::CheckpointSucceeded),
+        }
+    }
+
+    fn stopping_with(&mut self, reason: Reason) {
+        self.set(ConditionType::Paused, (false, reason), "the Pod is being deleted");
+        let message = self.kept_restore_failure();
+        self.going(message);
+    }
+
+    /// What all reports on the way to `Paused` have in common.
+    fn going(&mut self, message: Option<String>) {
+        self.status.phase = Some(Phase::Pausing);
+        if message.is_none() {
+            conditions::remove(&mut self.status, ConditionType::Resumed);
+        }
+        self.status.message = message;
+        self.set(
+            ConditionType::Ready,
+            (false, Reason::PodNotReady),
+            "the sandbox is being paused",
+        );
+    }
+
+    fn paused(&mut self, ready: Reason) {
+        let message = self.kept_restore_failure();
+        if message.is_none() {
+            conditions::remove(&mut self.status, ConditionType::Resumed);
+        }
+        let reason = match self.reading.history() {
+            History::New => Reason::StopPauseSucceed,
+            History::Live | History::Kept => Reason::SnapshotPauseSucceed,
+        };
+        self.status.phase = Some(Phase::Paused);
+        self.status.pod_info = None;
+        self.status.message = message;
+        self.set(ConditionType::Paused, (true, reason), "no Pod is left");
+        self.set(ConditionType::Ready, (false, ready), "the sandbox is paused");
+    }
+
+    fn resuming(&mut self, obstacle: Option<&Obstacle>) {
+        self.status.phase = Some(Phase::Resuming);
+        if self.before.pod_info.as_ref().map(|pod| &pod.pod_uid)
+            != self.details.pod_info.as_ref().map(|pod| &pod.pod_uid)
+        {
+            self.status.pod_info = None;
+        }
+        // On the way back from a failed pause the failure is the news.
+        if !self.pause_failed_in_force() {
+            conditions::remove(&mut self.status, ConditionType::Paused);
+            self.set(
+                ConditionType::Resumed,
+                (false, Reason::CreatePod),
+                "the sandbox is on its way up",
+            );
+            self.awaiting_pod(obstacle);
+        }
+    }
+
+    fn pause_failed(&mut self) {
+        let cause = self.details.message.clone().unwrap_or_default();
+        let message =
+            format!("pause failed, the sandbox runs on: {cause}; to try again set paused to false, then to true");
+        self.status.phase = Some(Phase::Resuming);
+        self.set(ConditionType::Paused, (false, Reason::CheckpointFailed), &message);
+        self.status.message = Some(message);
+    }
+
+    fn restore_failed(&mut self) {
+        let cause = self.details.message.clone().unwrap_or_default();
+        let generation = self.before.checkpoint.as_ref().map_or(0, |record| record.generation);
+        let message = format!("restore of checkpoint {generation} failed, it is kept and will be tried again: {cause}");
+        self.status.phase = Some(Phase::Resuming);
+        self.set(ConditionType::Resumed, (false, Reason::RestoreFailed), &message);
+        self.status.message = Some(message);
+    }
+
+    /// Nothing can be started: back to where the sandbox rests.
+    fn blocked(&mut self, before_first_run: Phase, reason: Reason) {
+        let message = self.details.message.clone().unwrap_or_default();
+        conditions::remove(&mut self.status, ConditionType::Resumed);
+        match self.reading.history() {
+            History::New => {
+                conditions::remove(&mut self.status, ConditionType::Paused);
+                self.status.phase = Some(before_first_run);
+                self.status.pod_info = None;
+            }
+            History::Live | History::Kept => self.paused(reason),
+        }
+        self.set(ConditionType::Ready, (false, reason), &message);
+        self.status.message = Some(message);
+    }
+
+    fn failed(&mut self, fault: Fault) {
+        let (reason, message) = match (fault, self.before.phase) {
+            // The first account is the best one: what is left of the Pod changes later.
+            (_, Some(Phase::Failed)) if self.before.message.is_some() => {
+                let kept = conditions::has_reason(&self.before, ConditionType::Ready, Reason::StateLost);
+                (
+                    if kept { Reason::StateLost } else { Reason::PodNotReady },
+                    self.before.message.clone().unwrap_or_default(),
+                )
+            }
+            (Fault::StateLost, _) => (Reason::StateLost, format!("context lost: {}", self.cause())),
+            (Fault::StartFailed, _) => (Reason::PodNotReady, format!("first start failed: {}", self.cause())),
+        };
+        conditions::remove(&mut self.status, ConditionType::Paused);
+        conditions::remove(&mut self.status, ConditionType::Resumed);
+        self.status.phase = Some(Phase::Failed);
+        self.status.pod_info = None;
+        self.set(ConditionType::Ready, (false, reason), &message);
+        self.status.message = Some(message);
+    }
+
+    fn terminating(&mut self, obstacle: Option<&Obstacle>) {
+        self.status.phase = Some(Phase::Terminating);
+        self.set(
+            ConditionType::Ready,
+            (false, Reason::PodNotReady),
+            "the sandbox is being deleted",
+        );
+        if let Some(Obstacle::RemovalFailed(message)) = obstacle {
+            self.status.message = Some(format!("{message}; it is tried again"));
+        } else if self.before.phase != Some(Phase::Terminating) {
+            self.status.message = None;
+        }
+    }
+
+    /// Not ready because the Pod is on its way, or because it was refused and nothing has changed since.
+    fn awaiting_pod(&mut self, obstacle: Option<&Obstacle>) {
+        let refused_before = conditions::has_reason(&self.before, ConditionType::Ready, Reason::PodCreateFailed);
+        if let Some(Obstacle::CreateRefused(message)) = obstacle {
+            let message = format!("create the Pod: {message}; it is tried again");
+            self.set(ConditionType::Ready, (false, Reason::PodCreateFailed), &message);
+            self.status.message = Some(message);
+        } else if !refused_before || self.details.pod_info.is_some() {
+            self.status.message = None;
+            self.set(
+                ConditionType::Ready,
+                (false, Reason::PodNotReady),
+                "the Pod does not serve yet",
+            );
+        }
+    }
+
+    /// The message of a restore that failed for this very spec.
+    fn kept_restore_failure(&self) -> Option<String> {
+        let generation = self.status.observed_generation;
+        let failed = conditions::in_force(&self.before, ConditionType::Resumed, Reason::RestoreFailed, generation);
+        if failed && !self.reading.sandbox.spec.paused {
+            self.before.message.clone()
+        } else {
+            None
+        }
+    }
+
+    fn pause_failed_in_force(&self) -> bool {
+        let generation = self.status.observed_generation;
+        self.reading.sandbox.spec.paused
+            && conditions::in_force(
+                &self.before,
+                ConditionType::Paused,
+                Reason::CheckpointFailed,
+                generation,
+            )
+    }
+
+    fn cause(&self) -> &str {
+        self.details.message.as_deref().unwrap_or("no reason given")
+    }
+
+    fn set(&mut self, kind: ConditionType, value: (bool, Reason), message: &str) {
+        conditions::set(&mut self.status, kind, value, message, self.now);
+    }
+}
