@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The process inside a sandbox Pod: it runs the workload through an engine of
+//! [`torpor_runtime`], serves E2B's data plane, and takes and restores checkpoints.
+//!
+//! ```text
+//!  controller ─▶ control    (freeze, checkpoint, thaw) ─┐
+//!  gateway    ─▶ code interpreter (run code)            ├─▶ one supervisor ─▶ engine thread
+//!             ─▶ envd       (files)                    ─┘        └─▶ checkpoint store
+//! ```
+//!
+//! It does not decide when to pause, and it does not check who calls: the gateway does.
+
+mod code_interpreter;
+mod config;
+mod connect;
+mod control;
+mod envd;
+mod files;
+mod image;
+mod log;
+mod server;
+mod supervisor;
+
+pub use config::{AgentConfig, ConfigError, SandboxIdentity};
+pub use log::{LogLine, LogReader};
+pub use server::{Agent, AgentListeners, Usage, start};

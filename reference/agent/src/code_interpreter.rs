@@ -1,0 +1,214 @@
+//! The code interpreter API of E2B: run code in contexts, with the events of a run as JSON lines.
+//!
+//! Follows E2B's `code-interpreter` server. Python is the only language here; whoever asks for
+//! another is told so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use futures::Stream;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use torpor_runtime::{ContextInfo, EngineError, ExecutionEvent, ExecutionSink, ProcessError, SandboxProcess};
+
+use crate::supervisor::{Workload, chain};
+
+/// A sign of life while code prints nothing.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Deserialize)]
+struct ExecuteRequest {
+    code: String,
+    context_id: Option<String>,
+    language: Option<String>,
+    env_vars: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ContextRequest {
+    language: Option<String>,
+    cwd: Option<String>,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+enum Refused {
+    NotServing,
+    Body(JsonRejection),
+    ContextAndLanguage,
+    Language(String),
+    Process(ProcessError),
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, message) = match self {
+            Self::NotServing => (StatusCode::SERVICE_UNAVAILABLE, "the sandbox is not running".to_owned()),
+            Self::Body(rejection) => (rejection.status(), rejection.body_text()),
+            Self::ContextAndLanguage => (
+                StatusCode::BAD_REQUEST,
+                "context_id and language exclude each other; give one of them".to_owned(),
+            ),
+            Self::Language(language) => (
+                StatusCode::BAD_REQUEST,
+                format!("language {language} is not supported by this sandbox; it runs python"),
+            ),
+            Self::Process(ProcessError::Engine(error @ EngineError::NoContext(_))) => {
+                (StatusCode::NOT_FOUND, error.to_string())
+            }
+            Self::Process(error @ ProcessError::Ended) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Self::Process(error) => (StatusCode::INTERNAL_SERVER_ERROR, chain(&error)),
+        };
+        (status, message).into_response()
+    }
+}
+
+impl From<ProcessError> for Refused {
+    fn from(error: ProcessError) -> Self {
+        Self::Process(error)
+    }
+}
+
+pub(crate) fn router(workload: Workload) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/execute", post(execute))
+        .route("/contexts", get(list).post(create))
+        .route("/contexts/{id}", delete(remove))
+        .route("/contexts/{id}/restart", post(restart))
+        .with_state(workload)
+}
+
+async fn health(State(workload): State<Workload>) -> Result<Json<&'static str>, Refused> {
+    serving(&workload).map(|_| Json("OK"))
+}
+
+fn serving(workload: &Workload) -> Result<SandboxProcess, Refused> {
+    workload.serving().ok_or(Refused::NotServing)
+}
+
+async fn execute(
+    State(workload): State<Workload>,
+    request: Result<Json<ExecuteRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(request) = request.map_err(Refused::Body)?;
+    let process = serving(&workload)?;
+    if request.context_id.is_some() && request.language.is_some() {
+        return Err(Refused::ContextAndLanguage);
+    }
+    python_only(request.language.as_deref())?;
+    let (sender, events) = mpsc::unbounded_channel();
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let sink = ExecutionSink {
+        events: sender,
+        interrupt: Arc::clone(&interrupt),
+    };
+    let env = request.env_vars.unwrap_or_default();
+    process.execute(request.context_id, request.code, env, sink).await?;
+    let body = Body::from_stream(lines(Running {
+        events,
+        _interrupt: InterruptOnDrop(interrupt),
+    }));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn python_only(language: Option<&str>) -> Result<(), Refused> {
+    match language {
+        None | Some("python" | "python3" | "py") => Ok(()),
+        Some(other) => Err(Refused::Language(other.to_owned())),
+    }
+}
+
+/// A run that a client listens to. When the client goes, the code is interrupted.
+struct Running {
+    events: UnboundedReceiver<ExecutionEvent>,
+    _interrupt: InterruptOnDrop,
+}
+
+struct InterruptOnDrop(Arc<AtomicBool>);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The events of a run, one JSON object a line. Ends with an error when the sandbox ends before the run does.
+fn lines(running: Running) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    futures::stream::unfold(Some(running), |running| async move {
+        let mut running = running?;
+        match tokio::time::timeout(KEEPALIVE, running.events.recv()).await {
+            Err(_) => Some((Ok(line(&json!({ "type": "keepalive" }))), Some(running))),
+            Ok(Some(ExecutionEvent::Ended { executions })) => {
+                let count = line(&json!({ "type": "number_of_executions", "execution_count": executions }));
+                let end = line(&json!({ "type": "end_of_execution" }));
+                Some((Ok([count, end].concat().into()), None))
+            }
+            Ok(Some(event)) => Some((Ok(line(&event_json(event))), Some(running))),
+            Ok(None) => Some((
+                Err(std::io::Error::other("the sandbox ended during the execution")),
+                None,
+            )),
+        }
+    })
+}
+
+fn event_json(event: ExecutionEvent) -> Value {
+    match event {
+        ExecutionEvent::Stdout(text) => {
+            json!({ "type": "stdout", "text": text, "timestamp": Timestamp::now().to_string() })
+        }
+        ExecutionEvent::Result(text) => json!({ "type": "result", "is_main_result": true, "text": text }),
+        ExecutionEvent::Error { name, value, traceback } => {
+            json!({ "type": "error", "name": name, "value": value, "traceback": traceback })
+        }
+        ExecutionEvent::Ended { executions } => {
+            json!({ "type": "number_of_executions", "execution_count": executions })
+        }
+    }
+}
+
+fn line(value: &Value) -> Bytes {
+    format!("{value}\n").into()
+}
+
+fn context_json(context: &ContextInfo) -> Value {
+    json!({ "id": context.id, "language": "python", "cwd": context.cwd })
+}
+
+async fn list(State(workload): State<Workload>) -> Result<Json<Vec<Value>>, Refused> {
+    let contexts = serving(&workload)?.contexts().await?;
+    Ok(Json(contexts.iter().map(context_json).collect()))
+}
+
+async fn create(State(workload): State<Workload>, body: Bytes) -> Result<Json<Value>, Refused> {
+    let request: ContextRequest = if body.is_empty() {
+        ContextRequest::default()
+    } else {
+        Json::from_bytes(&body).map_err(Refused::Body)?.0
+    };
+    python_only(request.language.as_deref())?;
+    let context = serving(&workload)?.create_context(request.cwd).await?;
+    Ok(Json(context_json(&context)))
+}
+
+async fn restart(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    serving(&workload)?.restart_context(id).await?;
+    Ok(Json(Value::Null))
+}
+
+async fn remove(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    serving(&workload)?.remove_context(id).await?;
+    Ok(Json(Value::Null))
+}

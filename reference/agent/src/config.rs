@@ -1,0 +1,141 @@
+//! What an agent is told at its start: the environment and command of its container, and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use torpor_api::env;
+
+/// Which sandbox an agent runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxIdentity {
+    /// `metadata.namespace` of the Sandbox.
+    pub namespace: String,
+    /// `metadata.name` of the Sandbox.
+    pub name: String,
+    /// `metadata.uid` of the Sandbox.
+    pub uid: String,
+}
+
+/// How an agent is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Which sandbox it runs.
+    pub identity: SandboxIdentity,
+    /// The checkpoint generation to restore; a fresh start when absent.
+    pub restore: Option<u64>,
+    /// The environment that code in the sandbox sees.
+    pub env: BTreeMap<String, String>,
+    /// Python code that the container runs by itself.
+    pub program: Option<String>,
+    /// Where the files of the sandbox are while it runs; made at the start and removed at the end.
+    pub work_dir: PathBuf,
+}
+
+/// Why a container cannot be run as a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A variable that the controller sets is missing.
+    #[error("environment variable {0} is not set")]
+    Missing(&'static str),
+    /// The generation is not a number.
+    #[error("environment variable TORPOR_RESTORE_GENERATION is {0:?}, not a checkpoint generation")]
+    Generation(String),
+    /// The command is not one that this engine can run.
+    #[error("the embedded engine runs [\"python3\", \"-c\", CODE] or no command at all, not {0:?}")]
+    Command(Vec<String>),
+}
+
+impl AgentConfig {
+    /// Reads the environment and command of a container.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the variable or command that is wrong.
+    pub fn from_container(
+        environment: &BTreeMap<String, String>,
+        command: &[String],
+        args: &[String],
+        work_dir: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let required = |name| environment.get(name).cloned().ok_or(ConfigError::Missing(name));
+        let identity = SandboxIdentity {
+            namespace: required(env::SANDBOX_NAMESPACE)?,
+            name: required(env::SANDBOX_NAME)?,
+            uid: required(env::SANDBOX_UID)?,
+        };
+        let generation = |text: &String| text.parse().map_err(|_| ConfigError::Generation(text.clone()));
+        let restore = environment.get(env::RESTORE_GENERATION).map(generation).transpose()?;
+        let visible = |(name, _): &(&String, &String)| !name.starts_with(env::PREFIX);
+        let env = environment
+            .iter()
+            .filter(visible)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Ok(Self {
+            identity,
+            restore,
+            env,
+            program: program(command, args)?,
+            work_dir,
+        })
+    }
+}
+
+/// The code of `python3 -c CODE`, given as command, as arguments, or in part as either.
+fn program(command: &[String], args: &[String]) -> Result<Option<String>, ConfigError> {
+    let line: Vec<String> = command.iter().chain(args).cloned().collect();
+    match line.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => Ok(None),
+        ["python" | "python3", "-c", code] => Ok(Some((*code).to_owned())),
+        _ => Err(ConfigError::Command(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment() -> BTreeMap<String, String> {
+        [
+            (env::SANDBOX_NAMESPACE, "ns"),
+            (env::SANDBOX_NAME, "sb"),
+            (env::SANDBOX_UID, "u1"),
+            ("GREETING", "hello"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn words(line: &[&str]) -> Vec<String> {
+        line.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_agents_own_variables_are_not_shown_to_the_code() {
+        let config = AgentConfig::from_container(&environment(), &[], &[], PathBuf::new()).expect("a configuration");
+        assert_eq!(
+            config.env,
+            BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())])
+        );
+        assert_eq!((config.restore, config.program), (None, None));
+    }
+
+    #[test]
+    fn a_program_is_taken_from_command_and_arguments() {
+        let (command, args) = (words(&["python3"]), words(&["-c", "print(1)"]));
+        let config = AgentConfig::from_container(&environment(), &command, &args, PathBuf::new());
+        assert_eq!(config.expect("a configuration").program.as_deref(), Some("print(1)"));
+        let refused = AgentConfig::from_container(&environment(), &words(&["bash"]), &[], PathBuf::new());
+        assert_eq!(refused, Err(ConfigError::Command(words(&["bash"]))));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let mut environment = environment();
+        environment.insert(env::RESTORE_GENERATION.to_owned(), "newest".to_owned());
+        let refused = AgentConfig::from_container(&environment, &[], &[], PathBuf::new()).expect_err("refused");
+        assert!(refused.to_string().contains("\"newest\""), "{refused}");
+        environment.remove(env::SANDBOX_UID);
+        let refused = AgentConfig::from_container(&environment, &[], &[], PathBuf::new()).expect_err("refused");
+        assert!(refused.to_string().contains(env::SANDBOX_UID), "{refused}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The control endpoint: the protocol of [`torpor_api::AgentState`] over HTTP.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{mpsc, oneshot, watch};
+use torpor_api::{AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
+
+use crate::supervisor::{ControlRefused, ControlRequest};
+
+/// How long a call may wait for a checkpoint before it answers that it is being written.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+struct Control {
+    requests: mpsc::Sender<ControlRequest>,
+    state: watch::Receiver<AgentState>,
+}
+
+pub(crate) fn router(requests: mpsc::Sender<ControlRequest>, state: watch::Receiver<AgentState>) -> Router {
+    Router::new()
+        .route(
+            STATE_PATH,
+            get(|State(control): State<Control>| async move { control.answer(StatusCode::OK) }),
+        )
+        .route(
+            FREEZE_PATH,
+            post(|State(control): State<Control>| async move { control.ask(ControlRequest::Freeze).await }),
+        )
+        .route(
+            THAW_PATH,
+            post(|State(control): State<Control>| async move { control.ask(ControlRequest::Thaw).await }),
+        )
+        .route(CHECKPOINT_PATH, post(checkpoint))
+        .with_state(Control { requests, state })
+}
+
+async fn checkpoint(
+    State(control): State<Control>,
+    request: Result<Json<CheckpointRequest>, JsonRejection>,
+) -> Response {
+    let generation = match request {
+        Ok(Json(request)) => request.generation,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let asked = control.ask(|reply| ControlRequest::Checkpoint { generation, reply });
+    match tokio::time::timeout(CHECKPOINT_WAIT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => control.answer(StatusCode::OK),
+    }
+}
+
+impl Control {
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<(), ControlRefused>>) -> ControlRequest,
+    ) -> Response {
+        let (reply, done) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_err() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "the agent is ending").into_response();
+        }
+        match done.await {
+            Ok(Ok(())) => self.answer(StatusCode::OK),
+            Ok(Err(refused)) => {
+                tracing::info!(error = crate::supervisor::chain(&refused), "control request refused");
+                self.answer(StatusCode::CONFLICT)
+            }
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the agent is ending").into_response(),
+        }
+    }
+
+    fn answer(&self, status: StatusCode) -> Response {
+        (status, Json(self.state.borrow().clone())).into_response()
+    }
+}

@@ -1,0 +1,134 @@
+//! The envd API of E2B: health, environment, files; and processes, which this engine does not have and says so.
+
+mod filesystem;
+mod transfer;
+
+use std::io;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::connect::{Code, ConnectError};
+use crate::files::SandboxFiles;
+use crate::supervisor::Workload;
+
+/// The largest file that can be sent.
+const UPLOAD_LIMIT: usize = 512 << 20;
+const NO_PROCESSES: &str = "this sandbox runs Python code and no other processes; use run_code instead";
+
+pub(crate) fn router(workload: Workload) -> Router {
+    let unary = || post(|| async { ConnectError::new(Code::Unimplemented, NO_PROCESSES) });
+    let streaming = || post(|| async { ConnectError::new(Code::Unimplemented, NO_PROCESSES).into_stream_response() });
+    Router::new()
+        .route("/health", get(health))
+        .route("/envs", get(envs))
+        .route("/metrics", get(metrics))
+        .route("/files", get(transfer::download).post(transfer::upload))
+        .route("/filesystem.Filesystem/{method}", post(filesystem::call))
+        .route(
+            "/process.Process/List",
+            post(|| async { Json(json!({ "processes": [] })) }),
+        )
+        .route("/process.Process/Start", streaming())
+        .route("/process.Process/Connect", streaming())
+        .route("/process.Process/{method}", unary())
+        .layer(DefaultBodyLimit::max(UPLOAD_LIMIT))
+        .with_state(workload)
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    NotServing,
+    BadRequest(String),
+    Unsupported(String),
+    File { path: String, source: io::Error },
+}
+
+impl Refused {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotServing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+                io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
+                    StatusCode::BAD_REQUEST
+                }
+                io::ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NotServing => "the sandbox is not running".to_owned(),
+            Self::BadRequest(message) | Self::Unsupported(message) => message.clone(),
+            Self::File { path, source } => format!("path '{path}': {source}"),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        (
+            status,
+            Json(json!({ "code": status.as_u16(), "message": self.message() })),
+        )
+            .into_response()
+    }
+}
+
+/// Runs `change` on the files of a serving sandbox, off the async threads. A freeze waits for it,
+/// and it waits for a freeze to end: what is acknowledged is in the checkpoint.
+pub(crate) async fn with_files<T: Send + 'static>(
+    workload: &Workload,
+    change: impl FnOnce(&SandboxFiles) -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let Ok(guard) = workload.files.clone().try_read_owned() else {
+        return Err(Refused::NotServing);
+    };
+    if workload.serving().is_none() {
+        return Err(Refused::NotServing);
+    }
+    let root = workload.root.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _guard = guard;
+        let files = SandboxFiles::open(&root).map_err(|source| Refused::File {
+            path: "/".to_owned(),
+            source,
+        })?;
+        change(&files)
+    });
+    done.await.unwrap_or(Err(Refused::NotServing))
+}
+
+async fn health(State(workload): State<Workload>) -> Result<StatusCode, Refused> {
+    workload
+        .serving()
+        .map(|_| StatusCode::NO_CONTENT)
+        .ok_or(Refused::NotServing)
+}
+
+async fn envs(State(workload): State<Workload>) -> Result<Json<Value>, Refused> {
+    let process = workload.serving().ok_or(Refused::NotServing)?;
+    let env = process.env().await.map_err(|_| Refused::NotServing)?;
+    Ok(Json(json!(env)))
+}
+
+async fn metrics(State(workload): State<Workload>) -> Result<Json<Value>, Refused> {
+    let process = workload.serving().ok_or(Refused::NotServing)?;
+    let memory = process.state_bytes().await.map_err(|_| Refused::NotServing)?;
+    Ok(Json(
+        json!({ "cpu_count": 1, "mem_bytes": memory, "cpu_seconds": process.cpu().as_secs_f64() }),
+    ))
+}

@@ -1,0 +1,327 @@
+//! The one owner of an agent's state: it starts the workload, and freezes, checkpoints and thaws it on request.
+//!
+//! Requests are carried out one after the other; whoever only wants to know reads the published state.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
+use torpor_api::{AgentState, CheckpointState, WorkloadState};
+use torpor_runtime::{
+    CheckpointKey, CheckpointStore, Clock, ExecutionEvent, ExecutionSink, Origin, ProcessError, SandboxProcess,
+    StoreError, engine_version,
+};
+
+use crate::config::AgentConfig;
+use crate::image::AgentImage;
+use crate::log::{ContainerLog, LogLine};
+
+/// How long running code may take to reach a point where it can be stopped.
+pub(crate) const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the control endpoint asks for.
+#[derive(Debug)]
+pub(crate) enum ControlRequest {
+    Freeze(oneshot::Sender<Result<(), ControlRefused>>),
+    Thaw(oneshot::Sender<Result<(), ControlRefused>>),
+    Checkpoint {
+        generation: u64,
+        reply: oneshot::Sender<Result<(), ControlRefused>>,
+    },
+}
+
+/// Why a control request is refused; the state is as before.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlRefused {
+    #[error("the workload is not up")]
+    NotUp,
+    #[error("the workload is not frozen")]
+    NotFrozen,
+    #[error("freeze the workload")]
+    Freeze(#[source] ProcessError),
+    #[error("requests on files are under way")]
+    FilesBusy,
+}
+
+/// Why a checkpoint was not written.
+#[derive(Debug, thiserror::Error)]
+enum CheckpointError {
+    #[error("write the sandbox down")]
+    Dump(#[from] ProcessError),
+    #[error("put the checkpoint together")]
+    Image(#[from] postcard::Error),
+    #[error("store the checkpoint")]
+    Store(#[from] StoreError),
+}
+
+/// Why a workload did not come up.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("make the directory {path}")]
+    WorkDir { path: PathBuf, source: std::io::Error },
+    #[error("load checkpoint {generation}")]
+    Load { generation: u64, source: StoreError },
+    #[error("read the payload of checkpoint {generation}")]
+    Payload { generation: u64, source: postcard::Error },
+    #[error("start the interpreter")]
+    Process(#[from] ProcessError),
+}
+
+/// What requests on the data plane share with the supervisor.
+#[derive(Clone)]
+pub(crate) struct Workload {
+    pub(crate) state: watch::Receiver<AgentState>,
+    /// Present from the moment it first serves.
+    pub(crate) process: watch::Receiver<Option<SandboxProcess>>,
+    /// Held for reading while files change, for writing while the workload is frozen: an
+    /// acknowledged change is in the checkpoint.
+    pub(crate) files: Arc<RwLock<()>>,
+    pub(crate) root: PathBuf,
+}
+
+impl Workload {
+    /// The process, if the workload serves.
+    pub(crate) fn serving(&self) -> Option<SandboxProcess> {
+        match self.state.borrow().workload {
+            WorkloadState::Serving => self.process.borrow().clone(),
+            WorkloadState::Starting | WorkloadState::Frozen | WorkloadState::Failed { .. } => None,
+        }
+    }
+}
+
+pub(crate) struct Supervisor {
+    config: AgentConfig,
+    store: CheckpointStore,
+    clock: Clock,
+    state: watch::Sender<AgentState>,
+    process: watch::Sender<Option<SandboxProcess>>,
+    files: Arc<RwLock<()>>,
+    frozen_files: Option<OwnedRwLockWriteGuard<()>>,
+    log: ContainerLog,
+    program: UnboundedReceiver<ExecutionEvent>,
+    program_sink: ExecutionSink,
+    partial_line: String,
+    /// The largest generation that this run sealed; a thaw forgets the checkpoint, but not its number.
+    last_sealed: u64,
+}
+
+impl Supervisor {
+    pub(crate) fn new(config: AgentConfig, store: CheckpointStore, clock: Clock) -> (Self, Workload, ContainerLog) {
+        let (events, program) = mpsc::unbounded_channel();
+        let log = ContainerLog::new(Vec::new());
+        let state = watch::Sender::new(AgentState {
+            engine: engine_version().name,
+            restored_generation: config.restore,
+            workload: WorkloadState::Starting,
+            checkpoint: CheckpointState::None,
+        });
+        let process = watch::Sender::new(None);
+        let files = Arc::new(RwLock::new(()));
+        let workload = Workload {
+            state: state.subscribe(),
+            process: process.subscribe(),
+            files: Arc::clone(&files),
+            root: config.work_dir.clone(),
+        };
+        let supervisor = Self {
+            last_sealed: config.restore.unwrap_or_default(),
+            config,
+            store,
+            clock,
+            state,
+            process,
+            files,
+            frozen_files: None,
+            log: log.clone(),
+            program,
+            program_sink: ExecutionSink {
+                events,
+                interrupt: Arc::default(),
+            },
+            partial_line: String::new(),
+        };
+        (supervisor, workload, log)
+    }
+
+    /// Starts the workload and serves control requests until nobody can send any.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ControlRequest>) {
+        let came_up = match self.start().await {
+            Ok(process) => {
+                self.process.send_replace(Some(process));
+                WorkloadState::Serving
+            }
+            Err(error) => WorkloadState::Failed { message: chain(&error) },
+        };
+        self.state.send_modify(|state| state.workload = came_up);
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request).await,
+                    None => return,
+                },
+                Some(event) = self.program.recv() => self.log_program(event),
+            }
+        }
+    }
+
+    async fn start(&mut self) -> Result<SandboxProcess, StartError> {
+        let root = self.config.work_dir.clone();
+        let made = tokio::fs::create_dir_all(&root).await;
+        made.map_err(|source| StartError::WorkDir {
+            path: root.clone(),
+            source,
+        })?;
+        let origin = match self.config.restore {
+            None => Origin::Fresh {
+                env: self.config.env.clone(),
+                program: self.config.program.clone(),
+            },
+            Some(generation) => {
+                let payload = self.store.load(&self.key(generation), &engine_version()).await;
+                let payload = payload.map_err(|source| StartError::Load { generation, source })?;
+                let image = AgentImage::from_bytes(&payload);
+                let image = image.map_err(|source| StartError::Payload { generation, source })?;
+                for line in image.log {
+                    self.log.append(line);
+                }
+                Origin::Checkpoint(image.engine)
+            }
+        };
+        Ok(SandboxProcess::start(root, origin, self.program_sink.clone(), Arc::clone(&self.clock)).await?)
+    }
+
+    async fn handle(&mut self, request: ControlRequest) {
+        // Whoever asked may have given up; what was done is done, and asking again finds it so.
+        match request {
+            ControlRequest::Freeze(reply) => drop(reply.send(self.freeze().await)),
+            ControlRequest::Thaw(reply) => drop(reply.send(self.thaw().await)),
+            ControlRequest::Checkpoint { generation, reply } => drop(reply.send(self.checkpoint(generation).await)),
+        }
+    }
+
+    async fn freeze(&mut self) -> Result<(), ControlRefused> {
+        match self.workload() {
+            WorkloadState::Frozen => return Ok(()),
+            WorkloadState::Serving => {}
+            WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
+        }
+        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        let files = tokio::time::timeout(FREEZE_LIMIT, Arc::clone(&self.files).write_owned()).await;
+        let files = files.map_err(|_| ControlRefused::FilesBusy)?;
+        process.freeze(FREEZE_LIMIT).await.map_err(ControlRefused::Freeze)?;
+        self.frozen_files = Some(files);
+        self.state.send_modify(|state| state.workload = WorkloadState::Frozen);
+        Ok(())
+    }
+
+    async fn thaw(&mut self) -> Result<(), ControlRefused> {
+        match self.workload() {
+            WorkloadState::Serving => return Ok(()),
+            WorkloadState::Frozen => {}
+            WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
+        }
+        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        // From here on a checkpoint is outlived, even if the answer is lost.
+        self.state.send_modify(|state| state.checkpoint = CheckpointState::None);
+        process.thaw().await.map_err(ControlRefused::Freeze)?;
+        self.frozen_files = None;
+        self.state.send_modify(|state| state.workload = WorkloadState::Serving);
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self, asked: u64) -> Result<(), ControlRefused> {
+        match self.workload() {
+            WorkloadState::Frozen => {}
+            WorkloadState::Serving | WorkloadState::Starting | WorkloadState::Failed { .. } => {
+                return Err(ControlRefused::NotFrozen);
+            }
+        }
+        if let CheckpointState::Sealed { record } = &self.state.borrow().checkpoint
+            && record.generation >= asked
+        {
+            return Ok(());
+        }
+        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        let generation = asked.max(self.last_sealed + 1);
+        self.state
+            .send_modify(|state| state.checkpoint = CheckpointState::Writing { generation });
+        let outcome = match self.write(&process, generation).await {
+            Ok(record) => {
+                self.last_sealed = generation;
+                CheckpointState::Sealed { record }
+            }
+            Err(error) => CheckpointState::Failed {
+                generation,
+                message: chain(&error),
+            },
+        };
+        self.state.send_modify(|state| state.checkpoint = outcome);
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        process: &SandboxProcess,
+        generation: u64,
+    ) -> Result<torpor_api::CheckpointRecord, CheckpointError> {
+        let engine = process.dump().await?;
+        // Everything the frozen program printed is in the channel by now.
+        while let Ok(event) = self.program.try_recv() {
+            self.log_program(event);
+        }
+        let payload = AgentImage {
+            log: self.log.lines(),
+            engine,
+        }
+        .to_bytes()?;
+        Ok(self
+            .store
+            .seal(&self.key(generation), &engine_version(), &payload)
+            .await?)
+    }
+
+    fn log_program(&mut self, event: ExecutionEvent) {
+        let text = match event {
+            ExecutionEvent::Stdout(text) => text,
+            ExecutionEvent::Error { traceback, .. } => traceback + "\n",
+            ExecutionEvent::Result(_) | ExecutionEvent::Ended { .. } => return,
+        };
+        self.partial_line.push_str(&text);
+        while let Some((line, rest)) = self.partial_line.split_once('\n') {
+            self.log.append(LogLine {
+                time: (self.clock)(),
+                text: line.to_owned(),
+            });
+            self.partial_line = rest.to_owned();
+        }
+    }
+
+    fn key(&self, generation: u64) -> CheckpointKey {
+        CheckpointKey {
+            sandbox_uid: self.config.identity.uid.clone(),
+            generation,
+        }
+    }
+
+    fn workload(&self) -> WorkloadState {
+        self.state.borrow().workload.clone()
+    }
+
+    fn process(&self) -> Option<SandboxProcess> {
+        self.process.borrow().clone()
+    }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

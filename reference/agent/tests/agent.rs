@@ -1,0 +1,299 @@
+//! An agent over its real sockets: what clients and the controller see of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use torpor_agent::{Agent, AgentConfig, AgentListeners, SandboxIdentity};
+use torpor_api::{AgentState, CheckpointState, WorkloadState};
+use torpor_runtime::CheckpointStore;
+
+struct Running {
+    agent: Agent,
+    http: Client,
+    control: String,
+    envd: String,
+    code: String,
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    (listener, url)
+}
+
+async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, program: Option<&str>) -> Running {
+    let (control, control_url) = listener().await;
+    let (envd, envd_url) = listener().await;
+    let (code_interpreter, code_url) = listener().await;
+    let identity = SandboxIdentity {
+        namespace: "default".to_owned(),
+        name: "sb".to_owned(),
+        uid: "uid-1".to_owned(),
+    };
+    let config = AgentConfig {
+        identity,
+        restore,
+        env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
+        program: program.map(str::to_owned),
+        work_dir: dir.join(format!("run-{}", restore.unwrap_or_default())),
+    };
+    let agent = torpor_agent::start(
+        config,
+        store.clone(),
+        AgentListeners {
+            control,
+            envd,
+            code_interpreter,
+        },
+    );
+    let came_up = |state: &AgentState| state.workload != WorkloadState::Starting;
+    agent.state().wait_for(came_up).await.expect("the agent comes up");
+    Running {
+        agent,
+        http: Client::new(),
+        control: control_url,
+        envd: envd_url,
+        code: code_url,
+    }
+}
+
+impl Running {
+    async fn post(&self, url: String, body: Value) -> (u16, String) {
+        let answer = self.http.post(url).json(&body).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    async fn control(&self, path: &str, body: Value) -> (u16, AgentState) {
+        let (status, text) = self.post(format!("{}{path}", self.control), body).await;
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
+        )
+    }
+
+    async fn run(&self, code: &str) -> Vec<Value> {
+        let (status, text) = self
+            .post(format!("{}/execute", self.code), json!({ "code": code }))
+            .await;
+        assert_eq!(status, 200, "{text}");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+            .collect()
+    }
+
+    async fn checkpoint(&self, generation: u64) -> AgentState {
+        assert_eq!(self.control("/v1/freeze", json!({})).await.0, 200);
+        self.control("/v1/checkpoint", json!({ "generation": generation }))
+            .await
+            .1
+    }
+}
+
+fn texts(events: &[Value], kind: &str) -> Vec<String> {
+    let of_kind = events.iter().filter(|event| event["type"] == kind);
+    of_kind
+        .map(|event| event["text"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+fn memory() -> CheckpointStore {
+    CheckpointStore::open("memory://").expect("a store")
+}
+
+#[tokio::test]
+async fn a_new_agent_goes_on_from_a_checkpoint() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let first = start(dir.path(), &store, None, None).await;
+    let events = first.run("print('hello, world')\nx = 41").await;
+    assert_eq!(texts(&events, "stdout"), ["hello, world\n"]);
+    assert_eq!(events.last().expect("events")["type"], "end_of_execution");
+    let upload = first
+        .http
+        .post(format!("{}/files?path=/home/user/note.txt", first.envd));
+    let upload = upload
+        .header("content-type", "application/octet-stream")
+        .body("kept")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(upload.status(), 200);
+    let sealed = first.checkpoint(1).await;
+    assert!(
+        matches!(&sealed.checkpoint, CheckpointState::Sealed { record } if record.generation == 1),
+        "{sealed:?}"
+    );
+    first.agent.stop().await;
+
+    let second = start(dir.path(), &store, Some(1), None).await;
+    assert_eq!(texts(&second.run("x + 1").await, "result"), ["42"]);
+    let note = second
+        .http
+        .get(format!("{}/files?path=note.txt", second.envd))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(note.text().await.expect("a body"), "kept");
+    second.agent.stop().await;
+    assert!(
+        !dir.path().join("run-1").exists(),
+        "the files of a stopped sandbox are removed"
+    );
+}
+
+#[tokio::test]
+async fn a_frozen_agent_refuses_work_until_it_is_thawed() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    assert_eq!(
+        running.control("/v1/checkpoint", json!({ "generation": 1 })).await.0,
+        409,
+        "not frozen"
+    );
+    running.checkpoint(1).await;
+    let (status, _) = running
+        .post(format!("{}/execute", running.code), json!({ "code": "1" }))
+        .await;
+    assert_eq!(status, 503);
+    let health = running
+        .http
+        .get(format!("{}/health", running.envd))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(health.status(), 503);
+    let (status, state) = running.control("/v1/thaw", json!({})).await;
+    assert_eq!(
+        (status, state.checkpoint),
+        (200, CheckpointState::None),
+        "the workload outlives it"
+    );
+    assert_eq!(texts(&running.run("1 + 1").await, "result"), ["2"]);
+}
+
+#[tokio::test]
+async fn a_repeated_checkpoint_joins_the_first_and_a_later_one_gets_a_new_number() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    let first = running.checkpoint(1).await;
+    assert_eq!(
+        running.control("/v1/checkpoint", json!({ "generation": 1 })).await.1,
+        first
+    );
+    running.control("/v1/thaw", json!({})).await;
+    running.run("x = 1").await;
+    let again = running.checkpoint(1).await;
+    assert!(
+        matches!(&again.checkpoint, CheckpointState::Sealed { record } if record.generation == 2),
+        "{again:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_missing_fails_loudly() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, Some(7), None).await;
+    let state = running.agent.state().borrow().clone();
+    let WorkloadState::Failed { message } = state.workload else {
+        panic!("{state:?}")
+    };
+    assert!(message.starts_with("load checkpoint 7: "), "{message}");
+    let (status, _) = running
+        .post(format!("{}/execute", running.code), json!({ "code": "1" }))
+        .await;
+    assert_eq!(status, 503, "it never starts fresh instead");
+}
+
+#[tokio::test]
+async fn the_log_of_a_program_goes_on_without_gap_or_repetition() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let code = "n = 0\nwhile True:\n    n += 1\n    print('count', n)\n    sleep(0.005)";
+    let first = start(dir.path(), &store, None, Some(code)).await;
+    let mut lines = Box::pin(first.agent.logs().follow(2));
+    futures::StreamExt::next(&mut lines).await.expect("a third line");
+    first.checkpoint(1).await;
+    first.agent.stop().await;
+    let second = start(dir.path(), &store, Some(1), Some(code)).await;
+    let mut lines = Box::pin(second.agent.logs().follow(9));
+    futures::StreamExt::next(&mut lines).await.expect("a tenth line");
+    let seen: Vec<String> = second.agent.logs().lines().into_iter().map(|line| line.text).collect();
+    let expected: Vec<String> = (1..=seen.len()).map(|n| format!("count {n}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn contexts_are_made_listed_and_removed() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    let (_, made) = running
+        .post(format!("{}/contexts", running.code), json!({ "language": "python" }))
+        .await;
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    let id = made["id"].as_str().expect("an id");
+    assert_eq!(
+        (&made["language"], &made["cwd"]),
+        (&json!("python"), &json!("/home/user"))
+    );
+    let execute = json!({ "code": "y = 1\ny", "context_id": id });
+    let (status, text) = running.post(format!("{}/execute", running.code), execute.clone()).await;
+    assert!(status == 200 && text.contains("\"text\":\"1\""), "{text}");
+    let removed = running
+        .http
+        .delete(format!("{}/contexts/{id}", running.code))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(removed.status(), 200);
+    let (status, text) = running.post(format!("{}/execute", running.code), execute).await;
+    assert_eq!((status, text), (404, format!("context {id} not found")));
+}
+
+#[tokio::test]
+async fn bad_requests_say_what_is_wrong_and_change_nothing() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    let execute = format!("{}/execute", running.code);
+    let cases = [
+        (
+            json!({ "code": "1", "context_id": "a", "language": "python" }),
+            400,
+            "exclude each other",
+        ),
+        (json!({ "code": "1", "language": "r" }), 400, "it runs python"),
+        (json!({ "cod": "1" }), 422, "code"),
+    ];
+    for (body, status, says) in cases {
+        let (answered, text) = running.post(execute.clone(), body).await;
+        assert!(answered == status && text.contains(says), "{answered} {text}");
+    }
+    let files = running
+        .http
+        .get(format!("{}/files?path=/nothing/here", running.envd))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(files.status(), 404);
+    let body: Value = files.json().await.expect("JSON");
+    assert!(
+        body["code"] == 404 && body["message"].as_str().expect("a message").contains("/nothing/here"),
+        "{body}"
+    );
+    let (status, text) = running
+        .post(format!("{}/process.Process/SendInput", running.envd), json!({}))
+        .await;
+    assert!(status == 501 && text.contains("unimplemented"), "{text}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_sandbox_is_not_found() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    running.checkpoint(1).await;
+    let key = torpor_runtime::CheckpointKey {
+        sandbox_uid: "uid-2".to_owned(),
+        generation: 1,
+    };
+    assert!(store.load(&key, &torpor_runtime::engine_version()).await.is_err());
+}

@@ -1,0 +1,149 @@
+//! One context: an interpreter session with its own variables, and the executions that wait for it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+use monty::{MontyRepl, ReplProgress};
+use monty_types::{CompileOptions, MontyObject, ResourceTracker};
+
+use super::drive::{self, Outcome, Step, Surroundings};
+use super::host::{ExecutionEvent, ExecutionSink, Host};
+
+/// Names a context within its sandbox.
+pub type ContextId = String;
+
+/// What a client is told of a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextInfo {
+    /// Its id.
+    pub id: ContextId,
+    /// Its working directory.
+    pub cwd: String,
+}
+
+/// Code that was sent to a context.
+pub(crate) struct Execution {
+    pub(crate) code: String,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) sink: ExecutionSink,
+}
+
+/// A context.
+pub(crate) struct Context {
+    pub(crate) cwd: String,
+    pub(crate) executions: u64,
+    pub(crate) session: Session,
+    pub(crate) waiting: VecDeque<Execution>,
+}
+
+/// Where its interpreter stands.
+pub(crate) enum Session {
+    /// It takes the next execution.
+    Idle(Box<MontyRepl>),
+    /// An execution sleeps.
+    Sleeping(Sleeper),
+    /// Moved out for the length of one call; never seen from outside.
+    Running,
+}
+
+/// An execution in the middle of a `sleep`.
+pub(crate) struct Sleeper {
+    pub(crate) progress: Box<ReplProgress>,
+    pub(crate) until: Timestamp,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) sink: ExecutionSink,
+}
+
+impl Context {
+    pub(crate) fn fresh(cwd: &str) -> Self {
+        Self {
+            cwd: cwd.to_owned(),
+            executions: 0,
+            session: Session::Idle(fresh_repl()),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// When it wants to go on by itself.
+    pub(crate) fn wake_at(&self) -> Option<Timestamp> {
+        match &self.session {
+            Session::Sleeping(sleeper) => Some(sleeper.until),
+            Session::Idle(_) | Session::Running => None,
+        }
+    }
+
+    /// Carries it as far as it goes at `now`: wakes a sleeper that is due or interrupted, then runs what waits.
+    pub(crate) fn poll(&mut self, host: &mut Host, now: Timestamp) {
+        loop {
+            let (step, env, sink) = match std::mem::replace(&mut self.session, Session::Running) {
+                Session::Sleeping(sleeper) if sleeper.until <= now || sleeper.sink.check_interrupt().is_err() => {
+                    let Sleeper {
+                        progress, env, sink, ..
+                    } = sleeper;
+                    let mut within = Surroundings {
+                        host,
+                        env: &env,
+                        sink: &sink,
+                        now,
+                    };
+                    (drive::wake(*progress, &mut within), env, sink)
+                }
+                Session::Idle(repl) => {
+                    let Some(Execution { code, env, sink }) = self.waiting.pop_front() else {
+                        self.session = Session::Idle(repl);
+                        return;
+                    };
+                    let mut within = Surroundings {
+                        host,
+                        env: &env,
+                        sink: &sink,
+                        now,
+                    };
+                    (drive::begin(*repl, &code, &mut within), env, sink)
+                }
+                resting @ (Session::Sleeping(_) | Session::Running) => {
+                    self.session = resting;
+                    return;
+                }
+            };
+            self.session = match step {
+                Step::Ended { repl, outcome } => {
+                    self.executions += 1;
+                    report(outcome, self.executions, &sink);
+                    Session::Idle(repl)
+                }
+                Step::Sleeping { progress, pause } => {
+                    let pause = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
+                    let until = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+                    Session::Sleeping(Sleeper {
+                        progress,
+                        until,
+                        env,
+                        sink,
+                    })
+                }
+            };
+        }
+    }
+}
+
+pub(crate) fn fresh_repl() -> Box<MontyRepl> {
+    Box::new(MontyRepl::new(
+        "main.py",
+        ResourceTracker::default(),
+        CompileOptions::default(),
+    ))
+}
+
+fn report(outcome: Outcome, executions: u64, sink: &ExecutionSink) {
+    match outcome {
+        Outcome::Value(MontyObject::None) => {}
+        Outcome::Value(value) => sink.send(ExecutionEvent::Result(value.py_repr())),
+        Outcome::Raised(exception) => sink.send(ExecutionEvent::Error {
+            name: exception.exc_type().to_string(),
+            value: exception.message().unwrap_or_default().to_owned(),
+            traceback: exception.to_string(),
+        }),
+    }
+    sink.send(ExecutionEvent::Ended { executions });
+}

@@ -1,0 +1,260 @@
+//! What Python code in a sandbox sees of the world: its files, its environment, the time, and where its output goes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use monty_fs::{MountCallOutcome, MountError, MountMode, MountTable};
+use monty_types::{
+    ExcType, ExtFunctionResult, MontyDate, MontyDateTime, MontyException, MontyObject, MontyPath, OsFunctionCall,
+    PrintWriterCallback,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Home of the code in a sandbox; relative paths start here.
+pub(crate) const HOME: &str = "/home/user";
+/// The folders of a sandbox, as the code sees them; each is below the sandbox's root directory.
+const FOLDERS: [&str; 2] = [HOME, "/tmp"];
+
+/// What happens while code runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutionEvent {
+    /// It wrote to its standard output.
+    Stdout(String),
+    /// The value of its last expression, as Python prints it. Absent for `None`.
+    Result(String),
+    /// It raised an exception that it did not handle.
+    Error {
+        /// Class of the exception.
+        name: String,
+        /// Its message.
+        value: String,
+        /// As CPython prints it.
+        traceback: String,
+    },
+    /// It has ended; the number of executions of its context so far.
+    Ended {
+        /// Counts from 1.
+        executions: u64,
+    },
+}
+
+/// Where the events of one execution go, and whether somebody asked it to stop.
+#[derive(Clone, Debug)]
+pub struct ExecutionSink {
+    /// Takes the events; nobody may listen any more.
+    pub events: UnboundedSender<ExecutionEvent>,
+    /// Set to interrupt the execution.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+impl ExecutionSink {
+    /// A sink that nobody listens to and nobody interrupts.
+    pub(crate) fn detached() -> Self {
+        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        Self {
+            events,
+            interrupt: Arc::default(),
+        }
+    }
+
+    pub(crate) fn send(&self, event: ExecutionEvent) {
+        // A listener that has gone misses nothing that the sandbox needs.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn check_interrupt(&self) -> Result<(), MontyException> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            Err(MontyException::new(
+                ExcType::KeyboardInterrupt,
+                Some("the execution was interrupted".to_owned()),
+            ))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Sends output on line by line, and lets an interrupt in.
+pub(crate) struct SinkWriter<'a> {
+    sink: &'a ExecutionSink,
+    line: String,
+}
+
+impl<'a> SinkWriter<'a> {
+    pub(crate) fn new(sink: &'a ExecutionSink) -> Self {
+        Self {
+            sink,
+            line: String::new(),
+        }
+    }
+
+    /// Sends what was not ended by a line break.
+    pub(crate) fn flush(&mut self) {
+        if !self.line.is_empty() {
+            self.sink.send(ExecutionEvent::Stdout(std::mem::take(&mut self.line)));
+        }
+    }
+}
+
+impl PrintWriterCallback for SinkWriter<'_> {
+    fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
+        self.line.push_str(&output);
+        Ok(())
+    }
+
+    fn stdout_push(&mut self, end: char) -> Result<(), MontyException> {
+        self.line.push(end);
+        if end == '\n' {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self) -> Result<(), MontyException> {
+        self.sink.check_interrupt()
+    }
+}
+
+/// The world of one sandbox.
+pub(crate) struct Host {
+    mounts: MountTable,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+impl Host {
+    /// Opens the folders of a sandbox below `root`, making those that are missing.
+    pub(crate) fn open(root: &Path, env: BTreeMap<String, String>) -> Result<Self, MountError> {
+        let mut mounts = MountTable::new();
+        for folder in FOLDERS {
+            let below = root.join(folder.trim_start_matches('/'));
+            // A folder that cannot be made cannot be mounted, and that error names it.
+            let _ = std::fs::create_dir_all(&below);
+            mounts.mount(folder, &below, MountMode::ReadWrite, None)?;
+        }
+        Ok(Self { mounts, env })
+    }
+
+    /// Answers a call of the interpreter. `extra` are variables of this execution alone.
+    pub(crate) fn answer(
+        &mut self,
+        call: OsFunctionCall,
+        extra: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> ExtFunctionResult {
+        match self.mounts.handle_os_call(from_home(call)) {
+            MountCallOutcome::Handled(Ok(value)) => value.into(),
+            MountCallOutcome::Handled(Err(error)) => error.into_exception().into(),
+            MountCallOutcome::NotHandled(call) => self.answer_elsewhere(call, extra, now),
+        }
+    }
+
+    fn answer_elsewhere(
+        &self,
+        call: OsFunctionCall,
+        extra: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> ExtFunctionResult {
+        let text = |value: &String| MontyObject::String(value.clone());
+        match call {
+            OsFunctionCall::Getenv(args) => {
+                let found = extra.get(&args.key).or_else(|| self.env.get(&args.key)).map(text);
+                found.unwrap_or(args.default).into()
+            }
+            OsFunctionCall::GetEnviron => {
+                let mut env = self.env.clone();
+                env.extend(extra.clone());
+                let pairs: Vec<_> = env.iter().map(|(name, value)| (text(name), text(value))).collect();
+                MontyObject::dict(pairs).into()
+            }
+            OsFunctionCall::DateToday => {
+                let date = now.to_zoned(TimeZone::UTC).date();
+                MontyObject::Date(MontyDate {
+                    year: date.year().into(),
+                    month: date.month().unsigned_abs(),
+                    day: date.day().unsigned_abs(),
+                })
+                .into()
+            }
+            OsFunctionCall::DateTimeNow(zone) => date_time(now, zone.as_ref()).into(),
+            call => call.on_no_handler().into(),
+        }
+    }
+}
+
+fn date_time(now: Timestamp, zone: Option<&monty_types::MontyTimeZone>) -> MontyObject {
+    let offset = zone.map_or(0, |zone| zone.offset_seconds);
+    let offset = jiff::tz::Offset::from_seconds(offset).unwrap_or(jiff::tz::Offset::UTC);
+    let at = offset.to_datetime(now);
+    MontyObject::DateTime(MontyDateTime {
+        year: at.year().into(),
+        month: at.month().unsigned_abs(),
+        day: at.day().unsigned_abs(),
+        hour: at.hour().unsigned_abs(),
+        minute: at.minute().unsigned_abs(),
+        second: at.second().unsigned_abs(),
+        microsecond: at.subsec_nanosecond().unsigned_abs() / 1000,
+        offset_seconds: zone.map(|zone| zone.offset_seconds),
+        timezone_name: zone.and_then(|zone| zone.name.clone()),
+    })
+}
+
+/// The same call with relative paths taken from the home folder, as a process started there would.
+fn from_home(call: OsFunctionCall) -> OsFunctionCall {
+    use OsFunctionCall as C;
+    let at = |path: MontyPath| {
+        if path.as_str().starts_with('/') {
+            path
+        } else {
+            MontyPath::new(format!("{HOME}/{}", path.as_str()))
+        }
+    };
+    match call {
+        C::Exists(path) => C::Exists(at(path)),
+        C::IsFile(path) => C::IsFile(at(path)),
+        C::IsDir(path) => C::IsDir(at(path)),
+        C::IsSymlink(path) => C::IsSymlink(at(path)),
+        C::ReadText(path) => C::ReadText(at(path)),
+        C::ReadBytes(path) => C::ReadBytes(at(path)),
+        C::Stat(path) => C::Stat(at(path)),
+        C::Iterdir(path) => C::Iterdir(at(path)),
+        C::Resolve(path) => C::Resolve(at(path)),
+        C::Absolute(path) => C::Absolute(at(path)),
+        C::Unlink(path) => C::Unlink(at(path)),
+        C::Rmdir(path) => C::Rmdir(at(path)),
+        C::WriteText(mut args) => {
+            args.path = at(args.path);
+            C::WriteText(args)
+        }
+        C::AppendText(mut args) => {
+            args.path = at(args.path);
+            C::AppendText(args)
+        }
+        C::WriteBytes(mut args) => {
+            args.path = at(args.path);
+            C::WriteBytes(args)
+        }
+        C::AppendBytes(mut args) => {
+            args.path = at(args.path);
+            C::AppendBytes(args)
+        }
+        C::Open(mut args) => {
+            args.path = at(args.path);
+            C::Open(args)
+        }
+        C::Mkdir(mut args) => {
+            args.path = at(args.path);
+            C::Mkdir(args)
+        }
+        C::Rename(mut args) => {
+            args.src = at(args.src);
+            args.dst = at(args.dst);
+            C::Rename(args)
+        }
+        C::Getenv(_) | C::GetEnviron | C::DateToday | C::DateTimeNow(_) => call,
+    }
+}

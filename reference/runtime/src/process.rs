@@ -1,0 +1,364 @@
+//! A sandbox on a thread of its own: the thread owns the engine, everybody else sends it messages.
+//!
+//! So that CPU time can be counted by sandbox, a panic ends one sandbox and not its neighbours,
+//! and a freeze is a plain fact: a frozen thread handles messages and runs no code.
+//!
+//! ```text
+//!          freeze (nothing runs)            dump
+//!  Serving ──────────────────────▶ Frozen ──────▶ bytes
+//!     ▲                              │
+//!     └────────────thaw──────────────┘   sleepers go on with what was left of their sleep
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
+
+use crate::monty::{ContextInfo, EngineError, ExecutionSink, MontySandbox};
+
+/// Deep recursion in Python is recursion here.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How a sandbox comes to be.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Without history.
+    Fresh {
+        /// Its environment.
+        env: BTreeMap<String, String>,
+        /// Its program, if the container names one.
+        program: Option<String>,
+    },
+    /// From what [`SandboxProcess::dump`] wrote.
+    Checkpoint(Vec<u8>),
+}
+
+/// Why a message was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The sandbox's thread has ended.
+    #[error("the interpreter of the sandbox has ended")]
+    Ended,
+    /// The thread could not be made.
+    #[error("start the interpreter's thread")]
+    Spawn(#[source] std::io::Error),
+    /// Code still runs; the sandbox goes on.
+    #[error("code in the sandbox did not reach a point where it can be stopped within {0:?}")]
+    Busy(Duration),
+}
+
+enum Message {
+    Execute {
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        sink: ExecutionSink,
+        reply: Reply<()>,
+    },
+    Contexts(oneshot::Sender<Vec<ContextInfo>>),
+    CreateContext {
+        cwd: Option<String>,
+        reply: oneshot::Sender<ContextInfo>,
+    },
+    RestartContext {
+        id: String,
+        reply: Reply<()>,
+    },
+    RemoveContext {
+        id: String,
+        reply: Reply<()>,
+    },
+    Env(oneshot::Sender<BTreeMap<String, String>>),
+    StateBytes(oneshot::Sender<u64>),
+    Freeze(oneshot::Sender<()>),
+    Thaw(oneshot::Sender<()>),
+    Dump(Reply<Vec<u8>>),
+    Stop,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+
+/// A handle to a sandbox on its thread. The thread ends when [`stop`](Self::stop) is called or the last handle goes.
+#[derive(Clone, Debug)]
+pub struct SandboxProcess {
+    messages: Sender<Message>,
+    cpu_nanos: Arc<AtomicU64>,
+}
+
+impl SandboxProcess {
+    /// Starts a sandbox with its folders below the empty directory `root`; answers once it runs.
+    /// Its program's output goes to `program_sink`.
+    ///
+    /// # Errors
+    /// The thread or the sandbox cannot be made, or the checkpoint cannot be read.
+    pub async fn start(
+        root: PathBuf,
+        origin: Origin,
+        program_sink: ExecutionSink,
+        clock: Clock,
+    ) -> Result<Self, ProcessError> {
+        let (messages, inbox) = channel();
+        let (reply, started) = oneshot::channel();
+        let cpu_nanos = Arc::new(AtomicU64::new(0));
+        let meter = Arc::clone(&cpu_nanos);
+        thread::Builder::new()
+            .name("sandbox".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || match make(&root, origin, program_sink, &clock) {
+                Ok(sandbox) => {
+                    let served = reply.send(Ok(()));
+                    if served.is_ok() {
+                        Worker {
+                            sandbox,
+                            clock,
+                            meter,
+                            frozen_at: None,
+                        }
+                        .run(&inbox);
+                    }
+                }
+                // Whoever started it may have given up.
+                Err(error) => drop(reply.send(Err(error))),
+            })
+            .map_err(ProcessError::Spawn)?;
+        started.await.map_err(|_| ProcessError::Ended)??;
+        Ok(Self { messages, cpu_nanos })
+    }
+
+    /// CPU time of the sandbox's thread so far.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Runs code in a context (the default one when `None`); its events go to `sink`.
+    ///
+    /// # Errors
+    /// There is no such context, or the thread has ended.
+    pub async fn execute(
+        &self,
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        sink: ExecutionSink,
+    ) -> Result<(), ProcessError> {
+        Ok(self
+            .ask(|reply| Message::Execute {
+                context,
+                code,
+                env,
+                sink,
+                reply,
+            })
+            .await??)
+    }
+
+    /// The contexts that clients see; the default one first.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub async fn contexts(&self) -> Result<Vec<ContextInfo>, ProcessError> {
+        self.ask(Message::Contexts).await
+    }
+
+    /// Makes a context.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub async fn create_context(&self, cwd: Option<String>) -> Result<ContextInfo, ProcessError> {
+        self.ask(|reply| Message::CreateContext { cwd, reply }).await
+    }
+
+    /// Empties a context.
+    ///
+    /// # Errors
+    /// There is no such context, or the thread has ended.
+    pub async fn restart_context(&self, id: String) -> Result<(), ProcessError> {
+        Ok(self.ask(|reply| Message::RestartContext { id, reply }).await??)
+    }
+
+    /// Removes a context.
+    ///
+    /// # Errors
+    /// There is no such context, or the thread has ended.
+    pub async fn remove_context(&self, id: String) -> Result<(), ProcessError> {
+        Ok(self.ask(|reply| Message::RemoveContext { id, reply }).await??)
+    }
+
+    /// The environment of the sandbox.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub async fn env(&self) -> Result<BTreeMap<String, String>, ProcessError> {
+        self.ask(Message::Env).await
+    }
+
+    /// Bytes of interpreter state, as the engine writes it down.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub async fn state_bytes(&self) -> Result<u64, ProcessError> {
+        self.ask(Message::StateBytes).await
+    }
+
+    /// Stops the sandbox in place; afterwards none of its code runs until [`thaw`](Self::thaw).
+    ///
+    /// # Errors
+    /// [`ProcessError::Busy`] when code does not come to a stop within `limit`: then the sandbox goes on.
+    pub async fn freeze(&self, limit: Duration) -> Result<(), ProcessError> {
+        match tokio::time::timeout(limit, self.ask(Message::Freeze)).await {
+            Ok(answer) => answer,
+            // The thread finds nobody waiting for its answer and thaws at once.
+            Err(_) => Err(ProcessError::Busy(limit)),
+        }
+    }
+
+    /// Lets a frozen sandbox go on.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub async fn thaw(&self) -> Result<(), ProcessError> {
+        self.ask(Message::Thaw).await
+    }
+
+    /// Writes a frozen sandbox down.
+    ///
+    /// # Errors
+    /// A session or a file cannot be read.
+    pub async fn dump(&self) -> Result<Vec<u8>, ProcessError> {
+        Ok(self.ask(Message::Dump).await??)
+    }
+
+    /// Ends the thread after what it does now.
+    pub fn stop(&self) {
+        // Ended already is as good.
+        let _ = self.messages.send(Message::Stop);
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, ProcessError> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).map_err(|_| ProcessError::Ended)?;
+        answer.await.map_err(|_| ProcessError::Ended)
+    }
+}
+
+fn make(
+    root: &std::path::Path,
+    origin: Origin,
+    program_sink: ExecutionSink,
+    clock: &Clock,
+) -> Result<MontySandbox, EngineError> {
+    match origin {
+        Origin::Fresh { env, program } => {
+            let mut sandbox = MontySandbox::fresh(root, env)?;
+            if let Some(code) = program {
+                sandbox.start_program(code, program_sink);
+            }
+            Ok(sandbox)
+        }
+        Origin::Checkpoint(payload) => MontySandbox::restore(root, &payload, &program_sink, clock()),
+    }
+}
+
+struct Worker {
+    sandbox: MontySandbox,
+    clock: Clock,
+    meter: Arc<AtomicU64>,
+    frozen_at: Option<Timestamp>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        loop {
+            if self.frozen_at.is_none() {
+                self.sandbox.poll((self.clock)());
+            }
+            self.read_meter();
+            let message = match self.pause() {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(pause) => inbox.recv_timeout(pause),
+            };
+            match message {
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(message) => self.handle(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// How long there is nothing to do unless somebody asks.
+    fn pause(&self) -> Option<Duration> {
+        if self.frozen_at.is_some() {
+            return None;
+        }
+        let until = self.sandbox.wake_at()?;
+        Some(Duration::try_from(until.duration_since((self.clock)())).unwrap_or_default())
+    }
+
+    fn handle(&mut self, message: Message) {
+        // Whoever asked may have gone; only a freeze has to know.
+        match message {
+            Message::Execute {
+                context,
+                code,
+                env,
+                sink,
+                reply,
+            } => {
+                drop(reply.send(self.sandbox.execute(context.as_deref(), code, env, sink)));
+            }
+            Message::Contexts(reply) => drop(reply.send(self.sandbox.contexts())),
+            Message::CreateContext { cwd, reply } => drop(reply.send(self.sandbox.create_context(cwd.as_deref()))),
+            Message::RestartContext { id, reply } => drop(reply.send(self.sandbox.restart_context(&id))),
+            Message::RemoveContext { id, reply } => drop(reply.send(self.sandbox.remove_context(&id))),
+            Message::Env(reply) => drop(reply.send(self.sandbox.env().clone())),
+            Message::StateBytes(reply) => drop(reply.send(self.sandbox.state_bytes())),
+            Message::Freeze(reply) => {
+                let fresh_freeze = self.frozen_at.is_none();
+                self.frozen_at.get_or_insert_with(|| (self.clock)());
+                if reply.send(()).is_err() && fresh_freeze {
+                    self.thaw();
+                }
+            }
+            Message::Thaw(reply) => {
+                self.thaw();
+                let _ = reply.send(());
+            }
+            Message::Dump(reply) => {
+                let at = self.frozen_at.unwrap_or_else(|| (self.clock)());
+                drop(reply.send(self.sandbox.dump(at)));
+            }
+            Message::Stop => {}
+        }
+    }
+
+    fn thaw(&mut self) {
+        if let Some(frozen_at) = self.frozen_at.take() {
+            self.sandbox.skip((self.clock)().duration_since(frozen_at));
+        }
+    }
+
+    fn read_meter(&self) {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+        self.meter.store(
+            seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
+            Ordering::Relaxed,
+        );
+    }
+}

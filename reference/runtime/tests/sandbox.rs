@@ -1,0 +1,229 @@
+//! What a sandbox keeps when it is frozen, written down, and read again elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use torpor_runtime::{Clock, ExecutionEvent, ExecutionSink, Origin, ProcessError, SandboxProcess};
+
+fn clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+fn sink() -> (ExecutionSink, UnboundedReceiver<ExecutionEvent>) {
+    let (events, receiver) = unbounded_channel();
+    (
+        ExecutionSink {
+            events,
+            interrupt: Arc::new(AtomicBool::new(false)),
+        },
+        receiver,
+    )
+}
+
+async fn fresh(root: &Path, program: Option<&str>) -> (SandboxProcess, UnboundedReceiver<ExecutionEvent>) {
+    let (program_sink, output) = sink();
+    let env = BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]);
+    let origin = Origin::Fresh {
+        env,
+        program: program.map(str::to_owned),
+    };
+    (
+        SandboxProcess::start(root.to_owned(), origin, program_sink, clock())
+            .await
+            .expect("starts"),
+        output,
+    )
+}
+
+async fn restored(root: &Path, payload: Vec<u8>) -> (SandboxProcess, UnboundedReceiver<ExecutionEvent>) {
+    let (program_sink, output) = sink();
+    let origin = Origin::Checkpoint(payload);
+    (
+        SandboxProcess::start(root.to_owned(), origin, program_sink, clock())
+            .await
+            .expect("restores"),
+        output,
+    )
+}
+
+async fn run(sandbox: &SandboxProcess, context: Option<&str>, code: &str) -> Vec<ExecutionEvent> {
+    let (sink, mut events) = sink();
+    sandbox
+        .execute(context.map(str::to_owned), code.to_owned(), BTreeMap::new(), sink)
+        .await
+        .expect("accepted");
+    let mut seen = Vec::new();
+    while let Some(event) = events.recv().await {
+        let ended = matches!(event, ExecutionEvent::Ended { .. });
+        seen.push(event);
+        if ended {
+            return seen;
+        }
+    }
+    panic!("the execution never ended: {seen:?}")
+}
+
+async fn value(sandbox: &SandboxProcess, code: &str) -> String {
+    match run(sandbox, None, code).await.as_slice() {
+        [ExecutionEvent::Result(value), ExecutionEvent::Ended { .. }] => value.clone(),
+        other => panic!("no value: {other:?}"),
+    }
+}
+
+async fn dump(sandbox: &SandboxProcess) -> Vec<u8> {
+    sandbox.freeze(Duration::from_secs(60)).await.expect("freezes");
+    sandbox.dump().await.expect("dumps")
+}
+
+#[tokio::test]
+async fn variables_functions_and_contexts_survive() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    run(&sandbox, None, "import math\nx = 41\ndef double(n):\n    return 2 * n").await;
+    let other = sandbox.create_context(None).await.expect("a context").id;
+    run(&sandbox, Some(&other), "y = 'elsewhere'").await;
+    let payload = dump(&sandbox).await;
+    sandbox.stop();
+
+    let (again, _) = restored(there.path(), payload).await;
+    assert_eq!(value(&again, "double(x + 1), math.floor(2.5)").await, "(84, 2)");
+    let events = run(&again, Some(&other), "y").await;
+    assert_eq!(events[0], ExecutionEvent::Result("'elsewhere'".to_owned()));
+    assert_eq!(events[1], ExecutionEvent::Ended { executions: 2 });
+    assert_eq!(value(&again, "import os\nos.getenv('GREETING')").await, "'hello'");
+}
+
+#[tokio::test]
+async fn files_survive_and_relative_paths_start_at_home() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    run(&sandbox, None, "with open('note.txt', 'w') as f:\n    f.write('kept')").await;
+    let payload = dump(&sandbox).await;
+    let (again, _) = restored(there.path(), payload).await;
+    assert_eq!(value(&again, "open('/home/user/note.txt').read()").await, "'kept'");
+}
+
+#[tokio::test]
+async fn code_does_not_leave_its_folders() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, _) = fresh(here.path(), None).await;
+    for path in ["/etc/passwd", "../../../../etc/passwd", "/home/user/../../etc/passwd"] {
+        let events = run(&sandbox, None, &format!("open({path:?}).read()")).await;
+        assert!(matches!(events[0], ExecutionEvent::Error { .. }), "{path}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_in_its_sleep_goes_on_where_it_stood() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let code = "n = 0\nwhile True:\n    n += 1\n    print('count', n)\n    sleep(0.01)";
+    let (sandbox, mut output) = fresh(here.path(), Some(code)).await;
+    for n in 1..=3 {
+        assert_eq!(
+            output.recv().await,
+            Some(ExecutionEvent::Stdout(format!("count {n}\n")))
+        );
+    }
+    let payload = dump(&sandbox).await;
+    sandbox.stop();
+    let mut last = 3;
+    while let Some(ExecutionEvent::Stdout(_)) = output.recv().await {
+        last += 1;
+    }
+    let (_again, mut output) = restored(there.path(), payload).await;
+    let next = output.recv().await;
+    assert_eq!(next, Some(ExecutionEvent::Stdout(format!("count {}\n", last + 1))));
+}
+
+#[tokio::test]
+async fn a_frozen_sandbox_runs_nothing_until_it_is_thawed() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, mut output) = fresh(here.path(), Some("while True:\n    print('tick')\n    sleep(0.001)")).await;
+    output.recv().await.expect("a first tick");
+    sandbox.freeze(Duration::from_secs(60)).await.expect("freezes");
+    while output.try_recv().is_ok() {}
+    let cpu = sandbox.cpu();
+    // Answered by the frozen thread: whatever it would run, it would have run by then.
+    for _ in 0..50 {
+        sandbox.contexts().await.expect("an answer");
+    }
+    assert!(output.try_recv().is_err(), "a frozen program printed");
+    assert!(sandbox.cpu() - cpu < Duration::from_secs(1));
+    sandbox.thaw().await.expect("thaws");
+    output.recv().await.expect("a tick after the thaw");
+}
+
+#[tokio::test]
+async fn a_freeze_that_cannot_be_had_leaves_the_sandbox_running() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let (sink, mut events) = sink();
+    let interrupt = Arc::clone(&sink.interrupt);
+    let code = "print('busy')\nwhile True:\n    pass".to_owned();
+    sandbox
+        .execute(None, code, BTreeMap::new(), sink)
+        .await
+        .expect("accepted");
+    assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("busy\n".to_owned())));
+    let refused = sandbox.freeze(Duration::from_millis(20)).await.expect_err("busy");
+    assert!(matches!(refused, ProcessError::Busy(_)), "{refused}");
+
+    interrupt.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = events.recv().await.expect("an error");
+    assert!(
+        matches!(&error, ExecutionEvent::Error { name, .. } if name == "KeyboardInterrupt"),
+        "{error:?}"
+    );
+    assert_eq!(value(&sandbox, "1 + 1").await, "2", "it was not left frozen");
+}
+
+#[tokio::test]
+async fn errors_come_with_name_message_and_traceback() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let events = run(&sandbox, None, "1 / 0").await;
+    let ExecutionEvent::Error { name, value, traceback } = &events[0] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (name.as_str(), value.as_str()),
+        ("ZeroDivisionError", "division by zero")
+    );
+    assert!(
+        traceback.starts_with("Traceback (most recent call last):"),
+        "{traceback}"
+    );
+    let events = run(&sandbox, None, "def broken(:").await;
+    assert!(
+        matches!(&events[0], ExecutionEvent::Error { name, .. } if name == "SyntaxError"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_payload_is_refused() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let mut payload = dump(&sandbox).await;
+    payload.truncate(payload.len() / 2);
+    let (program_sink, _) = sink();
+    let origin = Origin::Checkpoint(payload);
+    let refused = SandboxProcess::start(there.path().to_owned(), origin, program_sink, clock()).await;
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn an_unknown_context_is_named() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let (sink, _) = sink();
+    let refused = sandbox
+        .execute(Some("nobody".to_owned()), "1".to_owned(), BTreeMap::new(), sink)
+        .await;
+    assert_eq!(refused.expect_err("refused").to_string(), "context nobody not found");
+}
