@@ -1,1 +1,70 @@
-fn main() {}
+//! The `torpor` command: reads the command line, runs one command, turns its outcome into an exit code.
+
+mod apiserver;
+mod args;
+mod checkpoint;
+mod conformance;
+mod exit;
+mod plane;
+mod selftest;
+mod up;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let outcome = init_logging(cli.log.as_deref()).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(run(cli.command))
+    });
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("torpor: {error:#}");
+            Exit::Error.into()
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Up(args) => up::run(args).await,
+        Command::Conformance(args) => conformance::run(args).await,
+        Command::Selftest(args) => selftest::run(args).await,
+        Command::Catalogue { output } => conformance::catalogue(output),
+        Command::Apiserver(args) => apiserver::run(args).await,
+        Command::Checkpoint(args) => checkpoint::run(args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "torpor", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(Exit::Success)
+        }
+    }
+}
+
+/// Logs go to standard error: for people on a terminal, as JSON elsewhere.
+fn init_logging(filter: Option<&str>) -> anyhow::Result<()> {
+    let filter = match filter {
+        Some(filter) => EnvFilter::try_new(filter)?,
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { builder.init() } else { builder.json().init() }
+    Ok(())
+}

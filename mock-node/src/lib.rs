@@ -1,1 +1,25 @@
-//! Placeholder.
+//! A scheduler and a kubelet in miniature, for the mock control plane.
+//!
+//! It watches Pods through the API like the real ones, places them by their requests, runs the
+//! sandbox container of each through [`torpor_agent`] inside this process, and reports Pod
+//! status, logs and resource use. It leaves out images, volumes, init containers, probes and
+//! restarts: a Pod here is one agent.
+//!
+//! ```text
+//!  Pod created ─▶ bind ─▶ listeners on a loopback address ─▶ agent ─▶ Running ─▶ Ready
+//!  deletionTimestamp ─▶ agent stopped, its directory removed ─▶ DELETE with grace 0
+//! ```
+
+mod address;
+mod container;
+mod kubelet;
+mod metrics;
+mod node;
+mod pod_status;
+mod schedule;
+
+pub use address::PodAddresses;
+pub use container::{ContainerRefused, SandboxContainer};
+pub use metrics::{PodUsage, render};
+pub use node::{MockNode, NodeConfig, NodeError, NodeHandle};
+pub use schedule::{Capacity, Placement, Requests};

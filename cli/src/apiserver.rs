@@ -1,0 +1,38 @@
+//! `torpor apiserver`: the mock API server by itself, for controllers of one's own.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Context as _;
+use mock_apiserver::MockApiServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::args::ApiserverArgs;
+use crate::exit::Exit;
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// The port is taken or the kubeconfig cannot be written.
+pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.with_context(|| {
+        format!("listen on 127.0.0.1:{}; choose another port with --port PORT (0 takes any free one)", args.port)
+    })?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let server = MockApiServer::builder().build();
+    if let Some(path) = &args.kubeconfig {
+        std::fs::write(path, server.kubeconfig(&url)).with_context(|| format!("write {}", path.display()))?;
+    }
+    println!("Kubernetes API on {url} (Ctrl-C ends it)");
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        // Without a signal handler the process ends with its terminal.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
+    server.serve(listener, shutdown).await?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,195 @@
+//! The command line: commands, options, defaults and help texts.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::plane::Ports;
+
+/// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to log, e.g. `info` or `torpor_controller=debug` (RUST_LOG is read, too)
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a control plane on this machine: Kubernetes API, controller, node and E2B gateway
+    Up(UpArgs),
+    /// Run the conformance suite and report, requirement by requirement
+    ///
+    /// Exit codes: 0 conformant, 1 not conformant, 2 error of the harness, 3 usage.
+    Conformance(ConformanceArgs),
+    /// Show that deliberately faulty implementations are caught by the suite
+    ///
+    /// Exit codes: 0 every fault is caught by a scenario of a requirement that it breaks, 1 one is not, 2 error.
+    Selftest(SelftestArgs),
+    /// Print the requirements that the suite tests
+    Catalogue {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Serve an empty Kubernetes API from memory
+    Apiserver(ApiserverArgs),
+    /// Look into a checkpoint store
+    Checkpoint(CheckpointArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to print a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Options of `up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// Where checkpoints and the connection files go
+    #[arg(long, default_value = ".torpor", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub ports: Ports,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Run a deliberately faulty controller (see `torpor selftest`)
+    #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
+    pub fault: Option<String>,
+}
+
+/// What the node can hold.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct NodeArgs {
+    /// Cores of the node, in thousandths
+    #[arg(long, default_value_t = 64_000, value_name = "MILLICORES")]
+    pub node_cpu: u64,
+    /// Memory of the node, in MiB
+    #[arg(long, default_value_t = 65_536, value_name = "MIB")]
+    pub node_memory: u64,
+    /// Pods that the node can hold
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
+    pub node_pods: u64,
+}
+
+/// Options of `conformance`.
+#[derive(Debug, clap::Args)]
+pub struct ConformanceArgs {
+    /// What to judge: `embedded` starts Torpor's own control plane
+    #[arg(long, value_enum, default_value_t)]
+    pub target: TargetKind,
+    /// Kubeconfig of the cluster to judge, with `--target kubeconfig`
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace for the suite's objects
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// E2B API to judge, with `--target e2b` or beside a kubeconfig
+    #[arg(long, value_name = "URL")]
+    pub e2b_url: Option<url::Url>,
+    /// Where sandbox traffic goes, when not to the E2B API's own address
+    #[arg(long, value_name = "URL")]
+    pub e2b_sandbox_url: Option<url::Url>,
+    /// Key for the E2B API
+    #[arg(long, env = "E2B_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub e2b_api_key: Option<String>,
+    /// Prometheus page with the containers' resource use
+    #[arg(long, value_name = "URL")]
+    pub metrics_url: Option<url::Url>,
+    /// Directory that holds the checkpoints, to count its bytes
+    #[arg(long, value_name = "DIR")]
+    pub storage: Option<PathBuf>,
+    /// Run only scenarios whose id or requirement contains this; may be given several times
+    #[arg(long, short, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Directory with further scenarios
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Option<PathBuf>,
+    /// Scenarios that run at once
+    #[arg(long, short, default_value_t = 4, value_name = "NUMBER")]
+    pub jobs: usize,
+    /// Write report.json, junit.xml and report.html here
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+}
+
+/// What to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TargetKind {
+    /// Torpor's own control plane, started for the run
+    #[default]
+    Embedded,
+    /// A cluster
+    Kubeconfig,
+    /// An E2B API, without access to its cluster
+    E2b,
+}
+
+/// Options of `selftest`.
+#[derive(Debug, clap::Args)]
+pub struct SelftestArgs {
+    /// Only this fault; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub fault: Vec<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Scenarios that run at once
+    #[arg(long, short, default_value_t = 4, value_name = "NUMBER")]
+    pub jobs: usize,
+}
+
+/// Options of `apiserver`.
+#[derive(Debug, clap::Args)]
+pub struct ApiserverArgs {
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 7443, value_name = "PORT")]
+    pub port: u16,
+    /// Write a kubeconfig here once it serves
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Options of `checkpoint`.
+#[derive(Debug, clap::Args)]
+pub struct CheckpointArgs {
+    /// The data directory of the control plane
+    #[arg(long, default_value = ".torpor", value_name = "DIR", global = true)]
+    pub data_dir: PathBuf,
+    #[command(subcommand)]
+    pub command: CheckpointCommand,
+}
+
+/// What to do with a checkpoint store.
+#[derive(Debug, Subcommand)]
+pub enum CheckpointCommand {
+    /// List checkpoints
+    Ls,
+    /// Show the header of one checkpoint
+    Show {
+        /// `metadata.uid` of the sandbox
+        uid: String,
+        /// Number of the checkpoint
+        generation: u64,
+    },
+    /// Read checkpoints whole and check every byte
+    Verify {
+        /// `metadata.uid` of the sandbox; all when absent
+        uid: Option<String>,
+    },
+}

@@ -1,0 +1,27 @@
+//! What the exit code says.
+
+use std::process::ExitCode;
+
+/// The outcome of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; for the suite: conformant. Code 0.
+    Success,
+    /// The suite found a requirement broken. Code 1.
+    NotConformant,
+    /// The command itself failed. Code 2.
+    Error,
+    /// The command line or an input file is wrong. Code 3.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::NotConformant => 1,
+            Exit::Error => 2,
+            Exit::Usage => 3,
+        })
+    }
+}

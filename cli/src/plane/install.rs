@@ -1,0 +1,50 @@
+//! What a fresh control plane holds: the custom resource definitions and the sandbox templates.
+
+use anyhow::Context as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use torpor_api::{SandboxTemplate, SandboxTemplateSpec, custom_resource_definitions};
+
+/// Template names that E2B users pass; all run the embedded code interpreter.
+const TEMPLATES: [&str; 3] = ["code-interpreter", "code-interpreter-v1", "base"];
+
+/// Creates what is missing.
+///
+/// # Errors
+/// The API server refuses an object.
+pub(super) async fn resources(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in custom_resource_definitions() {
+        let name = definition.name_any();
+        create(&definitions, &definition).await.with_context(|| format!("install the definition {name}"))?;
+    }
+    let templates: Api<SandboxTemplate> = Api::namespaced(client.clone(), namespace);
+    for name in TEMPLATES {
+        let template = SandboxTemplate::new(name, SandboxTemplateSpec { template: code_interpreter() });
+        create(&templates, &template).await.with_context(|| format!("install the template {name}"))?;
+    }
+    Ok(())
+}
+
+fn code_interpreter() -> serde_json::Value {
+    json!({ "spec": {
+        "restartPolicy": "Never",
+        "containers": [{
+            "name": "sandbox",
+            "image": "torpor/code-interpreter",
+            "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
+        }],
+    }})
+}
+
+async fn create<K>(api: &Api<K>, object: &K) -> kube::Result<()>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    match api.create(&PostParams::default(), object).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        other => other.map(drop),
+    }
+}

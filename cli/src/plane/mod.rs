@@ -1,0 +1,164 @@
+//! The embedded control plane: API server, controller, node and gateway in one process.
+//!
+//! The only place where all parts meet. It binds the sockets, starts each part with what it
+//! needs of the others, and stops them in the reverse order; it decides nothing else.
+//!
+//! ```text
+//!  kubectl ─▶ API server ◀─ controller ─▶ agents ◀─ node
+//!  E2B SDK ─▶ gateway ──────────┘ (data plane) ──▲
+//! ```
+
+mod custodian;
+mod files;
+mod install;
+mod listeners;
+mod metrics;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use mock_apiserver::MockApiServer;
+use mock_node::{Capacity, MockNode, NodeConfig};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use torpor_controller::{Controller, ControllerConfig, ControllerMetrics, Defect, HttpAgents};
+use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
+use torpor_runtime::CheckpointStore;
+
+pub use files::{DataDir, Endpoints};
+pub use listeners::{Listeners, Ports};
+
+use custodian::StoreCustodian;
+
+/// How long parts may take to end before they are dropped.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// Namespace of sandboxes that are made through the gateway.
+pub const NAMESPACE: &str = "default";
+
+/// How a control plane is set up.
+pub struct PlaneConfig {
+    /// Where checkpoints and connection files go.
+    pub data_dir: PathBuf,
+    /// Ports to listen on.
+    pub ports: Ports,
+    /// What the node can hold.
+    pub capacity: Capacity,
+    /// A deliberate defect of the controller, for the suite's self test.
+    pub defect: Option<Defect>,
+}
+
+/// A running control plane.
+pub struct ControlPlane {
+    endpoints: Endpoints,
+    data_dir: DataDir,
+    shutdown: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl ControlPlane {
+    /// Starts every part and writes the connection files once all are ready.
+    ///
+    /// # Errors
+    /// A port that is taken, a data directory that is in use or cannot be written.
+    pub async fn start(config: PlaneConfig) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let listeners = Listeners::bind(&config.ports).await?;
+        let endpoints = listeners.endpoints()?;
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+
+        let (node_handle, node) = MockNode::new(NodeConfig {
+            name: "torpor-node".to_owned(),
+            capacity: config.capacity,
+            work_dir: data_dir.run_dir()?,
+            seed: std::process::id().wrapping_mul(251),
+            clock: Arc::new(Timestamp::now),
+        });
+        let server = MockApiServer::builder().pod_logs(Arc::new(node_handle.clone())).build();
+        install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
+
+        let store_url = data_dir.store_url()?;
+        let store = CheckpointStore::open(&store_url).context("open the checkpoint store")?;
+        let controller_config = ControllerConfig {
+            defect: config.defect,
+            ..ControllerConfig::new(store_url)
+        };
+        let controller = Controller::new(
+            server.client_as("torpor-controller"),
+            controller_config,
+            Arc::new(HttpAgents::new()),
+            Arc::new(StoreCustodian::new(store)),
+        );
+        let metrics = controller.metrics();
+        let gateway = Gateway::new(server.client_as("torpor-gateway"), gateway_config(&data_dir, &endpoints)?);
+
+        spawn(&mut tasks, server.serve(listeners.api, shutdown.clone()));
+        spawn(&mut tasks, node.run(server.client_as("torpor-node"), shutdown.clone()));
+        spawn(&mut tasks, controller.run(shutdown.clone()));
+        spawn(&mut tasks, metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()));
+        spawn(&mut tasks, gateway.clone().run(shutdown.clone()));
+        for (listener, router) in [
+            (listeners.gateway, gateway.control_and_data_router()),
+            (listeners.code_interpreter, gateway.data_router(torpor_api::port::CODE_INTERPRETER)),
+            (listeners.envd, gateway.data_router(torpor_api::port::ENVD)),
+        ] {
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+            });
+        }
+        data_dir.write_connection_files(&endpoints, &server.kubeconfig(&endpoints.kubernetes))?;
+        Ok(Self { endpoints, data_dir, shutdown, tasks })
+    }
+
+    /// Where clients reach it.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The directory with checkpoints and connection files, absolute.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The directory with the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.data_dir.checkpoints()
+    }
+
+    /// Waits until a part ends, which none does by itself unless it fails.
+    ///
+    /// # Errors
+    /// What the part failed of.
+    pub async fn failed(&mut self) -> anyhow::Result<()> {
+        match self.tasks.join_next().await {
+            Some(ended) => ended.context("join a part of the control plane")?,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops every part and removes the connection files.
+    pub async fn stop(mut self) {
+        self.data_dir.remove_connection_files();
+        self.shutdown.cancel();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_LIMIT, all_ended).await.is_err() {
+            tracing::warn!(seconds = STOP_LIMIT.as_secs(), "parts of the control plane did not end in time");
+        }
+    }
+}
+
+fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {
+    let domain = endpoints.e2b.port().map(|port| format!("localhost:{port}"));
+    Ok(GatewayConfig { domain, api_keys: ApiKeys::Any, ..GatewayConfig::new(NAMESPACE, data_dir.token_key()?) })
+}
+
+fn spawn<E>(tasks: &mut JoinSet<anyhow::Result<()>>, part: impl Future<Output = Result<(), E>> + Send + 'static)
+where
+    E: Into<anyhow::Error> + Send + 'static,
+{
+    tasks.spawn(async move { part.await.map_err(Into::into) });
+}

@@ -1,0 +1,72 @@
+//! `torpor up`: the control plane in the foreground, until Ctrl-C.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use mock_node::Capacity;
+
+use crate::args::{NodeArgs, UpArgs};
+use crate::exit::Exit;
+use crate::plane::{ControlPlane, PlaneConfig};
+
+/// Starts the control plane, says where it is, and runs it until it is told to end.
+///
+/// # Errors
+/// It cannot start, or a part of it fails.
+pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
+    let began = Instant::now();
+    let defect = args.fault.as_deref().map(|name| name.parse().map_err(|error| anyhow!("--fault: {error}"))).transpose()?;
+    let stop = stop_signal().context("listen for Ctrl-C")?;
+    let config =
+        PlaneConfig { data_dir: args.data_dir.clone(), ports: args.ports, capacity: capacity(args.node), defect };
+    let mut plane = ControlPlane::start(config).await?;
+    announce(&plane, &args.data_dir, began);
+    let outcome = tokio::select! {
+        () = stop => Ok(Exit::Success),
+        failed = plane.failed() => failed.and_then(|()| Err(anyhow!("a part of the control plane ended by itself"))),
+    };
+    eprintln!("stopping");
+    plane.stop().await;
+    outcome
+}
+
+/// What the node can hold, by the options.
+pub fn capacity(args: NodeArgs) -> Capacity {
+    Capacity { cpu_millis: args.node_cpu, memory_bytes: args.node_memory << 20, pods: args.node_pods }
+}
+
+fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
+    let endpoints = plane.endpoints();
+    let dir = data_dir.display();
+    println!("torpor is up ({:.0} ms)\n", began.elapsed().as_secs_f64() * 1000.0);
+    println!("  Kubernetes API  {:<32} export KUBECONFIG={}", endpoints.kubernetes, plane.data_dir().join("kubeconfig").display());
+    println!("  E2B API         {:<32} . {dir}/env        current E2B SDKs", endpoints.e2b);
+    println!("  {:<48} . {dir}/env.beta   E2B SDKs before 2.23 (beta_create, beta_pause)", "");
+    println!("  Metrics         {}", endpoints.metrics);
+    println!("  Checkpoints     {}\n", plane.checkpoints().display());
+    println!("Ctrl-C ends it.");
+}
+
+/// Completes on Ctrl-C or, where there is one, a termination signal.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        // Without a signal handler there is nothing to wait for but the end of the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

@@ -1,0 +1,134 @@
+//! `torpor up` as a process: start, refusal, end, and what a killed one leaves behind.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::{Up, wait_until};
+
+/// A bare E2B client: what the SDKs send, by hand.
+struct E2b {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+impl E2b {
+    fn of(up: &Up) -> Self {
+        let env = up.env("env");
+        Self { http: reqwest::Client::new(), url: env["E2B_API_URL"].clone(), key: env["E2B_API_KEY"].clone() }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.url)).header("X-API-KEY", &self.key).json(&body);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    async fn run_code(&self, sandbox: &Value, code: &str) -> String {
+        let token = |name: &str| sandbox[name].as_str().expect("a token").to_owned();
+        let request = self
+            .http
+            .post(format!("{}/execute", self.url))
+            .header("E2b-Sandbox-Id", token("sandboxID"))
+            .header("E2b-Sandbox-Port", "49999")
+            .header("X-Access-Token", token("envdAccessToken"))
+            .json(&json!({ "code": code }));
+        request.send().await.expect("an answer").text().await.expect("a body")
+    }
+}
+
+fn torpor(args: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor")).args(args).output().expect("torpor runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_option_that_changes_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = Up::command(dir.path()).args(["--e2b-port", &port]).output().expect("torpor runs");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains(&format!("127.0.0.1:{port}")) && message.contains("--e2b-port"), "{message}");
+    assert!(!dir.path().join("kubeconfig").exists(), "nothing says that it is ready");
+}
+
+#[test]
+fn an_interrupt_ends_it_cleanly_and_removes_the_connection_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    assert!(dir.path().join("kubeconfig").exists() && dir.path().join("env").exists());
+    assert!(up.interrupt().success());
+    for file in ["kubeconfig", "env", "env.beta"] {
+        assert!(!dir.path().join(file).exists(), "{file} is left");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let e2b = E2b::of(&up);
+    let (status, sandbox) = e2b.post("/v2/sandboxes", json!({ "templateID": "code-interpreter" })).await;
+    assert_eq!(status, 201, "{sandbox}");
+    let output = e2b.run_code(&sandbox, "x = 'kept'\nprint(x)").await;
+    assert!(output.contains("kept"), "{output}");
+    let id = sandbox["sandboxID"].as_str().expect("an id");
+    let (status, _) = e2b.post(&format!("/sandboxes/{id}/pause"), json!({})).await;
+    assert_eq!(status, 204);
+    up.kill();
+
+    let data_dir = dir.path().to_str().expect("a path in UTF-8");
+    let (found, listed) = torpor(&["checkpoint", "--data-dir", data_dir, "ls"]);
+    assert!(found && listed.lines().filter(|line| line.contains("monty")).count() == 1, "{listed}");
+    let (whole, verified) = torpor(&["checkpoint", "--data-dir", data_dir, "verify"]);
+    assert!(whole, "{verified}");
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_is_found_by_verify() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let e2b = E2b::of(&up);
+    let (_, sandbox) = e2b.post("/v2/sandboxes", json!({ "templateID": "code-interpreter" })).await;
+    let id = sandbox["sandboxID"].as_str().expect("an id").to_owned();
+    e2b.post(&format!("/sandboxes/{id}/pause"), json!({})).await;
+    assert!(up.interrupt().success());
+
+    let mut damaged = 0;
+    for file in files(&dir.path().join("checkpoints")) {
+        let mut bytes = std::fs::read(&file).expect("a stored file");
+        let middle = bytes.len() / 2;
+        if let Some(byte) = bytes.get_mut(middle) {
+            *byte ^= 1;
+            damaged += 1;
+        }
+        std::fs::write(&file, bytes).expect("the file is writable");
+    }
+    assert!(damaged > 0, "something was stored");
+    let (whole, said) = torpor(&["checkpoint", "--data-dir", dir.path().to_str().expect("a path"), "verify"]);
+    assert!(!whole, "{said}");
+}
+
+fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a folder").flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let _up = Up::start(Up::command(dir.path()), dir.path());
+    let output = Up::command(dir.path()).output().expect("torpor runs");
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("--data-dir"), "{message}");
+    wait_until("the first still serves", || dir.path().join("kubeconfig").exists());
+}

@@ -1,0 +1,113 @@
+//! What a Pod asks this node to run: its sandbox container, read from the spec.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use torpor_api::env;
+
+/// The one container of a Pod that this node runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxContainer {
+    /// `name` of the container.
+    pub name: String,
+    /// `image` of the container, reported back and not pulled.
+    pub image: String,
+    /// Its environment: literal values only.
+    pub env: BTreeMap<String, String>,
+    /// `command` of the container.
+    pub command: Vec<String>,
+    /// `args` of the container.
+    pub args: Vec<String>,
+}
+
+/// Why a Pod cannot be run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerRefused {
+    /// The spec lists no container.
+    #[error("pod has no container")]
+    NoContainer,
+    /// A variable takes its value from somewhere else.
+    #[error("spec.containers[{container}].env[{variable}].valueFrom is not supported by this node; give a literal value")]
+    ValueFrom {
+        /// Name of the container.
+        container: String,
+        /// Name of the variable.
+        variable: String,
+    },
+}
+
+impl SandboxContainer {
+    /// The container that the controller addressed (it carries the agent's variables), or the first.
+    ///
+    /// # Errors
+    /// [`ContainerRefused`] when there is none or this node cannot honour it.
+    pub fn of(pod: &Pod) -> Result<Self, ContainerRefused> {
+        let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let container = containers
+            .iter()
+            .find(|container| is_addressed(container))
+            .or_else(|| containers.first())
+            .ok_or(ContainerRefused::NoContainer)?;
+        Ok(Self {
+            name: container.name.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            env: literal_env(container)?,
+            command: container.command.clone().unwrap_or_default(),
+            args: container.args.clone().unwrap_or_default(),
+        })
+    }
+}
+
+fn is_addressed(container: &Container) -> bool {
+    container.env.iter().flatten().any(|variable| variable.name == env::SANDBOX_UID)
+}
+
+fn literal_env(container: &Container) -> Result<BTreeMap<String, String>, ContainerRefused> {
+    let mut env = BTreeMap::new();
+    for variable in container.env.iter().flatten() {
+        if variable.value_from.is_some() {
+            return Err(ContainerRefused::ValueFrom {
+                container: container.name.clone(),
+                variable: variable.name.clone(),
+            });
+        }
+        env.insert(variable.name.clone(), variable.value.clone().unwrap_or_default());
+    }
+    Ok(env)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).expect("a pod")
+    }
+
+    #[test]
+    fn the_container_that_carries_the_agents_variables_is_run() {
+        let pod = pod(json!({ "containers": [
+            { "name": "sidecar", "image": "proxy" },
+            { "name": "sandbox", "image": "i", "args": ["a"], "env": [{ "name": env::SANDBOX_UID, "value": "u" }] },
+        ]}));
+        let container = SandboxContainer::of(&pod).expect("a container");
+        assert_eq!((container.name.as_str(), container.args.as_slice()), ("sandbox", ["a".to_owned()].as_slice()));
+        assert_eq!(container.env[env::SANDBOX_UID], "u");
+    }
+
+    #[test]
+    fn a_value_from_elsewhere_is_refused_by_name() {
+        let pod = pod(json!({ "containers": [{ "name": "c", "env": [
+            { "name": "SECRET", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
+        ]}]}));
+        let refused = SandboxContainer::of(&pod).expect_err("refused");
+        assert!(refused.to_string().contains("spec.containers[c].env[SECRET].valueFrom"), "{refused}");
+    }
+
+    #[test]
+    fn a_pod_without_containers_is_refused() {
+        assert_eq!(SandboxContainer::of(&pod(json!({ "containers": [] }))), Err(ContainerRefused::NoContainer));
+    }
+}

@@ -1,0 +1,220 @@
+//! The life of one Pod on the node: start its agent, report its status, stop it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use mock_apiserver::LogOptions;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use torpor_agent::{Agent, AgentConfig, AgentListeners};
+use torpor_api::{WorkloadState, env};
+use torpor_runtime::CheckpointStore;
+
+use crate::SandboxContainer;
+use crate::logs;
+use crate::metrics::PodUsage;
+use crate::node::LogStream;
+use crate::pod_status::{self, ContainerStage, StartedPod};
+
+/// What the node asks of a worker.
+#[derive(Debug)]
+pub(crate) enum PodRequest {
+    Usage(oneshot::Sender<Option<PodUsage>>),
+    Logs(LogOptions, oneshot::Sender<Option<LogStream>>),
+}
+
+/// Runs one Pod.
+pub(crate) struct PodWorker {
+    pub(crate) api: Api<Pod>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub(crate) uid: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What runs in a Pod.
+enum Workload {
+    /// A sandbox.
+    Agent(Agent),
+    /// A Pod that is nobody's sandbox: it exists and does nothing, like an idle container.
+    Idle,
+}
+
+impl PodWorker {
+    /// Runs the Pod until `stop`, then completes its deletion if one was asked for.
+    pub(crate) async fn run(
+        self,
+        pod: Pod,
+        bound: io::Result<(IpAddr, AgentListeners)>,
+        stop: CancellationToken,
+        requests: mpsc::Receiver<PodRequest>,
+    ) {
+        if pod.metadata.deletion_timestamp.is_none() {
+            match self.start(&pod, bound).await {
+                Ok((started, workload)) => self.serve(&started, workload, &stop, requests).await,
+                Err(message) => {
+                    self.write_status(pod_status::rejected(&message, (self.clock)())).await;
+                    stop.cancelled().await;
+                }
+            }
+        }
+        self.complete_deletion().await;
+    }
+
+    async fn start(
+        &self,
+        pod: &Pod,
+        bound: io::Result<(IpAddr, AgentListeners)>,
+    ) -> Result<(StartedPod, Workload), String> {
+        let (pod_ip, listeners) = bound.map_err(|error| format!("bind a pod address: {error}"))?;
+        let container = SandboxContainer::of(pod).map_err(|error| error.to_string())?;
+        let workload = match container.env.get(env::STORE) {
+            None => Workload::Idle,
+            Some(store) => {
+                let store = CheckpointStore::open(store).map_err(|error| chain(&error))?;
+                let config = AgentConfig::from_container(
+                    &container.env,
+                    &container.command,
+                    &container.args,
+                    self.work_dir.clone(),
+                )
+                .map_err(|error| chain(&error))?;
+                Workload::Agent(torpor_agent::start(config, store, listeners).await)
+            }
+        };
+        let started = StartedPod {
+            container,
+            container_id: format!("torpor-agent://{}", self.uid),
+            pod_ip,
+            host_ip: Ipv4Addr::LOCALHOST.into(),
+            started_at: (self.clock)(),
+        };
+        Ok((started, workload))
+    }
+
+    async fn serve(
+        &self,
+        started: &StartedPod,
+        workload: Workload,
+        stop: &CancellationToken,
+        mut requests: mpsc::Receiver<PodRequest>,
+    ) {
+        let mut stage = workload.stage();
+        self.write_status(pod_status::started(started, &stage, (self.clock)())).await;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                now = workload.next_stage(&stage) => {
+                    stage = now;
+                    self.write_status(pod_status::started(started, &stage, (self.clock)())).await;
+                }
+                Some(request) = requests.recv() => self.answer(request, started, &workload),
+            }
+        }
+        match workload {
+            Workload::Agent(agent) => agent.stop().await,
+            Workload::Idle => {}
+        }
+    }
+
+    fn answer(&self, request: PodRequest, started: &StartedPod, workload: &Workload) {
+        // Whoever asked may have gone; then nobody misses the answer.
+        match (request, workload) {
+            (PodRequest::Usage(reply), Workload::Agent(agent)) => {
+                let usage = agent.usage();
+                let _ = reply.send(Some(PodUsage {
+                    namespace: self.namespace.clone(),
+                    pod: self.name.clone(),
+                    container: started.container.name.clone(),
+                    cpu: usage.cpu,
+                    memory_bytes: usage.memory_bytes,
+                }));
+            }
+            (PodRequest::Usage(reply), Workload::Idle) => drop(reply.send(None)),
+            (PodRequest::Logs(options, reply), Workload::Agent(agent)) => {
+                let stream = logs::stream(agent.logs(), &options, (self.clock)());
+                drop(reply.send(Some(stream)));
+            }
+            (PodRequest::Logs(_, reply), Workload::Idle) => drop(reply.send(Some(Box::pin(futures::stream::empty())))),
+        }
+    }
+
+    async fn write_status(&self, status: Value) {
+        // Guarded by the uid: a Pod of the same name may have followed.
+        let patch = Patch::Merge(json!({ "metadata": { "uid": self.uid }, "status": status }));
+        if let Err(error) = self.api.patch_status(&self.name, &PatchParams::default(), &patch).await {
+            tracing::debug!(%error, namespace = self.namespace, pod = self.name, "write pod status");
+        }
+    }
+
+    /// Removes the object of a Pod that was asked to go, now that nothing of it runs.
+    async fn complete_deletion(&self) {
+        let params = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(Preconditions { uid: Some(self.uid.clone()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let terminating = match self.api.get_opt(&self.name).await {
+            Ok(Some(pod)) => {
+                pod.metadata.uid.as_deref() == Some(&self.uid) && pod.metadata.deletion_timestamp.is_some()
+            }
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        if terminating && let Err(error) = self.api.delete(&self.name, &params).await {
+            tracing::debug!(%error, namespace = self.namespace, pod = self.name, "complete pod deletion");
+        }
+    }
+}
+
+impl Workload {
+    fn stage(&self) -> ContainerStage {
+        match self {
+            Self::Agent(agent) => stage(&agent.state().borrow().workload),
+            Self::Idle => ContainerStage::Ready,
+        }
+    }
+
+    /// Waits until the stage is another than `last`.
+    async fn next_stage(&self, last: &ContainerStage) -> ContainerStage {
+        match self {
+            Self::Agent(agent) => {
+                let mut states = agent.state();
+                match states.wait_for(|state| stage(&state.workload) != *last).await.map(|state| stage(&state.workload)) {
+                    Ok(stage) => stage,
+                    Err(_) => std::future::pending().await,
+                }
+            }
+            Self::Idle => std::future::pending().await,
+        }
+    }
+}
+
+fn stage(workload: &WorkloadState) -> ContainerStage {
+    match workload {
+        WorkloadState::Starting => ContainerStage::Starting,
+        // A frozen container is still healthy to the node; whether it is routed to is the controller's word.
+        WorkloadState::Serving | WorkloadState::Frozen => ContainerStage::Ready,
+        WorkloadState::Failed { message } => ContainerStage::Unready { message: message.clone() },
+    }
+}
+
+/// An error with its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,380 @@
+//! The node's one owner of state: which Pods it runs and which wait for room.
+//!
+//! Placing and the life of a single Pod are decided elsewhere ([`schedule`](crate::schedule),
+//! [`kubelet`](crate::kubelet)); this loop takes in what happened and starts or stops workers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt};
+use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::address::PodAddresses;
+use crate::kubelet::{PodRequest, PodWorker};
+use crate::metrics::PodUsage;
+use crate::pod_status;
+use crate::schedule::{Capacity, Placement, Requests};
+
+/// Requests of other tasks that may wait for the node's loop.
+const QUEUE: usize = 256;
+
+/// How a node is set up.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// `metadata.name` of the Node.
+    pub name: String,
+    /// What it can hold.
+    pub capacity: Capacity,
+    /// Where agents keep the files of their sandboxes while they run.
+    pub work_dir: PathBuf,
+    /// Chooses the first Pod IP.
+    pub seed: u32,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// Why a node stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The Node object could not be written.
+    #[error("register node {name}")]
+    Register {
+        /// `metadata.name` of the Node.
+        name: String,
+        /// What the API answered.
+        source: Box<kube::Error>,
+    },
+}
+
+/// `namespace/name` of a Pod.
+type PodKey = (String, String);
+
+/// A node of the mock control plane.
+pub struct MockNode {
+    config: NodeConfig,
+    requests: mpsc::Receiver<NodeRequest>,
+}
+
+/// Asks a [`MockNode`] for logs and resource use.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    requests: mpsc::Sender<NodeRequest>,
+}
+
+#[derive(Debug)]
+enum NodeRequest {
+    Usage(oneshot::Sender<Vec<PodUsage>>),
+    Logs { key: PodKey, reply: oneshot::Sender<Option<LogStream>>, options: LogOptions },
+}
+
+/// Bytes of a log.
+pub(crate) type LogStream = BoxStream<'static, bytes::Bytes>;
+
+impl NodeHandle {
+    /// What each running Pod uses now, in the order of namespace and name. Empty when the node has stopped.
+    pub async fn usage(&self) -> Vec<PodUsage> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(NodeRequest::Usage(reply)).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+}
+
+impl PodLogs for NodeHandle {
+    fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        _container: &str,
+        options: LogOptions,
+    ) -> BoxFuture<'static, Result<LogStream, PodLogsRefused>> {
+        let requests = self.requests.clone();
+        let key = (namespace.to_owned(), pod.to_owned());
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let asked = requests.send(NodeRequest::Logs { key, reply, options }).await;
+            match asked {
+                Ok(()) => answer.await.ok().flatten().ok_or(PodLogsRefused::NotStarted),
+                Err(_) => Err(PodLogsRefused::NotStarted),
+            }
+        })
+    }
+}
+
+impl MockNode {
+    /// A node that runs nothing yet, and a handle to it.
+    #[must_use]
+    pub fn new(config: NodeConfig) -> (NodeHandle, Self) {
+        let (sender, requests) = mpsc::channel(QUEUE);
+        (NodeHandle { requests: sender }, Self { config, requests })
+    }
+
+    /// Registers the node and runs Pods until `shutdown`; then stops every agent.
+    ///
+    /// # Errors
+    /// [`NodeError::Register`] when the Node object cannot be written.
+    pub async fn run(mut self, client: Client, shutdown: CancellationToken) -> Result<(), NodeError> {
+        register(&client, &self.config).await?;
+        let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).default_backoff();
+        let mut pods = std::pin::pin!(pods);
+        let (ended, mut endings) = mpsc::unbounded_channel();
+        let mut kubelet = Kubelet {
+            addresses: PodAddresses::new(self.config.seed),
+            config: self.config.clone(),
+            client,
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            ended,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(request) = self.requests.recv() => kubelet.answer(request),
+                Some(ending) = endings.recv() => kubelet.pod_ended(&ending).await,
+                Some(event) = pods.next() => match event {
+                    Ok(event) => kubelet.pod_event(event).await,
+                    Err(error) => tracing::warn!(%error, "watch of pods interrupted"),
+                },
+            }
+        }
+        kubelet.stop_all(&mut endings).await;
+        Ok(())
+    }
+}
+
+struct Kubelet {
+    config: NodeConfig,
+    client: Client,
+    addresses: PodAddresses,
+    running: BTreeMap<PodKey, RunningPod>,
+    waiting: BTreeMap<PodKey, Pod>,
+    ended: mpsc::UnboundedSender<PodEnded>,
+}
+
+/// A Pod that has a worker.
+struct RunningPod {
+    uid: String,
+    requested: Requests,
+    stop: CancellationToken,
+    worker: mpsc::Sender<PodRequest>,
+}
+
+/// A worker's last word.
+#[derive(Debug)]
+pub(crate) struct PodEnded {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
+
+impl Kubelet {
+    async fn pod_event(&mut self, event: Event<Pod>) {
+        match event {
+            Event::Apply(pod) | Event::InitApply(pod) => self.pod_seen(pod).await,
+            Event::Delete(pod) => self.pod_gone(&pod),
+            Event::Init | Event::InitDone => {}
+        }
+    }
+
+    async fn pod_seen(&mut self, pod: Pod) {
+        let key = key(&pod);
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        let deleting = pod.metadata.deletion_timestamp.is_some();
+        match node {
+            None if deleting => drop(self.waiting.remove(&key)),
+            None => self.place(key, pod).await,
+            Some(node) if node != self.config.name => {}
+            Some(_) => match self.running.get(&key) {
+                Some(running) if running.uid == uid(&pod) => {
+                    if deleting {
+                        running.stop.cancel();
+                    }
+                }
+                // The worker of an earlier Pod of this name is still stopping; its end looks again.
+                Some(_) => drop(self.waiting.insert(key, pod)),
+                None if is_finished(&pod) && !deleting => {}
+                None => self.start(key, pod).await,
+            },
+        }
+    }
+
+    fn pod_gone(&mut self, pod: &Pod) {
+        let key = key(pod);
+        self.waiting.remove(&key);
+        if let Some(running) = self.running.get(&key).filter(|running| running.uid == uid(pod)) {
+            running.stop.cancel();
+        }
+    }
+
+    async fn pod_ended(&mut self, ending: &PodEnded) {
+        let key = (ending.namespace.clone(), ending.name.clone());
+        if self.running.get(&key).is_some_and(|running| running.uid == ending.uid) {
+            self.running.remove(&key);
+        }
+        for (_, pod) in std::mem::take(&mut self.waiting) {
+            Box::pin(self.pod_seen(pod)).await;
+        }
+    }
+
+    /// Binds a Pod to this node, or says why it has to wait.
+    async fn place(&mut self, key: PodKey, pod: Pod) {
+        let placed: Vec<Requests> = self.running.values().map(|running| running.requested).collect();
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.0);
+        let outcome = match self.config.capacity.place(&placed, Requests::of(&pod)) {
+            Placement::Fits => bind(&api, &pod, &self.config.name).await,
+            Placement::Insufficient(missing) => {
+                let seen_before = self.waiting.insert(key.clone(), pod).is_some();
+                if seen_before {
+                    return;
+                }
+                let status = pod_status::unschedulable(&missing, (self.config.clock)());
+                let patch = Patch::Merge(json!({ "status": status }));
+                api.patch_status(&key.1, &PatchParams::default(), &patch).await.map(drop)
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, namespace = key.0, pod = key.1, "place pod");
+        }
+    }
+
+    async fn start(&mut self, key: PodKey, pod: Pod) {
+        let stop = CancellationToken::new();
+        let (worker, requests) = mpsc::channel(QUEUE);
+        let bound = self.addresses.bind().await;
+        let uid = uid(&pod);
+        self.running.insert(
+            key.clone(),
+            RunningPod { uid: uid.clone(), requested: Requests::of(&pod), stop: stop.clone(), worker },
+        );
+        let worker = PodWorker {
+            api: Api::namespaced(self.client.clone(), &key.0),
+            work_dir: self.config.work_dir.join(&uid),
+            clock: Arc::clone(&self.config.clock),
+            uid: uid.clone(),
+            namespace: key.0.clone(),
+            name: key.1.clone(),
+        };
+        let ended = self.ended.clone();
+        tokio::spawn(async move {
+            worker.run(pod, bound, stop, requests).await;
+            // The node may have stopped listening.
+            let _ = ended.send(PodEnded { namespace: key.0, name: key.1, uid });
+        });
+    }
+
+    fn answer(&self, request: NodeRequest) {
+        match request {
+            NodeRequest::Usage(reply) => {
+                let workers: Vec<_> = self.running.values().map(|running| running.worker.clone()).collect();
+                tokio::spawn(async move {
+                    let mut usage = Vec::new();
+                    for worker in workers {
+                        let (sender, answer) = oneshot::channel();
+                        if worker.send(PodRequest::Usage(sender)).await.is_ok() {
+                            usage.extend(answer.await.ok().flatten());
+                        }
+                    }
+                    let _ = reply.send(usage);
+                });
+            }
+            NodeRequest::Logs { key, reply, options } => {
+                let worker = self.running.get(&key).map(|running| running.worker.clone());
+                tokio::spawn(async move {
+                    if let Some(worker) = worker {
+                        let _ = worker.send(PodRequest::Logs(options, reply)).await;
+                    }
+                });
+            }
+        }
+    }
+
+    async fn stop_all(&mut self, endings: &mut mpsc::UnboundedReceiver<PodEnded>) {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+        while !self.running.is_empty() {
+            let Some(ending) = endings.recv().await else { return };
+            self.running.remove(&(ending.namespace, ending.name));
+        }
+    }
+}
+
+fn key(pod: &Pod) -> PodKey {
+    (pod.namespace().unwrap_or_default(), pod.name_any())
+}
+
+fn uid(pod: &Pod) -> String {
+    pod.metadata.uid.clone().unwrap_or_default()
+}
+
+fn is_finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {
+    let binding = Binding {
+        metadata: ObjectMeta { name: Some(pod.name_any()), uid: pod.metadata.uid.clone(), ..ObjectMeta::default() },
+        target: ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            api_version: Some("v1".to_owned()),
+            ..ObjectReference::default()
+        },
+    };
+    let body = serde_json::to_vec(&binding).map_err(kube::Error::SerdeError)?;
+    let _: serde_json::Value =
+        api.create_subresource("binding", &pod.name_any(), &PostParams::default(), body).await?;
+    Ok(())
+}
+
+async fn register(client: &Client, config: &NodeConfig) -> Result<(), NodeError> {
+    let api: Api<Node> = Api::all(client.clone());
+    let failed = |source| NodeError::Register { name: config.name.clone(), source: Box::new(source) };
+    let resources = json!({
+        "cpu": format!("{}m", config.capacity.cpu_millis),
+        "memory": config.capacity.memory_bytes.to_string(),
+        "pods": config.capacity.pods.to_string(),
+    });
+    let node: Node = serde_json::from_value(json!({
+        "metadata": { "name": config.name, "labels": {
+            "kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": std::env::consts::ARCH,
+        } },
+    }))
+    .map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    match api.create(&PostParams::default(), &node).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let status = json!({ "status": {
+        "capacity": resources,
+        "allocatable": resources,
+        "addresses": [{ "type": "InternalIP", "address": "127.0.0.1" }, { "type": "Hostname", "address": config.name }],
+        "conditions": [{
+            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "the node stand-in runs",
+            "lastTransitionTime": (config.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }],
+        "nodeInfo": {
+            "kubeletVersion": concat!("v", env!("CARGO_PKG_VERSION"), "-torpor"), "operatingSystem": "linux",
+            "architecture": std::env::consts::ARCH, "containerRuntimeVersion": "torpor-agent://0", "kernelVersion": "",
+            "kubeProxyVersion": "", "machineID": "", "systemUUID": "", "bootID": "", "osImage": "",
+        },
+    }});
+    api.patch_status(&config.name, &PatchParams::default(), &Patch::Merge(status)).await.map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! The status that this node writes for a Pod. Pure: facts and a timestamp in, JSON out.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::SandboxContainer;
+
+/// How far the container of a Pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ContainerStage {
+    /// It runs and does not serve yet.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It runs and will not serve: the agent could not start or restore its workload.
+    Unready { message: String },
+}
+
+/// Facts about a started Pod.
+#[derive(Clone, Debug)]
+pub(crate) struct StartedPod {
+    pub(crate) container: SandboxContainer,
+    pub(crate) container_id: String,
+    pub(crate) pod_ip: IpAddr,
+    pub(crate) host_ip: IpAddr,
+    pub(crate) started_at: Timestamp,
+}
+
+/// The status of a Pod whose container was started.
+pub(crate) fn started(pod: &StartedPod, stage: &ContainerStage, now: Timestamp) -> Value {
+    let (ready, message) = match stage {
+        ContainerStage::Starting => (false, None),
+        ContainerStage::Ready => (true, None),
+        ContainerStage::Unready { message } => (false, Some(message.as_str())),
+    };
+    let flag = |kind: &str, status: bool, at: Timestamp| {
+        let mut condition = json!({
+            "type": kind, "status": if status { "True" } else { "False" }, "lastTransitionTime": seconds(at),
+        });
+        if !status {
+            condition["reason"] = json!("ContainersNotReady");
+            condition["message"] =
+                json!(message.map_or_else(|| format!("containers with unready status: [{}]", pod.container.name), str::to_owned));
+        }
+        condition
+    };
+    json!({
+        "phase": "Running",
+        "conditions": [
+            flag("PodScheduled", true, pod.started_at),
+            flag("Initialized", true, pod.started_at),
+            flag("ContainersReady", ready, now),
+            flag("Ready", ready, now),
+        ],
+        "hostIP": pod.host_ip.to_string(),
+        "podIP": pod.pod_ip.to_string(),
+        "podIPs": [{ "ip": pod.pod_ip.to_string() }],
+        "startTime": seconds(pod.started_at),
+        "containerStatuses": [{
+            "name": pod.container.name,
+            "image": pod.container.image,
+            "imageID": "",
+            "containerID": pod.container_id,
+            "ready": ready,
+            "started": true,
+            "restartCount": 0,
+            "state": { "running": { "startedAt": seconds(pod.started_at) } },
+        }],
+    })
+}
+
+/// The status of a Pod that does not fit on the node.
+pub(crate) fn unschedulable(missing: &[&str], now: Timestamp) -> Value {
+    let reasons: Vec<String> = missing.iter().map(|reason| format!("1 {reason}")).collect();
+    json!({
+        "phase": "Pending",
+        "conditions": [{
+            "type": "PodScheduled", "status": "False", "lastTransitionTime": seconds(now), "reason": "Unschedulable",
+            "message": format!("0/1 nodes are available: {}.", reasons.join(", ")),
+        }],
+    })
+}
+
+/// The status of a Pod that this node cannot run.
+pub(crate) fn rejected(message: &str, now: Timestamp) -> Value {
+    json!({ "phase": "Failed", "reason": "NodeRejected", "message": message, "startTime": seconds(now) })
+}
+
+/// RFC 3339 in whole seconds, as Kubernetes writes it.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn pod() -> StartedPod {
+        StartedPod {
+            container: SandboxContainer {
+                name: "sandbox".to_owned(),
+                image: "i".to_owned(),
+                env: std::collections::BTreeMap::default(),
+                command: vec![],
+                args: vec![],
+            },
+            container_id: "agent://1".to_owned(),
+            pod_ip: Ipv4Addr::LOCALHOST.into(),
+            host_ip: Ipv4Addr::LOCALHOST.into(),
+            started_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn ready(status: &Value) -> &str {
+        let conditions = status["conditions"].as_array().expect("conditions");
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").expect("a Ready condition");
+        ready["status"].as_str().expect("a status")
+    }
+
+    #[test]
+    fn a_pod_is_ready_only_when_its_agent_serves() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(ready(&started(&pod(), &ContainerStage::Starting, now)), "False");
+        assert_eq!(ready(&started(&pod(), &ContainerStage::Ready, now)), "True");
+        let unready = started(&pod(), &ContainerStage::Unready { message: "no such checkpoint".to_owned() }, now);
+        assert_eq!(ready(&unready), "False");
+        assert!(unready.to_string().contains("no such checkpoint"));
+    }
+
+    #[test]
+    fn an_unschedulable_pod_says_what_is_missing() {
+        let status = unschedulable(&["Insufficient cpu"], Timestamp::UNIX_EPOCH);
+        assert_eq!(status["conditions"][0]["message"], "0/1 nodes are available: 1 Insufficient cpu.");
+    }
+}

@@ -1,0 +1,136 @@
+//! Where a Pod goes: by the sum of requests against the node's capacity, like the real
+//! scheduler's resource filter. Affinity, taints and priorities are left out.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+/// What the node can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// In thousandths of a core.
+    pub cpu_millis: u64,
+    /// In bytes.
+    pub memory_bytes: u64,
+    /// Number of Pods.
+    pub pods: u64,
+}
+
+/// What a Pod asks to be set aside for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// In thousandths of a core.
+    pub cpu_millis: u64,
+    /// In bytes.
+    pub memory_bytes: u64,
+}
+
+/// Whether a Pod fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// It fits.
+    Fits,
+    /// It does not; each missing resource by the name that the real scheduler prints.
+    Insufficient(Vec<&'static str>),
+}
+
+impl Requests {
+    /// The sum over the containers of `pod`. A quantity that cannot be read counts as nothing:
+    /// the API server has refused such a Pod already.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let mut sum = Self::default();
+        for requests in containers.iter().filter_map(|c| c.resources.as_ref()?.requests.as_ref()) {
+            sum.cpu_millis += requests.get("cpu").and_then(millis).unwrap_or(0);
+            sum.memory_bytes += requests.get("memory").and_then(millis).unwrap_or(0) / 1000;
+        }
+        sum
+    }
+}
+
+impl Capacity {
+    /// Whether one more Pod fits beside those already placed.
+    #[must_use]
+    pub fn place(self, placed: &[Requests], pod: Requests) -> Placement {
+        let cpu: u64 = placed.iter().map(|requests| requests.cpu_millis).sum();
+        let memory: u64 = placed.iter().map(|requests| requests.memory_bytes).sum();
+        let missing: Vec<&'static str> = [
+            (placed.len() as u64 >= self.pods, "Too many pods"),
+            (cpu + pod.cpu_millis > self.cpu_millis, "Insufficient cpu"),
+            (memory + pod.memory_bytes > self.memory_bytes, "Insufficient memory"),
+        ]
+        .into_iter()
+        .filter_map(|(lacks, name)| lacks.then_some(name))
+        .collect();
+        if missing.is_empty() { Placement::Fits } else { Placement::Insufficient(missing) }
+    }
+}
+
+/// A quantity in thousandths of its unit, rounded up as the scheduler does.
+fn millis(quantity: &Quantity) -> Option<u64> {
+    let text = quantity.0.trim();
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
+    let (multiply, divide): (u128, u128) = match suffix {
+        "m" => (1, 1),
+        "" => (1000, 1),
+        "k" => (1_000_000, 1),
+        "M" => (1_000_000_000, 1),
+        "G" => (1_000_000_000_000, 1),
+        "T" => (1_000_000_000_000_000, 1),
+        "Ki" => (1000 << 10, 1),
+        "Mi" => (1000 << 20, 1),
+        "Gi" => (1000 << 30, 1),
+        "Ti" => (1000 << 40, 1),
+        "u" => (1, 1000),
+        "n" => (1, 1_000_000),
+        exponent => (10u128.checked_pow(exponent.strip_prefix(['e', 'E'])?.parse().ok()?)?.checked_mul(1000)?, 1),
+    };
+    let scale = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    u64::try_from(digits.checked_mul(multiply)?.div_ceil(scale * divide)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: Capacity = Capacity { cpu_millis: 2000, memory_bytes: 1 << 30, pods: 3 };
+
+    fn quantity(text: &str) -> Option<u64> {
+        millis(&Quantity(text.to_owned()))
+    }
+
+    #[test]
+    fn quantities_are_read_in_every_suffix() {
+        let read = ["1", "100m", "0.5", "1k", "1Ki", "1.5Gi", "1e3", "1n", "x", ""].map(quantity);
+        assert_eq!(
+            read,
+            [
+                Some(1000),
+                Some(100),
+                Some(500),
+                Some(1_000_000),
+                Some(1_024_000),
+                Some(1_610_612_736_000),
+                Some(1_000_000),
+                Some(1),
+                None,
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pod_that_does_not_fit_names_what_is_missing() {
+        let big = Requests { cpu_millis: 1500, memory_bytes: 1 << 29 };
+        assert_eq!(NODE.place(&[], big), Placement::Fits);
+        assert_eq!(NODE.place(&[big], big), Placement::Insufficient(vec!["Insufficient cpu"]));
+        let small = Requests { cpu_millis: 1, memory_bytes: 1 };
+        assert_eq!(NODE.place(&[small; 3], small), Placement::Insufficient(vec!["Too many pods"]));
+    }
+}
