@@ -1,0 +1,122 @@
+//! What a store on disk needs beyond an object store: folders, unfinished uploads, and order on disk.
+//!
+//! `object_store` knows no folders and does not list the files of uploads that a crash cut short
+//! (`name#1`), though they take up space. Removals are synced here too; for writes it does that itself.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// The directory of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// Makes the directory when it is not there yet.
+    pub(super) fn create(root: PathBuf) -> Result<Self, StoreError> {
+        let attempt = "create the checkpoint store's directory";
+        fs::create_dir_all(&root).map_err(|source| StoreError::Directory { attempt, path: root.clone(), source })?;
+        Ok(Self { root })
+    }
+
+    /// Where it is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Fails when the directory is gone. Listing and removing in a directory that is not there would
+    /// succeed and mean nothing.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.blocking("look at the checkpoint store's directory", PathBuf::new(), |path| match fs::metadata(path) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        })
+        .await?
+        .then_some(())
+        .ok_or_else(|| StoreError::DirectoryGone { path: self.root.clone() })
+    }
+
+    /// Bytes of all files below `folder`, unfinished uploads included; 0 when it is not there.
+    pub(super) async fn bytes(&self, folder: &object_store::path::Path) -> Result<u64, StoreError> {
+        self.blocking("measure", folder.as_ref().into(), |path| {
+            let mut bytes = 0;
+            walk(path, &mut |_, metadata| {
+                bytes += metadata.len();
+                Ok(())
+            })?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Removes `folder` with all that is in it, durably. It may be gone already.
+    pub(super) async fn remove(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
+        self.blocking("remove", folder.as_ref().into(), |path| {
+            gone_is_fine(fs::remove_dir_all(path))?;
+            path.parent().map_or(Ok(()), sync)
+        })
+        .await
+    }
+
+    /// Removes the unfinished uploads below `folder`. Nothing may be uploading there.
+    pub(super) async fn remove_unfinished(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
+        self.blocking("remove unfinished uploads in", folder.as_ref().into(), |path| {
+            walk(path, &mut |file, _| {
+                let unfinished = file.file_name().is_some_and(|name| name.to_string_lossy().contains('#'));
+                if unfinished { gone_is_fine(fs::remove_file(file)) } else { Ok(()) }
+            })
+        })
+        .await
+    }
+
+    /// Returns when all removals in `folder` itself are on disk.
+    pub(super) async fn sync(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
+        self.blocking("sync", folder.as_ref().into(), sync).await
+    }
+
+    /// Runs `work` on a path below the root, on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        attempt: &'static str,
+        below: PathBuf,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let path = self.root.join(below);
+        let on = path.clone();
+        let done = tokio::task::spawn_blocking(move || work(&on)).await.map_err(io::Error::other);
+        done.flatten().map_err(|source| StoreError::Directory { attempt, path, source })
+    }
+}
+
+/// Visits each file below `folder`. What vanishes meanwhile is skipped; links are not followed.
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return gone_is_fine(Err(error)),
+    };
+    for entry in entries {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => walk(&entry.path(), visit)?,
+            Ok(metadata) => visit(&entry.path(), &metadata)?,
+            Err(error) => gone_is_fine(Err(error))?,
+        }
+    }
+    Ok(())
+}
+
+fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
