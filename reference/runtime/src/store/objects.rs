@@ -1,0 +1,163 @@
+//! Files by their place, in whatever keeps them: reads and writes with errors that say what was attempted.
+//! Knows nothing of checkpoints.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use url::Url;
+
+use super::StoreError;
+use super::directory::Directory;
+
+/// Where files are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    /// For a store on disk.
+    directory: Option<Directory>,
+}
+
+/// What became of a file that must not replace another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Created {
+    /// It is there now.
+    New,
+    /// One was there already, and is as it was.
+    Existed,
+}
+
+impl Objects {
+    /// Opens what `url` names; makes the directory of a `file` URL.
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
+        let refuse = |reason: String| StoreError::Url { url: url.to_owned(), reason };
+        let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(refuse("it has a query or a fragment".to_owned()));
+        }
+        match parsed.scheme() {
+            "memory" if matches!(parsed.path(), "" | "/") && parsed.host().is_none() => {
+                Ok(Self { store: Arc::new(InMemory::new()), directory: None })
+            }
+            "memory" => Err(refuse("a store in memory has no name".to_owned())),
+            "file" => {
+                let root = parsed.to_file_path().map_err(|()| refuse("it names no path on this machine".to_owned()))?;
+                let directory = Directory::create(root)?;
+                let store = LocalFileSystem::new_with_prefix(directory.root())
+                    .map_err(|source| backend("open", &Path::ROOT, source))?
+                    .with_fsync(true);
+                Ok(Self { store: Arc::new(store), directory: Some(directory) })
+            }
+            other => Err(refuse(format!("the scheme {other:?} is not supported"))),
+        }
+    }
+
+    /// Fails when the place of all files is gone.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.check().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of a file; `None` when there is none.
+    pub(super) async fn size(&self, place: &Path) -> Result<Option<u64>, StoreError> {
+        found("look at", place, self.store.head(place).await).map(|meta| meta.map(|meta| meta.size))
+    }
+
+    /// A whole file; `None` when there is none.
+    pub(super) async fn read(&self, place: &Path) -> Result<Option<Bytes>, StoreError> {
+        let read = async { self.store.get(place).await?.bytes().await };
+        found("read", place, read.await)
+    }
+
+    /// Some bytes of a file that has as many; `None` when there is no file.
+    pub(super) async fn read_range(
+        &self,
+        place: &Path,
+        range: std::ops::Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        if range.is_empty() {
+            return Ok(Some(Bytes::new()));
+        }
+        found("read", place, self.store.get_range(place, range).await)
+    }
+
+    /// Writes a file, or replaces it, atomically. It is on disk when this returns.
+    pub(super) async fn replace(&self, place: &Path, contents: Vec<u8>) -> Result<(), StoreError> {
+        let put = self.store.put(place, PutPayload::from(contents)).await;
+        put.map(drop).map_err(|source| backend("write", place, source))
+    }
+
+    /// Writes a file unless there is one, atomically. It is on disk when this returns.
+    pub(super) async fn create(&self, place: &Path, contents: Vec<u8>) -> Result<Created, StoreError> {
+        match self.store.put_opts(place, PutPayload::from(contents), PutMode::Create.into()).await {
+            Ok(_) => Ok(Created::New),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
+            Err(source) => Err(backend("write", place, source)),
+        }
+    }
+
+    /// The files in a folder, and its folders. Both are empty when there is no such folder.
+    pub(super) async fn children(&self, folder: &Path) -> Result<object_store::ListResult, StoreError> {
+        self.store.list_with_delimiter(Some(folder)).await.map_err(|source| backend("list", folder, source))
+    }
+
+    /// Removes files of one folder; returns when that is on disk. They may be gone already.
+    pub(super) async fn remove_files(&self, folder: &Path, places: Vec<Path>) -> Result<(), StoreError> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        for place in places {
+            found("remove", &place, self.store.delete(&place).await)?;
+        }
+        match &self.directory {
+            Some(directory) => directory.sync(folder).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes what uploads that never ended have left in a folder. Nothing may be uploading there.
+    pub(super) async fn remove_unfinished(&self, folder: &Path) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.remove_unfinished(folder).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a folder with all that is in it. It may be gone already.
+    pub(super) async fn remove_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        if let Some(directory) = &self.directory {
+            return directory.remove(folder).await;
+        }
+        let places = self.store.list(Some(folder)).map_ok(|meta| meta.location);
+        let places: Vec<Path> = places.try_collect().await.map_err(|source| backend("list", folder, source))?;
+        self.remove_files(folder, places).await
+    }
+
+    /// Bytes of all that is in a folder.
+    pub(super) async fn folder_bytes(&self, folder: &Path) -> Result<u64, StoreError> {
+        if let Some(directory) = &self.directory {
+            return directory.bytes(folder).await;
+        }
+        let sizes = self.store.list(Some(folder)).map(|meta| meta.map(|meta| meta.size));
+        let sum = sizes.try_fold(0, |sum, size| async move { Ok(sum + size) });
+        sum.await.map_err(|source| backend("list", folder, source))
+    }
+}
+
+fn found<T>(attempt: &'static str, place: &Path, done: object_store::Result<T>) -> Result<Option<T>, StoreError> {
+    match done {
+        Ok(value) => Ok(Some(value)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(backend(attempt, place, source)),
+    }
+}
+
+fn backend(attempt: &'static str, place: &Path, source: object_store::Error) -> StoreError {
+    StoreError::Backend { attempt, place: place.to_string(), source }
+}
