@@ -3,8 +3,8 @@
 //! An engine keeps the context of one sandbox and can write it down and read it again; the store
 //! keeps what it wrote, whole or not at all. When to do either is decided elsewhere.
 
-mod chunks;
-mod envelope;
+pub mod chunks;
+pub mod envelope;
 mod files;
 mod monty;
 mod process;

@@ -49,7 +49,11 @@ impl CheckpointStore {
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
-        let reads = chunks.iter().map(|chunk| self.read_chunk(&place, key, chunk));
+        // A loop, not a closure over references: the future has to be `Send` for every lifetime.
+        let mut reads = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            reads.push(self.read_chunk(&place, key, chunk));
+        }
         let mut plains = futures::stream::iter(reads).buffered(PARALLEL_CHUNKS);
         let mut hasher = Hasher::new();
         while let Some(plain) = plains.try_next().await? {

@@ -25,8 +25,13 @@ impl CheckpointStore {
         let sealed_before = self.sealed_before(key, engine, &payload_hash).await?;
         let pieces: Vec<(ChunkRef, &[u8])> = chunks::cut(payload).map(|plain| (reference(plain), plain)).collect();
         let mut seen = HashSet::new();
-        let distinct = pieces.iter().filter(|(chunk, _)| seen.insert(chunk.hash));
-        let writes = distinct.map(|(chunk, plain)| self.store_chunk(place, key, chunk, plain));
+        // A loop, not a closure over references: the future has to be `Send` for every lifetime.
+        let mut writes = Vec::new();
+        for (chunk, plain) in &pieces {
+            if seen.insert(chunk.hash) {
+                writes.push(self.store_chunk(place, key, chunk, plain));
+            }
+        }
         let added: Vec<u64> = futures::stream::iter(writes).buffer_unordered(PARALLEL_CHUNKS).try_collect().await?;
         if let Some(record) = sealed_before {
             return Ok(record);
