@@ -122,7 +122,7 @@ impl Context {
 
 /// The pause and resume controller.
 pub struct Controller {
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
 }
 
 impl Controller {

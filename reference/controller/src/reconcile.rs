@@ -361,3 +361,6 @@ pub(crate) fn after_error(now: Timestamp, key: &str, error: &ReconcileError, con
     }
     Action::requeue(context.errors.failed(key, now))
 }
+
+#[cfg(test)]
+mod tests;

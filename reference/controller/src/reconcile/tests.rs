@@ -1,0 +1,399 @@
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use torpor_api::{ConditionType, Phase, Reason};
+
+use self::world::{AgentMood, Break, World};
+use crate::conditions;
+use crate::controller::Context;
+
+mod world;
+
+fn spec() -> Value {
+    json!({"template": {"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}}})
+}
+
+async fn running() -> (World, Arc<Context>) {
+    let world = World::new(spec());
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    (world, controller)
+}
+
+async fn paused(context: u64) -> (World, Arc<Context>) {
+    let (world, mut controller) = running().await;
+    world.write_context(context);
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    (world, controller)
+}
+
+fn phase(world: &World) -> Option<Phase> {
+    world.sandbox().status.and_then(|status| status.phase)
+}
+
+fn says(world: &World, kind: ConditionType, reason: Reason) -> bool {
+    conditions::has_reason(&world.sandbox().status.unwrap_or_default(), kind, reason)
+}
+
+fn seconds_from_now(world: &World, seconds: i64) -> Timestamp {
+    world.state().now + SignedDuration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn a_pause_and_a_resume_keep_the_context_over_five_cycles() {
+    let (world, mut controller) = running().await;
+    for cycle in 1..=5 {
+        world.write_context(cycle);
+        world.patch_spec(json!({"paused": true}));
+        world.settle(&mut controller).await;
+        assert_eq!((phase(&world), world.context()), (Some(Phase::Paused), None));
+        assert_eq!(world.state().store.len(), 1, "older checkpoints are removed");
+        world.patch_spec(json!({"paused": false}));
+        world.settle(&mut controller).await;
+        assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(cycle)));
+        assert_eq!(
+            world.sandbox().status.expect("a status").last_checkpoint_generation,
+            Some(cycle)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pause_takes_at_most_six_writes_a_resume_three_and_rest_none() {
+    let (world, mut controller) = running().await;
+    world.state().writes.clear();
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert!(world.state().writes.len() <= 6, "{:#?}", world.state().writes);
+    world.state().writes.clear();
+    world.settle(&mut controller).await;
+    assert!(world.state().writes.is_empty(), "{:#?}", world.state().writes);
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(world.state().writes.len(), 3, "{:#?}", world.state().writes);
+}
+
+#[tokio::test]
+async fn each_step_is_told_as_an_event_at_its_completion() {
+    let (world, mut controller) = paused(1).await;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(
+        world.state().events,
+        ["SandboxStarted", "CheckpointSealed", "SandboxPaused", "SandboxResumed"]
+    );
+}
+
+#[tokio::test]
+async fn any_single_write_may_fail_or_lose_its_answer_without_loss_of_context() {
+    for how in [Break::Refused, Break::AnswerLost] {
+        for at in 0..12 {
+            let world = World::new(spec());
+            world.state().break_at = Some((at, how));
+            let mut controller = world.controller(None);
+            world.settle(&mut controller).await;
+            world.write_context(7);
+            world.patch_spec(json!({"paused": true}));
+            world.settle(&mut controller).await;
+            assert_eq!(
+                (phase(&world), world.context()),
+                (Some(Phase::Paused), None),
+                "{how:?} at {at}"
+            );
+            world.patch_spec(json!({"paused": false}));
+            world.settle(&mut controller).await;
+            assert_eq!(
+                (phase(&world), world.context()),
+                (Some(Phase::Running), Some(7)),
+                "{how:?} at {at}"
+            );
+        }
+    }
+}
+
+/// The request is turned round after every number of writes.
+#[tokio::test]
+async fn a_pause_called_off_between_any_two_writes_ends_in_running() {
+    for at in 0..8 {
+        let (world, mut controller) = running().await;
+        world.write_context(5);
+        world.state().writes.clear();
+        world.state().break_at = Some((at, Break::Refused));
+        world.patch_spec(json!({"paused": true}));
+        let sandbox = Arc::new(world.sandbox());
+        let broke_off = super::reconcile(sandbox, controller.clone()).await.is_err();
+        world.patch_spec(json!({"paused": false}));
+        world.settle(&mut controller).await;
+        assert_eq!(
+            phase(&world),
+            Some(Phase::Running),
+            "called off at {at}, broke off: {broke_off}"
+        );
+        assert_eq!(
+            world.context().map(|context| context % 1000),
+            Some(5),
+            "called off at {at}"
+        );
+        // And it can be paused again, under a number never used before.
+        world.patch_spec(json!({"paused": true}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Paused), "called off at {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_created_paused_starts_nothing() {
+    let mut spec = spec();
+    spec["paused"] = json!(true);
+    let world = World::new(spec);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.state().pod.is_none()),
+        (Some(Phase::Paused), true)
+    );
+    assert!(says(&world, ConditionType::Paused, Reason::StopPauseSucceed));
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+}
+
+#[tokio::test]
+async fn a_failed_pause_leaves_the_sandbox_running_and_is_not_repeated() {
+    for mood in [AgentMood::RefusesToFreeze, AgentMood::FailsToSeal] {
+        let (world, mut controller) = running().await;
+        world.write_context(3);
+        world.state().mood = mood;
+        world.patch_spec(json!({"paused": true}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Running), "{mood:?}");
+        assert!(
+            says(&world, ConditionType::Paused, Reason::CheckpointFailed),
+            "{mood:?}"
+        );
+        assert!(says(&world, ConditionType::Ready, Reason::PodReady), "{mood:?}");
+        assert_eq!(world.context().map(|context| context % 1000), Some(3));
+        world.state().mood = AgentMood::Works;
+        world.patch_spec(json!({"paused": false}));
+        world.settle(&mut controller).await;
+        assert!(conditions::find(&world.sandbox().status.expect("a status"), ConditionType::Paused).is_none());
+        world.patch_spec(json!({"paused": true}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Paused), "{mood:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_takes_too_long_is_given_up() {
+    let (world, mut controller) = running().await;
+    world.state().mood = AgentMood::SealsForever;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Pausing));
+    let later = seconds_from_now(&world, 301);
+    world.state().now = later;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    assert!(says(&world, ConditionType::Paused, Reason::CheckpointFailed));
+}
+
+#[tokio::test]
+async fn a_failed_restore_stays_paused_with_its_checkpoint_and_is_tried_again() {
+    let (world, mut controller) = paused(9).await;
+    world.state().mood = AgentMood::FailsToRestore;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.state().pod.is_none()),
+        (Some(Phase::Paused), true)
+    );
+    assert!(says(&world, ConditionType::Resumed, Reason::RestoreFailed));
+    assert!(
+        world
+            .sandbox()
+            .status
+            .expect("a status")
+            .message
+            .expect("a message")
+            .contains("torn")
+    );
+    assert_eq!(world.state().store.len(), 1);
+    world.state().mood = AgentMood::Works;
+    let later = seconds_from_now(&world, 11);
+    world.state().now = later;
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+}
+
+#[tokio::test]
+async fn a_pod_that_vanishes_while_running_is_reported_lost_and_not_replaced() {
+    let (world, mut controller) = running().await;
+    world.state().pod = None;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Failed));
+    assert!(says(&world, ConditionType::Ready, Reason::StateLost));
+    assert!(world.state().pod.is_none());
+}
+
+#[tokio::test]
+async fn a_container_that_began_anew_is_reported_lost_and_an_unready_one_is_not() {
+    let (world, mut controller) = running().await;
+    let ready = |value| json!([{"type": "Ready", "status": value}]);
+    world.state().pod.as_mut().expect("a Pod")["status"]["conditions"] = ready("False");
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    assert!(says(&world, ConditionType::Ready, Reason::PodNotReady));
+    world.state().pod.as_mut().expect("a Pod")["status"]["conditions"] = ready("True");
+    let statuses = json!([{"name": "sandbox", "restartCount": 1, "ready": true, "image": "", "imageID": ""}]);
+    world.state().pod.as_mut().expect("a Pod")["status"]["containerStatuses"] = statuses;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Failed));
+    assert!(says(&world, ConditionType::Ready, Reason::StateLost));
+}
+
+#[tokio::test]
+async fn a_foreign_pod_is_reported_and_left_alone() {
+    let world = World::new(spec());
+    let foreign = json!({"metadata": {"name": "one", "namespace": "default", "uid": "other"}});
+    world.state().pod = Some(foreign.clone());
+    world.state().pod.as_mut().expect("a Pod")["status"] = json!({"phase": "Running"});
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert!(says(&world, ConditionType::Ready, Reason::PodOwnerMismatch));
+    world.delete_sandbox();
+    world.settle(&mut controller).await;
+    assert!(world.state().sandbox.is_none());
+    assert_eq!(
+        world.state().pod.as_ref().map(|pod| &pod["metadata"]),
+        Some(&foreign["metadata"])
+    );
+}
+
+#[tokio::test]
+async fn deletion_in_every_phase_leaves_nothing() {
+    for writes in 0..14 {
+        let world = World::new(spec());
+        world.state().break_at = Some((writes, Break::Refused));
+        let mut controller = world.controller(None);
+        // Runs into the broken write somewhere on the way, and is deleted right there.
+        for paused in [false, true, false] {
+            world.patch_spec(json!({"paused": paused}));
+            world.settle(&mut controller).await;
+            if world.state().writes.len() > writes {
+                break;
+            }
+        }
+        world.delete_sandbox();
+        world.settle(&mut controller).await;
+        let state = world.state();
+        assert!(
+            state.sandbox.is_none() && state.pod.is_none() && state.store.is_empty(),
+            "deleted after {writes}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn deleting_a_paused_sandbox_waits_for_the_store_and_starts_nothing() {
+    let (world, mut controller) = paused(1).await;
+    world.state().store_down = true;
+    world.state().writes.clear();
+    world.delete_sandbox();
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Terminating));
+    assert!(
+        world
+            .sandbox()
+            .status
+            .expect("a status")
+            .message
+            .expect("a message")
+            .contains("the store is down")
+    );
+    world.state().store_down = false;
+    world.settle(&mut controller).await;
+    let state = world.state();
+    assert!(state.sandbox.is_none() && state.store.is_empty());
+    assert!(
+        !state.writes.iter().any(|write| write.starts_with("POST")),
+        "{:#?}",
+        state.writes
+    );
+}
+
+#[tokio::test]
+async fn a_pod_stuck_terminating_keeps_the_sandbox_pausing() {
+    let (world, mut controller) = running().await;
+    world.state().node_stuck = true;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Pausing));
+    // Called off now, it waits for the Pod to go and comes back from the checkpoint.
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Resuming));
+    world.state().node_stuck = false;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+}
+
+#[tokio::test]
+async fn a_pause_time_pauses_once_and_does_not_take_back_a_resume_by_hand() {
+    let (world, mut controller) = running().await;
+    let at = seconds_from_now(&world, 60);
+    world.patch_spec(json!({"pauseTime": at.to_string()}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    world.state().now = at;
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.sandbox().spec.paused),
+        (Some(Phase::Paused), true)
+    );
+    let later = seconds_from_now(&world, 5);
+    world.state().now = later;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.sandbox().spec.paused),
+        (Some(Phase::Running), false)
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_time_deletes_a_paused_sandbox_without_waking_it() {
+    let (world, mut controller) = paused(1).await;
+    let at = seconds_from_now(&world, 60);
+    world.patch_spec(json!({"shutdownTime": at.to_string()}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    world.state().now = at;
+    world.state().writes.clear();
+    world.settle(&mut controller).await;
+    assert!(world.state().sandbox.is_none());
+    assert!(!world.state().writes.iter().any(|write| write.starts_with("POST")));
+}
+
+#[tokio::test]
+async fn a_bad_template_is_reported_and_starts_nothing_until_it_is_mended() {
+    for bad in [
+        json!({}),
+        json!({"templateRef": {"name": "none"}}),
+        json!({"template": {"spec": {"containers": 3}}}),
+    ] {
+        let world = World::new(bad);
+        let mut controller = world.controller(None);
+        world.settle(&mut controller).await;
+        assert!(says(&world, ConditionType::Ready, Reason::TemplateInvalid));
+        assert!(world.state().pod.is_none());
+        let mut mended = spec();
+        mended["templateRef"] = Value::Null;
+        world.patch_spec(mended);
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Running));
+    }
+}
