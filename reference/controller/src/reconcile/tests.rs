@@ -8,6 +8,7 @@ use self::world::{AgentMood, Break, World};
 use crate::conditions;
 use crate::controller::Context;
 
+mod defects;
 mod world;
 
 fn spec() -> Value {

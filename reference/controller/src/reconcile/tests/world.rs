@@ -66,10 +66,12 @@ impl World {
     pub(super) fn new(spec: Value) -> Self {
         let world = Self(Arc::default());
         world.state().now = Timestamp::from_second(1_800_000_000).expect("a time");
-        world.state().sandbox = Some(json!({
-            "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox", "spec": spec,
+        let mut sandbox = json!({
+            "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox",
             "metadata": {"name": "one", "namespace": "default", "uid": "uid-1", "generation": 1, "resourceVersion": "1"},
-        }));
+        });
+        sandbox["spec"] = spec;
+        world.state().sandbox = Some(sandbox);
         world.state().revision = 1;
         world
     }
@@ -85,7 +87,9 @@ impl World {
 
     /// A user's patch of the spec.
     pub(super) fn patch_spec(&self, patch: Value) {
-        self.state().patch_sandbox(json!({"spec": patch}));
+        let mut object = json!({});
+        object["spec"] = patch;
+        self.state().patch_sandbox(object);
     }
 
     /// `kubectl delete sandbox`.
