@@ -122,4 +122,17 @@ impl Target {
             .filter(|need| !offers.contains(need))
             .collect()
     }
+
+    /// Whether every address of it that is spoken to by HTTP is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let endpoint = self
+            .e2b
+            .iter()
+            .flat_map(|e2b| [Some(&e2b.url), e2b.sandbox_url.as_ref()]);
+        let pages = self.pod_metrics.iter().chain(&self.controller_metrics).map(Some);
+        endpoint.chain(pages).all(|url| {
+            url.and_then(Url::host_str)
+                .is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
+        })
+    }
 }

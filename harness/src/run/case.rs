@@ -22,9 +22,7 @@ pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
         let reason = format!("the target does not offer: {}", names.join(", "));
         return CaseReport::not_run(case, Outcome::Unsupported, reason);
     }
-    // Who looks at the target's own logs sees which case a request belongs to.
-    let agent = format!("torpor-conformance/{} {}", env!("CARGO_PKG_VERSION"), case.id);
-    let http = match reqwest::Client::builder().user_agent(agent).build() {
+    let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
@@ -44,6 +42,18 @@ pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
     drop(watches);
     let seconds = start.elapsed().as_secs_f64();
     conclude(case, &world, outcome, leftovers, seconds)
+}
+
+/// Who looks at the target's own logs sees which case a request belongs to. A target on this
+/// machine is spoken to directly, whatever proxy the environment names.
+fn http_client(case: &Case, target: &Target) -> reqwest::Result<reqwest::Client> {
+    let agent = format!("torpor-conformance/{} {}", env!("CARGO_PKG_VERSION"), case.id);
+    let builder = reqwest::Client::builder().user_agent(agent);
+    if target.is_local() {
+        builder.no_proxy().build()
+    } else {
+        builder.build()
+    }
 }
 
 /// Starts to watch everything that oracles judge, before the first step.

@@ -69,6 +69,9 @@ impl World {
                 .collect::<Vec<_>>()
                 .into();
         }
+        if !step.finalizers.is_empty() {
+            manifest["metadata"]["finalizers"] = json!(step.finalizers);
+        }
         if let Some(spec) = &step.spec {
             merge(&mut manifest["spec"], spec);
         }

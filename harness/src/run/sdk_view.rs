@@ -37,6 +37,10 @@ impl World {
             Ok(entries) => entries,
             Err(why) => return Ok(Err(why)),
         };
+        let mut ids = std::collections::BTreeSet::new();
+        if let Some(twice) = entries.iter().find(|entry| !ids.insert(entry["sandboxID"].to_string())) {
+            return Ok(Err(format!("{} lists {} twice", wanted.path, twice["sandboxID"])));
+        }
         let place = |id: &str| entries.iter().position(|entry| entry["sandboxID"] == id);
         let mut places = Vec::new();
         for alias in &wanted.has {
@@ -72,6 +76,7 @@ impl World {
     async fn all_pages(&self, wanted: &Listed) -> Result<Result<Vec<Value>, String>, Fault> {
         let mut entries = Vec::new();
         let mut next: Option<String> = None;
+        let mut seen = std::collections::BTreeSet::new();
         loop {
             let mut path = wanted.path.clone();
             let limit = wanted.limit.map(|limit| ("limit", limit.to_string()));
@@ -93,7 +98,8 @@ impl World {
             let empty = page.is_empty();
             entries.extend(page);
             match answer.next_page {
-                Some(token) if !empty => next = Some(token),
+                Some(token) if !empty && seen.insert(token.clone()) => next = Some(token),
+                Some(token) if !empty => return Ok(Err(format!("{path} names the page {token:?} twice"))),
                 Some(_) | None => return Ok(Ok(entries)),
             }
         }

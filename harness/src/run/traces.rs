@@ -27,14 +27,16 @@ impl World {
 
     pub(super) async fn series(&self, wanted: &Series) -> Finding {
         let samples = fetch_metrics(&self.http, &self.target.controller_metrics).await?;
-        let matching = samples
-            .iter()
-            .filter(|sample| sample.name.to_lowercase().contains(&wanted.name));
+        let matching = samples.iter().filter(|sample| {
+            let name = sample.name.to_lowercase();
+            wanted.words.iter().all(|word| name.contains(word.as_str()))
+        });
         let largest = matching.map(|sample| sample.value).reduce(f64::max);
         Ok(holds(largest.is_some_and(|value| value >= wanted.at_least), || {
+            let words = wanted.words.join(" and ");
             format!(
-                "the largest series named like {:?} is {largest:?}, not {} or more",
-                wanted.name, wanted.at_least
+                "the largest series with {words} in its name is {largest:?}, not {} or more",
+                wanted.at_least
             )
         }))
     }

@@ -245,8 +245,8 @@ pub enum PodSeries {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Series {
-    /// A part of the series' name, in lower case.
-    pub name: String,
+    /// Words that its name holds, in lower case; names themselves are each implementation's own.
+    pub words: Vec<String>,
     /// The largest value of the series that match is at least this.
     #[serde(default)]
     pub at_least: f64,

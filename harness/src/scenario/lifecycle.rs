@@ -31,6 +31,9 @@ pub struct Create {
     /// Kubernetes: command of the container.
     #[serde(default)]
     pub command: Vec<String>,
+    /// Kubernetes: finalizers of other parties.
+    #[serde(default)]
+    pub finalizers: Vec<String>,
     /// Environment variables inside.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

@@ -59,15 +59,9 @@ pub async fn start(lie: Lie) -> Arc<Target> {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let sandboxes = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";
     let routes = Router::new()
-        .route(
-            sandboxes,
-            get(|state, query| list(state, query, "Sandbox")).post(create),
-        )
+        .route(sandboxes, get(sandboxes_of).post(create))
         .route(&format!("{sandboxes}/{{name}}"), get(read).patch(patch).delete(delete))
-        .route(
-            "/api/v1/namespaces/default/pods",
-            get(|state, query| list(state, query, "Pod")),
-        )
+        .route("/api/v1/namespaces/default/pods", get(pods_of))
         .with_state(shared);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
@@ -165,11 +159,15 @@ fn not_found(name: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(status)).into_response()
 }
 
-async fn list(
-    State(shared): State<Shared>,
-    Query(query): Query<BTreeMap<String, String>>,
-    kind: &'static str,
-) -> Response {
+async fn sandboxes_of(State(shared): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    list(shared, &query, "Sandbox")
+}
+
+async fn pods_of(State(shared): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    list(shared, &query, "Pod")
+}
+
+fn list(shared: Shared, query: &BTreeMap<String, String>, kind: &'static str) -> Response {
     if query.contains_key("watch") {
         return follow(shared, kind, query["resourceVersion"].parse().unwrap());
     }
