@@ -3,6 +3,7 @@
 use axum::extract::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use tokio::net::TcpListener;
 use torpor_api::{AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, port};
 use torpor_api::{CheckpointState, WorkloadState};
 use torpor_controller::{AgentError, HttpAgents, SandboxAgents};
@@ -19,7 +20,7 @@ fn serving() -> AgentState {
     }
 }
 
-async fn serve() {
+fn serve(listener: TcpListener) {
     let writing = |Json(request): Json<CheckpointRequest>| async move {
         let checkpoint = CheckpointState::Writing {
             generation: request.generation,
@@ -34,15 +35,15 @@ async fn serve() {
         .route(STATE_PATH, get(|| async { Json(serving()) }))
         .route(FREEZE_PATH, post(|| async { (StatusCode::CONFLICT, Json(serving())) }))
         .route(CHECKPOINT_PATH, post(writing));
-    let listener = tokio::net::TcpListener::bind((AGENT_IP, port::CONTROL))
-        .await
-        .expect("the address is free");
     tokio::spawn(async move { axum::serve(listener, app).await });
 }
 
 #[tokio::test]
 async fn answers_refusals_and_silence_are_told_apart() {
-    serve().await;
+    let listener = TcpListener::bind((AGENT_IP, port::CONTROL))
+        .await
+        .expect("the address is free");
+    serve(listener);
     let agents = HttpAgents::new();
     assert_eq!(agents.state(AGENT_IP).await, Ok(serving()));
     let refused = agents.freeze(AGENT_IP).await.expect_err("a refusal");

@@ -398,3 +398,40 @@ async fn a_bad_template_is_reported_and_starts_nothing_until_it_is_mended() {
         assert_eq!(phase(&world), Some(Phase::Running));
     }
 }
+
+/// Every sequence of four of: the user toggles, the controller makes a pass, the node makes a step,
+/// the controller restarts and its next write loses its answer.
+#[tokio::test]
+async fn any_short_sequence_of_events_converges_to_the_last_request_and_keeps_the_context() {
+    for sequence in 0..4_u32.pow(4) {
+        let (world, mut controller) = running().await;
+        world.write_context(5);
+        for action in (0..4).map(|digit| sequence / 4_u32.pow(digit) % 4) {
+            match action {
+                0 => {
+                    let paused = world.sandbox().spec.paused;
+                    world.patch_spec(json!({"paused": !paused}));
+                }
+                // A pass that breaks off is part of the sequence.
+                1 => drop(super::reconcile(Arc::new(world.sandbox()), controller.clone()).await),
+                2 => world.state().node_step(),
+                _ => {
+                    controller = world.controller(None);
+                    let next = world.state().writes.len();
+                    world.state().break_at = Some((next, Break::AnswerLost));
+                }
+            }
+        }
+        let paused = world.sandbox().spec.paused;
+        world.settle(&mut controller).await;
+        let expected = if paused { Phase::Paused } else { Phase::Running };
+        assert_eq!(phase(&world), Some(expected), "sequence {sequence}");
+        world.patch_spec(json!({"paused": false}));
+        world.settle(&mut controller).await;
+        assert_eq!(
+            world.context().map(|context| context % 1000),
+            Some(5),
+            "sequence {sequence}"
+        );
+    }
+}

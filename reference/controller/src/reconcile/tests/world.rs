@@ -273,7 +273,7 @@ impl State {
     }
 
     /// What a node does: starts what is new, removes what is going.
-    fn node_step(&mut self) {
+    pub(super) fn node_step(&mut self) {
         let Some(pod) = &mut self.pod else { return };
         if !pod["metadata"]["deletionTimestamp"].is_null() {
             if !self.node_stuck {
