@@ -219,7 +219,11 @@ pub fn decode_prefix(envelope: &[u8]) -> Result<Prefix, EnvelopeError> {
 pub fn decode_header(prefix: &Prefix, header: &[u8], envelope_bytes: u64) -> Result<EnvelopeHeader, EnvelopeError> {
     if header.len() != prefix.header_bytes as usize {
         let (needed, found) = (u64::from(prefix.header_bytes), header.len() as u64);
-        return Err(EnvelopeError::Truncated { part: "the header", needed, found });
+        return Err(EnvelopeError::Truncated {
+            part: "the header",
+            needed,
+            found,
+        });
     }
     let (fixed, hash) = prefix.bytes.split_at(PREFIX_BYTES - blake3::OUT_LEN);
     if header_hash(fixed, header).as_bytes() != hash {
@@ -228,11 +232,16 @@ pub fn decode_header(prefix: &Prefix, header: &[u8], envelope_bytes: u64) -> Res
     let decoded: EnvelopeHeader = serde_json::from_slice(header).map_err(EnvelopeError::HeaderSyntax)?;
     let expected = (PREFIX_BYTES as u64 + u64::from(prefix.header_bytes)).saturating_add(decoded.body_bytes);
     match envelope_bytes.cmp(&expected) {
-        std::cmp::Ordering::Less => {
-            Err(EnvelopeError::Truncated { part: "the envelope", needed: expected, found: envelope_bytes })
-        }
+        std::cmp::Ordering::Less => Err(EnvelopeError::Truncated {
+            part: "the envelope",
+            needed: expected,
+            found: envelope_bytes,
+        }),
         std::cmp::Ordering::Equal => Ok(decoded),
-        std::cmp::Ordering::Greater => Err(EnvelopeError::TrailingBytes { expected, found: envelope_bytes }),
+        std::cmp::Ordering::Greater => Err(EnvelopeError::TrailingBytes {
+            expected,
+            found: envelope_bytes,
+        }),
     }
 }
 
@@ -250,7 +259,9 @@ pub fn decode(envelope: &[u8]) -> Result<(EnvelopeHeader, Vec<ChunkRef>), Envelo
     }
     let chunks = decode_body(body)?;
     if payload_bytes(&chunks) != header.payload_bytes {
-        return Err(EnvelopeError::BodySyntax { reason: "the chunks' lengths do not add up to the payload's" });
+        return Err(EnvelopeError::BodySyntax {
+            reason: "the chunks' lengths do not add up to the payload's",
+        });
     }
     Ok((header, chunks))
 }
@@ -258,16 +269,23 @@ pub fn decode(envelope: &[u8]) -> Result<(EnvelopeHeader, Vec<ChunkRef>), Envelo
 fn decode_body(body: &[u8]) -> Result<Vec<ChunkRef>, EnvelopeError> {
     let (entries, rest) = body.as_chunks::<ENTRY_BYTES>();
     if !rest.is_empty() {
-        return Err(EnvelopeError::BodySyntax { reason: "an entry is cut" });
+        return Err(EnvelopeError::BodySyntax {
+            reason: "an entry is cut",
+        });
     }
     let decode_entry = |entry: &[u8; ENTRY_BYTES]| {
         let mut hash = [0; blake3::OUT_LEN];
         let mut length = [0; 4];
         hash.copy_from_slice(&entry[..blake3::OUT_LEN]);
         length.copy_from_slice(&entry[blake3::OUT_LEN..]);
-        let chunk = ChunkRef { hash: Hash::from_bytes(hash), length: u32::from_le_bytes(length) };
+        let chunk = ChunkRef {
+            hash: Hash::from_bytes(hash),
+            length: u32::from_le_bytes(length),
+        };
         let possible = (1..=MAX_CHUNK_BYTES).contains(&chunk.length);
-        possible.then_some(chunk).ok_or(EnvelopeError::BodySyntax { reason: "a chunk has an impossible length" })
+        possible.then_some(chunk).ok_or(EnvelopeError::BodySyntax {
+            reason: "a chunk has an impossible length",
+        })
     };
     entries.iter().map(decode_entry).collect()
 }
@@ -285,8 +303,14 @@ mod tests {
     use super::*;
 
     fn envelope() -> Vec<u8> {
-        let engine = EngineVersion { name: "sim".to_owned(), version: 3 };
-        let chunks = [b"a", b"b"].map(|plain| ChunkRef { hash: blake3::hash(plain), length: 1 });
+        let engine = EngineVersion {
+            name: "sim".to_owned(),
+            version: 3,
+        };
+        let chunks = [b"a", b"b"].map(|plain| ChunkRef {
+            hash: blake3::hash(plain),
+            length: 1,
+        });
         encode(&Contents {
             sandbox_uid: "uid-1",
             generation: 7,
@@ -301,9 +325,21 @@ mod tests {
     #[test]
     fn a_decoded_envelope_says_what_was_encoded() {
         let (header, chunks) = decode(&envelope()).unwrap();
-        assert_eq!((header.sandbox_uid.as_str(), header.generation, header.payload_bytes), ("uid-1", 7, 2));
-        assert_eq!(header.engine, EngineVersion { name: "sim".to_owned(), version: 3 });
-        assert_eq!(chunks.iter().map(|c| c.hash).collect::<Vec<_>>(), [blake3::hash(b"a"), blake3::hash(b"b")]);
+        assert_eq!(
+            (header.sandbox_uid.as_str(), header.generation, header.payload_bytes),
+            ("uid-1", 7, 2)
+        );
+        assert_eq!(
+            header.engine,
+            EngineVersion {
+                name: "sim".to_owned(),
+                version: 3
+            }
+        );
+        assert_eq!(
+            chunks.iter().map(|c| c.hash).collect::<Vec<_>>(),
+            [blake3::hash(b"a"), blake3::hash(b"b")]
+        );
     }
 
     #[test]
@@ -335,7 +371,10 @@ mod tests {
 
     #[test]
     fn a_name_that_fits_no_header_is_refused_when_written() {
-        let engine = EngineVersion { name: "x".repeat(MAX_HEADER_BYTES as usize), version: 1 };
+        let engine = EngineVersion {
+            name: "x".repeat(MAX_HEADER_BYTES as usize),
+            version: 1,
+        };
         let contents = Contents {
             sandbox_uid: "uid-1",
             generation: 1,

@@ -63,7 +63,10 @@ impl CheckpointStore {
     /// # Errors
     /// When the URL is neither, or the directory cannot be made.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { objects: Objects::open(url)?, removal: Arc::default() })
+        Ok(Self {
+            objects: Objects::open(url)?,
+            removal: Arc::default(),
+        })
     }
 
     /// Writes a checkpoint; when this returns it is whole and, in a `file` store, on disk. When it fails or
@@ -94,7 +97,8 @@ impl CheckpointStore {
         let (_, header, chunks) = self.read_envelope(key).await?;
         restore::expect_engine(key, engine, &header)?;
         let mut payload = Vec::new();
-        self.read_payload(key, &header, &chunks, |plain| payload.extend_from_slice(plain)).await?;
+        self.read_payload(key, &header, &chunks, |plain| payload.extend_from_slice(plain))
+            .await?;
         Ok(payload)
     }
 
@@ -146,11 +150,17 @@ impl CheckpointStore {
     /// When the store fails.
     pub async fn sandboxes(&self) -> Result<Vec<String>, StoreError> {
         self.objects.check().await?;
-        let folders = self.objects.children(&object_store::path::Path::ROOT).await?.common_prefixes;
+        let folders = self
+            .objects
+            .children(&object_store::path::Path::ROOT)
+            .await?
+            .common_prefixes;
         let uids = folders.iter().filter_map(|folder| folder.filename());
         // A volume may have folders of its own, such as `lost+found`.
-        let mut uids: Vec<String> =
-            uids.filter(|uid| SandboxPlace::new(uid).is_ok()).map(str::to_owned).collect();
+        let mut uids: Vec<String> = uids
+            .filter(|uid| SandboxPlace::new(uid).is_ok())
+            .map(str::to_owned)
+            .collect();
         uids.sort_unstable();
         Ok(uids)
     }

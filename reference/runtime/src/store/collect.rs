@@ -22,12 +22,18 @@ impl CheckpointStore {
         let place = SandboxPlace::new(sandbox_uid)?;
         let (kept, old) = split(self.generations(&place).await?, oldest_kept);
         if !kept.contains(&oldest_kept) {
-            let key = CheckpointKey { sandbox_uid: sandbox_uid.to_owned(), generation: oldest_kept };
+            let key = CheckpointKey {
+                sandbox_uid: sandbox_uid.to_owned(),
+                generation: oldest_kept,
+            };
             return Err(StoreError::NotFound { key });
         }
         let mut needed = HashSet::new();
         for generation in kept {
-            let key = CheckpointKey { sandbox_uid: sandbox_uid.to_owned(), generation };
+            let key = CheckpointKey {
+                sandbox_uid: sandbox_uid.to_owned(),
+                generation,
+            };
             let (_, _, chunks) = self.read_envelope(&key).await?;
             needed.extend(chunks.iter().map(|chunk| chunk.hash));
         }
@@ -43,7 +49,10 @@ impl CheckpointStore {
     /// Envelopes first, so that a sandbox half removed has no checkpoint rather than a torn one.
     pub(super) async fn remove_sandbox(&self, place: &SandboxPlace) -> Result<(), StoreError> {
         let generations = self.generations(place).await?;
-        let envelopes = generations.into_iter().map(|generation| place.envelope(generation)).collect();
+        let envelopes = generations
+            .into_iter()
+            .map(|generation| place.envelope(generation))
+            .collect();
         self.objects.remove_files(place.folder(), envelopes).await?;
         self.objects.remove_folder(place.folder()).await
     }
@@ -51,8 +60,10 @@ impl CheckpointStore {
     /// Sorted; damaged envelopes count.
     pub(super) async fn generations(&self, place: &SandboxPlace) -> Result<Vec<u64>, StoreError> {
         let files = self.objects.children(place.folder()).await?.objects;
-        let mut generations: Vec<u64> =
-            files.iter().filter_map(|meta| place::generation_of(&meta.location)).collect();
+        let mut generations: Vec<u64> = files
+            .iter()
+            .filter_map(|meta| place::generation_of(&meta.location))
+            .collect();
         generations.sort_unstable();
         Ok(generations)
     }
@@ -60,7 +71,9 @@ impl CheckpointStore {
 
 /// Those to keep, and those older than `oldest_kept`.
 fn split(generations: Vec<u64>, oldest_kept: u64) -> (Vec<u64>, Vec<u64>) {
-    generations.into_iter().partition(|generation| *generation >= oldest_kept)
+    generations
+        .into_iter()
+        .partition(|generation| *generation >= oldest_kept)
 }
 
 /// The chunks among `stored` that are not `needed`. Files that are no chunks are not touched.

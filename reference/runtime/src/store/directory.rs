@@ -19,7 +19,11 @@ impl Directory {
     /// Makes the directory when it is not there yet.
     pub(super) fn create(root: PathBuf) -> Result<Self, StoreError> {
         let attempt = "create the checkpoint store's directory";
-        fs::create_dir_all(&root).map_err(|source| StoreError::Directory { attempt, path: root.clone(), source })?;
+        fs::create_dir_all(&root).map_err(|source| StoreError::Directory {
+            attempt,
+            path: root.clone(),
+            source,
+        })?;
         Ok(Self { root })
     }
 
@@ -31,14 +35,20 @@ impl Directory {
     /// Fails when the directory is gone. Listing and removing in a directory that is not there would
     /// succeed and mean nothing.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.blocking("look at the checkpoint store's directory", PathBuf::new(), |path| match fs::metadata(path) {
-            Ok(metadata) => Ok(metadata.is_dir()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        })
+        self.blocking(
+            "look at the checkpoint store's directory",
+            PathBuf::new(),
+            |path| match fs::metadata(path) {
+                Ok(metadata) => Ok(metadata.is_dir()),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            },
+        )
         .await?
         .then_some(())
-        .ok_or_else(|| StoreError::DirectoryGone { path: self.root.clone() })
+        .ok_or_else(|| StoreError::DirectoryGone {
+            path: self.root.clone(),
+        })
     }
 
     /// Bytes of all files below `folder`, unfinished uploads included; 0 when it is not there.
@@ -67,8 +77,14 @@ impl Directory {
     pub(super) async fn remove_unfinished(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
         self.blocking("remove unfinished uploads in", folder.as_ref().into(), |path| {
             walk(path, &mut |file, _| {
-                let unfinished = file.file_name().is_some_and(|name| name.to_string_lossy().contains('#'));
-                if unfinished { gone_is_fine(fs::remove_file(file)) } else { Ok(()) }
+                let unfinished = file
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().contains('#'));
+                if unfinished {
+                    gone_is_fine(fs::remove_file(file))
+                } else {
+                    Ok(())
+                }
             })
         })
         .await
@@ -88,8 +104,11 @@ impl Directory {
     ) -> Result<T, StoreError> {
         let path = self.root.join(below);
         let on = path.clone();
-        let done = tokio::task::spawn_blocking(move || work(&on)).await.map_err(io::Error::other);
-        done.flatten().map_err(|source| StoreError::Directory { attempt, path, source })
+        let done = tokio::task::spawn_blocking(move || work(&on))
+            .await
+            .map_err(io::Error::other);
+        done.flatten()
+            .map_err(|source| StoreError::Directory { attempt, path, source })
     }
 }
 

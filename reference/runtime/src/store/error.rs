@@ -11,7 +11,9 @@ use crate::store::CheckpointKey;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no store.
-    #[error("open the checkpoint store {url:?}: {reason}; give file:///directory, or memory:// for a store without a disk")]
+    #[error(
+        "open the checkpoint store {url:?}: {reason}; give file:///directory, or memory:// for a store without a disk"
+    )]
     Url {
         /// The URL.
         url: String,

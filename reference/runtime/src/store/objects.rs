@@ -34,23 +34,32 @@ pub(super) enum Created {
 impl Objects {
     /// Opens what `url` names; makes the directory of a `file` URL.
     pub(super) fn open(url: &str) -> Result<Self, StoreError> {
-        let refuse = |reason: String| StoreError::Url { url: url.to_owned(), reason };
+        let refuse = |reason: String| StoreError::Url {
+            url: url.to_owned(),
+            reason,
+        };
         let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(refuse("it has a query or a fragment".to_owned()));
         }
         match parsed.scheme() {
-            "memory" if matches!(parsed.path(), "" | "/") && parsed.host().is_none() => {
-                Ok(Self { store: Arc::new(InMemory::new()), directory: None })
-            }
+            "memory" if matches!(parsed.path(), "" | "/") && parsed.host().is_none() => Ok(Self {
+                store: Arc::new(InMemory::new()),
+                directory: None,
+            }),
             "memory" => Err(refuse("a store in memory has no name".to_owned())),
             "file" => {
-                let root = parsed.to_file_path().map_err(|()| refuse("it names no path on this machine".to_owned()))?;
+                let root = parsed
+                    .to_file_path()
+                    .map_err(|()| refuse("it names no path on this machine".to_owned()))?;
                 let directory = Directory::create(root)?;
                 let store = LocalFileSystem::new_with_prefix(directory.root())
                     .map_err(|source| backend("open", &Path::ROOT, source))?
                     .with_fsync(true);
-                Ok(Self { store: Arc::new(store), directory: Some(directory) })
+                Ok(Self {
+                    store: Arc::new(store),
+                    directory: Some(directory),
+                })
             }
             other => Err(refuse(format!("the scheme {other:?} is not supported"))),
         }
@@ -95,7 +104,11 @@ impl Objects {
 
     /// Writes a file unless there is one, atomically. It is on disk when this returns.
     pub(super) async fn create(&self, place: &Path, contents: Vec<u8>) -> Result<Created, StoreError> {
-        match self.store.put_opts(place, PutPayload::from(contents), PutMode::Create.into()).await {
+        match self
+            .store
+            .put_opts(place, PutPayload::from(contents), PutMode::Create.into())
+            .await
+        {
             Ok(_) => Ok(Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
             Err(source) => Err(backend("write", place, source)),
@@ -104,7 +117,10 @@ impl Objects {
 
     /// The files in a folder, and its folders. Both are empty when there is no such folder.
     pub(super) async fn children(&self, folder: &Path) -> Result<object_store::ListResult, StoreError> {
-        self.store.list_with_delimiter(Some(folder)).await.map_err(|source| backend("list", folder, source))
+        self.store
+            .list_with_delimiter(Some(folder))
+            .await
+            .map_err(|source| backend("list", folder, source))
     }
 
     /// Removes files of one folder; returns when that is on disk. They may be gone already.
@@ -135,7 +151,10 @@ impl Objects {
             return directory.remove(folder).await;
         }
         let places = self.store.list(Some(folder)).map_ok(|meta| meta.location);
-        let places: Vec<Path> = places.try_collect().await.map_err(|source| backend("list", folder, source))?;
+        let places: Vec<Path> = places
+            .try_collect()
+            .await
+            .map_err(|source| backend("list", folder, source))?;
         self.remove_files(folder, places).await
     }
 
@@ -159,5 +178,9 @@ fn found<T>(attempt: &'static str, place: &Path, done: object_store::Result<T>) 
 }
 
 fn backend(attempt: &'static str, place: &Path, source: object_store::Error) -> StoreError {
-    StoreError::Backend { attempt, place: place.to_string(), source }
+    StoreError::Backend {
+        attempt,
+        place: place.to_string(),
+        source,
+    }
 }

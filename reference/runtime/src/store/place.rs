@@ -23,7 +23,12 @@ pub(super) struct SandboxPlace(Path);
 impl SandboxPlace {
     /// Checks `uid`: ASCII letters, digits, `-`, `_` and `.`, and no `.` in front.
     pub(super) fn new(uid: &str) -> Result<Self, StoreError> {
-        let refuse = |reason| Err(StoreError::SandboxUid { uid: uid.to_owned(), reason });
+        let refuse = |reason| {
+            Err(StoreError::SandboxUid {
+                uid: uid.to_owned(),
+                reason,
+            })
+        };
         if uid.is_empty() {
             return refuse("it is empty");
         }
@@ -33,7 +38,10 @@ impl SandboxPlace {
         if uid.starts_with('.') {
             return refuse("it begins with a dot");
         }
-        if !uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        if !uid
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        {
             return refuse("it may have ASCII letters, digits, '-', '_' and '.' only");
         }
         Ok(Self(Path::from_iter([PathPart::from(uid)])))
@@ -56,7 +64,9 @@ impl SandboxPlace {
 
     /// The envelope of a generation.
     pub(super) fn envelope(&self, generation: u64) -> Path {
-        self.0.clone().join(format!("{generation:0GENERATION_DIGITS$}{ENVELOPE_SUFFIX}"))
+        self.0
+            .clone()
+            .join(format!("{generation:0GENERATION_DIGITS$}{ENVELOPE_SUFFIX}"))
     }
 }
 
@@ -84,8 +94,13 @@ mod tests {
 
     #[test]
     fn a_uid_that_could_leave_its_folder_is_refused() {
-        for uid in ["", ".", "..", "a/b", "/a", "../a", "a\\b", ".hidden", "a b", "a%2fb", "a#1", "ä", "a\0"] {
-            assert!(matches!(SandboxPlace::new(uid), Err(StoreError::SandboxUid { .. })), "{uid:?}");
+        for uid in [
+            "", ".", "..", "a/b", "/a", "../a", "a\\b", ".hidden", "a b", "a%2fb", "a#1", "ä", "a\0",
+        ] {
+            assert!(
+                matches!(SandboxPlace::new(uid), Err(StoreError::SandboxUid { .. })),
+                "{uid:?}"
+            );
         }
         assert!(SandboxPlace::new(&"a".repeat(254)).is_err());
     }
@@ -100,7 +115,12 @@ mod tests {
 
     #[test]
     fn other_files_are_no_envelopes() {
-        for name in ["1.ckpt", "+0000000000000000001.ckpt", "99999999999999999999.ckpt", "00000000000000000001"] {
+        for name in [
+            "1.ckpt",
+            "+0000000000000000001.ckpt",
+            "99999999999999999999.ckpt",
+            "00000000000000000001",
+        ] {
             assert_eq!(generation_of(&Path::from(name)), None, "{name}");
         }
     }

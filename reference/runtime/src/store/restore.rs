@@ -14,14 +14,25 @@ impl CheckpointStore {
     pub(super) async fn read_header(&self, key: &CheckpointKey) -> Result<EnvelopeHeader, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?.envelope(key.generation);
         let missing = || StoreError::NotFound { key: key.clone() };
-        let damaged = |source| StoreError::Envelope { key: key.clone(), source };
+        let damaged = |source| StoreError::Envelope {
+            key: key.clone(),
+            source,
+        };
 
         let size = self.objects.size(&place).await?.ok_or_else(missing)?;
         let prefix_end = size.min(PREFIX_BYTES as u64);
-        let prefix = self.objects.read_range(&place, 0..prefix_end).await?.ok_or_else(missing)?;
+        let prefix = self
+            .objects
+            .read_range(&place, 0..prefix_end)
+            .await?
+            .ok_or_else(missing)?;
         let prefix = envelope::decode_prefix(&prefix).map_err(damaged)?;
         let header_end = size.min(prefix_end + u64::from(prefix.header_bytes));
-        let header = self.objects.read_range(&place, prefix_end..header_end).await?.ok_or_else(missing)?;
+        let header = self
+            .objects
+            .read_range(&place, prefix_end..header_end)
+            .await?
+            .ok_or_else(missing)?;
         let header = envelope::decode_header(&prefix, &header, size).map_err(damaged)?;
         expect_key(key, &header)?;
         Ok(header)
@@ -33,8 +44,15 @@ impl CheckpointStore {
         key: &CheckpointKey,
     ) -> Result<(Bytes, EnvelopeHeader, Vec<ChunkRef>), StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?.envelope(key.generation);
-        let bytes = self.objects.read(&place).await?.ok_or_else(|| StoreError::NotFound { key: key.clone() })?;
-        let damaged = |source| StoreError::Envelope { key: key.clone(), source };
+        let bytes = self
+            .objects
+            .read(&place)
+            .await?
+            .ok_or_else(|| StoreError::NotFound { key: key.clone() })?;
+        let damaged = |source| StoreError::Envelope {
+            key: key.clone(),
+            source,
+        };
         let (header, chunks) = envelope::decode(&bytes).map_err(damaged)?;
         expect_key(key, &header)?;
         Ok((bytes, header, chunks))
@@ -74,7 +92,10 @@ impl CheckpointStore {
     ) -> Result<Vec<u8>, StoreError> {
         let name = || chunk.hash.to_hex().to_string();
         let stored = self.objects.read(&place.chunk(&chunk.hash)).await?;
-        let stored = stored.ok_or_else(|| StoreError::ChunkMissing { key: key.clone(), chunk: name() })?;
+        let stored = stored.ok_or_else(|| StoreError::ChunkMissing {
+            key: key.clone(),
+            chunk: name(),
+        })?;
         chunks::unpack(chunk, &stored).map_err(|source| StoreError::ChunkDamaged {
             key: key.clone(),
             chunk: name(),
@@ -100,6 +121,16 @@ pub(super) fn expect_engine(
 }
 
 fn expect_key(key: &CheckpointKey, header: &EnvelopeHeader) -> Result<(), StoreError> {
-    let found = CheckpointKey { sandbox_uid: header.sandbox_uid.clone(), generation: header.generation };
-    if found == *key { Ok(()) } else { Err(StoreError::OtherCheckpoint { key: key.clone(), found }) }
+    let found = CheckpointKey {
+        sandbox_uid: header.sandbox_uid.clone(),
+        generation: header.generation,
+    };
+    if found == *key {
+        Ok(())
+    } else {
+        Err(StoreError::OtherCheckpoint {
+            key: key.clone(),
+            found,
+        })
+    }
 }

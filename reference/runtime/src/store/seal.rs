@@ -45,7 +45,10 @@ impl CheckpointStore {
             added_chunk_bytes: added.iter().sum(),
             chunks: &chunks,
         };
-        let damaged = |source| StoreError::Envelope { key: key.clone(), source };
+        let damaged = |source| StoreError::Envelope {
+            key: key.clone(),
+            source,
+        };
         let bytes = envelope::encode(&contents).map_err(damaged)?;
         let (header, _) = envelope::decode(&bytes).map_err(damaged)?;
         let record = record_of(&header, &bytes);
@@ -92,7 +95,10 @@ impl CheckpointStore {
         {
             return Ok(0);
         }
-        let packed = chunks::pack(plain).map_err(|source| StoreError::Compress { key: key.clone(), source })?;
+        let packed = chunks::pack(plain).map_err(|source| StoreError::Compress {
+            key: key.clone(),
+            source,
+        })?;
         let added = packed.len() as u64;
         self.objects.replace(&place, packed).await?;
         Ok(added)
@@ -110,8 +116,14 @@ pub(super) fn record_of(header: &EnvelopeHeader, envelope: &[u8]) -> CheckpointR
     }
 }
 
-#[expect(clippy::expect_used, reason = "the chunker cuts after at most MAX_CHUNK_BYTES, which is a u32")]
+#[expect(
+    clippy::expect_used,
+    reason = "the chunker cuts after at most MAX_CHUNK_BYTES, which is a u32"
+)]
 fn reference(plain: &[u8]) -> ChunkRef {
     let length = u32::try_from(plain.len()).expect("a chunk's length fits into 32 bits");
-    ChunkRef { hash: blake3::hash(plain), length }
+    ChunkRef {
+        hash: blake3::hash(plain),
+        length,
+    }
 }

@@ -1,0 +1,562 @@
+//! The checkpoint store from outside: what it promises on disk and in memory.
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, StoreError};
+
+const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
+
+fn key(generation: u64) -> CheckpointKey {
+    CheckpointKey {
+        sandbox_uid: UID.to_owned(),
+        generation,
+    }
+}
+
+fn sim() -> EngineVersion {
+    EngineVersion {
+        name: "sim".to_owned(),
+        version: 1,
+    }
+}
+
+/// Bytes that do not compress and depend on the seed alone.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new()
+        .update(&seed.to_le_bytes())
+        .finalize_xof()
+        .fill(&mut noise);
+    noise
+}
+
+/// A store in a directory of its own.
+struct OnDisk {
+    directory: TempDir,
+    store: CheckpointStore,
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = CheckpointStore::open(&url_of(directory.path())).unwrap();
+        Self { directory, store }
+    }
+
+    fn sandbox(&self) -> PathBuf {
+        self.directory.path().join(UID)
+    }
+
+    /// All files of the sandbox, sorted.
+    fn files(&self) -> Vec<PathBuf> {
+        let folders = [self.sandbox(), self.sandbox().join("chunks")];
+        let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+        files.sort_unstable();
+        files
+    }
+
+    fn envelope(&self, generation: u64) -> PathBuf {
+        self.sandbox().join(format!("{generation:020}.ckpt"))
+    }
+}
+
+fn url_of(directory: &Path) -> String {
+    format!("file://{}", directory.display())
+}
+
+fn both_stores() -> Vec<(CheckpointStore, Option<TempDir>)> {
+    let disk = OnDisk::new();
+    vec![
+        (disk.store, Some(disk.directory)),
+        (CheckpointStore::open("memory://").unwrap(), None),
+    ]
+}
+
+#[tokio::test]
+async fn a_payload_of_any_size_survives_the_store() {
+    for (store, _directory) in both_stores() {
+        let sizes = [0, 1, 5_000_000];
+        for (generation, size) in (1..).zip(sizes) {
+            let payload = noise(generation, size);
+            let record = store.seal(&key(generation), &sim(), &payload).await.unwrap();
+            assert_eq!((record.generation, record.size_bytes), (generation, size as u64));
+            assert_eq!(record.engine, "sim");
+            assert!(
+                store.load(&key(generation), &sim()).await.unwrap() == payload,
+                "{size} bytes"
+            );
+            assert_eq!(store.verify(&key(generation)).await.unwrap().payload_bytes, size as u64);
+            assert_eq!(
+                store.header(&key(generation)).await.unwrap(),
+                store.verify(&key(generation)).await.unwrap()
+            );
+            assert_eq!(store.record(&key(generation)).await.unwrap(), record);
+        }
+        assert_eq!(store.list(UID).await.unwrap(), [1, 2, 3]);
+        assert_eq!(store.sandboxes().await.unwrap(), [UID]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_handle_reads_what_the_first_has_sealed_and_the_digest_is_of_the_file() {
+    let disk = OnDisk::new();
+    let record = disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    let digest = blake3::hash(&fs::read(disk.envelope(1)).unwrap()).to_hex();
+    assert_eq!(record.digest, format!("blake3:{digest}"));
+    let again = CheckpointStore::open(&url_of(disk.directory.path())).unwrap();
+    assert_eq!(again.load(&key(1), &sim()).await.unwrap(), b"context");
+}
+
+#[tokio::test]
+async fn a_second_checkpoint_costs_what_changed() {
+    for (store, _directory) in both_stores() {
+        let mut payload = noise(1, 3_000_000);
+        let first = store.seal(&key(1), &sim(), &payload).await.unwrap();
+        payload.splice(1_000_000..1_000_000, *b"a few bytes more");
+        let second = store.seal(&key(2), &sim(), &payload).await.unwrap();
+        assert!(first.stored_bytes >= 3_000_000, "noise does not compress: {first:?}");
+        assert!(
+            second.stored_bytes < 600_000,
+            "at most a chunk or two and the envelope: {second:?}"
+        );
+        assert_eq!(
+            store.stored_bytes(UID).await.unwrap(),
+            first.stored_bytes + second.stored_bytes
+        );
+        assert!(store.load(&key(2), &sim()).await.unwrap() == payload);
+    }
+}
+
+#[tokio::test]
+async fn equal_chunks_within_one_payload_are_stored_once_and_counted_once() {
+    let store = CheckpointStore::open("memory://").unwrap();
+    let record = store.seal(&key(1), &sim(), &vec![0; 4_000_000]).await.unwrap();
+    assert!(record.stored_bytes < 10_000, "{record:?}");
+    assert_eq!(store.stored_bytes(UID).await.unwrap(), record.stored_bytes);
+}
+
+#[tokio::test]
+async fn another_sandbox_engine_or_version_is_refused_by_name() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    let other = CheckpointKey {
+        sandbox_uid: "other".to_owned(),
+        generation: 1,
+    };
+    assert!(matches!(
+        disk.store.load(&other, &sim()).await,
+        Err(StoreError::NotFound { .. })
+    ));
+
+    let criu = EngineVersion {
+        name: "criu".to_owned(),
+        version: 1,
+    };
+    let text = disk.store.load(&key(1), &criu).await.unwrap_err().to_string();
+    assert!(text.contains("criu") && text.contains("sim"), "{text}");
+    let newer = EngineVersion { version: 2, ..sim() };
+    let text = disk.store.load(&key(1), &newer).await.unwrap_err().to_string();
+    assert!(text.contains("version 2") && text.contains("version 1"), "{text}");
+
+    fs::rename(disk.sandbox(), disk.directory.path().join("other")).unwrap();
+    let refused = [
+        disk.store.load(&other, &sim()).await.unwrap_err(),
+        disk.store.header(&other).await.unwrap_err(),
+    ];
+    assert!(
+        refused.iter().all(|e| matches!(e, StoreError::OtherCheckpoint { .. })),
+        "{refused:?}"
+    );
+    assert!(refused[0].to_string().contains(UID), "{}", refused[0]);
+}
+
+#[tokio::test]
+async fn an_envelope_under_another_generation_is_refused() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    fs::copy(disk.envelope(1), disk.envelope(2)).unwrap();
+    assert!(matches!(
+        disk.store.load(&key(2), &sim()).await,
+        Err(StoreError::OtherCheckpoint { .. })
+    ));
+}
+
+#[tokio::test]
+async fn every_truncation_of_an_envelope_is_an_error_that_keeps_it() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), &noise(1, 1000)).await.unwrap();
+    disk.store.seal(&key(2), &sim(), &noise(2, 1000)).await.unwrap();
+    let sound = fs::read(disk.envelope(2)).unwrap();
+    for length in 0..sound.len() {
+        fs::write(disk.envelope(2), &sound[..length]).unwrap();
+        let refused = [
+            disk.store.load(&key(2), &sim()).await.map(drop),
+            disk.store.verify(&key(2)).await.map(drop),
+            disk.store.header(&key(2)).await.map(drop),
+            disk.store.remove_older_than(UID, 2).await,
+        ];
+        let all = refused.iter().all(|r| matches!(r, Err(StoreError::Envelope { .. })));
+        assert!(all, "cut to {length} bytes: {refused:?}");
+        assert_eq!(fs::read(disk.envelope(2)).unwrap(), sound[..length]);
+    }
+    assert_eq!(disk.store.list(UID).await.unwrap(), [1, 2]);
+    disk.store.verify(&key(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_chunk_is_named() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    let name = blake3::hash(b"context").to_hex().to_string();
+    fs::remove_file(disk.sandbox().join("chunks").join(&name)).unwrap();
+    match disk.store.load(&key(1), &sim()).await {
+        Err(StoreError::ChunkMissing { chunk, .. }) => assert_eq!(chunk, name),
+        other => panic!("{other:?}"),
+    }
+    disk.store.header(&key(1)).await.unwrap();
+}
+
+#[test]
+fn every_flipped_bit_of_every_file_is_detected() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let disk = OnDisk::new();
+    // More than one chunk may have.
+    let payload = [noise(1, 200_000), vec![0; 70_000]].concat();
+    runtime.block_on(disk.store.seal(&key(1), &sim(), &payload)).unwrap();
+    let files = disk.files();
+    assert!(files.len() >= 3, "{files:?}");
+
+    let config = ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(file in any::<prop::sample::Index>(), bit in any::<prop::sample::Index>())| {
+        let file = file.get(&files);
+        let sound = fs::read(file).unwrap();
+        let mut damaged = sound.clone();
+        let bit = bit.index(damaged.len() * 8);
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(file, damaged).unwrap();
+        let verified = runtime.block_on(disk.store.verify(&key(1)));
+        let loaded = runtime.block_on(disk.store.load(&key(1), &sim()));
+        fs::write(file, sound).unwrap();
+        prop_assert!(verified.is_err() && loaded.is_err(), "bit {} of {}", bit, file.display());
+        prop_assert!(runtime.block_on(disk.store.verify(&key(1))).is_ok());
+    });
+}
+
+/// Runs `work` until it is done or has been woken `polls` times, and drops it then.
+async fn abandon_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_seal_abandoned_at_any_point_leaves_a_whole_checkpoint_or_none() {
+    let disk = OnDisk::new();
+    let payload = noise(1, 700_000);
+    for polls in 0.. {
+        let key = key(polls as u64);
+        let done = abandon_after(polls, disk.store.seal(&key, &sim(), &payload)).await;
+        for generation in disk.store.list(UID).await.unwrap() {
+            disk.store
+                .verify(&CheckpointKey {
+                    generation,
+                    ..key.clone()
+                })
+                .await
+                .unwrap();
+        }
+        if let Some(sealed) = done {
+            sealed.unwrap();
+            break;
+        }
+        disk.store.seal(&key, &sim(), &payload).await.unwrap();
+        assert!(disk.store.load(&key, &sim()).await.unwrap() == payload);
+        disk.store.remove_all(UID).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_seal_that_fails_leaves_no_checkpoint_and_can_be_repeated() {
+    let disk = OnDisk::new();
+    fs::create_dir(disk.sandbox()).unwrap();
+    fs::write(disk.sandbox().join("chunks"), b"in the way").unwrap();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap_err();
+    assert_eq!(disk.store.list(UID).await.unwrap(), Vec::<u64>::new());
+    fs::remove_file(disk.sandbox().join("chunks")).unwrap();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    assert_eq!(disk.store.load(&key(1), &sim()).await.unwrap(), b"context");
+}
+
+#[tokio::test]
+async fn a_checkpoint_does_not_rely_on_a_damaged_chunk() {
+    let disk = OnDisk::new();
+    let payload = noise(1, 500_000);
+    disk.store.seal(&key(1), &sim(), &payload).await.unwrap();
+    for chunk in fs::read_dir(disk.sandbox().join("chunks")).unwrap() {
+        fs::write(chunk.unwrap().path(), b"rotten").unwrap();
+    }
+    assert!(disk.store.verify(&key(1)).await.is_err());
+    disk.store.seal(&key(2), &sim(), &payload).await.unwrap();
+    assert!(disk.store.load(&key(2), &sim()).await.unwrap() == payload);
+}
+
+#[tokio::test]
+async fn a_sealed_generation_is_never_overwritten() {
+    for (store, _directory) in both_stores() {
+        let first = store.seal(&key(1), &sim(), b"context").await.unwrap();
+        assert_eq!(store.seal(&key(1), &sim(), b"context").await.unwrap(), first);
+        assert!(matches!(
+            store.seal(&key(1), &sim(), b"other").await,
+            Err(StoreError::AlreadySealed { .. })
+        ));
+        let newer = EngineVersion { version: 2, ..sim() };
+        assert!(matches!(
+            store.seal(&key(1), &newer, b"context").await,
+            Err(StoreError::AlreadySealed { .. })
+        ));
+        assert_eq!(store.load(&key(1), &sim()).await.unwrap(), b"context");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_envelope_is_not_overwritten_either() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    fs::write(disk.envelope(1), b"").unwrap();
+    assert!(matches!(
+        disk.store.seal(&key(1), &sim(), b"context").await,
+        Err(StoreError::Envelope { .. })
+    ));
+    assert_eq!(fs::read(disk.envelope(1)).unwrap(), b"");
+}
+
+#[tokio::test]
+async fn removing_a_sandbox_leaves_zero_bytes_and_no_folder() {
+    for (store, directory) in both_stores() {
+        let neighbour = CheckpointKey {
+            sandbox_uid: "neighbour".to_owned(),
+            generation: 1,
+        };
+        store.seal(&neighbour, &sim(), b"context").await.unwrap();
+        for generation in 1..=3 {
+            store
+                .seal(&key(generation), &sim(), &noise(generation, 300_000))
+                .await
+                .unwrap();
+        }
+        for _again in 0..2 {
+            store.remove_all(UID).await.unwrap();
+            assert_eq!(store.stored_bytes(UID).await.unwrap(), 0);
+            assert_eq!(store.list(UID).await.unwrap(), Vec::<u64>::new());
+            assert_eq!(store.sandboxes().await.unwrap(), ["neighbour"]);
+        }
+        assert!(
+            directory
+                .as_ref()
+                .is_none_or(|directory| !directory.path().join(UID).exists())
+        );
+        assert_eq!(store.load(&neighbour, &sim()).await.unwrap(), b"context");
+    }
+}
+
+#[tokio::test]
+async fn removing_older_checkpoints_keeps_what_the_newer_ones_need_and_nothing_else() {
+    for (store, _directory) in both_stores() {
+        let kept = noise(2, 900_000);
+        let payloads = [noise(1, 900_000), [noise(1, 400_000), kept.clone()].concat(), kept];
+        for (generation, payload) in (1..).zip(&payloads) {
+            store.seal(&key(generation), &sim(), payload).await.unwrap();
+        }
+        store.remove_older_than(UID, 2).await.unwrap();
+        assert_eq!(store.list(UID).await.unwrap(), [2, 3]);
+        assert!(store.load(&key(2), &sim()).await.unwrap() == payloads[1]);
+        for _again in 0..2 {
+            store.remove_older_than(UID, 3).await.unwrap();
+            assert_eq!(store.list(UID).await.unwrap(), [3]);
+            assert!(store.load(&key(3), &sim()).await.unwrap() == payloads[2]);
+        }
+        let alone = CheckpointStore::open("memory://").unwrap();
+        alone.seal(&key(3), &sim(), &payloads[2]).await.unwrap();
+        let added = |bytes: u64| bytes.to_string().len() as u64;
+        let left = store.stored_bytes(UID).await.unwrap();
+        let minimum = alone.stored_bytes(UID).await.unwrap();
+        let header = |store: CheckpointStore| async move { store.header(&key(3)).await.unwrap().added_chunk_bytes };
+        // The envelopes differ in one number of their headers alone.
+        assert_eq!(left - added(header(store).await), minimum - added(header(alone).await));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_removed_for_the_sake_of_a_checkpoint_that_does_not_exist() {
+    let store = CheckpointStore::open("memory://").unwrap();
+    store.seal(&key(1), &sim(), b"context").await.unwrap();
+    assert!(matches!(
+        store.remove_older_than(UID, 2).await,
+        Err(StoreError::NotFound { .. })
+    ));
+    assert_eq!(store.load(&key(1), &sim()).await.unwrap(), b"context");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_counts_as_stored_and_goes_with_the_next_removal() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    let sealed = disk.store.stored_bytes(UID).await.unwrap();
+    let chunks = disk.sandbox().join("chunks");
+    let plant = || {
+        fs::create_dir_all(&chunks).unwrap();
+        fs::write(chunks.join(blake3::hash(b"never named").to_hex().as_str()), b"12345").unwrap();
+        fs::write(chunks.join(format!("{}#1", blake3::hash(b"torn").to_hex())), b"12345").unwrap();
+        fs::write(disk.sandbox().join("00000000000000000002.ckpt#1"), b"12345").unwrap();
+    };
+    plant();
+    assert_eq!(disk.store.list(UID).await.unwrap(), [1]);
+    assert_eq!(disk.store.stored_bytes(UID).await.unwrap(), sealed + 15);
+    disk.store.remove_older_than(UID, 1).await.unwrap();
+    assert_eq!(disk.store.stored_bytes(UID).await.unwrap(), sealed);
+    plant();
+    disk.store.remove_all(UID).await.unwrap();
+    assert!(!disk.sandbox().exists());
+    plant();
+    assert_eq!(disk.store.sandboxes().await.unwrap(), [UID], "a remainder can be found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn checkpoints_sealed_at_once_and_during_removals_are_whole() {
+    for (store, _directory) in both_stores() {
+        let shared = noise(0, 400_000);
+        store.seal(&key(1), &sim(), &shared).await.unwrap();
+        let seals = (2..10).map(|generation| {
+            let (store, payload) = (store.clone(), [shared.clone(), noise(generation, 10_000)].concat());
+            tokio::spawn(async move { store.seal(&key(generation), &sim(), &payload).await.map(|_| payload) })
+        });
+        let seals: Vec<_> = seals.collect();
+        let removals = (0..4).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.remove_older_than(UID, 1).await })
+        });
+        for removal in removals.collect::<Vec<_>>() {
+            removal.await.unwrap().unwrap();
+        }
+        for (generation, seal) in (2..).zip(seals) {
+            let payload = seal.await.unwrap().unwrap();
+            assert!(
+                store.load(&key(generation), &sim()).await.unwrap() == payload,
+                "generation {generation}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_different_payloads_sealed_at_once_under_one_key_one_wins_and_the_others_learn_it() {
+    for (store, _directory) in both_stores() {
+        let seals = (0..6_u64).map(|seed| {
+            let (store, payload) = (store.clone(), noise(seed, 50_000));
+            tokio::spawn(async move { store.seal(&key(1), &sim(), &payload).await.map(|_| payload) })
+        });
+        let mut winners = Vec::new();
+        for seal in seals.collect::<Vec<_>>() {
+            match seal.await.unwrap() {
+                Ok(payload) => winners.push(payload),
+                Err(error) => assert!(matches!(error, StoreError::AlreadySealed { .. }), "{error}"),
+            }
+        }
+        assert_eq!(winners.len(), 1);
+        assert!(store.load(&key(1), &sim()).await.unwrap() == winners[0]);
+    }
+}
+
+#[test]
+fn a_url_of_no_store_is_refused_with_what_would_do() {
+    for url in [
+        "",
+        "/var/lib/x",
+        "s3://bucket",
+        "http://host/x",
+        "file://host/x",
+        "file:///x?y",
+        "memory://name",
+    ] {
+        let error = CheckpointStore::open(url).unwrap_err();
+        assert!(matches!(error, StoreError::Url { .. }), "{url}: {error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains("file:///directory") && text.contains("memory://") && text.contains(url),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_uid_that_leads_out_of_the_store_is_refused_by_every_call() {
+    let disk = OnDisk::new();
+    let store = CheckpointStore::open(&url_of(&disk.directory.path().join("store"))).unwrap();
+    fs::create_dir(disk.directory.path().join("victim")).unwrap();
+    for uid in ["../victim", "..", "", "/"] {
+        let key = CheckpointKey {
+            sandbox_uid: uid.to_owned(),
+            generation: 1,
+        };
+        let refused = [
+            store.seal(&key, &sim(), b"context").await.map(drop),
+            store.load(&key, &sim()).await.map(drop),
+            store.header(&key).await.map(drop),
+            store.list(uid).await.map(drop),
+            store.stored_bytes(uid).await.map(drop),
+            store.remove_older_than(uid, 1).await,
+            store.remove_all(uid).await,
+        ];
+        assert!(
+            refused.iter().all(|r| matches!(r, Err(StoreError::SandboxUid { .. }))),
+            "{uid:?}: {refused:?}"
+        );
+    }
+    assert!(disk.directory.path().join("victim").is_dir());
+}
+
+#[tokio::test]
+async fn a_store_whose_directory_is_gone_is_not_an_empty_store() {
+    let disk = OnDisk::new();
+    disk.store.seal(&key(1), &sim(), b"context").await.unwrap();
+    let (here, away) = (
+        disk.directory.path().to_owned(),
+        disk.directory.path().with_extension("away"),
+    );
+    fs::rename(&here, &away).unwrap();
+    let refused = [
+        disk.store.remove_all(UID).await,
+        disk.store.list(UID).await.map(drop),
+        disk.store.load(&key(1), &sim()).await.map(drop),
+        disk.store.seal(&key(2), &sim(), b"more").await.map(drop),
+        disk.store.stored_bytes(UID).await.map(drop),
+    ];
+    let recreated = here.exists();
+    fs::rename(&away, &here).unwrap();
+    assert!(
+        refused
+            .iter()
+            .all(|r| matches!(r, Err(StoreError::DirectoryGone { .. }))),
+        "{refused:?}"
+    );
+    assert!(!recreated);
+    disk.store.remove_all(UID).await.unwrap();
+    assert_eq!(disk.store.stored_bytes(UID).await.unwrap(), 0);
+}
