@@ -69,8 +69,9 @@ impl CheckpointStore {
         })
     }
 
-    /// Writes a checkpoint; when this returns it is whole and, in a `file` store, on disk. When it fails or
-    /// is dropped halfway there is no checkpoint, and the same call may be made again.
+    /// Writes a checkpoint; when this returns it is whole and, in a `file` store, on disk. When it fails there
+    /// is no checkpoint, and the same call may be made again. When it is dropped there is none or a whole one:
+    /// a write that has begun ends.
     ///
     /// To seal the same payload again under the same key gives the same record, and mends its chunks.
     ///
@@ -84,8 +85,8 @@ impl CheckpointStore {
     ) -> Result<CheckpointRecord, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         self.objects.check().await?;
-        let _no_removal = self.removal.read().await;
-        self.write(&place, key, engine, payload).await
+        let no_removal = Arc::new(Arc::clone(&self.removal).read_owned().await);
+        self.write(&no_removal, &place, key, engine, payload).await
     }
 
     /// The payload of a checkpoint. Every byte is checked before this returns.
@@ -172,8 +173,12 @@ impl CheckpointStore {
     pub async fn remove_all(&self, sandbox_uid: &str) -> Result<(), StoreError> {
         let place = SandboxPlace::new(sandbox_uid)?;
         self.objects.check().await?;
-        let _no_sealing = self.removal.write().await;
-        self.remove_sandbox(&place).await
+        let (store, folder) = (self.clone(), place.folder().clone());
+        objects::to_the_end("remove", &folder, async move {
+            let _no_sealing = store.removal.write().await;
+            store.remove_sandbox(&place).await
+        })
+        .await
     }
 
     /// Removes the checkpoints of a sandbox that are older than `generation`, and every chunk that no
@@ -183,9 +188,14 @@ impl CheckpointStore {
     /// When there is no such generation or a remaining envelope is damaged: then nothing is removed. When the
     /// store fails: then something may be left.
     pub async fn remove_older_than(&self, sandbox_uid: &str, generation: u64) -> Result<(), StoreError> {
+        let place = SandboxPlace::new(sandbox_uid)?;
         self.objects.check().await?;
-        let _no_sealing = self.removal.write().await;
-        self.collect(sandbox_uid, generation).await
+        let (store, uid) = (self.clone(), sandbox_uid.to_owned());
+        objects::to_the_end("remove old checkpoints in", place.folder(), async move {
+            let _no_sealing = store.removal.write().await;
+            store.collect(&uid, generation).await
+        })
+        .await
     }
 
     /// Bytes that the store keeps for a sandbox, remainders of crashed writes included.

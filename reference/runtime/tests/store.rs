@@ -288,7 +288,12 @@ async fn a_seal_abandoned_at_any_point_leaves_a_whole_checkpoint_or_none() {
         }
         disk.store.seal(&key, &sim(), &payload).await.unwrap();
         assert!(disk.store.load(&key, &sim()).await.unwrap() == payload);
+        abandon_after(polls, disk.store.seal(&self::key(u64::MAX), &sim(), &noise(2, 700_000))).await;
         disk.store.remove_all(UID).await.unwrap();
+        assert!(
+            !disk.sandbox().exists(),
+            "what was being written after {polls} wakes outlived the sandbox"
+        );
     }
 }
 

@@ -169,6 +169,19 @@ impl Objects {
     }
 }
 
+/// Runs `work` on a task of its own, which goes on to its end when the caller is dropped: what touches files
+/// does so on threads that nobody can stop, and whatever lock `work` holds has to outlast that.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    attempt: &'static str,
+    place: &Path,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(source) => Err(backend(attempt, place, source.into())),
+    }
+}
+
 fn found<T>(attempt: &'static str, place: &Path, done: object_store::Result<T>) -> Result<Option<T>, StoreError> {
     match done {
         Ok(value) => Ok(Some(value)),

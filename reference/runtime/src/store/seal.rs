@@ -2,20 +2,26 @@
 //! checkpoint names; the next collection or removal takes them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use blake3::Hash;
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::OwnedRwLockReadGuard;
 use torpor_api::CheckpointRecord;
 
-use super::objects::Created;
+use super::objects::{Created, to_the_end};
 use super::place::SandboxPlace;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, PARALLEL_CHUNKS, StoreError};
 use crate::chunks::{self, ChunkRef};
 use crate::envelope::{self, Contents};
 
+/// Held by every write of one seal; nothing is removed until the last of them has ended.
+pub(super) type NoRemoval = Arc<OwnedRwLockReadGuard<()>>;
+
 impl CheckpointStore {
     pub(super) async fn write(
         &self,
+        no_removal: &NoRemoval,
         place: &SandboxPlace,
         key: &CheckpointKey,
         engine: &EngineVersion,
@@ -29,10 +35,13 @@ impl CheckpointStore {
         let mut writes = Vec::new();
         for (chunk, plain) in &pieces {
             if seen.insert(chunk.hash) {
-                writes.push(self.store_chunk(place, key, chunk, plain));
+                writes.push(self.store_chunk(no_removal, place, key, chunk, plain));
             }
         }
-        let added: Vec<u64> = futures::stream::iter(writes).buffer_unordered(PARALLEL_CHUNKS).try_collect().await?;
+        let added: Vec<u64> = futures::stream::iter(writes)
+            .buffer_unordered(PARALLEL_CHUNKS)
+            .try_collect()
+            .await?;
         if let Some(record) = sealed_before {
             return Ok(record);
         }
@@ -52,7 +61,13 @@ impl CheckpointStore {
         let bytes = envelope::encode(&contents).map_err(damaged)?;
         let (header, _) = envelope::decode(&bytes).map_err(damaged)?;
         let record = record_of(&header, &bytes);
-        match self.objects.create(&place.envelope(key.generation), bytes).await? {
+        let place = place.envelope(key.generation);
+        let (objects, no_removal, to) = (self.objects.clone(), Arc::clone(no_removal), place.clone());
+        let created = to_the_end("write", &place, async move {
+            let _held = no_removal;
+            objects.create(&to, bytes).await
+        });
+        match created.await? {
             Created::New => Ok(record),
             // Another writer was first. Whether that is well depends on what it wrote.
             Created::Existed => self
@@ -84,6 +99,7 @@ impl CheckpointStore {
     /// is read and compared: to rely on a damaged one would lose the context, and now its bytes are at hand.
     async fn store_chunk(
         &self,
+        no_removal: &NoRemoval,
         place: &SandboxPlace,
         key: &CheckpointKey,
         chunk: &ChunkRef,
@@ -100,7 +116,12 @@ impl CheckpointStore {
             source,
         })?;
         let added = packed.len() as u64;
-        self.objects.replace(&place, packed).await?;
+        let (objects, no_removal, to) = (self.objects.clone(), Arc::clone(no_removal), place.clone());
+        to_the_end("write", &place, async move {
+            let _held = no_removal;
+            objects.replace(&to, packed).await
+        })
+        .await?;
         Ok(added)
     }
 }
