@@ -1,0 +1,136 @@
+//! Errors about one field of an object, with the texts of `k8s.io/apimachinery/pkg/util/validation/field`.
+
+use serde_json::{Value, json};
+use std::fmt;
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Problem {
+    Required {
+        detail: String,
+    },
+    /// `shown` is the value as the message shows it.
+    Invalid {
+        shown: String,
+        detail: String,
+    },
+    NotSupported {
+        shown: String,
+        supported: Vec<String>,
+    },
+    Forbidden {
+        detail: String,
+    },
+    Duplicate {
+        shown: String,
+    },
+    TooLong {
+        detail: String,
+    },
+    TooMany {
+        actual: usize,
+        max: u64,
+    },
+    TypeInvalid {
+        shown: String,
+        detail: String,
+    },
+}
+
+/// A problem and where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FieldError {
+    pub(crate) path: String,
+    pub(crate) problem: Problem,
+}
+
+/// A JSON value as the messages show it: strings quoted, composites as JSON.
+pub(crate) fn shown(value: &Value) -> String {
+    value.to_string()
+}
+
+impl FieldError {
+    pub(crate) fn required(path: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            problem: Problem::Required { detail: detail.into() },
+        }
+    }
+
+    pub(crate) fn invalid(path: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            problem: Problem::Invalid {
+                shown: shown(value),
+                detail: detail.into(),
+            },
+        }
+    }
+
+    pub(crate) fn forbidden(path: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            problem: Problem::Forbidden { detail: detail.into() },
+        }
+    }
+
+    pub(crate) fn duplicate(path: impl Into<String>, value: &Value) -> Self {
+        Self {
+            path: path.into(),
+            problem: Problem::Duplicate { shown: shown(value) },
+        }
+    }
+
+    pub(crate) fn not_supported(path: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
+        let supported = supported.iter().map(|text| (*text).to_owned()).collect();
+        Self {
+            path: path.into(),
+            problem: Problem::NotSupported {
+                shown: shown(value),
+                supported,
+            },
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self.problem {
+            Problem::Required { .. } => "FieldValueRequired",
+            Problem::Invalid { .. } => "FieldValueInvalid",
+            Problem::NotSupported { .. } => "FieldValueNotSupported",
+            Problem::Forbidden { .. } => "FieldValueForbidden",
+            Problem::Duplicate { .. } => "FieldValueDuplicate",
+            Problem::TooLong { .. } => "FieldValueTooLong",
+            Problem::TooMany { .. } => "FieldValueTooMany",
+            Problem::TypeInvalid { .. } => "FieldValueTypeInvalid",
+        }
+    }
+
+    fn body(&self) -> String {
+        match &self.problem {
+            Problem::Required { detail } if detail.is_empty() => "Required value".to_owned(),
+            Problem::Required { detail } => format!("Required value: {detail}"),
+            Problem::Invalid { shown, detail } | Problem::TypeInvalid { shown, detail } => {
+                format!("Invalid value: {shown}: {detail}")
+            }
+            Problem::NotSupported { shown, supported } => {
+                let quoted: Vec<String> = supported.iter().map(|text| format!("{text:?}")).collect();
+                format!("Unsupported value: {shown}: supported values: {}", quoted.join(", "))
+            }
+            Problem::Forbidden { detail } => format!("Forbidden: {detail}"),
+            Problem::Duplicate { shown } => format!("Duplicate value: {shown}"),
+            Problem::TooLong { detail } => format!("Too long: {detail}"),
+            Problem::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),
+        }
+    }
+
+    /// The entry in `status.details.causes`.
+    pub(crate) fn cause(&self) -> Value {
+        json!({ "reason": self.reason(), "message": self.body(), "field": self.path })
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.body())
+    }
+}

@@ -1,0 +1,133 @@
+//! Which resource a request path names.
+
+/// A parsed resource path, not yet looked up in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ResourcePath {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) resource: String,
+    pub(crate) name: Option<String>,
+    pub(crate) subresource: Option<String>,
+}
+
+/// What a path stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A resource, collection, object or subresource.
+    Resource(ResourcePath),
+    /// `/api`: versions of the core group.
+    CoreVersions,
+    /// `/apis`: all groups.
+    Groups,
+    /// `/apis/G`: one group.
+    Group(String),
+    /// `/api/V` or `/apis/G/V`: the resources of a version.
+    GroupVersion(String, String),
+    /// `/openapi/v3` and below; the rest of the path.
+    OpenApi(String),
+    /// `/version`.
+    Version,
+    /// `/healthz`, `/livez`, `/readyz`.
+    Health(String),
+    /// Anything else.
+    Unknown,
+}
+
+/// Splits and decodes a request path.
+pub(crate) fn parse(path: &str) -> Route {
+    let Some(segments) = segments(path) else {
+        return Route::Unknown;
+    };
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        ["api"] => Route::CoreVersions,
+        ["apis"] => Route::Groups,
+        ["apis", group] => Route::Group((*group).to_owned()),
+        ["api", version] => Route::GroupVersion(String::new(), (*version).to_owned()),
+        ["apis", group, version] => Route::GroupVersion((*group).to_owned(), (*version).to_owned()),
+        ["api", version, rest @ ..] => resource("", version, rest),
+        ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        ["openapi", rest @ ..] => Route::OpenApi(rest.join("/")),
+        ["version"] => Route::Version,
+        [check @ ("healthz" | "livez" | "readyz"), ..] => Route::Health((*check).to_owned()),
+        _ => Route::Unknown,
+    }
+}
+
+fn segments(path: &str) -> Option<Vec<String>> {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| {
+            percent_encoding::percent_decode_str(segment)
+                .decode_utf8()
+                .ok()
+                .map(Into::into)
+        })
+        .collect()
+}
+
+/// `namespaces/N/R…` is the resource R in N, except for the subresources of a namespace itself.
+fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
+    let (namespace, rest) = match rest {
+        ["namespaces", _, "status" | "finalize"] => (None, rest),
+        ["namespaces", namespace, inner @ ..] if !inner.is_empty() => (Some((*namespace).to_owned()), inner),
+        _ => (None, rest),
+    };
+    let (plural, name, subresource) = match rest {
+        [plural] => (*plural, None, None),
+        [plural, name] => (*plural, Some((*name).to_owned()), None),
+        [plural, name, subresource, ..] => (*plural, Some((*name).to_owned()), Some((*subresource).to_owned())),
+        [] => return Route::Unknown,
+    };
+    Route::Resource(ResourcePath {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace,
+        resource: plural.to_owned(),
+        name,
+        subresource,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(path: &str) -> (Option<String>, String, Option<String>, Option<String>) {
+        match parse(path) {
+            Route::Resource(found) => (found.namespace, found.resource, found.name, found.subresource),
+            other => panic!("{path} parsed as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_both_a_resource_and_a_scope() {
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            parts("/api/v1/namespaces/a"),
+            (None, "namespaces".to_owned(), own("a"), None)
+        );
+        assert_eq!(
+            parts("/api/v1/namespaces/a/finalize"),
+            (None, "namespaces".to_owned(), own("a"), own("finalize"))
+        );
+        assert_eq!(
+            parts("/api/v1/namespaces/a/pods"),
+            (own("a"), "pods".to_owned(), None, None)
+        );
+        assert_eq!(
+            parts("/api/v1/namespaces/a/pods/b/log"),
+            (own("a"), "pods".to_owned(), own("b"), own("log"))
+        );
+    }
+
+    #[test]
+    fn names_are_percent_decoded_and_bad_encodings_name_nothing() {
+        assert_eq!(
+            parts("/apis/g/v1/roles/system%3Anode").2,
+            Some("system:node".to_owned())
+        );
+        assert_eq!(parse("/api/v1/pods/%ff"), Route::Unknown);
+    }
+}

@@ -1,0 +1,283 @@
+//! Label and field selectors: `k8s.io/apimachinery/pkg/{labels,fields}`.
+
+use super::error::{ApiError, ApiResult};
+use serde_json::Value;
+
+/// One term of a label selector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    DoesNotExist(String),
+    GreaterThan(String, i64),
+    LessThan(String, i64),
+}
+
+/// A conjunction of label requirements.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct LabelSelector(Vec<Requirement>);
+
+impl LabelSelector {
+    /// Parses the string form, e.g. `a=b,!c,d in (e,f)`.
+    pub(crate) fn parse(text: &str) -> ApiResult<Self> {
+        split_terms(text)
+            .into_iter()
+            .map(|term| requirement(term.trim()).ok_or_else(|| unparsable(text, term)))
+            .collect::<ApiResult<_>>()
+            .map(Self)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the object's labels satisfy every requirement.
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        let labels = &object["metadata"]["labels"];
+        let label = |key: &str| labels.get(key).and_then(Value::as_str);
+        let number = |key: &str| label(key).and_then(|value| value.parse::<i64>().ok());
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => label(key).is_some_and(|value| values.iter().any(|want| want == value)),
+            Requirement::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|not| not != value)),
+            Requirement::Exists(key) => label(key).is_some(),
+            Requirement::DoesNotExist(key) => label(key).is_none(),
+            Requirement::GreaterThan(key, bound) => number(key).is_some_and(|value| value > *bound),
+            Requirement::LessThan(key, bound) => number(key).is_some_and(|value| value < *bound),
+        })
+    }
+}
+
+fn unparsable(text: &str, term: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "unable to parse requirement: invalid label selector {text:?} near {:?}",
+        term.trim()
+    ))
+}
+
+/// Splits at commas that are not inside parentheses.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut depth = 0usize;
+    let mut terms: Vec<&str> = text
+        .split(|c| {
+            match c {
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c == ',' && depth == 0
+        })
+        .collect();
+    if terms.iter().all(|term| term.trim().is_empty()) {
+        terms.clear();
+    }
+    terms
+}
+
+fn requirement(term: &str) -> Option<Requirement> {
+    if let Some(key) = term.strip_prefix('!') {
+        return Some(Requirement::DoesNotExist(label_key(key)?));
+    }
+    if let Some((head, values)) = term.strip_suffix(')').and_then(|term| term.split_once('(')) {
+        let values = values
+            .split(',')
+            .map(|value| label_value(value.trim()))
+            .collect::<Option<Vec<_>>>()?;
+        let mut words = head.split_whitespace();
+        let (key, operator) = (label_key(words.next()?)?, words.next()?);
+        return match (operator, words.next()) {
+            ("in", None) => Some(Requirement::In(key, values)),
+            ("notin", None) => Some(Requirement::NotIn(key, values)),
+            _ => None,
+        };
+    }
+    if let Some((key, value)) = term.split_once("!=") {
+        return Some(Requirement::NotIn(label_key(key)?, vec![label_value(value.trim())?]));
+    }
+    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return Some(Requirement::In(label_key(key)?, vec![label_value(value.trim())?]));
+    }
+    if let Some((key, bound)) = term.split_once('>') {
+        return Some(Requirement::GreaterThan(label_key(key)?, bound.trim().parse().ok()?));
+    }
+    if let Some((key, bound)) = term.split_once('<') {
+        return Some(Requirement::LessThan(label_key(key)?, bound.trim().parse().ok()?));
+    }
+    label_key(term).map(Requirement::Exists)
+}
+
+fn is_name(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 63
+        && edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+fn label_key(text: &str) -> Option<String> {
+    let key = text.trim();
+    let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let prefix_fits = prefix.len() <= 253 && prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+    (prefix_fits && is_name(name)).then(|| key.to_owned())
+}
+
+fn label_value(text: &str) -> Option<String> {
+    (text.is_empty() || is_name(text)).then(|| text.to_owned())
+}
+
+/// One term of a field selector; `equal` false means `!=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FieldTerm {
+    path: String,
+    value: String,
+    equal: bool,
+}
+
+/// A conjunction of field comparisons.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FieldSelector(Vec<FieldTerm>);
+
+impl FieldSelector {
+    /// Parses the string form; every path must be `metadata.name`, `metadata.namespace` or one of `supported`.
+    pub(crate) fn parse(text: &str, supported: &[String]) -> ApiResult<Self> {
+        let mut terms = Vec::new();
+        for term in text.split(',').filter(|term| !term.is_empty()) {
+            let (path, value, equal) = match (term.split_once("!="), term.split_once("=="), term.split_once('=')) {
+                (Some((path, value)), _, _) => (path, value, false),
+                (None, Some((path, value)), _) | (None, None, Some((path, value))) => (path, value, true),
+                (None, None, None) => {
+                    return Err(ApiError::bad_request(format!(
+                        "invalid selector: '{text}'; can't understand '{term}'"
+                    )));
+                }
+            };
+            let known = path == "metadata.name" || path == "metadata.namespace" || supported.iter().any(|p| p == path);
+            if !known {
+                return Err(ApiError::bad_request(format!("field label not supported: {path}")));
+            }
+            terms.push(FieldTerm {
+                path: path.to_owned(),
+                value: unescape(value),
+                equal,
+            });
+        }
+        Ok(Self(terms))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every comparison holds. Absent fields count as empty, booleans and numbers as their text.
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        self.0
+            .iter()
+            .all(|term| (field_text(object, &term.path) == term.value) == term.equal)
+    }
+}
+
+fn unescape(value: &str) -> String {
+    let mut text = String::new();
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        text.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
+    }
+    text
+}
+
+/// The text of a field for comparison; a few fields are not where their label says.
+fn field_text(object: &Value, path: &str) -> String {
+    let path = match path {
+        "source" => "source.component",
+        "reportingComponent" if object.get("reportingController").is_some() => "reportingController",
+        "status.podIPs" => "status.podIP",
+        other => other,
+    };
+    let found = path.split('.').try_fold(object, |value, member| value.get(member));
+    match found {
+        None | Some(Value::Null) if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => "false".to_owned(),
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn labels(pairs: &[(&str, &str)]) -> Value {
+        let labels: serde_json::Map<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        json!({"metadata": {"labels": labels}})
+    }
+
+    #[test]
+    fn set_based_terms_behave_as_documented() {
+        let object = labels(&[("app", "web"), ("n", "5")]);
+        for yes in [
+            "",
+            "app=web",
+            "app==web",
+            "app",
+            "!gone",
+            "app in (db, web)",
+            "gone notin (x)",
+            "gone!=x",
+            "n>4",
+            "n<6",
+        ] {
+            assert!(LabelSelector::parse(yes).unwrap().matches(&object), "{yes}");
+        }
+        for no in [
+            "app=db",
+            "gone",
+            "!app",
+            "app notin (web)",
+            "app!=web",
+            "app=web,gone",
+            "gone in (x)",
+            "n>5",
+        ] {
+            assert!(!LabelSelector::parse(no).unwrap().matches(&object), "{no}");
+        }
+    }
+
+    #[test]
+    fn malformed_selectors_are_bad_requests() {
+        for text in ["a b", "=x", "a in x", "a in (x", "a,,b", "-x", "a>b"] {
+            assert_eq!(LabelSelector::parse(text).unwrap_err().code(), 400, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_in_the_refusal() {
+        let refused = FieldSelector::parse("spec.foo=1", &[]).unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message.as_str()),
+            (400, "field label not supported: spec.foo")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".{0,40}") {
+            let _ = LabelSelector::parse(&text);
+            let _ = FieldSelector::parse(&text, &[]);
+        }
+
+        /// Independent model: what the operators mean, over one label that may be absent.
+        #[test]
+        fn operators_agree_with_their_meaning(value in prop::option::of("[ab]"), wanted in "[ab]", operator in 0usize..4) {
+            let object = value.as_deref().map_or(labels(&[]), |value| labels(&[("k", value)]));
+            let (text, expected) = match operator {
+                0 => (format!("k={wanted}"), value.as_ref() == Some(&wanted)),
+                1 => (format!("k!={wanted}"), value.as_ref() != Some(&wanted)),
+                2 => ("k".to_owned(), value.is_some()),
+                _ => ("!k".to_owned(), value.is_none()),
+            };
+            prop_assert_eq!(LabelSelector::parse(&text).unwrap().matches(&object), expected);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One served resource in one version.
+
+use super::custom::{CustomVersion, ScalePaths};
+use crate::api::error::qualified;
+use crate::api::names::NameRule;
+use crate::store::CollectionName;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How a built-in kind differs from the ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BuiltIn {
+    /// `metadata.generation` is kept.
+    pub(crate) generation: bool,
+    /// A PUT to an absent name creates.
+    pub(crate) create_on_update: bool,
+    pub(crate) name_rule: NameRule,
+}
+
+/// Where a resource comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    BuiltIn(BuiltIn),
+    Custom(Arc<CustomVersion>),
+}
+
+/// A resource in a version, as discovery describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Resource {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) list_kind: String,
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) namespaced: bool,
+    pub(crate) short_names: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    /// The status subresource is on: it and the rest are written apart.
+    pub(crate) status: bool,
+    pub(crate) scale: Option<ScalePaths>,
+    /// Where the objects of all versions are stored.
+    pub(crate) collection: CollectionName,
+    /// Fields beyond `metadata.name` and `metadata.namespace` that field selectors may use.
+    pub(crate) selectable: Vec<String>,
+    pub(crate) origin: Origin,
+}
+
+impl Resource {
+    /// `group/version`, or the bare version for the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// `plural.group`, as error texts name it.
+    pub(crate) fn qualified(&self) -> String {
+        qualified(&self.plural, &self.group)
+    }
+
+    pub(crate) fn is(&self, group: &str, kind: &str) -> bool {
+        self.group == group && self.kind == kind
+    }
+
+    pub(crate) fn is_custom(&self) -> bool {
+        matches!(self.origin, Origin::Custom(_))
+    }
+
+    /// Whether a write without a resource version is an unconditional one.
+    pub(crate) fn allows_unconditional_update(&self) -> bool {
+        !self.is_custom()
+    }
+
+    pub(crate) fn creates_on_update(&self) -> bool {
+        match &self.origin {
+            Origin::BuiltIn(builtin) => builtin.create_on_update,
+            Origin::Custom(_) => false,
+        }
+    }
+
+    pub(crate) fn keeps_generation(&self) -> bool {
+        match &self.origin {
+            Origin::BuiltIn(builtin) => builtin.generation,
+            Origin::Custom(_) => true,
+        }
+    }
+
+    pub(crate) fn name_rule(&self) -> NameRule {
+        match &self.origin {
+            Origin::BuiltIn(builtin) => builtin.name_rule,
+            Origin::Custom(_) => NameRule::Subdomain,
+        }
+    }
+
+    /// The object as this version shows it.
+    pub(crate) fn present(&self, object: &Arc<Value>) -> Arc<Value> {
+        let api_version = self.api_version();
+        if object["apiVersion"] == api_version && object["kind"] == self.kind {
+            return object.clone();
+        }
+        let mut shown = Value::clone(object);
+        shown["apiVersion"] = api_version.into();
+        shown["kind"] = self.kind.as_str().into();
+        Arc::new(shown)
+    }
+}

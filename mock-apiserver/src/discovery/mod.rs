@@ -1,0 +1,94 @@
+//! What the server says about itself: versions, groups, resources, health.
+
+mod aggregated;
+mod legacy;
+
+use crate::api::path::Route;
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::rest::Answer;
+use serde_json::{Value, json};
+
+/// The version of Kubernetes whose behaviour this server follows.
+const MAJOR: &str = "1";
+const MINOR: &str = "33";
+
+/// The answer to a GET that is not about a resource; `None` is 404.
+pub(crate) fn answer(core: &Core, route: &Route, accept: &str) -> Option<Answer> {
+    let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2");
+    let body = match route {
+        Route::CoreVersions if aggregated => aggregated::groups(core, true, accept),
+        Route::Groups if aggregated => aggregated::groups(core, false, accept),
+        Route::CoreVersions => legacy::core_versions(),
+        Route::Groups => legacy::groups(core),
+        Route::Group(group) => legacy::group(core, group)?,
+        Route::GroupVersion(group, version) => legacy::resources(core, group, version)?,
+        Route::Version => version(),
+        Route::Health(check) => {
+            return Some(Answer::Text {
+                code: 200,
+                body: health(check),
+            });
+        }
+        Route::OpenApi(_) | Route::Resource(_) | Route::Unknown => return None,
+    };
+    Some(Answer::Document { code: 200, body })
+}
+
+fn health(_check: &str) -> String {
+    "ok".to_owned()
+}
+
+fn version() -> Value {
+    json!({
+        "major": MAJOR, "minor": MINOR, "gitVersion": format!("v{MAJOR}.{MINOR}.0"),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64",
+    })
+}
+
+/// The verbs of a resource itself.
+fn verbs() -> Value {
+    json!([
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "update",
+        "watch"
+    ])
+}
+
+/// A subresource: name, the kind it speaks (group, version, kind) and its verbs.
+pub(crate) struct Subresource {
+    pub(crate) name: &'static str,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) verbs: &'static [&'static str],
+}
+
+/// The subresources of a resource.
+pub(crate) fn subresources(resource: &Resource) -> Vec<Subresource> {
+    let own = |name, kind: &str, verbs| Subresource {
+        name,
+        group: resource.group.clone(),
+        version: resource.version.clone(),
+        kind: kind.to_owned(),
+        verbs,
+    };
+    let mut found = Vec::new();
+    if resource.status {
+        found.push(own("status", &resource.kind, &["get", "patch", "update"]));
+    }
+    if resource.is("", "Namespace") {
+        found.push(own("finalize", "Namespace", &["update"]));
+    }
+    if resource.is("", "Pod") {
+        found.push(own("binding", "Binding", &["create"]));
+        found.push(own("log", "Pod", &["get"]));
+    }
+    found
+}

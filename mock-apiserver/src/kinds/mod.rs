@@ -1,0 +1,96 @@
+//! What single built-in kinds do beyond the ordinary: defaults, fields the server fills in, and rules.
+
+pub(crate) mod crd;
+mod namespace;
+pub(crate) mod pod;
+mod secret;
+mod service;
+
+use crate::api::error::ApiResult;
+use crate::api::field::FieldError;
+use crate::api::meta;
+use crate::catalog::Resource;
+use crate::core::Core;
+use serde_json::{Value, json};
+
+/// Defaults that hold for every write of the kind.
+pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pod::default_fields(object),
+        ("", "Secret") => secret::default_fields(object),
+        ("", "Namespace") => namespace::default_fields(object),
+        ("", "Service") => service::default_fields(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::default_fields(object),
+        _ => {}
+    }
+}
+
+/// Fields the server fills in at creation.
+pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Value) -> ApiResult<()> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pod::prepare_create(object),
+        ("", "Namespace") => namespace::prepare_create(object),
+        ("", "Service") => service::prepare_create(core, object)?,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, None, object)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Fields the server fills in or carries over at an update.
+pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) -> ApiResult<()> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Service") => service::prepare_update(old, object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, Some(old), object)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is wrong with an object of the kind; `old` at an update.
+pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pod::problems(old, object),
+        ("", "ConfigMap" | "Secret") => secret::problems(old, object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::problems(object),
+        _ => Vec::new(),
+    }
+}
+
+/// An object the server itself makes: defaults, identity, creation time.
+pub(crate) fn new_object(core: &mut Core, resource: &Resource, mut object: Value) -> Value {
+    object["apiVersion"] = resource.api_version().into();
+    object["kind"] = resource.kind.as_str().into();
+    default_fields(resource, &mut object);
+    if resource.is("", "Namespace") {
+        namespace::prepare_create(&mut object);
+    }
+    stamp_new(core, resource, &mut object);
+    object
+}
+
+/// Gives a new object its identity.
+pub(crate) fn stamp_new(core: &mut Core, resource: &Resource, object: &mut Value) {
+    let (uid, now) = (core.random.uid(), core.now());
+    meta::set(object, "uid", Some(uid.into()));
+    meta::set(object, "creationTimestamp", Some(now));
+    for member in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "resourceVersion",
+    ] {
+        meta::set(object, member, None);
+    }
+    meta::set(object, "generation", resource.keeps_generation().then(|| json!(1)));
+}
+
+/// Inserts a default where a member is absent or null.
+fn default_to(object: &mut Value, member: &str, default: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        let slot = map.entry(member).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = default.into();
+        }
+    }
+}

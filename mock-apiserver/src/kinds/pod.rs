@@ -1,0 +1,223 @@
+//! Pods: defaults, quality of service, what may change, and how long a deletion may take.
+
+use crate::api::field::FieldError;
+use crate::api::meta;
+use serde_json::{Map, Value, json};
+
+const DEFAULT_GRACE: i64 = 30;
+
+pub(super) fn default_fields(pod: &mut Value) {
+    super::default_to(pod, "spec", Map::new());
+    let spec = &mut pod["spec"];
+    super::default_to(spec, "restartPolicy", "Always");
+    super::default_to(spec, "terminationGracePeriodSeconds", DEFAULT_GRACE);
+    super::default_to(spec, "dnsPolicy", "ClusterFirst");
+    super::default_to(spec, "securityContext", Map::new());
+    super::default_to(spec, "schedulerName", "default-scheduler");
+    super::default_to(spec, "enableServiceLinks", true);
+    for list in ["containers", "initContainers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            default_container(container);
+        }
+    }
+    for list in ["containers", "initContainers"] {
+        if spec.get(list).is_some_and(Value::is_null) {
+            if let Some(map) = spec.as_object_mut() {
+                map.remove(list);
+            }
+        }
+    }
+}
+
+fn default_container(container: &mut Value) {
+    let latest = container["image"].as_str().is_some_and(|image| {
+        let name = image.rsplit('/').next().unwrap_or(image);
+        !name.contains('@') && (!name.contains(':') || name.ends_with(":latest"))
+    });
+    super::default_to(
+        container,
+        "imagePullPolicy",
+        if latest { "Always" } else { "IfNotPresent" },
+    );
+    super::default_to(container, "terminationMessagePath", "/dev/termination-log");
+    super::default_to(container, "terminationMessagePolicy", "File");
+    super::default_to(container, "resources", Map::new());
+    let limits = container["resources"]["limits"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    for (name, quantity) in limits {
+        super::default_to(&mut container["resources"], "requests", Map::new());
+        super::default_to(&mut container["resources"]["requests"], &name, quantity);
+    }
+    remove_null(&mut container["resources"], "limits");
+    for port in container["ports"].as_array_mut().into_iter().flatten() {
+        super::default_to(port, "protocol", "TCP");
+    }
+    remove_null(container, "ports");
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if container.get(probe).is_some_and(Value::is_object) {
+            default_probe(&mut container[probe]);
+        }
+    }
+}
+
+fn remove_null(object: &mut Value, member: &str) {
+    if let Some(map) = object.as_object_mut() {
+        if map.get(member).is_some_and(Value::is_null) {
+            map.remove(member);
+        }
+    }
+}
+
+fn default_probe(probe: &mut Value) {
+    super::default_to(probe, "timeoutSeconds", 1);
+    super::default_to(probe, "periodSeconds", 10);
+    super::default_to(probe, "successThreshold", 1);
+    super::default_to(probe, "failureThreshold", 3);
+    if probe.get("httpGet").is_some_and(Value::is_object) {
+        super::default_to(&mut probe["httpGet"], "path", "/");
+        super::default_to(&mut probe["httpGet"], "scheme", "HTTP");
+    }
+}
+
+/// A new pod is pending, with the quality of service that its resources give it, and runs as `default`.
+pub(super) fn prepare_create(pod: &mut Value) {
+    pod["status"] = json!({"phase": "Pending", "qosClass": quality_of_service(pod)});
+    super::default_to(&mut pod["spec"], "serviceAccountName", "default");
+    super::default_to(&mut pod["spec"], "preemptionPolicy", "PreemptLowerPriority");
+    super::default_to(&mut pod["spec"], "priority", 0);
+    let seconds =
+        |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    super::default_to(&mut pod["spec"], "tolerations", Vec::<Value>::new());
+    if let Some(tolerations) = pod["spec"]["tolerations"].as_array_mut() {
+        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+            let covered = |toleration: &Value| {
+                toleration["key"] == key || (toleration["operator"] == "Exists" && toleration["key"].is_null())
+            };
+            if !tolerations.iter().any(covered) {
+                tolerations.push(seconds(key));
+            }
+        }
+    }
+}
+
+fn quality_of_service(pod: &Value) -> &'static str {
+    let containers: Vec<&Value> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .collect();
+    let amount = |container: &Value, list: &str, name: &str| container["resources"][list].get(name).cloned();
+    let any = containers.iter().any(|container| {
+        ["requests", "limits"].iter().any(|list| {
+            ["cpu", "memory"]
+                .iter()
+                .any(|name| amount(container, list, name).is_some())
+        })
+    });
+    let guaranteed = containers.iter().all(|container| {
+        ["cpu", "memory"].iter().all(|name| {
+            let limit = amount(container, "limits", name);
+            limit.is_some() && limit == amount(container, "requests", name)
+        })
+    });
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// How many seconds the deletion of a pod may take: none if it is not scheduled or has ended.
+pub(crate) fn deletion_grace(pod: &Value, asked: Option<i64>) -> i64 {
+    let scheduled = pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    if !scheduled || ended {
+        return 0;
+    }
+    let grace = asked
+        .or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64())
+        .unwrap_or(0);
+    if grace < 0 { 1 } else { grace }
+}
+
+pub(super) fn problems(old: Option<&Value>, pod: &Value) -> Vec<FieldError> {
+    match old {
+        None => new_problems(pod),
+        Some(old) => update_problems(old, pod),
+    }
+}
+
+fn new_problems(pod: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let containers = pod["spec"]["containers"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if containers.is_empty() {
+        errors.push(FieldError::required("spec.containers", ""));
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        let path = format!("spec.containers[{index}]");
+        match container["name"].as_str().unwrap_or_default() {
+            "" => errors.push(FieldError::required(format!("{path}.name"), "")),
+            name if seen.contains(&name) => {
+                errors.push(FieldError::duplicate(format!("{path}.name"), &container["name"]))
+            }
+            name => {
+                seen.push(name);
+                for problem in crate::api::names::NameRule::Label.problems(name) {
+                    errors.push(FieldError::invalid(format!("{path}.name"), &container["name"], problem));
+                }
+            }
+        }
+        if container["image"].as_str().unwrap_or_default().is_empty() {
+            errors.push(FieldError::required(format!("{path}.image"), ""));
+        }
+    }
+    let policy = &pod["spec"]["restartPolicy"];
+    if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
+        errors.push(FieldError::not_supported(
+            "spec.restartPolicy",
+            policy,
+            &["Always", "OnFailure", "Never"],
+        ));
+    }
+    errors
+}
+
+/// A pod's spec is fixed but for images, a shorter deadline, added tolerations, and the node once.
+fn update_problems(old: &Value, pod: &Value) -> Vec<FieldError> {
+    if meta::is_deleting(old) && old["spec"] == pod["spec"] {
+        return Vec::new();
+    }
+    let (mut before, mut after) = (old["spec"].clone(), pod["spec"].clone());
+    for spec in [&mut before, &mut after] {
+        for list in ["containers", "initContainers"] {
+            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                container["image"] = Value::Null;
+            }
+        }
+        for member in [
+            "activeDeadlineSeconds",
+            "tolerations",
+            "terminationGracePeriodSeconds",
+            "schedulingGates",
+        ] {
+            spec[member] = Value::Null;
+        }
+    }
+    if before.get("nodeName").is_none() && old["spec"].get("schedulingGates").is_none() {
+        // The scheduler's binding goes through its own subresource; an update may not set the node.
+        before["nodeName"] = before.get("nodeName").cloned().unwrap_or(Value::Null);
+        after["nodeName"] = after.get("nodeName").cloned().unwrap_or(Value::Null);
+    }
+    if before == after {
+        return Vec::new();
+    }
+    vec![FieldError::forbidden(
+        "spec",
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+    )]
+}

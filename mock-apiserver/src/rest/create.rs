@@ -1,0 +1,115 @@
+//! POST of an object.
+
+use super::answer::Answer;
+use super::decode;
+use super::dispatch::Call;
+use super::validate;
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::meta;
+use crate::api::options::WriteOptions;
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::kinds;
+use crate::store::ObjectName;
+use serde_json::Value;
+use std::sync::Arc;
+
+const GENERATE_TRIES: usize = 8;
+
+/// Creates the object in the body.
+pub(super) fn create(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let object = decode::object(call)?;
+    let object = create_object(core, call, object, &options)?;
+    Ok(Answer::Object {
+        code: 201,
+        resource: call.resource.clone(),
+        object,
+    })
+}
+
+/// Creates an object whose kind and namespace have been checked.
+pub(super) fn create_object(
+    core: &mut Core,
+    call: &Call<'_>,
+    mut object: Value,
+    options: &WriteOptions,
+) -> ApiResult<Arc<Value>> {
+    let resource = &call.resource;
+    if !matches!(meta::resource_version(&object), "" | "0") {
+        return Err(ApiError::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    admit_namespace(core, call, &object)?;
+    generate_name(core, call, &mut object)?;
+    let name = ObjectName::new(meta::namespace(&object), meta::name(&object));
+    if resource.status {
+        if let Some(map) = object.as_object_mut() {
+            map.remove("status");
+        }
+    }
+    kinds::default_fields(resource, &mut object);
+    kinds::prepare_create(core, resource, &mut object)?;
+    validate::check(resource, None, &object)?;
+    if core.store.get(&resource.collection, &name).is_some() {
+        return Err(ApiError::already_exists(&resource.plural, &resource.group, &name.name));
+    }
+    kinds::stamp_new(core, resource, &mut object);
+    if options.dry_run {
+        return Ok(Arc::new(object));
+    }
+    Ok(core.put(resource, object))
+}
+
+/// The namespace must exist and must not be on its way out.
+fn admit_namespace(core: &Core, call: &Call<'_>, object: &Value) -> ApiResult<()> {
+    let Some(namespace) = call.path.namespace.as_deref() else {
+        return Ok(());
+    };
+    match core.namespace_state(namespace) {
+        Some(false) => Ok(()),
+        None => Err(ApiError::not_found("namespaces", "", namespace)),
+        Some(true) => {
+            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+            let message = format!("namespace {namespace} is being terminated");
+            Err(
+                ApiError::forbidden(&call.resource.plural, &call.resource.group, meta::name(object), &why).with_cause(
+                    "NamespaceTerminating",
+                    &message,
+                    "metadata.namespace",
+                ),
+            )
+        }
+    }
+}
+
+fn generate_name(core: &mut Core, call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
+    if !meta::name(object).is_empty() {
+        return Ok(());
+    }
+    let Resource {
+        plural,
+        group,
+        kind,
+        collection,
+        ..
+    } = &*call.resource;
+    let base = meta::text(object, "generateName").to_owned();
+    if base.is_empty() {
+        let error = crate::api::field::FieldError::required("metadata.name", "name or generateName is required");
+        return Err(ApiError::invalid(kind, group, "", &[error]));
+    }
+    for _ in 0..GENERATE_TRIES {
+        let name = core.random.generated_name(&base);
+        if core
+            .store
+            .get(collection, &ObjectName::new(meta::namespace(object), &name))
+            .is_none()
+        {
+            meta::set(object, "name", Some(name.into()));
+            return Ok(());
+        }
+    }
+    Err(ApiError::already_exists(plural, group, &base))
+}

@@ -1,0 +1,106 @@
+//! Request bodies: media types and the identity of what was sent.
+
+use super::dispatch::Call;
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::meta;
+use serde_json::Value;
+
+/// What the API accepts as the body of a write.
+const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+
+/// The media type without its parameters, in lower case.
+pub(super) fn media_type(content_type: &str) -> String {
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// Parses a body as JSON or YAML, by its media type.
+pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
+    match media_type(content_type).as_str() {
+        "" | "application/json" => parse_json(body),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => parse_yaml(body),
+        _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
+    }
+}
+
+/// Parses JSON.
+pub(super) fn parse_json(body: &[u8]) -> ApiResult<Value> {
+    serde_json::from_slice(body).map_err(|error| undecodable(&error.to_string()))
+}
+
+/// Parses YAML (JSON included).
+pub(super) fn parse_yaml(body: &[u8]) -> ApiResult<Value> {
+    let text = std::str::from_utf8(body).map_err(|error| undecodable(&error.to_string()))?;
+    serde_saphyr::from_str(text).map_err(|error| undecodable(&error.to_string()))
+}
+
+fn undecodable(error: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type Object): couldn't parse the body: {error}"
+    ))
+}
+
+/// The object in the body, checked to be of the kind that the path names; the namespace is filled in from the path.
+pub(super) fn object(call: &Call<'_>) -> ApiResult<Value> {
+    let object = parse_body(&call.request.content_type, &call.request.body)?;
+    identify(call, object)
+}
+
+/// Checks kind and namespace of an object against the path.
+pub(super) fn identify(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
+    if !object.is_object() {
+        return Err(undecodable("not an object"));
+    }
+    let resource = &call.resource;
+    let expected = (resource.api_version(), resource.kind.clone());
+    for (member, want) in [("apiVersion", &expected.0), ("kind", &expected.1)] {
+        match &object[member] {
+            Value::Null if !resource.is_custom() => object[member] = want.as_str().into(),
+            Value::Null => {
+                return Err(ApiError::bad_request(format!(
+                    "Object '{}' is missing in the body",
+                    capitalized(member)
+                )));
+            }
+            Value::String(found) if found == want => {}
+            other => {
+                let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+                let what = if member == "kind" { "kind" } else { "API version" };
+                return Err(ApiError::bad_request(format!(
+                    "the {what} in the data ({found}) does not match the expected {what} ({want})"
+                )));
+            }
+        }
+    }
+    if !object["metadata"].is_object() {
+        if !object["metadata"].is_null() {
+            return Err(undecodable("metadata is not an object"));
+        }
+        object["metadata"] = serde_json::json!({});
+    }
+    scope(call, &mut object)?;
+    Ok(object)
+}
+
+fn scope(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
+    let found = meta::namespace(object).to_owned();
+    match call.path.namespace.as_deref() {
+        Some(namespace) if found.is_empty() => meta::set(object, "namespace", Some(namespace.into())),
+        Some(namespace) if found != namespace => {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        Some(_) => {}
+        None => meta::set(object, "namespace", None),
+    }
+    Ok(())
+}
+
+fn capitalized(member: &str) -> &'static str {
+    if member == "kind" { "Kind" } else { "apiVersion" }
+}

@@ -1,0 +1,329 @@
+//! DELETE of an object or a collection.
+//!
+//! ```text
+//!            no grace, no finalizers
+//!   alive ----------------------------------------------> gone
+//!     |  grace or finalizers                                ^
+//!     v                          last finalizer off, grace 0 |
+//!   deletionTimestamp set --(a shorter grace may follow)-----+
+//! ```
+
+use super::answer::Answer;
+use super::decode;
+use super::dispatch::Call;
+use super::read;
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::meta;
+use crate::api::options::{self, Query};
+use crate::catalog::Resource;
+use crate::clock::meta_time;
+use crate::core::Core;
+use crate::kinds::pod;
+use crate::store::ObjectName;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What becomes of the dependents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+/// `metav1.DeleteOptions`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) grace: Option<i64>,
+    pub(crate) propagation: Option<Propagation>,
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+impl DeleteOptions {
+    fn parse(call: &Call<'_>) -> ApiResult<Self> {
+        let request = call.request;
+        if request.body.is_empty() {
+            return Self::from_query(&request.query);
+        }
+        let body = decode::parse_body(&request.content_type, &request.body)?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let propagation = match (body["propagationPolicy"].as_str(), body["orphanDependents"].as_bool()) {
+            (Some(_), Some(_)) => {
+                return Err(invalid("orphanDependents and deletionPropagation cannot be both set"));
+            }
+            (policy, orphan) => propagation(policy, orphan)?,
+        };
+        Ok(Self {
+            grace: body["gracePeriodSeconds"].as_i64(),
+            propagation,
+            uid: text(&body["preconditions"]["uid"]),
+            resource_version: text(&body["preconditions"]["resourceVersion"]),
+            dry_run: options::dry_run(body["dryRun"][0].as_str())? || options::dry_run(request.query.get("dryRun"))?,
+        })
+    }
+
+    fn from_query(query: &Query) -> ApiResult<Self> {
+        let grace = query.get("gracePeriodSeconds").map(str::parse).transpose();
+        Ok(Self {
+            grace: grace.map_err(|_| ApiError::bad_request("unable to parse query parameter gracePeriodSeconds"))?,
+            propagation: propagation(query.get("propagationPolicy"), None)?,
+            uid: None,
+            resource_version: None,
+            dry_run: options::dry_run(query.get("dryRun"))?,
+        })
+    }
+}
+
+fn invalid(why: &str) -> ApiError {
+    ApiError::new(
+        crate::api::error::Reason::Invalid,
+        format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: {why}"),
+    )
+}
+
+fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
+    match (policy, orphan) {
+        (None, None) => Ok(None),
+        (Some("Background"), _) | (None, Some(false)) => Ok(Some(Propagation::Background)),
+        (Some("Foreground"), _) => Ok(Some(Propagation::Foreground)),
+        (Some("Orphan"), _) | (None, Some(true)) => Ok(Some(Propagation::Orphan)),
+        (Some(other), _) => Err(invalid(&format!(
+            "{other:?}: must be one of \"Background\", \"Foreground\", \"Orphan\""
+        ))),
+    }
+}
+
+/// What a deletion came to.
+pub(crate) enum Deleted {
+    /// The object is gone.
+    Gone(Arc<Value>),
+    /// The object waits for its grace period or finalizers.
+    Pending(Arc<Value>),
+}
+
+/// Deletes one object.
+pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
+    let options = DeleteOptions::parse(call)?;
+    let resource = call.resource.clone();
+    let at = ObjectName::new(call.namespace(), name);
+    let Some(object) = core.store.get(&resource.collection, &at) else {
+        return Err(call.not_found(name));
+    };
+    match delete_object(core, &resource, &object, &options)? {
+        Deleted::Pending(object) => Ok(Answer::Object {
+            code: 200,
+            resource,
+            object,
+        }),
+        Deleted::Gone(object) if returns_object(&resource) => Ok(Answer::Object {
+            code: 200,
+            resource,
+            object,
+        }),
+        Deleted::Gone(object) => {
+            let mut details = json!({"name": name, "kind": resource.plural, "uid": meta::uid(&object)});
+            if !resource.group.is_empty() {
+                details["group"] = resource.group.as_str().into();
+            }
+            let body = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+            });
+            Ok(Answer::Document { code: 200, body })
+        }
+    }
+}
+
+/// Kinds whose deletion answers with the object instead of a `Status`.
+fn returns_object(resource: &Resource) -> bool {
+    resource.group.is_empty()
+        && matches!(
+            resource.kind.as_str(),
+            "Pod" | "Service" | "ServiceAccount" | "PersistentVolumeClaim" | "PersistentVolume" | "ResourceQuota"
+        )
+}
+
+/// Deletes every object of a collection that the selectors choose.
+pub(super) fn delete_collection(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
+    let options = DeleteOptions::parse(call)?;
+    let Answer::List {
+        resource,
+        metadata,
+        items,
+    } = read::list(core, call)?
+    else {
+        return Err(ApiError::internal("a list was expected"));
+    };
+    for object in &items {
+        let at = ObjectName::new(meta::namespace(object), meta::name(object));
+        if let Some(object) = core.store.get(&resource.collection, &at) {
+            delete_object(core, &resource, &object, &options)?;
+        }
+    }
+    Ok(Answer::List {
+        resource,
+        metadata,
+        items,
+    })
+}
+
+/// Deletes an object or starts its deletion.
+pub(crate) fn delete_object(
+    core: &mut Core,
+    resource: &Resource,
+    object: &Arc<Value>,
+    options: &DeleteOptions,
+) -> ApiResult<Deleted> {
+    check_preconditions(resource, object, options)?;
+    if resource.is("", "Namespace") {
+        return delete_namespace(core, resource, object, options);
+    }
+    let mut marked = Value::clone(object);
+    meta::set_finalizers(&mut marked, &finalizers_for(resource, object, options.propagation));
+    let graceful = resource.is("", "Pod");
+    let changed = if graceful {
+        mark_graceful(core.instant(), &mut marked, options.grace)
+    } else {
+        true
+    };
+    let has_finalizers = !meta::finalizers(&marked).is_empty();
+    let waits = graceful && meta::grace(&marked).unwrap_or(0) > 0;
+    if !has_finalizers && !waits && changed {
+        if options.dry_run {
+            return Ok(Deleted::Gone(Arc::new(marked)));
+        }
+        return Ok(Deleted::Gone(core.remove(resource, marked)));
+    }
+    if !graceful {
+        mark_deleting(core, &mut marked, 0);
+    }
+    store_marked(core, resource, object, marked, options.dry_run)
+}
+
+fn store_marked(
+    core: &mut Core,
+    resource: &Resource,
+    object: &Arc<Value>,
+    marked: Value,
+    dry_run: bool,
+) -> ApiResult<Deleted> {
+    if marked == **object {
+        return Ok(Deleted::Pending(object.clone()));
+    }
+    if dry_run {
+        return Ok(Deleted::Pending(Arc::new(marked)));
+    }
+    Ok(Deleted::Pending(core.put(resource, marked)))
+}
+
+fn check_preconditions(resource: &Resource, object: &Value, options: &DeleteOptions) -> ApiResult<()> {
+    let conflict = |why: String| ApiError::conflict(&resource.plural, &resource.group, meta::name(object), &why);
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta::uid(object)) {
+        return Err(conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            meta::uid(object)
+        )));
+    }
+    let found = meta::resource_version(object);
+    if let Some(version) = options.resource_version.as_deref().filter(|version| *version != found) {
+        return Err(conflict(format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). The object might have been modified"
+        )));
+    }
+    Ok(())
+}
+
+/// The object's finalizers with those of the garbage collector that the policy asks for.
+fn finalizers_for(resource: &Resource, object: &Value, asked: Option<Propagation>) -> Vec<String> {
+    use crate::upkeep::{FOREGROUND, ORPHAN};
+    let present = meta::finalizers(object);
+    let legacy_orphan = resource.is("batch", "Job") || resource.is("", "ReplicationController");
+    let (orphan, foreground) = match asked {
+        Some(Propagation::Orphan) => (true, false),
+        Some(Propagation::Foreground) => (false, true),
+        Some(Propagation::Background) => (false, false),
+        None if present.contains(&ORPHAN) => (true, false),
+        None if present.contains(&FOREGROUND) => (false, true),
+        None => (legacy_orphan, false),
+    };
+    let own = present.into_iter().filter(|name| ![ORPHAN, FOREGROUND].contains(name));
+    own.chain(orphan.then_some(ORPHAN))
+        .chain(foreground.then_some(FOREGROUND))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Marks the object as deleting, once.
+fn mark_deleting(core: &Core, object: &mut Value, grace: i64) {
+    if meta::is_deleting(object) {
+        return;
+    }
+    meta::set(object, "deletionTimestamp", Some(core.now()));
+    meta::set(object, "deletionGracePeriodSeconds", Some(grace.into()));
+    raise_generation(object);
+}
+
+fn raise_generation(object: &mut Value) {
+    let generation = meta::generation(object);
+    if generation > 0 {
+        meta::set(object, "generation", Some((generation + 1).into()));
+    }
+}
+
+fn after(start: Timestamp, seconds: i64) -> Value {
+    meta_time(
+        start
+            .checked_add(SignedDuration::from_secs(seconds))
+            .unwrap_or(Timestamp::MAX),
+    )
+}
+
+/// Marks a pod; a later deletion may only shorten the grace period. False if nothing changes.
+fn mark_graceful(now: Timestamp, object: &mut Value, asked: Option<i64>) -> bool {
+    if !meta::is_deleting(object) {
+        let grace = pod::deletion_grace(object, asked);
+        meta::set(object, "deletionTimestamp", Some(after(now, grace)));
+        meta::set(object, "deletionGracePeriodSeconds", Some(grace.into()));
+        raise_generation(object);
+        return true;
+    }
+    let Some(known) = meta::grace(object) else { return true };
+    let Some(shorter) = asked
+        .map(|grace| if grace < 0 { 1 } else { grace })
+        .filter(|grace| *grace < known)
+    else {
+        return false;
+    };
+    let end: Option<Timestamp> = meta::text(object, "deletionTimestamp").parse().ok();
+    let start = end
+        .and_then(|end| end.checked_sub(SignedDuration::from_secs(known)).ok())
+        .unwrap_or(now);
+    meta::set(object, "deletionTimestamp", Some(after(start, shorter)));
+    meta::set(object, "deletionGracePeriodSeconds", Some(shorter.into()));
+    true
+}
+
+/// A namespace first terminates; its content goes before it does.
+fn delete_namespace(
+    core: &mut Core,
+    resource: &Resource,
+    object: &Arc<Value>,
+    options: &DeleteOptions,
+) -> ApiResult<Deleted> {
+    if matches!(meta::name(object), "default" | "kube-system" | "kube-public") {
+        return Err(ApiError::forbidden(
+            "namespaces",
+            "",
+            meta::name(object),
+            "this namespace may not be deleted",
+        ));
+    }
+    let mut marked = Value::clone(object);
+    if !meta::is_deleting(object) {
+        meta::set(&mut marked, "deletionTimestamp", Some(core.now()));
+        marked["status"]["phase"] = "Terminating".into();
+    }
+    store_marked(core, resource, object, marked, options.dry_run)
+}

@@ -1,0 +1,135 @@
+//! Which handler a request goes to.
+
+use super::answer::{Answer, Reply};
+use super::{create, delete, patch, read, subresource, update};
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::options::Query;
+use crate::api::path::{self, ResourcePath, Route};
+use crate::catalog::{Origin, Resource};
+use crate::core::Core;
+use crate::{discovery, upkeep};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The HTTP methods the API uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// A request, free of HTTP machinery.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Query,
+    pub(crate) accept: String,
+    pub(crate) content_type: String,
+    pub(crate) user_agent: String,
+    pub(crate) body: Bytes,
+}
+
+/// A request on a resource that exists, with what handlers need to know.
+pub(crate) struct Call<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) path: ResourcePath,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Call<'_> {
+    /// The namespace, empty for cluster-scoped objects.
+    pub(crate) fn namespace(&self) -> &str {
+        self.path.namespace.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn not_found(&self, name: &str) -> ApiError {
+        ApiError::not_found(&self.resource.plural, &self.resource.group, name)
+    }
+
+    pub(crate) fn not_supported(&self, verb: &str) -> ApiError {
+        ApiError::method_not_supported(&self.resource.plural, &self.resource.group, verb)
+    }
+}
+
+/// Carries out a request and what follows from it.
+pub(crate) fn handle(core: &mut Core, request: &Request) -> ApiResult<Reply> {
+    match path::parse(&request.path) {
+        Route::Resource(path) => {
+            let Some(resource) = core.catalog.find(&path) else {
+                return Ok(page_not_found());
+            };
+            let warnings = deprecation(&resource);
+            let mut call = Call {
+                request,
+                resource,
+                path,
+                warnings,
+            };
+            let answer = resource_request(core, &mut call);
+            upkeep::settle(core);
+            Ok(Reply {
+                answer: answer?,
+                warnings: call.warnings,
+            })
+        }
+        route => {
+            if request.method != Method::Get {
+                return Err(ApiError::new(
+                    crate::api::error::Reason::MethodNotAllowed,
+                    "the server does not allow this method on the requested resource",
+                ));
+            }
+            let answer = discovery::answer(core, &route, &request.accept);
+            Ok(answer.map_or_else(page_not_found, |answer| Reply {
+                answer,
+                warnings: Vec::new(),
+            }))
+        }
+    }
+}
+
+fn page_not_found() -> Reply {
+    Reply {
+        answer: Answer::Text {
+            code: 404,
+            body: "404 page not found\n".to_owned(),
+        },
+        warnings: Vec::new(),
+    }
+}
+
+fn deprecation(resource: &Resource) -> Vec<String> {
+    match &resource.origin {
+        Origin::BuiltIn(_) => Vec::new(),
+        Origin::Custom(custom) => custom.deprecation.iter().cloned().collect(),
+    }
+}
+
+fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
+    if call.resource.namespaced != call.path.namespace.is_some() {
+        let list_of_all = call.path.name.is_none() && call.request.method == Method::Get;
+        if !(call.resource.namespaced && list_of_all) {
+            return Ok(page_not_found().answer);
+        }
+    }
+    if call.path.subresource.is_some() {
+        return subresource::handle(core, call);
+    }
+    match (call.request.method, call.path.name.clone()) {
+        (Method::Get, Some(name)) => read::get(core, call, &name),
+        (Method::Get, None) => read::list_or_watch(core, call),
+        (Method::Post, None) => create::create(core, call),
+        (Method::Put, Some(name)) => update::replace(core, call, &name, update::Part::Main),
+        (Method::Patch, Some(name)) => patch::patch(core, call, &name, update::Part::Main),
+        (Method::Delete, Some(name)) => delete::delete(core, call, &name),
+        (Method::Delete, None) => delete::delete_collection(core, call),
+        (Method::Post, Some(_)) => Err(call.not_supported("create")),
+        (Method::Put, None) => Err(call.not_supported("update")),
+        (Method::Patch, None) => Err(call.not_supported("patch")),
+    }
+}

@@ -1,0 +1,22 @@
+//! What each verb does to the state: the generic registry of Kubernetes, as synchronous functions on [`Core`].
+//!
+//! ```text
+//!   Request --> dispatch --> read | watch | create | update | patch | delete --> settle --> Answer
+//! ```
+//! It leaves out everything about HTTP but methods and media types; waiting (watches, logs) happens in the HTTP shim.
+
+mod answer;
+mod create;
+mod decode;
+pub(crate) mod delete;
+mod dispatch;
+mod merge;
+mod patch;
+mod read;
+mod subresource;
+mod update;
+mod validate;
+pub(crate) mod watch;
+
+pub(crate) use answer::{Answer, LogRequest, Reply};
+pub(crate) use dispatch::{Method, Request, handle};

@@ -1,0 +1,218 @@
+//! GET of an object or a collection.
+
+use super::answer::Answer;
+use super::dispatch::Call;
+use super::watch;
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::options::{ListOptions, VersionMatch};
+use crate::api::selector::{FieldSelector, LabelSelector};
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::store::{Compacted, ObjectName};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Reads one object.
+pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+    if let Some(asked) = call.request.query.number("resourceVersion")? {
+        check_not_future(core, asked)?;
+    }
+    let at = ObjectName::new(call.namespace(), name);
+    let object = core
+        .store
+        .get(&call.resource.collection, &at)
+        .ok_or_else(|| call.not_found(name))?;
+    Ok(Answer::Object {
+        code: 200,
+        resource: call.resource.clone(),
+        object,
+    })
+}
+
+/// Lists or watches, as the query says.
+pub(super) fn list_or_watch(core: &mut Core, call: &Call<'_>) -> ApiResult<Answer> {
+    let options = ListOptions::parse(&call.request.query)?;
+    if options.watch {
+        watch::plan(core, call, &options).map(Answer::Watch)
+    } else {
+        list_with(core, call, &options)
+    }
+}
+
+/// Lists with the options of the query.
+pub(super) fn list(core: &Core, call: &Call<'_>) -> ApiResult<Answer> {
+    list_with(core, call, &ListOptions::parse(&call.request.query)?)
+}
+
+pub(super) fn check_not_future(core: &Core, asked: u64) -> ApiResult<()> {
+    if asked > core.store.revision() {
+        return Err(ApiError::revision_too_large(asked, core.store.revision()));
+    }
+    Ok(())
+}
+
+/// Which objects a list or watch is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    pub(crate) namespace: Option<String>,
+    pub(crate) labels: LabelSelector,
+    pub(crate) fields: FieldSelector,
+}
+
+impl Filter {
+    pub(super) fn new(call: &Call<'_>, options: &ListOptions) -> ApiResult<Self> {
+        Ok(Self {
+            namespace: call.path.namespace.clone(),
+            labels: LabelSelector::parse(&options.label_selector)?,
+            fields: FieldSelector::parse(&options.field_selector, &call.resource.selectable)?,
+        })
+    }
+
+    pub(crate) fn matches(&self, name: &ObjectName, object: &Value) -> bool {
+        self.namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == name.namespace)
+            && self.labels.matches(object)
+            && self.fields.matches(object)
+    }
+
+    fn is_open(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+}
+
+/// Where a paged list goes on.
+struct Page {
+    /// The revision of the first page, or `None` for "whatever is now".
+    revision: Option<u64>,
+    after: Option<ObjectName>,
+}
+
+fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<Answer> {
+    if let Some(asked) = options.resource_version {
+        check_not_future(core, asked)?;
+    }
+    let resource = &call.resource;
+    let filter = Filter::new(call, options)?;
+    let page = page(options)?;
+    let current = core.store.revision();
+    let revision = page.revision.unwrap_or(current);
+    let items = at_revision(core, resource, revision, &page, &filter)?;
+    // A list at revision 0 may come from a cache, which ignores the limit.
+    let limit = if options.resource_version == Some(0) {
+        0
+    } else {
+        usize::try_from(options.limit).unwrap_or(0)
+    };
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    let kept = if limit == 0 {
+        items.len()
+    } else {
+        limit.min(items.len())
+    };
+    if kept < items.len() {
+        if let Some((last, _)) = items.get(kept - 1) {
+            metadata["continue"] = continue_token(revision, last).into();
+        }
+        if filter.is_open() {
+            metadata["remainingItemCount"] = (items.len() - kept).into();
+        }
+    }
+    let items = items.into_iter().take(kept).map(|(_, object)| object).collect();
+    Ok(Answer::List {
+        resource: resource.clone(),
+        metadata,
+        items,
+    })
+}
+
+/// The matching objects after the page's start, as they were at `revision`.
+fn at_revision(
+    core: &Core,
+    resource: &Resource,
+    revision: u64,
+    page: &Page,
+    filter: &Filter,
+) -> ApiResult<Vec<(ObjectName, Arc<Value>)>> {
+    let wanted = |name: &ObjectName, object: &Value| {
+        page.after.as_ref().is_none_or(|after| name > after) && filter.matches(name, object)
+    };
+    if revision == core.store.revision() {
+        let scan = core.store.scan(&resource.collection, filter.namespace.as_deref());
+        return Ok(scan
+            .filter(|(name, object)| wanted(name, object))
+            .map(|(name, object)| (name.clone(), object.clone()))
+            .collect());
+    }
+    let objects = core
+        .store
+        .scan_at(&resource.collection, revision)
+        .map_err(|gone| expired(gone, page))?;
+    Ok(objects
+        .into_iter()
+        .filter(|(name, object)| wanted(name, object))
+        .collect())
+}
+
+/// The revision is compacted; a paged list is offered to go on inconsistently.
+fn expired(gone: Compacted, page: &Page) -> ApiError {
+    match &page.after {
+        None => ApiError::expired(format!(
+            "too old resource version: {} ({})",
+            gone.requested, gone.oldest
+        )),
+        Some(after) => {
+            let mut error = ApiError::expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+            );
+            error.continue_token = Some(encode_token(-1, after));
+            error
+        }
+    }
+}
+
+fn continue_token(revision: u64, last: &ObjectName) -> String {
+    encode_token(i64::try_from(revision).unwrap_or(i64::MAX), last)
+}
+
+fn encode_token(revision: i64, last: &ObjectName) -> String {
+    let start = format!("{}/{}\u{0}", last.namespace, last.name);
+    URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
+}
+
+fn page(options: &ListOptions) -> ApiResult<Page> {
+    let Some(token) = &options.continue_token else {
+        let exact = options.version_match == Some(VersionMatch::Exact)
+            || (options.limit > 0 && options.version_match.is_none());
+        return Ok(Page {
+            revision: options.resource_version.filter(|version| exact && *version > 0),
+            after: None,
+        });
+    };
+    if options.resource_version.is_some_and(|version| version > 0) {
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
+    }
+    let invalid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+    let bytes = URL_SAFE_NO_PAD
+        .decode(token.trim_end_matches('='))
+        .map_err(|_| invalid("illegal base64 data"))?;
+    let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("not JSON"))?;
+    if token["v"] != "meta.k8s.io/v1" {
+        return Err(invalid("server does not recognize this encoded version"));
+    }
+    let revision = token["rv"]
+        .as_i64()
+        .ok_or_else(|| invalid("incorrect encoded start resourceVersion"))?;
+    let start = token["start"].as_str().unwrap_or_default().trim_end_matches('\u{0}');
+    let (namespace, name) = start
+        .split_once('/')
+        .ok_or_else(|| invalid("encoded start key missing or empty"))?;
+    Ok(Page {
+        revision: u64::try_from(revision).ok(),
+        after: Some(ObjectName::new(namespace, name)),
+    })
+}

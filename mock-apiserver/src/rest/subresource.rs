@@ -1,0 +1,109 @@
+//! Subresources: status, scale, log, binding, finalize.
+
+use super::answer::{Answer, LogRequest};
+use super::decode;
+use super::dispatch::{Call, Method};
+use super::patch;
+use super::read;
+use super::update::{self, Part};
+use crate::api::error::{ApiError, ApiResult};
+use crate::core::Core;
+use crate::logs::LogOptions;
+use crate::store::ObjectName;
+use serde_json::{Value, json};
+
+/// Carries out a request on a subresource.
+pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
+    let name = call.path.name.clone().unwrap_or_default();
+    let subresource = call.path.subresource.clone().unwrap_or_default();
+    let pod = call.resource.is("", "Pod");
+    match (subresource.as_str(), call.request.method) {
+        ("status", Method::Get) if call.resource.status => read::get(core, call, &name),
+        ("status", Method::Put) if call.resource.status => update::replace(core, call, &name, Part::Status),
+        ("status", Method::Patch) if call.resource.status => patch::patch(core, call, &name, Part::Status),
+        ("finalize", Method::Put) if call.resource.is("", "Namespace") => {
+            let answer = update::replace(core, call, &name, Part::Finalize);
+            crate::upkeep::settle(core);
+            answer
+        }
+        ("log", Method::Get) if pod => log(core, call, &name),
+        ("binding", Method::Post) if pod => bind(core, call, &name),
+        ("status", Method::Post | Method::Delete) if call.resource.status => Err(call.not_supported("create")),
+        _ => Ok(Answer::Text {
+            code: 404,
+            body: "404 page not found\n".to_owned(),
+        }),
+    }
+}
+
+/// Which container's log is wanted; the only one by default.
+fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+    let query = &call.request.query;
+    let pod = core
+        .store
+        .get("pods", &ObjectName::new(call.namespace(), name))
+        .ok_or_else(|| call.not_found(name))?;
+    let names: Vec<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .filter_map(|container| container["name"].as_str())
+        .collect();
+    let container = match (query.get("container"), names.as_slice()) {
+        (Some(asked), all) if all.contains(&asked) => asked,
+        (Some(asked), _) => {
+            return Err(ApiError::bad_request(format!(
+                "container {asked} is not valid for pod {name}"
+            )));
+        }
+        (None, [only]) => only,
+        (None, many) => {
+            let list = many.join(" ");
+            return Err(ApiError::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{list}]"
+            )));
+        }
+    };
+    Ok(Answer::Log(LogRequest {
+        namespace: call.namespace().to_owned(),
+        pod: name.to_owned(),
+        container: container.to_owned(),
+        options: LogOptions {
+            follow: query.flag("follow"),
+            tail_lines: query.number("tailLines")?,
+            since_seconds: query.number("sinceSeconds")?,
+            timestamps: query.flag("timestamps"),
+            previous: query.flag("previous"),
+            limit_bytes: query.number("limitBytes")?,
+        },
+    }))
+}
+
+/// Assigns a pod to a node, once.
+fn bind(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+    let binding = decode::parse_body(&call.request.content_type, &call.request.body)?;
+    let Some(node) = binding["target"]["name"].as_str().filter(|node| !node.is_empty()) else {
+        let error = crate::api::field::FieldError::required("target.name", "");
+        return Err(ApiError::invalid("Binding", "", name, &[error]));
+    };
+    let pod = core
+        .store
+        .get("pods", &ObjectName::new(call.namespace(), name))
+        .ok_or_else(|| call.not_found(name))?;
+    let assigned = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    if !assigned.is_empty() {
+        let why = format!("pod {name} is already assigned to node {assigned:?}");
+        return Err(ApiError::conflict("pods/binding", "", name, &why));
+    }
+    let mut bound = Value::clone(&pod);
+    bound["spec"]["nodeName"] = node.into();
+    let condition = json!({
+        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": core.now(),
+    });
+    let mut conditions = bound["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.retain(|known| known["type"] != "PodScheduled");
+    conditions.push(condition);
+    bound["status"]["conditions"] = conditions.into();
+    core.put(&call.resource, bound);
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    Ok(Answer::Document { code: 201, body })
+}

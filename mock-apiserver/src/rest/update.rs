@@ -1,0 +1,227 @@
+//! PUT of an object or of its status, and the rules every update obeys.
+
+use super::answer::Answer;
+use super::dispatch::Call;
+use super::{create, decode, validate};
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::field::{FieldError, Problem};
+use crate::api::meta;
+use crate::api::options::WriteOptions;
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::kinds;
+use crate::store::ObjectName;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Which part of the object a request may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Everything but the status (where that is a subresource).
+    Main,
+    /// The status only.
+    Status,
+    /// The finalizers of a namespace's spec only.
+    Finalize,
+}
+
+/// Replaces an object.
+pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let mut object = decode::object(call)?;
+    match meta::name(&object) {
+        "" => meta::set(&mut object, "name", Some(name.into())),
+        found if found != name => {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({found}) does not match the name on the URL ({name})"
+            )));
+        }
+        _ => {}
+    }
+    let resource = call.resource.clone();
+    let at = ObjectName::new(call.namespace(), name);
+    match core.store.get(&resource.collection, &at) {
+        Some(old) => {
+            let object = update_object(core, &resource, &old, object, part, &options)?;
+            Ok(Answer::Object {
+                code: 200,
+                resource,
+                object,
+            })
+        }
+        None if resource.creates_on_update() && part == Part::Main => {
+            meta::set(&mut object, "resourceVersion", None);
+            let object = create::create_object(core, call, object, &options)?;
+            Ok(Answer::Object {
+                code: 201,
+                resource,
+                object,
+            })
+        }
+        None => Err(call.not_found(name)),
+    }
+}
+
+/// Updates `old` to what `new` says, as far as `part` may.
+pub(super) fn update_object(
+    core: &mut Core,
+    resource: &Resource,
+    old: &Arc<Value>,
+    new: Value,
+    part: Part,
+    options: &WriteOptions,
+) -> ApiResult<Arc<Value>> {
+    lock(resource, old, &new)?;
+    let mut object = restrict(resource, old, new, part);
+    keep_identity(old, &mut object);
+    kinds::default_fields(resource, &mut object);
+    if part == Part::Main {
+        kinds::prepare_update(core, resource, old, &mut object)?;
+    }
+    object["apiVersion"] = old["apiVersion"].clone();
+    set_generation(resource, old, &mut object);
+    validate::check(resource, Some(old), &object)?;
+    if object == **old {
+        return Ok(old.clone());
+    }
+    if options.dry_run {
+        return Ok(Arc::new(object));
+    }
+    let done = meta::is_deleting(&object)
+        && meta::finalizers(&object).is_empty()
+        && meta::grace(&object).unwrap_or(0) == 0
+        && !resource.is("", "Namespace");
+    Ok(if done {
+        core.remove(resource, object)
+    } else {
+        core.put(resource, object)
+    })
+}
+
+/// The optimistic lock, and the UID if one was sent.
+fn lock(resource: &Resource, old: &Value, new: &Value) -> ApiResult<()> {
+    let Resource {
+        plural, group, kind, ..
+    } = resource;
+    let name = meta::name(old);
+    let uid = meta::uid(new);
+    if !uid.is_empty() && uid != meta::uid(old) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            meta::uid(old)
+        );
+        return Err(ApiError::conflict(plural, group, name, &why));
+    }
+    match meta::resource_version(new) {
+        "" | "0" if resource.allows_unconditional_update() => Ok(()),
+        "" | "0" => {
+            let problem = Problem::Invalid {
+                shown: "0x0".to_owned(),
+                detail: "must be specified for an update".to_owned(),
+            };
+            let error = FieldError {
+                path: "metadata.resourceVersion".to_owned(),
+                problem,
+            };
+            Err(ApiError::invalid(kind, group, name, &[error]))
+        }
+        version if version == meta::resource_version(old) => Ok(()),
+        _ => Err(ApiError::modified(plural, group, name)),
+    }
+}
+
+fn copy_member(from: &Value, to: &mut Value, member: &str) {
+    let Some(map) = to.as_object_mut() else { return };
+    match from.get(member) {
+        Some(value) => map.insert(member.to_owned(), value.clone()),
+        None => map.remove(member),
+    };
+}
+
+/// Takes from `new` only what the part may change.
+fn restrict(resource: &Resource, old: &Value, mut new: Value, part: Part) -> Value {
+    match part {
+        Part::Main => {
+            if resource.status {
+                copy_member(old, &mut new, "status");
+            }
+            if resource.is("", "Namespace") {
+                new["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
+            }
+            new
+        }
+        Part::Status => {
+            let mut object = old.clone();
+            copy_member(&new, &mut object, "status");
+            if !resource.is_custom() {
+                // Built-in kinds let labels and annotations through with the status.
+                for member in ["labels", "annotations", "finalizers"] {
+                    let value = new["metadata"].get(member).cloned();
+                    meta::set(&mut object, member, value);
+                }
+            }
+            object
+        }
+        Part::Finalize => {
+            let mut object = old.clone();
+            object["spec"]["finalizers"] = new["spec"]["finalizers"].clone();
+            object
+        }
+    }
+}
+
+/// What a client cannot change.
+fn keep_identity(old: &Value, object: &mut Value) {
+    const KEPT: &[&str] = &[
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "selfLink",
+        "generateName",
+    ];
+    for member in KEPT {
+        let value = old["metadata"].get(member).cloned();
+        meta::set(object, member, value);
+    }
+    for member in [
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "managedFields",
+    ] {
+        if object["metadata"]
+            .get(member)
+            .is_some_and(|value| value.is_null() || is_empty(value))
+        {
+            meta::set(object, member, None);
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// Raises the generation if anything outside metadata (and outside the status, if that is a subresource) changed.
+fn set_generation(resource: &Resource, old: &Value, object: &mut Value) {
+    if !resource.keeps_generation() {
+        return;
+    }
+    let (Some(before), Some(after)) = (old.as_object(), object.as_object()) else {
+        return;
+    };
+    let counts = |key: &str| key != "metadata" && key != "apiVersion" && !(resource.status && key == "status");
+    let same = before
+        .iter()
+        .filter(|(key, _)| counts(key))
+        .eq(after.iter().filter(|(key, _)| counts(key)));
+    if !same {
+        meta::set(object, "generation", Some((meta::generation(old) + 1).into()));
+    }
+}

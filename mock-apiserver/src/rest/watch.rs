@@ -1,0 +1,164 @@
+//! What a watch delivers: decided here event by event; waiting and encoding are the HTTP shim's.
+
+use super::dispatch::Call;
+use super::read::{Filter, check_not_future};
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::meta;
+use crate::api::options::ListOptions;
+use crate::catalog::Resource;
+use crate::core::Core;
+use crate::store::{Change, CollectionName, Event};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::watch::Receiver;
+
+/// How many changes one turn of a watch takes from the history.
+const BATCH: usize = 256;
+
+/// What kind of event the client sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+    Error,
+}
+
+impl Seen {
+    /// The `type` of the watch event.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+            Self::Bookmark => "BOOKMARK",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// One event of a watch.
+pub(crate) type WatchEvent = (Seen, Arc<Value>);
+
+/// A watch that was accepted.
+#[derive(Debug)]
+pub(crate) struct WatchPlan {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) filter: Filter,
+    /// Events to send before anything else: the initial state, or the refusal of a compacted revision.
+    pub(crate) initial: Vec<WatchEvent>,
+    /// Changes after this revision follow; `None` ends the watch after the initial events.
+    pub(crate) cursor: Option<u64>,
+    pub(crate) bookmarks: bool,
+    pub(crate) timeout_seconds: Option<u64>,
+    pub(crate) signal: Receiver<u64>,
+}
+
+/// Accepts a watch and takes the initial state, if it is to be sent.
+pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<WatchPlan> {
+    if let Some(asked) = options.resource_version {
+        check_not_future(core, asked)?;
+    }
+    let resource = call.resource.clone();
+    let mut filter = Filter::new(call, options)?;
+    if let Some(name) = &call.path.name {
+        filter.fields = crate::api::selector::FieldSelector::parse(&format!("metadata.name={name}"), &[])?;
+    }
+    let signal = core.subscribe(&resource.collection);
+    let from_state = options.send_initial_events == Some(true)
+        || (options.send_initial_events.is_none() && options.resource_version.unwrap_or(0) == 0);
+    let current = core.store.revision();
+    let (initial, cursor) = if from_state {
+        let mut initial = state(core, &resource, &filter);
+        if options.send_initial_events == Some(true) && options.allow_bookmarks {
+            initial.push((Seen::Bookmark, Arc::new(bookmark(&resource, current, true))));
+        }
+        (initial, Some(current))
+    } else {
+        let start = options
+            .resource_version
+            .filter(|version| *version > 0)
+            .unwrap_or(current);
+        match core.store.changes_after(&resource.collection, start, 0) {
+            Ok(_) => (Vec::new(), Some(start)),
+            Err(gone) => (vec![too_old(gone.requested, gone.oldest)], None),
+        }
+    };
+    Ok(WatchPlan {
+        resource,
+        filter,
+        initial,
+        cursor,
+        bookmarks: options.allow_bookmarks,
+        timeout_seconds: options.timeout_seconds,
+        signal,
+    })
+}
+
+fn state(core: &Core, resource: &Resource, filter: &Filter) -> Vec<WatchEvent> {
+    core.store
+        .scan(&resource.collection, filter.namespace.as_deref())
+        .filter(|(name, object)| filter.matches(name, object))
+        .map(|(_, object)| (Seen::Added, object.clone()))
+        .collect()
+}
+
+/// A bookmark: only kind, version and revision.
+pub(crate) fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Value {
+    let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+    if initial_events_end {
+        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+    }
+    json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata})
+}
+
+fn too_old(requested: u64, oldest: u64) -> WatchEvent {
+    let refused = ApiError::expired(format!("too old resource version: {requested} ({oldest})"));
+    (Seen::Error, Arc::new(refused.body()))
+}
+
+/// The next events after `cursor`, and the new cursor; `None` as cursor ends the watch.
+pub(crate) fn next_events(
+    core: &Core,
+    collection: &CollectionName,
+    filter: &Filter,
+    cursor: u64,
+) -> (Vec<WatchEvent>, Option<u64>) {
+    match core.store.changes_after(collection, cursor, BATCH) {
+        Err(gone) => (vec![too_old(gone.requested, gone.oldest)], None),
+        Ok(changes) => {
+            // An unfinished batch leaves later changes for the next turn, a finished one is as fresh as the store.
+            let seen = if changes.len() < BATCH {
+                core.store.revision()
+            } else {
+                changes.last().map_or(cursor, |change| change.revision)
+            };
+            (
+                changes.iter().filter_map(|change| see(filter, change)).collect(),
+                Some(seen),
+            )
+        }
+    }
+}
+
+/// What a watcher with that filter sees of a change.
+fn see(filter: &Filter, change: &Change) -> Option<WatchEvent> {
+    let before = change
+        .previous
+        .as_ref()
+        .is_some_and(|previous| filter.matches(&change.name, previous));
+    let after = change.event != Event::Deleted && filter.matches(&change.name, &change.object);
+    match (before, after) {
+        (false, false) => None,
+        (false, true) => Some((Seen::Added, change.object.clone())),
+        (true, true) => Some((Seen::Modified, change.object.clone())),
+        (true, false) if change.event == Event::Deleted => Some((Seen::Deleted, change.object.clone())),
+        (true, false) => {
+            // The object left the selection: its last selected state, at the revision of the change.
+            let mut last = Value::clone(change.previous.as_ref()?);
+            meta::set(&mut last, "resourceVersion", Some(change.revision.to_string().into()));
+            Some((Seen::Deleted, Arc::new(last)))
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The handle: how a server is built, called in process, and served over HTTP.
+
+use crate::clock::{Clock, SystemClock};
+use crate::core::Core;
+use crate::kinds::new_object;
+use crate::logs::{NoLogs, PodLogs};
+use crate::shim::{ResponseBody, Shared, respond_to};
+use crate::upkeep;
+use http::{HeaderValue, Request, Response, header};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const DEFAULT_HISTORY: usize = 4096;
+
+/// Builds a [`MockApiServer`].
+#[must_use]
+pub struct Builder {
+    clock: Arc<dyn Clock>,
+    logs: Arc<dyn PodLogs>,
+    seed: Option<u64>,
+    history: usize,
+}
+
+impl Builder {
+    /// The source of the time; the system clock by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The source of container logs; by default `GET …/log` answers 501.
+    pub fn pod_logs(mut self, logs: Arc<dyn PodLogs>) -> Self {
+        self.logs = logs;
+        self
+    }
+
+    /// Makes UIDs and generated names repeatable.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How many changes of each collection watches can go back; 4096 by default.
+    pub fn history(mut self, changes: usize) -> Self {
+        self.history = changes;
+        self
+    }
+
+    /// A server that holds the four namespaces of every cluster.
+    #[must_use]
+    pub fn build(self) -> MockApiServer {
+        let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+        let mut core = Core::new(self.clock, seed, self.history);
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            if let Some(resource) = core.catalog.by_kind("", "v1", "Namespace") {
+                let namespace = new_object(&mut core, &resource, json!({"metadata": {"name": name}}));
+                core.put(&resource, namespace);
+            }
+        }
+        upkeep::settle(&mut core);
+        MockApiServer {
+            shared: Arc::new(Shared::new(core, self.logs)),
+        }
+    }
+}
+
+/// A Kubernetes API server in memory. Clones are handles of the same server.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// let server = mock_apiserver::MockApiServer::builder().build();
+/// let maps: kube::Api<ConfigMap> = kube::Api::default_namespaced(server.client());
+/// let map = ConfigMap { metadata: kube::api::ObjectMeta { name: Some("a".into()), ..Default::default() }, ..Default::default() };
+/// let made = maps.create(&Default::default(), &map).await?;
+/// assert!(made.metadata.uid.is_some());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct MockApiServer {
+    shared: Arc<Shared>,
+}
+
+impl MockApiServer {
+    /// Starts building a server.
+    pub fn builder() -> Builder {
+        Builder {
+            clock: Arc::new(SystemClock),
+            logs: Arc::new(NoLogs),
+            seed: None,
+            history: DEFAULT_HISTORY,
+        }
+    }
+
+    /// A client that calls the server in process. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        self.client_as("kube-rs")
+    }
+
+    /// A client in process that names itself `user_agent`.
+    #[must_use]
+    pub fn client_as(&self, user_agent: &str) -> kube::Client {
+        let agent = HeaderValue::from_str(user_agent).unwrap_or_else(|_| HeaderValue::from_static("kube-rs"));
+        let server = self.clone();
+        let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
+            request
+                .headers_mut()
+                .entry(header::USER_AGENT)
+                .or_insert_with(|| agent.clone());
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.call(request).await) }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Answers one HTTP request; the seam for other transports and for layers around the server.
+    pub async fn call<B>(&self, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        respond_to(self.shared.clone(), request).await
+    }
+
+    /// Serves plain HTTP/1.1 until `shutdown` is cancelled; then open watches end.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+        let server = self.clone();
+        let connections = tokio_util::task::TaskTracker::new();
+        let closing = self.shared.closing.child_token();
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection");
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            };
+            // Watch events are small and must not wait for more.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "setting TCP_NODELAY");
+            }
+            connections.spawn(server.clone().serve_connection(stream, shutdown.clone()));
+        }
+        closing.cancel();
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn serve_connection(self, stream: tokio::net::TcpStream, shutdown: CancellationToken) {
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.call(request).await) }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "serving a connection");
+            },
+        }
+    }
+
+    /// Forgets the watch history: watches from older revisions now get the in-stream 410.
+    pub fn compact(&self) {
+        self.shared.core().store.compact();
+    }
+
+    /// The revision of the latest write.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.shared.core().store.revision()
+    }
+
+    /// A kubeconfig for a server at `url`, with the context `torpor` and the namespace `default`.
+    #[must_use]
+    pub fn kubeconfig(&self, url: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: torpor\nclusters:\n- name: torpor\n  cluster:\n    server: {url}\ncontexts:\n- name: torpor\n  context:\n    cluster: torpor\n    namespace: default\n    user: torpor\nusers:\n- name: torpor\n  user: {{}}\n"
+        )
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP around the synchronous core: reading requests, writing answers, keeping watches and logs open.
+
+mod body;
+mod respond;
+mod service;
+mod streaming;
+
+pub use body::ResponseBody;
+pub(crate) use service::{Shared, respond_to};

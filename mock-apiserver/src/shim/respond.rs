@@ -1,0 +1,128 @@
+//! From an answer to an HTTP response.
+
+use super::body::ResponseBody;
+use super::service::Shared;
+use super::streaming;
+use crate::api::error::{ApiError, Reason};
+use crate::catalog::Resource;
+use crate::logs::PodLogsRefused;
+use crate::rest::{Answer, LogRequest, Reply};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+const JSON: &str = "application/json";
+
+/// A list as it is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListBody<'a> {
+    kind: &'a str,
+    api_version: String,
+    metadata: &'a Value,
+    items: Vec<Arc<Value>>,
+}
+
+/// The response to a request that was carried out.
+pub(super) async fn reply(shared: Arc<Shared>, reply: Reply, accept: &str) -> Response<ResponseBody> {
+    let mut response = match reply.answer {
+        Answer::Object { code, resource, object } => json(code, &*resource.present(&object)),
+        Answer::List {
+            resource,
+            metadata,
+            items,
+        } => list(&resource, &metadata, &items),
+        Answer::Document { code, body } => document(code, &body),
+        Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
+        Answer::Watch(plan) => build(200, JSON, ResponseBody::stream(streaming::watch(shared, plan, accept))),
+        Answer::Log(request) => log(&shared, request).await,
+    };
+    for warning in reply.warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// The response to a request that was refused.
+pub(super) fn refusal(refused: &ApiError) -> Response<ResponseBody> {
+    let mut response = json(refused.code(), &refused.body());
+    let seconds = refused
+        .details
+        .as_ref()
+        .and_then(|details| details["retryAfterSeconds"].as_u64());
+    if let Some(seconds) = seconds {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn list(resource: &Resource, metadata: &Value, items: &[Arc<Value>]) -> Response<ResponseBody> {
+    let body = ListBody {
+        kind: &resource.list_kind,
+        api_version: resource.api_version(),
+        metadata,
+        items: items.iter().map(|item| resource.present(item)).collect(),
+    };
+    json(200, &body)
+}
+
+/// Aggregated discovery says in its media type which form it is.
+fn document(code: u16, body: &Value) -> Response<ResponseBody> {
+    let mut response = json(code, body);
+    if body["kind"] == "APIGroupDiscoveryList" {
+        let version = body["apiVersion"]
+            .as_str()
+            .and_then(|version| version.rsplit('/').next())
+            .unwrap_or("v2");
+        let form = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        if let Ok(value) = HeaderValue::from_str(&form) {
+            response.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    response
+}
+
+fn json(code: u16, body: &impl Serialize) -> Response<ResponseBody> {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => build(code, JSON, ResponseBody::whole(bytes.into())),
+        Err(error) => build(500, "text/plain", ResponseBody::whole(Bytes::from(error.to_string()))),
+    }
+}
+
+fn build(code: u16, media_type: &'static str, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+async fn log(shared: &Shared, request: LogRequest) -> Response<ResponseBody> {
+    let LogRequest {
+        namespace,
+        pod,
+        container,
+        options,
+    } = request;
+    let refused = match shared.logs.logs(&namespace, &pod, &container, options).await {
+        Ok(lines) => return build(200, "text/plain", ResponseBody::stream(lines)),
+        Err(refused) => refused,
+    };
+    let reason = match refused {
+        PodLogsRefused::NotConnected => Reason::NotImplemented,
+        PodLogsRefused::NotStarted { .. } | PodLogsRefused::NoPrevious { .. } => Reason::BadRequest,
+        PodLogsRefused::Unreadable(_) => Reason::InternalError,
+    };
+    self::refusal(&ApiError::new(reason, refused.to_string()))
+}

@@ -1,0 +1,118 @@
+//! An open watch: waits for changes and encodes what the core decides to show.
+//!
+//! ```text
+//!   initial events --> [ wait for change | bookmark due | deadline | closing ] --> events --> ... --> end
+//! ```
+
+use super::service::Shared;
+use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
+use bytes::Bytes;
+use futures::Stream;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::time::{Duration, Instant, sleep_until};
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch without `timeoutSeconds` lives.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2400);
+
+/// One line of a watch.
+#[derive(Serialize)]
+struct Line<'a> {
+    r#type: &'a str,
+    object: &'a Value,
+}
+
+struct Open {
+    shared: Arc<Shared>,
+    plan: WatchPlan,
+    deadline: Instant,
+    bookmark_due: Instant,
+}
+
+/// Why a watch woke.
+enum Wake {
+    Changed,
+    Bookmark,
+    End,
+}
+
+/// The stream of a watch, each item one or more lines of JSON.
+pub(super) fn watch(shared: Arc<Shared>, plan: WatchPlan, _accept: &str) -> impl Stream<Item = Bytes> + Send + use<> {
+    let now = Instant::now();
+    let timeout = plan.timeout_seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let open = Open {
+        shared,
+        plan,
+        deadline: now + timeout,
+        bookmark_due: now + BOOKMARK_EVERY,
+    };
+    futures::stream::unfold(Some(open), |open| async move { open?.next().await })
+}
+
+impl Open {
+    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+        if !self.plan.initial.is_empty() {
+            let events = std::mem::take(&mut self.plan.initial);
+            return Some((self.encode(&events), Some(self)));
+        }
+        loop {
+            let cursor = self.plan.cursor?;
+            self.plan.signal.borrow_and_update();
+            let (events, cursor) = next_events(
+                &self.shared.core(),
+                &self.plan.resource.collection,
+                &self.plan.filter,
+                cursor,
+            );
+            self.plan.cursor = cursor;
+            if !events.is_empty() {
+                return Some((self.encode(&events), Some(self)));
+            }
+            match self.wait().await {
+                Wake::Changed => {}
+                Wake::Bookmark => {
+                    self.bookmark_due = Instant::now() + BOOKMARK_EVERY;
+                    return Some((self.encode_bookmark(), Some(self)));
+                }
+                Wake::End if self.plan.bookmarks => return Some((self.encode_bookmark(), None)),
+                Wake::End => return None,
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        tokio::select! {
+            biased;
+            changed = self.plan.signal.changed() => if changed.is_ok() { Wake::Changed } else { Wake::End },
+            () = self.shared.closing.cancelled() => Wake::End,
+            () = sleep_until(self.deadline) => Wake::End,
+            () = sleep_until(self.bookmark_due), if self.plan.bookmarks => Wake::Bookmark,
+        }
+    }
+
+    fn encode_bookmark(&self) -> Bytes {
+        let revision = self.plan.cursor.unwrap_or_default();
+        self.encode(&[(Seen::Bookmark, Arc::new(bookmark(&self.plan.resource, revision, false)))])
+    }
+
+    fn encode(&self, events: &[WatchEvent]) -> Bytes {
+        let mut lines = Vec::new();
+        for (seen, object) in events {
+            let shown = match seen {
+                Seen::Added | Seen::Modified | Seen::Deleted => self.plan.resource.present(object),
+                Seen::Bookmark | Seen::Error => object.clone(),
+            };
+            // Serialising a JSON value cannot fail; a line that did would be left out whole.
+            if let Ok(line) = serde_json::to_vec(&Line {
+                r#type: seen.as_str(),
+                object: &shown,
+            }) {
+                lines.extend_from_slice(&line);
+                lines.push(b'\n');
+            }
+        }
+        lines.into()
+    }
+}

@@ -1,0 +1,106 @@
+//! Decides what could follow from a write.
+
+use super::graph::{Graph, Location};
+use crate::api::meta;
+use crate::catalog::{Origin, Resource};
+use crate::store::{Change, Event};
+use std::collections::VecDeque;
+
+/// The finalizer of foreground deletion.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of orphaning deletion.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// Something to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// An owner is gone: look at its dependents.
+    Dependents(String),
+    /// An object has owners: are they there?
+    Owned(Location),
+    /// A deleting object carries a finalizer of the garbage collector.
+    Finalize(Location),
+    /// A namespace appeared.
+    NamespaceMade(String),
+    /// A terminating namespace may have lost content.
+    NamespaceLeaving(String),
+    /// A deleted CRD may have lost its last object.
+    CrdLeaving(String),
+}
+
+/// The duties still to be carried out, first come, first served.
+#[derive(Debug, Default)]
+pub(crate) struct Agenda(VecDeque<Duty>);
+
+impl Agenda {
+    pub(super) fn next(&mut self) -> Option<Duty> {
+        self.0.pop_front()
+    }
+
+    fn push(&mut self, duty: Duty) {
+        if !self.0.contains(&duty) {
+            self.0.push_back(duty);
+        }
+    }
+
+    /// Puts an object with owners on the agenda again.
+    pub(super) fn revisit(&mut self, at: Location) {
+        self.push(Duty::Owned(at));
+    }
+
+    /// Notes what could follow from a change.
+    pub(crate) fn note(&mut self, resource: &Resource, change: &Change, graph: &Graph) {
+        match change.event {
+            Event::Added | Event::Modified => self.note_put(resource, change),
+            Event::Deleted => self.note_removal(resource, change, graph),
+        }
+    }
+
+    fn note_put(&mut self, resource: &Resource, change: &Change) {
+        let object = &change.object;
+        let at = Location {
+            collection: resource.collection.clone(),
+            name: change.name.clone(),
+        };
+        let deleting = meta::is_deleting(object);
+        if change.event == Event::Added && resource.is("", "Namespace") {
+            self.push(Duty::NamespaceMade(change.name.name.clone()));
+        }
+        if deleting && resource.is("", "Namespace") {
+            self.push(Duty::NamespaceLeaving(change.name.name.clone()));
+        }
+        if deleting && resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            self.push(Duty::CrdLeaving(change.name.name.clone()));
+        }
+        if deleting
+            && meta::finalizers(object)
+                .iter()
+                .any(|finalizer| [FOREGROUND, ORPHAN].contains(finalizer))
+        {
+            self.push(Duty::Finalize(at.clone()));
+        }
+        let owners_changed = change
+            .previous
+            .as_ref()
+            .is_none_or(|previous| previous["metadata"]["ownerReferences"] != object["metadata"]["ownerReferences"]);
+        if owners_changed && !meta::owners(object).is_empty() {
+            self.push(Duty::Owned(at));
+        }
+    }
+
+    fn note_removal(&mut self, resource: &Resource, change: &Change, graph: &Graph) {
+        let object = &change.object;
+        self.push(Duty::Dependents(meta::uid(object).to_owned()));
+        for (owner, _) in meta::owners(object) {
+            if let Some(at) = graph.owner(owner, &change.name.namespace) {
+                self.push(Duty::Finalize(at.clone()));
+            }
+        }
+        if resource.namespaced {
+            self.push(Duty::NamespaceLeaving(change.name.namespace.clone()));
+        }
+        if let Origin::Custom(custom) = &resource.origin {
+            self.push(Duty::CrdLeaving(custom.crd.clone()));
+        }
+    }
+}

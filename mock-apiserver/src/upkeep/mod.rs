@@ -1,0 +1,32 @@
+//! What a real cluster's controller manager does with every write: garbage collection by owner references, the content of
+//! namespaces, clean-up after CRDs. Carried out inside the request that causes it, so that the outcome does not depend on timing.
+//!
+//! ```text
+//!   write --> Agenda.note (decides what could follow) --> settle (acts; its writes are noted too, until nothing is left)
+//! ```
+
+mod agenda;
+mod crds;
+mod garbage;
+mod graph;
+mod namespaces;
+
+pub(crate) use agenda::{Agenda, FOREGROUND, ORPHAN};
+pub(crate) use graph::Graph;
+
+use crate::core::Core;
+use agenda::Duty;
+
+/// Carries out everything on the agenda.
+pub(crate) fn settle(core: &mut Core) {
+    while let Some(duty) = core.agenda.next() {
+        match duty {
+            Duty::Dependents(uid) => garbage::look_at_dependents(core, &uid),
+            Duty::Owned(at) => garbage::look_at_owners(core, &at),
+            Duty::Finalize(at) => garbage::finalize(core, &at),
+            Duty::NamespaceMade(name) => namespaces::furnish(core, &name),
+            Duty::NamespaceLeaving(name) => namespaces::clear(core, &name),
+            Duty::CrdLeaving(name) => crds::clear(core, &name),
+        }
+    }
+}
