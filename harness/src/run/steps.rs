@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::World;
 use crate::history::Occurrence;
@@ -76,10 +76,29 @@ fn describe(world: &World, step: &Step, scope: &Variables) -> String {
         Step::Race(race) => format!("race {} branches", race.branches.len()),
         leaf => {
             let filled = world.filled(leaf, scope).unwrap_or_else(|_| leaf.clone());
-            let value = serde_json::to_value(&filled).unwrap_or_default();
+            let mut value = serde_json::to_value(&filled).unwrap_or_default();
+            leave_out_what_was_not_said(&mut value);
             let body = value.get(leaf.key()).map(ToString::to_string).unwrap_or_default();
             format!("{} {body}", leaf.key())
         }
+    }
+}
+
+/// Drops fields that stand for nothing: null, empty, and the sandbox that every step means.
+fn leave_out_what_was_not_said(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(leave_out_what_was_not_said);
+            fields.retain(|name, field| match field {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(inner) => !inner.is_empty(),
+                Value::String(text) => name != "sandbox" || text != crate::scenario::DEFAULT_SANDBOX,
+                Value::Bool(_) | Value::Number(_) => true,
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_what_was_not_said),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -182,5 +201,17 @@ impl World {
             }
             let _ = tokio::time::timeout(POLL, changes.changed()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_described_step_shows_what_was_said_and_no_more() {
+        let mut value = json!({"a": null, "b": [], "c": {"d": null}, "sandbox": "sandbox", "e": [{"sandbox": "x"}]});
+        leave_out_what_was_not_said(&mut value);
+        assert_eq!(value, json!({"e": [{"sandbox": "x"}]}));
     }
 }
