@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use crate::support::{Answer, KEY, World, id};
+use kube::api::{Patch, PatchParams};
 use reqwest::Method;
 use serde_json::json;
 use torpor_gateway::ApiKeys;
@@ -207,6 +208,43 @@ async fn concurrent_pauses_join_and_a_connect_meanwhile_waits_and_resumes() {
 }
 
 #[tokio::test]
+async fn a_connect_that_races_an_automatic_pause_ends_in_running() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    for round in 1..=20 {
+        // As the controller does when the timer has come: only if nothing has changed since.
+        let seen = world.object(&id).await.metadata.resource_version;
+        let due = json!({ "metadata": { "resourceVersion": seen }, "spec": { "paused": true } });
+        let (params, patch) = (PatchParams::default(), Patch::Merge(due));
+        let (paused, connected) = tokio::join!(
+            world.sandboxes.patch(&id, &params, &patch),
+            world.connect(&id, 300 + round)
+        );
+        let expected = if paused.is_ok() { 201 } else { 200 };
+        assert_eq!(connected.status, expected, "round {round}: {}", connected.body);
+        assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "running");
+    }
+}
+
+#[tokio::test]
+async fn passing_failures_of_the_kubernetes_api_are_not_the_callers() {
+    for nth in 2..=5 {
+        let world = World::with(ApiKeys::Any, nth).await;
+        let id = world.sandbox().await;
+        assert_eq!(world.pause(&id).await, 204);
+        assert_eq!(world.connect(&id, 400).await.status, 201);
+        assert_eq!(
+            world
+                .call(Method::DELETE, &format!("/sandboxes/{id}"), None)
+                .await
+                .status,
+            204
+        );
+        assert_eq!(world.get(&format!("/sandboxes/{id}")).await.checked_status(), 404);
+    }
+}
+
+#[tokio::test]
 async fn a_pause_that_fails_leaves_it_running_with_its_timer() {
     let world = World::new().await;
     let id = id(&world.create(json!({ "timeout": 500, "autoPause": true })).await);
@@ -367,7 +405,7 @@ async fn every_other_wrong_call_is_refused_in_json_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_call_needs_a_key_and_where_keys_are_listed_one_of_them() {
-    let world = World::with(ApiKeys::Listed(BTreeSet::from([KEY.to_owned()]))).await;
+    let world = World::with(ApiKeys::Listed(BTreeSet::from([KEY.to_owned()])), usize::MAX).await;
     let status = async |key: Option<&str>| {
         let request = world.bare(Method::GET, "/v2/sandboxes");
         let request = key

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -25,8 +28,9 @@ const OBJECTS: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/{namespace}/{p
 const OBJECT: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/{namespace}/{plural}/{name}";
 const STATUS: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/{namespace}/{plural}/{name}/status";
 
+/// An API that holds nothing yet.
 #[derive(Clone, Default)]
-struct Kubernetes {
+pub struct Kubernetes {
     store: Arc<Mutex<Store>>,
     /// The newest version.
     version: Arc<watch::Sender<u64>>,
@@ -45,21 +49,33 @@ struct Change {
     object: Value,
 }
 
-/// A client of an API that holds nothing yet.
-pub fn client() -> Client {
-    let router = Router::new()
-        .route(OBJECTS, get(list).post(create))
-        .route(OBJECT, get(read).patch(patch_spec).delete(delete))
-        .route(STATUS, get(read).patch(patch_status))
-        .with_state(Kubernetes::default());
-    let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-        let router = router.clone();
-        async move { router.oneshot(request.map(Body::new)).await }
-    });
-    Client::new(service, "default")
-}
-
 impl Kubernetes {
+    /// A client that is always answered.
+    pub fn client(&self) -> Client {
+        self.client_refused_every(usize::MAX)
+    }
+
+    /// A client of which every `nth` request is refused, as by an API server that is overloaded.
+    pub fn client_refused_every(&self, nth: usize) -> Client {
+        let router = Router::new()
+            .route(OBJECTS, get(list).post(create))
+            .route(OBJECT, get(read).patch(patch_spec).delete(delete))
+            .route(STATUS, get(read).patch(patch_status))
+            .with_state(self.clone());
+        let sent = Arc::new(AtomicUsize::new(1));
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let router = router.clone();
+            let refused = sent.fetch_add(1, Ordering::SeqCst).is_multiple_of(nth);
+            async move {
+                if refused {
+                    return Ok(refuse(503, "ServiceUnavailable"));
+                }
+                router.oneshot(request.map(Body::new)).await
+            }
+        });
+        Client::new(service, "default")
+    }
+
     /// Keeps `object` as the newest version of itself, or forgets it if it was deleted.
     fn keep(&self, store: &mut Store, plural: String, kind: &'static str, mut object: Value) -> Value {
         let version = store.changes.len() + 1;

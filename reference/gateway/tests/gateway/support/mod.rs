@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, SandboxTemplate, SandboxTemplateSpec};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 
+use self::kubernetes::Kubernetes;
 pub use self::{agent::FakeAgent, controller::Faults};
 
 /// The time on the gateway's clock.
@@ -50,12 +51,15 @@ impl Drop for World {
 impl World {
     /// A world with one template, `code-interpreter`, in which any API key is accepted.
     pub async fn new() -> Self {
-        Self::with(ApiKeys::Any).await
+        Self::with(ApiKeys::Any, usize::MAX).await
     }
 
-    pub async fn with(api_keys: ApiKeys) -> Self {
+    /// A world in which these keys are accepted, and every `nth` request of the gateway to the
+    /// Kubernetes API is refused.
+    pub async fn with(api_keys: ApiKeys, nth: usize) -> Self {
         let shutdown = CancellationToken::new();
-        let client = kubernetes::client();
+        let kubernetes = Kubernetes::default();
+        let client = kubernetes.client();
         let template = json!({ "spec": { "containers": [{ "name": "sandbox", "image": "agent",
             "env": [{ "name": "LANG", "value": "C" }], "resources": { "limits": { "cpu": "2", "memory": "1Gi" } } }] } });
         let templates: Api<SandboxTemplate> = Api::namespaced(client.clone(), "default");
@@ -68,7 +72,7 @@ impl World {
         config.api_keys = api_keys;
         config.limits.start = Duration::from_secs(20);
         config.limits.pause = Duration::from_secs(20);
-        let gateway = Gateway::new(&client, config);
+        let gateway = Gateway::new(&kubernetes.client_refused_every(nth), config);
         tokio::spawn({
             let (gateway, shutdown) = (gateway.clone(), shutdown.clone());
             async move { gateway.run(shutdown).await }
