@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, SandboxTemplate, SandboxTemplateSpec};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 
-use self::kubernetes::Kubernetes;
+use self::kubernetes::Interference;
 pub use self::{agent::FakeAgent, controller::Faults};
 
 /// The time on the gateway's clock.
@@ -36,6 +36,7 @@ pub struct World {
     pub sandboxes: Api<Sandbox>,
     pub agent: FakeAgent,
     pub faults: Faults,
+    interference: Interference,
     http: reqwest::Client,
     main: SocketAddr,
     interpreter: SocketAddr,
@@ -58,8 +59,10 @@ impl World {
     /// Kubernetes API is refused.
     pub async fn with(api_keys: ApiKeys, nth: usize) -> Self {
         let shutdown = CancellationToken::new();
-        let kubernetes = Kubernetes::default();
-        let client = kubernetes.client();
+        let client = kubernetes::client().await;
+        let interference = Interference::default();
+        let on_the_way = kubernetes::refused_every(client.clone(), nth);
+        let on_the_way = kubernetes::interfered(on_the_way, Arc::clone(&interference));
         let template = json!({ "spec": { "containers": [{ "name": "sandbox", "image": "agent",
             "env": [{ "name": "LANG", "value": "C" }], "resources": { "limits": { "cpu": "2", "memory": "1Gi" } } }] } });
         let templates: Api<SandboxTemplate> = Api::namespaced(client.clone(), "default");
@@ -72,7 +75,7 @@ impl World {
         config.api_keys = api_keys;
         config.limits.start = Duration::from_secs(20);
         config.limits.pause = Duration::from_secs(20);
-        let gateway = Gateway::new(&kubernetes.client_refused_every(nth), config);
+        let gateway = Gateway::new(&on_the_way, config);
         tokio::spawn({
             let (gateway, shutdown) = (gateway.clone(), shutdown.clone());
             async move { gateway.run(shutdown).await }
@@ -85,6 +88,7 @@ impl World {
             sandboxes,
             agent,
             faults,
+            interference,
             http,
             main,
             interpreter,
@@ -142,6 +146,12 @@ impl World {
     pub async fn connect(&self, id: &str, timeout: u64) -> Answer {
         self.post(&format!("/v2/sandboxes/{id}/connect"), json!({ "timeout": timeout }))
             .await
+    }
+
+    /// Lets somebody else pause the sandbox just before the gateway's next patch arrives.
+    pub fn pause_before_next_patch(&self, id: &str) {
+        let (sandboxes, id) = (self.sandboxes.clone(), id.to_owned());
+        *self.interference.lock().unwrap() = Some(Box::new(|| Box::pin(kubernetes::set_paused(sandboxes, id))));
     }
 
     /// The `Sandbox` object.
