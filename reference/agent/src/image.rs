@@ -11,6 +11,8 @@ use crate::log::LogLine;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AgentImage {
     pub(crate) log: Vec<LogLine>,
+    /// What the program printed after its last line break; the next run completes it.
+    pub(crate) partial_line: String,
     pub(crate) engine: Vec<u8>,
 }
 

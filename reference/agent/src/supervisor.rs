@@ -186,6 +186,7 @@ impl Supervisor {
                 for line in image.log {
                     self.log.append(line);
                 }
+                self.partial_line = image.partial_line;
                 Origin::Checkpoint(image.engine)
             }
         };
@@ -273,6 +274,7 @@ impl Supervisor {
         }
         let payload = AgentImage {
             log: self.log.lines(),
+            partial_line: self.partial_line.clone(),
             engine,
         }
         .to_bytes()?;

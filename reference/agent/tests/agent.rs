@@ -297,3 +297,21 @@ async fn a_checkpoint_of_another_sandbox_is_not_found() {
     };
     assert!(store.load(&key, &torpor_runtime::engine_version()).await.is_err());
 }
+
+#[tokio::test]
+async fn a_log_line_that_was_begun_before_the_pause_is_completed_after_it() {
+    let dir = tempfile::tempdir().expect("a dir");
+    let store = CheckpointStore::open("memory://").expect("a store");
+    let code = "from pathlib import Path\nprint('left-', end='')\nwhile not Path('/tmp/go').exists():\n    sleep(0.01)\nprint('right')";
+    let first = start(dir.path(), &store, None, Some(code)).await;
+    let state = first.checkpoint(1).await;
+    assert!(matches!(state.checkpoint, CheckpointState::Sealed { .. }), "{state:?}");
+    first.agent.stop().await;
+
+    let second = start(dir.path(), &store, Some(1), None).await;
+    second.run("open('/tmp/go', 'w').close()").await;
+    let mut lines = Box::pin(second.agent.logs().follow(0));
+    let line = futures::StreamExt::next(&mut lines).await.expect("a line");
+    assert_eq!(line.text, "left-right");
+    second.agent.stop().await;
+}
