@@ -8,7 +8,7 @@ use crate::plane::Ports;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(version, about, propagate_version = true, disable_help_subcommand = true, args_override_self = true)]
 pub struct Cli {
     /// What to log, e.g. `info` or `torpor_controller=debug` (RUST_LOG is read, too)
     #[arg(long, global = true, value_name = "FILTER")]
@@ -22,6 +22,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a control plane on this machine: Kubernetes API, controller, node and E2B gateway
+    #[command(args_override_self = true)]
     Up(UpArgs),
     /// Run the conformance suite and report, requirement by requirement
     ///
@@ -111,6 +112,12 @@ pub struct ConformanceArgs {
     /// Prometheus page with the containers' resource use
     #[arg(long, value_name = "URL")]
     pub metrics_url: Option<url::Url>,
+    /// Prometheus page of the controller
+    #[arg(long, value_name = "URL")]
+    pub controller_metrics_url: Option<url::Url>,
+    /// What the target offers beyond what its addresses show; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub capability: Vec<torpor_harness::Capability>,
     /// Directory that holds the checkpoints, to count its bytes
     #[arg(long, value_name = "DIR")]
     pub storage: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod conformance;
 mod exit;
 mod plane;
 mod selftest;
+mod target;
 mod up;
 
 use std::io::{IsTerminal as _, Write as _};

@@ -1,8 +1,8 @@
 //! Lets the controller remove checkpoint data without knowing how it is stored.
 
 use futures::future::BoxFuture;
-use torpor_controller::{CheckpointCustodian, CustodianError};
-use torpor_runtime::CheckpointStore;
+use torpor_controller::{CheckpointCustodian, RemovalError};
+use torpor_runtime::{CheckpointStore, StoreError};
 
 /// The checkpoint store, as the controller's custodian.
 pub(super) struct StoreCustodian {
@@ -16,13 +16,19 @@ impl StoreCustodian {
 }
 
 impl CheckpointCustodian for StoreCustodian {
-    fn remove_all(&self, sandbox_uid: &str) -> BoxFuture<'static, Result<(), CustodianError>> {
-        let (store, uid) = (self.store.clone(), sandbox_uid.to_owned());
-        Box::pin(async move { store.remove_all(&uid).await.map_err(CustodianError::new) })
+    fn remove_all<'a>(&'a self, sandbox_uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        Box::pin(async move { self.store.remove_all(sandbox_uid).await.map_err(refused) })
     }
 
-    fn remove_older_than(&self, sandbox_uid: &str, generation: u64) -> BoxFuture<'static, Result<(), CustodianError>> {
-        let (store, uid) = (self.store.clone(), sandbox_uid.to_owned());
-        Box::pin(async move { store.remove_older_than(&uid, generation).await.map_err(CustodianError::new) })
+    fn remove_older_than<'a>(
+        &'a self,
+        sandbox_uid: &'a str,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<(), RemovalError>> {
+        Box::pin(async move { self.store.remove_older_than(sandbox_uid, generation).await.map_err(refused) })
     }
+}
+
+fn refused(error: StoreError) -> RemovalError {
+    RemovalError { message: format!("{:#}", anyhow::Error::from(error)) }
 }

@@ -21,7 +21,8 @@ pub(super) async fn serve(
     let page = move || {
         let (node, controller) = (node.clone(), controller.clone());
         async move {
-            let body = mock_node::render(&node.usage().await) + &controller.render();
+            // Writing into a String cannot fail; a page without the controller's part would still be a page.
+            let body = mock_node::render(&node.usage().await) + &controller.render().unwrap_or_default();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body)
         }
     };

@@ -24,7 +24,7 @@ use mock_apiserver::MockApiServer;
 use mock_node::{Capacity, MockNode, NodeConfig};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{Controller, ControllerConfig, ControllerMetrics, Defect, HttpAgents};
+use torpor_controller::{Controller, ControllerConfig, Defect, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
 
@@ -93,13 +93,14 @@ impl ControlPlane {
             Arc::new(StoreCustodian::new(store)),
         );
         let metrics = controller.metrics();
-        let gateway = Gateway::new(server.client_as("torpor-gateway"), gateway_config(&data_dir, &endpoints)?);
+        let gateway = Gateway::new(&server.client_as("torpor-gateway"), gateway_config(&data_dir, &endpoints)?);
 
         spawn(&mut tasks, server.serve(listeners.api, shutdown.clone()));
         spawn(&mut tasks, node.run(server.client_as("torpor-node"), shutdown.clone()));
-        spawn(&mut tasks, controller.run(shutdown.clone()));
+        spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
         spawn(&mut tasks, metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()));
-        spawn(&mut tasks, gateway.clone().run(shutdown.clone()));
+        let index = (gateway.clone(), shutdown.clone());
+        spawn(&mut tasks, infallible(async move { index.0.run(index.1).await }));
         for (listener, router) in [
             (listeners.gateway, gateway.control_and_data_router()),
             (listeners.code_interpreter, gateway.data_router(torpor_api::port::CODE_INTERPRETER)),
@@ -161,4 +162,9 @@ where
     E: Into<anyhow::Error> + Send + 'static,
 {
     tasks.spawn(async move { part.await.map_err(Into::into) });
+}
+
+async fn infallible(part: impl Future<Output = ()>) -> anyhow::Result<()> {
+    part.await;
+    Ok(())
 }

@@ -1,0 +1,142 @@
+//! `torpor conformance` and `torpor catalogue`: run the suite and show what it says.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use mock_node::Capacity;
+use torpor_harness::{
+    Catalogue, Filter, Outcome, Report, RunEvent, RunOptions, Suite, Target, Verdict, render_line, run as run_suite,
+};
+
+use crate::args::{ConformanceArgs, Output, TargetKind};
+use crate::exit::Exit;
+use crate::plane::{ControlPlane, PlaneConfig, Ports};
+use crate::target;
+
+/// What the embedded node can hold: small enough that a full node is soon reached.
+pub const EMBEDDED_NODE: Capacity = Capacity { cpu_millis: 16_000, memory_bytes: 16 << 30, pods: 200 };
+
+/// Runs the suite against a target and reports.
+///
+/// # Errors
+/// The target cannot be reached or the report cannot be written.
+pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
+    let suite = match Suite::load(args.scenarios.as_deref()) {
+        Ok(suite) => suite,
+        Err(errors) => {
+            eprintln!("torpor: read the scenarios:\n{errors}");
+            return Ok(Exit::Usage);
+        }
+    };
+    let options = RunOptions {
+        jobs: args.jobs,
+        filter: Filter { any_of: args.filter.clone() },
+        ..RunOptions::default()
+    };
+    if suite.select(&options.filter).is_empty() {
+        eprintln!("torpor: no scenario matches {:?}; `torpor catalogue` lists the requirements", args.filter);
+        return Ok(Exit::Usage);
+    }
+    let report = match args.target {
+        TargetKind::Embedded => {
+            let (plane, _data_dir) = start_embedded(None).await?;
+            let target = Arc::new(target::embedded(&plane).await?);
+            let report = run_with_progress(&suite, &target, &options).await;
+            plane.stop().await;
+            report
+        }
+        TargetKind::Kubeconfig | TargetKind::E2b => {
+            run_with_progress(&suite, &Arc::new(target::elsewhere(&args).await?), &options).await
+        }
+    };
+    print_requirements(&report);
+    if let Some(folder) = &args.report {
+        report.write(folder).with_context(|| format!("write the report to {}", folder.display()))?;
+        println!("report: {}", folder.join("report.html").display());
+    }
+    Ok(match report.verdict() {
+        Verdict::Conformant => Exit::Success,
+        Verdict::NotConformant => Exit::NotConformant,
+        Verdict::HarnessError => Exit::Error,
+        Verdict::Usage => Exit::Usage,
+    })
+}
+
+/// A control plane of its own for a run, in a directory that goes with it.
+///
+/// # Errors
+/// It cannot start.
+pub async fn start_embedded(
+    defect: Option<torpor_controller::Defect>,
+) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
+    let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
+    let config =
+        PlaneConfig { data_dir: data_dir.path().to_owned(), ports: Ports::ANY, capacity: EMBEDDED_NODE, defect };
+    Ok((ControlPlane::start(config).await?, data_dir))
+}
+
+/// Runs with a line for each case and, on a terminal, a bar below.
+async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions) -> Report {
+    let bar = if std::io::stdout().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    let report = run_suite(suite, target, options, |event| {
+        match event {
+            RunEvent::Started { cases, .. } => bar.set_length(*cases as u64),
+            RunEvent::CaseStarted { id, .. } => bar.set_message(id.clone()),
+            RunEvent::CaseEnded { .. } => bar.inc(1),
+            RunEvent::Ended { .. } => bar.finish_and_clear(),
+        }
+        if let Some(line) = render_line(event) {
+            bar.suspend(|| println!("{line}"));
+        }
+    });
+    report.await
+}
+
+fn print_requirements(report: &Report) {
+    println!("\nrequirements");
+    for requirement in &report.requirements {
+        let cases = requirement.cases.len();
+        println!("{:<11} {:<8} {} ({cases} {})", requirement.result.as_str(), requirement.id, requirement.text, plural(cases));
+    }
+    let count = |outcome| report.requirements.iter().filter(|requirement| requirement.result == outcome).count();
+    let verdict = match report.verdict() {
+        Verdict::Conformant => "conformant",
+        Verdict::NotConformant => "not conformant",
+        Verdict::HarnessError | Verdict::Usage => "undecided",
+    };
+    println!(
+        "\n{verdict}: {} requirements kept, {} broken, {} errors, {} unsupported, {} untested, in {:.1} s",
+        count(Outcome::Pass),
+        count(Outcome::Fail),
+        count(Outcome::Error),
+        count(Outcome::Unsupported),
+        count(Outcome::Untested),
+        report.seconds
+    );
+}
+
+fn plural(cases: usize) -> &'static str {
+    if cases == 1 { "case" } else { "cases" }
+}
+
+/// Prints the requirements.
+///
+/// # Errors
+/// The embedded catalogue cannot be read.
+pub fn catalogue(output: Output) -> anyhow::Result<Exit> {
+    let catalogue = Catalogue::load()?;
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&catalogue)?),
+        Output::Text => {
+            for requirement in &catalogue.requirements {
+                println!("{:<8} {:<8} {}", requirement.id, requirement.level.as_str(), requirement.text);
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
