@@ -22,7 +22,7 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let server = MockApiServer::builder().build();
     if let Some(path) = &args.kubeconfig {
-        std::fs::write(path, server.kubeconfig(&url)).with_context(|| format!("write {}", path.display()))?;
+        std::fs::write(path, server.kubeconfig(url.as_str().trim_end_matches('/'))).with_context(|| format!("write {}", path.display()))?;
     }
     println!("Kubernetes API on {url} (Ctrl-C ends it)");
     let shutdown = CancellationToken::new();
@@ -33,6 +33,6 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
             stop.cancel();
         }
     });
-    server.serve(listener, shutdown).await?;
+    server.serve(listener, shutdown).await;
     Ok(Exit::Success)
 }

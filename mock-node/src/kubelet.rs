@@ -23,7 +23,6 @@ use crate::node::LogStream;
 use crate::pod_status::{self, ContainerStage, StartedPod};
 
 /// What the node asks of a worker.
-#[derive(Debug)]
 pub(crate) enum PodRequest {
     Usage(oneshot::Sender<Option<PodUsage>>),
     Logs(LogOptions, oneshot::Sender<Option<LogStream>>),
@@ -86,7 +85,7 @@ impl PodWorker {
                     self.work_dir.clone(),
                 )
                 .map_err(|error| chain(&error))?;
-                Workload::Agent(torpor_agent::start(config, store, listeners).await)
+                Workload::Agent(torpor_agent::start(config, store, listeners))
             }
         };
         let started = StartedPod {
@@ -116,7 +115,7 @@ impl PodWorker {
                     stage = now;
                     self.write_status(pod_status::started(started, &stage, (self.clock)())).await;
                 }
-                Some(request) = requests.recv() => self.answer(request, started, &workload),
+                Some(request) = requests.recv() => self.answer(request, started, &workload).await,
             }
         }
         match workload {
@@ -125,11 +124,11 @@ impl PodWorker {
         }
     }
 
-    fn answer(&self, request: PodRequest, started: &StartedPod, workload: &Workload) {
+    async fn answer(&self, request: PodRequest, started: &StartedPod, workload: &Workload) {
         // Whoever asked may have gone; then nobody misses the answer.
         match (request, workload) {
             (PodRequest::Usage(reply), Workload::Agent(agent)) => {
-                let usage = agent.usage();
+                let usage = agent.usage().await;
                 let _ = reply.send(Some(PodUsage {
                     namespace: self.namespace.clone(),
                     pod: self.name.clone(),
@@ -140,7 +139,7 @@ impl PodWorker {
             }
             (PodRequest::Usage(reply), Workload::Idle) => drop(reply.send(None)),
             (PodRequest::Logs(options, reply), Workload::Agent(agent)) => {
-                let stream = logs::stream(agent.logs(), &options, (self.clock)());
+                let stream = logs::stream(&agent.logs(), &options, (self.clock)());
                 drop(reply.send(Some(stream)));
             }
             (PodRequest::Logs(_, reply), Workload::Idle) => drop(reply.send(Some(Box::pin(futures::stream::empty())))),

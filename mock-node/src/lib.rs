@@ -13,6 +13,7 @@
 mod address;
 mod container;
 mod kubelet;
+mod logs;
 mod metrics;
 mod node;
 mod pod_status;

@@ -73,7 +73,6 @@ pub struct NodeHandle {
     requests: mpsc::Sender<NodeRequest>,
 }
 
-#[derive(Debug)]
 enum NodeRequest {
     Usage(oneshot::Sender<Vec<PodUsage>>),
     Logs { key: PodKey, reply: oneshot::Sender<Option<LogStream>>, options: LogOptions },
@@ -98,18 +97,21 @@ impl PodLogs for NodeHandle {
         &self,
         namespace: &str,
         pod: &str,
-        _container: &str,
+        container: &str,
         options: LogOptions,
     ) -> BoxFuture<'static, Result<LogStream, PodLogsRefused>> {
         let requests = self.requests.clone();
         let key = (namespace.to_owned(), pod.to_owned());
+        let (pod, container) = (pod.to_owned(), container.to_owned());
         Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            let asked = requests.send(NodeRequest::Logs { key, reply, options }).await;
-            match asked {
-                Ok(()) => answer.await.ok().flatten().ok_or(PodLogsRefused::NotStarted),
-                Err(_) => Err(PodLogsRefused::NotStarted),
+            if options.previous {
+                return Err(PodLogsRefused::NoPrevious { pod, container });
             }
+            let (reply, answer) = oneshot::channel();
+            // A node that has stopped runs nothing, so nothing has started.
+            let asked = requests.send(NodeRequest::Logs { key, reply, options }).await;
+            let stream = if asked.is_ok() { answer.await.ok().flatten() } else { None };
+            stream.ok_or_else(|| PodLogsRefused::NotStarted { pod, container, reason: "ContainerCreating".to_owned() })
         })
     }
 }
@@ -336,9 +338,8 @@ async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {
             ..ObjectReference::default()
         },
     };
-    let body = serde_json::to_vec(&binding).map_err(kube::Error::SerdeError)?;
     let _: serde_json::Value =
-        api.create_subresource("binding", &pod.name_any(), &PostParams::default(), body).await?;
+        api.create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding).await?;
     Ok(())
 }
 

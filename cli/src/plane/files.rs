@@ -126,7 +126,9 @@ impl DataDir {
         let env = |debug: bool| {
             format!(
                 "export E2B_API_KEY={API_KEY}\nexport E2B_API_URL={e2b}\nexport E2B_SANDBOX_URL={e2b}\n\
-                 export E2B_DEBUG={debug}\nexport NO_PROXY=localhost,127.0.0.1\n"
+                 export E2B_DEBUG={debug}\nexport NO_PROXY=localhost,127.0.0.1\n\
+                 export TORPOR_METRICS_URL={metrics}\n",
+                metrics = endpoints.metrics
             )
         };
         let contents = [kubeconfig.to_owned(), env(false), env(true)];

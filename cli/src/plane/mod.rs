@@ -95,7 +95,8 @@ impl ControlPlane {
         let metrics = controller.metrics();
         let gateway = Gateway::new(&server.client_as("torpor-gateway"), gateway_config(&data_dir, &endpoints)?);
 
-        spawn(&mut tasks, server.serve(listeners.api, shutdown.clone()));
+        let (api, stop) = (server.clone(), shutdown.clone());
+        spawn(&mut tasks, infallible(async move { api.serve(listeners.api, stop).await }));
         spawn(&mut tasks, node.run(server.client_as("torpor-node"), shutdown.clone()));
         spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
         spawn(&mut tasks, metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()));
@@ -111,7 +112,7 @@ impl ControlPlane {
                 Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
             });
         }
-        data_dir.write_connection_files(&endpoints, &server.kubeconfig(&endpoints.kubernetes))?;
+        data_dir.write_connection_files(&endpoints, &server.kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/')))?;
         Ok(Self { endpoints, data_dir, shutdown, tasks })
     }
 

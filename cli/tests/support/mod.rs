@@ -50,6 +50,11 @@ impl Up {
         exports.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
+    /// The Prometheus page.
+    pub fn metrics_url(&self) -> String {
+        self.env("env")["TORPOR_METRICS_URL"].clone()
+    }
+
     /// The kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.data_dir.join("kubeconfig")

@@ -263,8 +263,13 @@ const fn toward_paused(seen: Observed) -> Decision {
         (H::Live, W::Frozen(Seal::Sealed), _) => D::rest(R::Sealed),
         (H::Live, W::Unready | W::Silent, Pa::Left) => D::wait(R::Pausing, Wake::Soon),
 
+        // A workload that serves has outlived the record, even if no traffic was let in: its program ran.
+        // The status says so first, and the pause begins from there.
+        (H::Kept, W::Serving, _) => D::rest(R::Running { ready: true }),
+
         // From here on nothing is lost with the Pod: there was nothing, or the checkpoint holds it.
-        (H::New | H::Kept, W::Unready | W::Serving | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New, W::Serving, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New | H::Kept, W::Unready | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::FailedToStart | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::Stopping, _) => D::rest(R::Stopping),
         (H::New | H::Kept, W::Absent | W::Foreign, _) => D::rest(R::Paused),

@@ -105,8 +105,9 @@ impl Reading {
         let status = pod.status.as_ref()?;
         let running = pod.metadata.deletion_timestamp.is_none() && status.phase.as_deref() == Some("Running");
         let needed = match (self.goal(), self.history()) {
-            (Goal::Deleted, _) | (Goal::Paused, History::New | History::Kept) => false,
-            (Goal::Paused, History::Live) => true,
+            (Goal::Deleted, _) | (Goal::Paused, History::New) => false,
+            // On record already: but a workload that was let run on since has outlived the record.
+            (Goal::Paused, History::Live | History::Kept) => true,
             (Goal::Running, _) => !(self.routed() && self.continues(pod)),
         };
         status.pod_ip.clone().filter(|_| running && needed)
