@@ -21,6 +21,7 @@ mod rest;
 mod server;
 mod shim;
 mod store;
+mod table;
 mod upkeep;
 
 pub use clock::{Clock, SystemClock};

@@ -4,7 +4,7 @@ use super::{subresources, verbs};
 use crate::core::Core;
 use serde_json::{Value, json};
 
-fn group_version(group: &str, version: &str) -> String {
+pub(super) fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() {
         version.to_owned()
     } else {
@@ -63,7 +63,7 @@ pub(super) fn resources(core: &Core, group: &str, version: &str) -> Option<Value
     {
         let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": verbs(), "storageVersionHash": storage_hash(&resource.qualified()),
+            "kind": resource.kind, "verbs": verbs(), "storageVersionHash": fingerprint(&resource.qualified()),
         });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);
@@ -92,8 +92,8 @@ pub(super) fn resources(core: &Core, group: &str, version: &str) -> Option<Value
     }))
 }
 
-/// An opaque eight-byte mark of the stored form; it only has to be stable.
-fn storage_hash(name: &str) -> String {
+/// An opaque eight-byte mark of a text; it only has to be stable.
+pub(super) fn fingerprint(name: &str) -> String {
     use base64::Engine;
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

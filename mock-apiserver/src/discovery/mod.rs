@@ -2,6 +2,7 @@
 
 mod aggregated;
 mod legacy;
+mod openapi;
 
 use crate::api::path::Route;
 use crate::catalog::Resource;
@@ -30,7 +31,8 @@ pub(crate) fn answer(core: &Core, route: &Route, accept: &str) -> Option<Answer>
                 body: health(check),
             });
         }
-        Route::OpenApi(_) | Route::Resource(_) | Route::Unknown => return None,
+        Route::OpenApi(rest) => openapi::answer(core, rest)?,
+        Route::Resource(_) | Route::Unknown => return None,
     };
     Some(Answer::Document { code: 200, body })
 }

@@ -4,6 +4,7 @@ mod body;
 mod respond;
 mod service;
 mod streaming;
+mod view;
 
 pub use body::ResponseBody;
 pub(crate) use service::{Shared, respond_to};

@@ -3,10 +3,12 @@
 use super::body::ResponseBody;
 use super::service::Shared;
 use super::streaming;
+use super::view::{Form, View};
 use crate::api::error::{ApiError, Reason};
 use crate::catalog::Resource;
 use crate::logs::PodLogsRefused;
 use crate::rest::{Answer, LogRequest, Reply};
+use crate::table::{IncludeObject, table};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use serde::Serialize;
@@ -26,18 +28,32 @@ struct ListBody<'a> {
 }
 
 /// The response to a request that was carried out.
-pub(super) async fn reply(shared: Arc<Shared>, reply: Reply, accept: &str) -> Response<ResponseBody> {
+pub(super) async fn reply(
+    shared: Arc<Shared>,
+    reply: Reply,
+    accept: &str,
+    include: IncludeObject,
+) -> Response<ResponseBody> {
     let mut response = match reply.answer {
-        Answer::Object { code, resource, object } => json(code, &*resource.present(&object)),
+        Answer::Document { code, body } => document(code, &body),
+        Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
+        Answer::Log(request) => log(&shared, request).await,
+        Answer::Object { code, resource, object } => match View::new(accept, include) {
+            Ok(view) => one(&view, code, &view.object(&resource, &object, shared.now())),
+            Err(refused) => refusal(&refused),
+        },
         Answer::List {
             resource,
             metadata,
             items,
-        } => list(&resource, &metadata, &items),
-        Answer::Document { code, body } => document(code, &body),
-        Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
-        Answer::Watch(plan) => build(200, JSON, ResponseBody::stream(streaming::watch(shared, plan, accept))),
-        Answer::Log(request) => log(&shared, request).await,
+        } => match View::new(accept, include) {
+            Ok(view) => list(&shared, &view, &resource, metadata, &items),
+            Err(refused) => refusal(&refused),
+        },
+        Answer::Watch(plan) => match View::new(accept, include) {
+            Ok(view) => build(200, JSON, ResponseBody::stream(streaming::watch(shared, plan, view))),
+            Err(refused) => refusal(&refused),
+        },
     };
     for warning in reply.warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
@@ -63,14 +79,50 @@ pub(super) fn refusal(refused: &ApiError) -> Response<ResponseBody> {
     response
 }
 
-fn list(resource: &Resource, metadata: &Value, items: &[Arc<Value>]) -> Response<ResponseBody> {
-    let body = ListBody {
-        kind: &resource.list_kind,
-        api_version: resource.api_version(),
-        metadata,
-        items: items.iter().map(|item| resource.present(item)).collect(),
+fn one(view: &View, code: u16, shown: &Value) -> Response<ResponseBody> {
+    if view.form == Form::Yaml {
+        yaml(code, shown)
+    } else {
+        json(code, shown)
+    }
+}
+
+/// A list in the form the client wants.
+fn list(
+    shared: &Shared,
+    view: &View,
+    resource: &Resource,
+    metadata: Value,
+    items: &[Arc<Value>],
+) -> Response<ResponseBody> {
+    if view.form == Form::Table {
+        return json(200, &table(resource, metadata, items, view.include, shared.now()));
+    }
+    let (kind, api_version) = if view.form == Form::Metadata {
+        ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned())
+    } else {
+        (resource.list_kind.as_str(), resource.api_version())
     };
-    json(200, &body)
+    let now = shared.now();
+    let items = items.iter().map(|item| view.object(resource, item, now)).collect();
+    let body = ListBody {
+        kind,
+        api_version,
+        metadata: &metadata,
+        items,
+    };
+    if view.form == Form::Yaml {
+        yaml(200, &body)
+    } else {
+        json(200, &body)
+    }
+}
+
+fn yaml(code: u16, body: &impl Serialize) -> Response<ResponseBody> {
+    match serde_saphyr::to_string(body) {
+        Ok(text) => build(code, "application/yaml", ResponseBody::whole(text.into())),
+        Err(error) => build(500, "text/plain", ResponseBody::whole(Bytes::from(error.to_string()))),
+    }
 }
 
 /// Aggregated discovery says in its media type which form it is.

@@ -7,6 +7,7 @@ use crate::api::options::Query;
 use crate::core::Core;
 use crate::logs::PodLogs;
 use crate::rest::{self, Method, Reply, Request};
+use crate::table::IncludeObject;
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
@@ -33,6 +34,11 @@ impl Shared {
         }
     }
 
+    /// The present instant.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.core().instant()
+    }
+
     /// The core, locked. A panic elsewhere does not take the server down: every write is complete before the lock is released.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
@@ -46,13 +52,23 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let accept = text(request.headers(), header::ACCEPT);
+    let include = include_object(&request);
     let outcome = match read(request).await {
         Ok(request) => carry_out(&shared, &request),
         Err(refused) => Err(refused),
     };
     match outcome {
-        Ok(reply) => respond::reply(shared, reply, &accept).await,
+        Ok(reply) => respond::reply(shared, reply, &accept, include).await,
         Err(refused) => respond::refusal(&refused),
+    }
+}
+
+/// What the rows of a table are to carry.
+fn include_object<B>(request: &http::Request<B>) -> IncludeObject {
+    match Query::parse(request.uri().query()).get("includeObject") {
+        Some("None") => IncludeObject::None,
+        Some("Object") => IncludeObject::Object,
+        _ => IncludeObject::Metadata,
     }
 }
 

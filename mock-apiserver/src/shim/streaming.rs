@@ -5,6 +5,7 @@
 //! ```
 
 use super::service::Shared;
+use super::view::View;
 use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
 use bytes::Bytes;
 use futures::Stream;
@@ -27,6 +28,7 @@ struct Line<'a> {
 struct Open {
     shared: Arc<Shared>,
     plan: WatchPlan,
+    view: View,
     deadline: Instant,
     bookmark_due: Instant,
 }
@@ -39,12 +41,13 @@ enum Wake {
 }
 
 /// The stream of a watch, each item one or more lines of JSON.
-pub(super) fn watch(shared: Arc<Shared>, plan: WatchPlan, _accept: &str) -> impl Stream<Item = Bytes> + Send + use<> {
+pub(super) fn watch(shared: Arc<Shared>, plan: WatchPlan, view: View) -> impl Stream<Item = Bytes> + Send + use<> {
     let now = Instant::now();
     let timeout = plan.timeout_seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let open = Open {
         shared,
         plan,
+        view,
         deadline: now + timeout,
         bookmark_due: now + BOOKMARK_EVERY,
     };
@@ -98,10 +101,11 @@ impl Open {
     }
 
     fn encode(&self, events: &[WatchEvent]) -> Bytes {
+        let now = self.shared.now();
         let mut lines = Vec::new();
         for (seen, object) in events {
             let shown = match seen {
-                Seen::Added | Seen::Modified | Seen::Deleted => self.plan.resource.present(object),
+                Seen::Added | Seen::Modified | Seen::Deleted => self.view.object(&self.plan.resource, object, now),
                 Seen::Bookmark | Seen::Error => object.clone(),
             };
             // Serialising a JSON value cannot fail; a line that did would be left out whole.

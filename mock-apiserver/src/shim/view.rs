@@ -1,0 +1,113 @@
+//! Which form of the answer the client wants, and objects in that form.
+
+use crate::api::error::{ApiError, ApiResult};
+use crate::catalog::Resource;
+use crate::table::{IncludeObject, partial, table};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The forms in which objects are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Yaml,
+    Table,
+    /// `PartialObjectMetadata` and its list.
+    Metadata,
+}
+
+const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+
+/// How one client wants to see objects.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    pub(super) form: Form,
+    pub(super) include: IncludeObject,
+}
+
+impl View {
+    /// The view that the `Accept` header asks for; 406 if the server cannot send it.
+    pub(super) fn new(accept: &str, include: IncludeObject) -> ApiResult<Self> {
+        Ok(Self {
+            form: negotiate(accept)?,
+            include,
+        })
+    }
+
+    /// An object as the client wants it.
+    pub(super) fn object(&self, resource: &Resource, object: &Arc<Value>, now: Timestamp) -> Arc<Value> {
+        match self.form {
+            Form::Json | Form::Yaml => resource.present(object),
+            Form::Metadata => Arc::new(partial(object)),
+            Form::Table => {
+                let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                Arc::new(table(
+                    resource,
+                    metadata,
+                    std::slice::from_ref(object),
+                    self.include,
+                    now,
+                ))
+            }
+        }
+    }
+}
+
+/// The first form in the `Accept` header that the server can send.
+fn negotiate(accept: &str) -> ApiResult<Form> {
+    if accept.trim().is_empty() {
+        return Ok(Form::Json);
+    }
+    accept
+        .split(',')
+        .find_map(form)
+        .ok_or_else(|| ApiError::not_acceptable(ACCEPTED))
+}
+
+fn form(clause: &str) -> Option<Form> {
+    let mut parts = clause.split(';').map(str::trim);
+    let media_type = parts.next()?;
+    let parameter = |name: &str| {
+        clause
+            .split(';')
+            .filter_map(|part| part.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+    };
+    let shape = parameter("as").map(|(_, value)| value);
+    match (media_type, shape) {
+        ("application/json", Some("Table")) => Some(Form::Table),
+        ("application/json", Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Form::Metadata),
+        ("application/json" | "application/*" | "*/*", None) => Some(Form::Json),
+        ("application/yaml" | "text/yaml", None) => Some(Form::Yaml),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_form_that_can_be_sent_wins() {
+        for (accept, expected) in [
+            ("", Form::Json),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Form::Table,
+            ),
+            ("application/vnd.kubernetes.protobuf, */*", Form::Json),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                Form::Metadata,
+            ),
+            ("application/yaml", Form::Yaml),
+        ] {
+            assert_eq!(negotiate(accept).unwrap(), expected, "{accept}");
+        }
+        assert_eq!(
+            negotiate("application/vnd.kubernetes.protobuf").unwrap_err().code(),
+            406
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! The columns a CRD declares.
+
+use super::Column;
+use super::age::age;
+use super::jsonpath::JsonPath;
+use crate::api::meta;
+use crate::catalog::CustomVersion;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub(super) fn columns(version: &CustomVersion) -> Vec<Column> {
+    let mut columns = vec![Column::name()];
+    if version.columns.is_empty() {
+        columns.push(Column::new("Age", "date"));
+    }
+    columns.extend(version.columns.iter().map(|column| Column {
+        name: column["name"].as_str().unwrap_or_default().to_owned(),
+        kind: column["type"].as_str().unwrap_or("string").to_owned(),
+        format: "",
+        priority: column["priority"].as_i64().unwrap_or(0),
+    }));
+    columns
+}
+
+pub(super) fn cells(version: &CustomVersion, object: &Value, now: Timestamp) -> Vec<Value> {
+    let mut cells = vec![Value::from(meta::name(object))];
+    if version.columns.is_empty() {
+        cells.push(age(&object["metadata"]["creationTimestamp"], now).into());
+    }
+    cells.extend(version.columns.iter().map(|column| cell(column, object, now)));
+    cells
+}
+
+/// The first value found, if it is of the column's type; null otherwise.
+fn cell(column: &Value, object: &Value, now: Timestamp) -> Value {
+    let path = column["jsonPath"].as_str().and_then(JsonPath::parse);
+    let found = path.iter().flat_map(|path| path.find(object)).next();
+    let Some(value) = found.filter(|value| !value.is_null()) else {
+        return Value::Null;
+    };
+    match column["type"].as_str().unwrap_or("string") {
+        "date" => age(value, now).into(),
+        "integer" => value.as_i64().map_or(Value::Null, Value::from),
+        "number" => value.as_f64().map_or(Value::Null, Value::from),
+        "boolean" => value.as_bool().map_or(Value::Null, Value::from),
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned).into(),
+    }
+}

@@ -1,0 +1,110 @@
+//! The `Table` form of objects, which `kubectl get` prints: columns of built-in kinds and of CRDs.
+
+mod age;
+mod builtin;
+mod custom;
+mod jsonpath;
+
+use crate::catalog::{Origin, Resource};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A column: name, type, and priority (0 is always shown, others with `-o wide`).
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    kind: String,
+    format: &'static str,
+    priority: i64,
+}
+
+impl Column {
+    fn new(name: &str, kind: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            format: "",
+            priority: 0,
+        }
+    }
+
+    fn name() -> Self {
+        Self {
+            format: "name",
+            ..Self::new("Name", "string")
+        }
+    }
+
+    fn wide(name: &str) -> Self {
+        Self {
+            priority: 1,
+            ..Self::new(name, "string")
+        }
+    }
+}
+
+/// What a row carries of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum IncludeObject {
+    None,
+    #[default]
+    Metadata,
+    Object,
+}
+
+/// The table of objects, as seen at `now`.
+pub(crate) fn table(
+    resource: &Resource,
+    metadata: Value,
+    items: &[Arc<Value>],
+    include: IncludeObject,
+    now: Timestamp,
+) -> Value {
+    let columns = columns(resource);
+    let definitions: Vec<Value> = columns
+        .iter()
+        .map(|column| {
+            json!({
+                "name": column.name, "type": column.kind, "format": column.format, "description": "",
+                "priority": column.priority,
+            })
+        })
+        .collect();
+    let rows: Vec<Value> = items
+        .iter()
+        .map(|item| {
+            let shown = resource.present(item);
+            let mut row = json!({"cells": cells(resource, &shown, now)});
+            match include {
+                IncludeObject::None => {}
+                IncludeObject::Metadata => row["object"] = partial(&shown),
+                IncludeObject::Object => row["object"] = Value::clone(&shown),
+            }
+            row
+        })
+        .collect();
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+        "columnDefinitions": definitions, "rows": rows,
+    })
+}
+
+/// Only the metadata of an object.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+fn columns(resource: &Resource) -> Vec<Column> {
+    match &resource.origin {
+        Origin::Custom(version) => custom::columns(version),
+        Origin::BuiltIn(_) => builtin::columns(resource),
+    }
+}
+
+fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    match &resource.origin {
+        Origin::Custom(version) => custom::cells(version, object, now),
+        Origin::BuiltIn(_) => builtin::cells(resource, object, now),
+    }
+}
