@@ -3,7 +3,7 @@
 //! Field names and meanings follow `OpenKruise` agents; `status.phase: Pausing`,
 //! `status.checkpoint`, `status.lastCheckpointGeneration` and `status.runningSince` are ours.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -93,9 +93,9 @@ pub struct SandboxStatus {
     /// The largest checkpoint generation ever recorded; numbers are never used again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_checkpoint_generation: Option<u64>,
-    /// When the current or last run began to serve. Absent before the first: then there is no context to lose.
+    /// When the current or last run began to serve, in microseconds, so that lists have an order. Absent before the first: then there is no context to lose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running_since: Option<Time>,
+    pub running_since: Option<MicroTime>,
 }
 
 /// Where a sandbox is on its way.

@@ -2,7 +2,7 @@
 //! so a sandbox at rest is never written to.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use torpor_api::{ConditionType, Phase, Reason, SandboxStatus};
 
 use crate::conditions;
@@ -97,7 +97,7 @@ impl<'a> Draft<'a> {
             || self.before.running_since.is_none()
             || !failed_pause && self.before.phase != Some(Phase::Running)
         {
-            self.status.running_since = Some(Time(self.now));
+            self.status.running_since = Some(MicroTime(self.now));
         }
         if !failed_pause {
             conditions::remove(&mut self.status, ConditionType::Paused);
