@@ -1,6 +1,7 @@
 //! What single built-in kinds do beyond the ordinary: defaults, fields the server fills in, and rules.
 
 pub(crate) mod crd;
+mod event;
 mod namespace;
 pub(crate) mod pod;
 mod secret;
@@ -20,6 +21,8 @@ pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
         ("", "Secret") => secret::default_fields(object),
         ("", "Namespace") => namespace::default_fields(object),
         ("", "Service") => service::default_fields(object),
+        ("", "Event") => event::show_in_new(object),
+        ("events.k8s.io", "Event") => event::show_in_core(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::default_fields(object),
         _ => {}
     }
