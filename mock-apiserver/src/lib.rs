@@ -15,6 +15,7 @@ mod catalog;
 mod clock;
 mod core;
 mod discovery;
+mod fields;
 mod kinds;
 mod logs;
 mod rest;

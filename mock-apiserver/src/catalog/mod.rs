@@ -6,7 +6,7 @@ mod builtin;
 mod custom;
 mod resource;
 
-pub(crate) use custom::CustomVersion;
+pub(crate) use custom::{CustomVersion, ScalePaths};
 pub(crate) use resource::{Origin, Resource};
 
 use crate::api::path::ResourcePath;

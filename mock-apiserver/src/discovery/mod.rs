@@ -91,6 +91,24 @@ pub(crate) fn subresources(resource: &Resource) -> Vec<Subresource> {
     if resource.is("", "Pod") {
         found.push(own("binding", "Binding", &["create"]));
         found.push(own("log", "Pod", &["get"]));
+        let (group, version, kind) = ("policy".to_owned(), "v1".to_owned(), "Eviction".to_owned());
+        found.push(Subresource {
+            name: "eviction",
+            group,
+            version,
+            kind,
+            verbs: &["create"],
+        });
+    }
+    if resource.scale.is_some() {
+        let (group, version, kind) = ("autoscaling".to_owned(), "v1".to_owned(), "Scale".to_owned());
+        found.push(Subresource {
+            name: "scale",
+            group,
+            version,
+            kind,
+            verbs: &["get", "patch", "update"],
+        });
     }
     found
 }

@@ -3,12 +3,14 @@
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
+use super::update::{Part, Write};
 use super::validate;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
 use crate::api::options::WriteOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
+use crate::fields::{Operation, Shape, record_update};
 use crate::kinds;
 use crate::store::ObjectName;
 use serde_json::Value;
@@ -20,7 +22,8 @@ const GENERATE_TRIES: usize = 8;
 pub(super) fn create(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
     let object = decode::object(call)?;
-    let object = create_object(core, call, object, &options)?;
+    let write = Write::new(&call.resource, Part::Main, Operation::Update, &options);
+    let object = create_object(core, call, object, &write)?;
     Ok(Answer::Object {
         code: 201,
         resource: call.resource.clone(),
@@ -33,7 +36,7 @@ pub(super) fn create_object(
     core: &mut Core,
     call: &Call<'_>,
     mut object: Value,
-    options: &WriteOptions,
+    write: &Write,
 ) -> ApiResult<Arc<Value>> {
     let resource = &call.resource;
     if !matches!(meta::resource_version(&object), "" | "0") {
@@ -56,7 +59,12 @@ pub(super) fn create_object(
         return Err(ApiError::already_exists(&resource.plural, &resource.group, &name.name));
     }
     kinds::stamp_new(core, resource, &mut object);
-    if options.dry_run {
+    if write.manager.operation == Operation::Update {
+        let now = core.now();
+        meta::set(&mut object, "managedFields", None);
+        record_update(Shape::of(resource), &Value::Null, &mut object, &write.manager, &now);
+    }
+    if write.dry_run {
         return Ok(Arc::new(object));
     }
     Ok(core.put(resource, object))

@@ -13,6 +13,8 @@ mod dispatch;
 mod merge;
 mod patch;
 mod read;
+mod scale;
+mod strategic;
 mod subresource;
 mod update;
 mod validate;

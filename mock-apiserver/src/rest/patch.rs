@@ -1,42 +1,66 @@
 //! PATCH in its forms.
 
 use super::answer::Answer;
+use super::create::create_object;
 use super::decode;
 use super::dispatch::Call;
 use super::merge::merge;
-use super::update::{Part, update_object};
-use crate::api::error::{ApiError, ApiResult};
+use super::strategic;
+use super::update::{Part, Write, update_object};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
 use crate::api::options::WriteOptions;
 use crate::core::Core;
+use crate::fields::{self, Operation, Shape};
 use crate::store::ObjectName;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-const JSON_PATCH: &str = "application/json-patch+json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
 const MAX_OPERATIONS: usize = 10_000;
+
+/// The forms of a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+const JSON: &str = "application/json-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+impl Form {
+    /// By media type; custom resources have no strategic merge patch.
+    pub(super) fn of(content_type: &str, custom: bool) -> ApiResult<Self> {
+        match decode::media_type(content_type).as_str() {
+            JSON => Ok(Self::Json),
+            MERGE => Ok(Self::Merge),
+            STRATEGIC if !custom => Ok(Self::Strategic),
+            APPLY => Ok(Self::Apply),
+            _ if custom => Err(ApiError::unsupported_media_type(&[JSON, MERGE, APPLY])),
+            _ => Err(ApiError::unsupported_media_type(&[JSON, MERGE, STRATEGIC, APPLY])),
+        }
+    }
+}
 
 /// Patches an object.
 pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let form = Form::of(&call.request.content_type, call.resource.is_custom())?;
+    if form == Form::Apply {
+        return apply(core, call, name, part, &options);
+    }
     let resource = call.resource.clone();
     let at = ObjectName::new(call.namespace(), name);
-    let form = decode::media_type(&call.request.content_type);
-    if ![JSON_PATCH, MERGE_PATCH].contains(&form.as_str()) {
-        return Err(ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH]));
-    }
     let Some(old) = core.store.get(&resource.collection, &at) else {
         return Err(call.not_found(name));
     };
     let shown = resource.present(&old);
-    let patched = apply_patch(&form, &shown, &call.request.body)?;
+    let patched = patched(form, Shape::of(&resource), &shown, &call.request.body)?;
     let mut patched = decode::identify(call, patched)?;
-    if meta::name(&patched) != name {
-        let found = meta::name(&patched);
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({found}) does not match the name on the URL ({name})"
-        )));
-    }
+    check_name(&patched, name)?;
     if meta::resource_version(&patched).is_empty() {
         meta::set(
             &mut patched,
@@ -44,7 +68,8 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
             Some(meta::resource_version(&old).into()),
         );
     }
-    let object = update_object(core, &resource, &old, patched, part, &options)?;
+    let write = Write::new(&resource, part, Operation::Update, &options);
+    let object = update_object(core, &resource, &old, patched, &write)?;
     Ok(Answer::Object {
         code: 200,
         resource,
@@ -52,30 +77,111 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     })
 }
 
+fn check_name(object: &Value, name: &str) -> ApiResult<()> {
+    match meta::name(object) {
+        found if found == name => Ok(()),
+        found => Err(ApiError::bad_request(format!(
+            "the name of the object ({found}) does not match the name on the URL ({name})"
+        ))),
+    }
+}
+
 /// The object as the patch would have it.
-pub(super) fn apply_patch(form: &str, object: &Value, body: &[u8]) -> ApiResult<Value> {
+pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8]) -> ApiResult<Value> {
     let mut patched = object.clone();
-    match form {
-        JSON_PATCH => {
-            let operations: json_patch::Patch = serde_json::from_slice(body)
-                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-            if operations.0.len() > MAX_OPERATIONS {
-                return Err(ApiError::too_large(format!(
-                    "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
-                    operations.0.len()
-                )));
-            }
-            json_patch::patch(&mut patched, &operations).map_err(|_| ApiError::unprocessable_patch())?;
+    if form == Form::Json {
+        let operations: json_patch::Patch = serde_json::from_slice(body)
+            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+        let count = operations.0.len();
+        if count > MAX_OPERATIONS {
+            return Err(ApiError::too_large(format!(
+                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+            )));
         }
-        _ => {
-            let patch = decode::parse_json(body)?;
-            if !patch.is_object() {
-                return Err(ApiError::bad_request(
-                    "error decoding patch: a merge patch must be an object",
-                ));
+        json_patch::patch(&mut patched, &operations).map_err(|_| ApiError::unprocessable_patch())?;
+        return Ok(patched);
+    }
+    let patch = decode::parse_json(body)?;
+    if !patch.is_object() {
+        return Err(ApiError::bad_request(
+            "error decoding patch: a merge patch must be an object",
+        ));
+    }
+    if form == Form::Strategic {
+        return strategic::merge(shape, object, &patch);
+    }
+    merge(&mut patched, &patch);
+    Ok(patched)
+}
+
+/// Server-side apply; creates what is absent.
+fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: &WriteOptions) -> ApiResult<Answer> {
+    if call.request.query.get("fieldManager").is_none() {
+        return Err(ApiError::new(
+            Reason::Invalid,
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+        ));
+    }
+    let mut wanted = decode::identify(call, decode::parse_yaml(&call.request.body)?)?;
+    check_name(&wanted, name)?;
+    if wanted["metadata"]
+        .get("managedFields")
+        .is_some_and(|fields| !fields.is_null())
+    {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let resource = call.resource.clone();
+    let write = Write::new(&resource, part, Operation::Apply, options);
+    let version = meta::resource_version(&wanted).to_owned();
+    confine(&mut wanted, &call.resource, part);
+    let at = ObjectName::new(call.namespace(), name);
+    let (shape, now) = (Shape::of(&resource), core.now());
+    let Some(old) = core.store.get(&resource.collection, &at) else {
+        if part != Part::Main {
+            return Err(call.not_found(name));
+        }
+        if !meta::uid(&wanted).is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                meta::uid(&wanted)
+            );
+            return Err(ApiError::conflict(&resource.plural, &resource.group, name, &why));
+        }
+        let made = fields::apply(shape, &json!({}), &wanted, &write.manager, options.force, &now)?;
+        let object = create_object(core, call, made, &write)?;
+        return Ok(Answer::Object {
+            code: 201,
+            resource,
+            object,
+        });
+    };
+    let live = resource.present(&old);
+    let mut merged = fields::apply(shape, &live, &wanted, &write.manager, options.force, &now)?;
+    let version = if version.is_empty() {
+        meta::resource_version(&old).to_owned()
+    } else {
+        version
+    };
+    meta::set(&mut merged, "resourceVersion", Some(version.into()));
+    let object = update_object(core, &resource, &old, merged, &write)?;
+    Ok(Answer::Object {
+        code: 200,
+        resource,
+        object,
+    })
+}
+
+/// Leaves out what the part of the object cannot change, so that nobody comes to own it.
+fn confine(wanted: &mut Value, resource: &crate::catalog::Resource, part: Part) {
+    let Some(map) = wanted.as_object_mut() else { return };
+    match part {
+        Part::Main if resource.status => drop(map.remove("status")),
+        Part::Main => {}
+        Part::Status | Part::Finalize => {
+            map.retain(|member, _| ["apiVersion", "kind", "metadata", "status"].contains(&member.as_str()));
+            if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.retain(|member, _| ["name", "namespace", "uid"].contains(&member.as_str()));
             }
-            merge(&mut patched, &patch);
         }
     }
-    Ok(patched)
 }

@@ -2,11 +2,13 @@
 
 use super::answer::{Answer, LogRequest};
 use super::decode;
+use super::delete::{DeleteOptions, delete_object};
 use super::dispatch::{Call, Method};
 use super::patch;
 use super::read;
+use super::scale;
 use super::update::{self, Part};
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::core::Core;
 use crate::logs::LogOptions;
 use crate::store::ObjectName;
@@ -17,6 +19,9 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
     let name = call.path.name.clone().unwrap_or_default();
     let subresource = call.path.subresource.clone().unwrap_or_default();
     let pod = call.resource.is("", "Pod");
+    if let ("scale", Some(paths)) = (subresource.as_str(), call.resource.scale.clone()) {
+        return scale::handle(core, call, &name, &paths);
+    }
     match (subresource.as_str(), call.request.method) {
         ("status", Method::Get) if call.resource.status => read::get(core, call, &name),
         ("status", Method::Put) if call.resource.status => update::replace(core, call, &name, Part::Status),
@@ -27,6 +32,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
             answer
         }
         ("log", Method::Get) if pod => log(core, call, &name),
+        ("eviction", Method::Post) if pod => evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
         ("status", Method::Post | Method::Delete) if call.resource.status => Err(call.not_supported("create")),
         _ => Ok(Answer::Text {
@@ -76,6 +82,41 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
             limit_bytes: query.number("limitBytes")?,
         },
     }))
+}
+
+/// Deletes a pod, unless a disruption budget that covers it allows no disruption.
+fn evict(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+    let eviction = decode::parse_body(&call.request.content_type, &call.request.body)?;
+    let at = ObjectName::new(call.namespace(), name);
+    let pod = core.store.get("pods", &at).ok_or_else(|| call.not_found(name))?;
+    let exhausted = core
+        .store
+        .scan("poddisruptionbudgets.policy", Some(call.namespace()))
+        .find(|(_, budget)| {
+            let labels = budget["spec"]["selector"]["matchLabels"].as_object();
+            let covers = labels.is_some_and(|labels| {
+                labels
+                    .iter()
+                    .all(|(key, value)| pod["metadata"]["labels"].get(key) == Some(value))
+            });
+            covers && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0
+        });
+    if let Some((budget, _)) = exhausted {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let cause = format!(
+            "The disruption budget {} does not allow any disruption now",
+            budget.name
+        );
+        return Err(ApiError::new(Reason::TooManyRequests, message).with_cause("DisruptionBudget", &cause, ""));
+    }
+    let options = DeleteOptions {
+        grace: eviction["deleteOptions"]["gracePeriodSeconds"].as_i64(),
+        dry_run: eviction["deleteOptions"]["dryRun"][0] == "All" || call.request.query.get("dryRun") == Some("All"),
+        ..DeleteOptions::default()
+    };
+    delete_object(core, &call.resource, &pod, &options)?;
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    Ok(Answer::Document { code: 201, body })
 }
 
 /// Assigns a pod to a node, once.

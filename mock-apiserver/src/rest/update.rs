@@ -9,6 +9,7 @@ use crate::api::meta;
 use crate::api::options::WriteOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
+use crate::fields::{Manager, Operation, Shape, record_update};
 use crate::kinds;
 use crate::store::ObjectName;
 use serde_json::Value;
@@ -25,6 +26,40 @@ pub(super) enum Part {
     Finalize,
 }
 
+/// How a write goes about it, and in whose name.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) part: Part,
+    pub(super) manager: Manager,
+    pub(super) dry_run: bool,
+}
+
+impl Write {
+    pub(super) fn new(resource: &Resource, part: Part, operation: Operation, options: &WriteOptions) -> Self {
+        let subresource = match part {
+            Part::Main => "",
+            Part::Status => "status",
+            Part::Finalize => "finalize",
+        };
+        let name = if options.field_manager.is_empty() {
+            "unknown"
+        } else {
+            &options.field_manager
+        };
+        let manager = Manager {
+            name: name.to_owned(),
+            operation,
+            api_version: resource.api_version(),
+            subresource: subresource.to_owned(),
+        };
+        Self {
+            part,
+            manager,
+            dry_run: options.dry_run,
+        }
+    }
+}
+
 /// Replaces an object.
 pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
@@ -39,10 +74,11 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
         _ => {}
     }
     let resource = call.resource.clone();
+    let write = Write::new(&resource, part, Operation::Update, &options);
     let at = ObjectName::new(call.namespace(), name);
     match core.store.get(&resource.collection, &at) {
         Some(old) => {
-            let object = update_object(core, &resource, &old, object, part, &options)?;
+            let object = update_object(core, &resource, &old, object, &write)?;
             Ok(Answer::Object {
                 code: 200,
                 resource,
@@ -51,7 +87,7 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
         }
         None if resource.creates_on_update() && part == Part::Main => {
             meta::set(&mut object, "resourceVersion", None);
-            let object = create::create_object(core, call, object, &options)?;
+            let object = create::create_object(core, call, object, &write)?;
             Ok(Answer::Object {
                 code: 201,
                 resource,
@@ -68,9 +104,9 @@ pub(super) fn update_object(
     resource: &Resource,
     old: &Arc<Value>,
     new: Value,
-    part: Part,
-    options: &WriteOptions,
+    write: &Write,
 ) -> ApiResult<Arc<Value>> {
+    let part = write.part;
     lock(resource, old, &new)?;
     let mut object = restrict(resource, old, new, part);
     keep_identity(old, &mut object);
@@ -81,10 +117,14 @@ pub(super) fn update_object(
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);
     validate::check(resource, Some(old), &object)?;
+    if write.manager.operation == Operation::Update {
+        let now = core.now();
+        record_update(Shape::of(resource), old, &mut object, &write.manager, &now);
+    }
     if object == **old {
         return Ok(old.clone());
     }
-    if options.dry_run {
+    if write.dry_run {
         return Ok(Arc::new(object));
     }
     let done = meta::is_deleting(&object)
@@ -153,6 +193,11 @@ fn restrict(resource: &Resource, old: &Value, mut new: Value, part: Part) -> Val
         Part::Status => {
             let mut object = old.clone();
             copy_member(&new, &mut object, "status");
+            meta::set(
+                &mut object,
+                "managedFields",
+                new["metadata"].get("managedFields").cloned(),
+            );
             if !resource.is_custom() {
                 // Built-in kinds let labels and annotations through with the status.
                 for member in ["labels", "annotations", "finalizers"] {

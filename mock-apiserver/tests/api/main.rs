@@ -1,5 +1,6 @@
 //! Drives the server through its public face, in process.
 
+mod apply;
 mod reads;
 mod registry;
 mod support;

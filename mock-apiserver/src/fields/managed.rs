@@ -1,0 +1,168 @@
+//! `metadata.managedFields`: who owns what.
+
+use super::compare::compare;
+use super::path::{self, Element, FieldSet, Path};
+use super::shape::Shape;
+use crate::api::meta;
+use serde_json::{Value, json};
+
+/// How a manager wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Apply,
+    Update,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
+/// Who writes, how, in which version and through which subresource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Manager {
+    pub(crate) name: String,
+    pub(crate) operation: Operation,
+    pub(crate) api_version: String,
+    pub(crate) subresource: String,
+}
+
+/// What one manager owns.
+#[derive(Debug, Clone)]
+pub(super) struct Ownership {
+    pub(super) manager: Manager,
+    pub(super) time: Value,
+    pub(super) fields: FieldSet,
+}
+
+/// All entries of an object.
+pub(super) fn read(object: &Value) -> Vec<Ownership> {
+    let entries = object["metadata"]["managedFields"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    entries
+        .iter()
+        .map(|entry| {
+            let text = |member: &str| entry[member].as_str().unwrap_or_default().to_owned();
+            let operation = if entry["operation"] == "Apply" {
+                Operation::Apply
+            } else {
+                Operation::Update
+            };
+            Ownership {
+                manager: Manager {
+                    name: text("manager"),
+                    operation,
+                    api_version: text("apiVersion"),
+                    subresource: text("subresource"),
+                },
+                time: entry["time"].clone(),
+                fields: path::decode(&entry["fieldsV1"]),
+            }
+        })
+        .collect()
+}
+
+/// Writes the entries, without those that own nothing.
+pub(super) fn write(object: &mut Value, entries: &[Ownership]) {
+    let listed: Vec<Value> = entries
+        .iter()
+        .filter(|entry| !entry.fields.is_empty())
+        .map(|entry| {
+            let manager = &entry.manager;
+            let mut listed = json!({
+                "manager": manager.name, "operation": manager.operation.as_str(), "apiVersion": manager.api_version,
+                "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": path::encode(&entry.fields),
+            });
+            if !manager.subresource.is_empty() {
+                listed["subresource"] = manager.subresource.as_str().into();
+            }
+            listed
+        })
+        .collect();
+    meta::set(
+        object,
+        "managedFields",
+        (!listed.is_empty()).then_some(Value::Array(listed)),
+    );
+}
+
+/// Fields that nobody owns: identity and what the server keeps.
+fn is_ownable(path: &Path) -> bool {
+    const SERVER_KEPT: &[&str] = &[
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
+    let field = |index: usize| match path.get(index) {
+        Some(Element::Field(name)) => Some(name.as_str()),
+        Some(Element::Key(_) | Element::Value(_)) | None => None,
+    };
+    match field(0) {
+        Some("apiVersion" | "kind") => false,
+        Some("metadata") => path.len() > 1 && !field(1).is_some_and(|name| SERVER_KEPT.contains(&name)),
+        Some(_) | None => true,
+    }
+}
+
+/// Without the fields that nobody owns.
+pub(super) fn ownable(set: FieldSet) -> FieldSet {
+    set.into_iter().filter(is_ownable).collect()
+}
+
+/// The entry of a manager, made if absent.
+pub(super) fn entry<'a>(entries: &'a mut Vec<Ownership>, manager: &Manager) -> &'a mut Ownership {
+    let index = entries
+        .iter()
+        .position(|entry| entry.manager == *manager)
+        .unwrap_or_else(|| {
+            entries.push(Ownership {
+                manager: manager.clone(),
+                time: Value::Null,
+                fields: FieldSet::new(),
+            });
+            entries.len() - 1
+        });
+    &mut entries[index]
+}
+
+/// Records a plain write: what it changed belongs to its manager and to nobody else.
+pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, manager: &Manager, now: &Value) {
+    let difference = compare(shape, old, new);
+    let changed = ownable(difference.changed);
+    let removed = ownable(difference.removed);
+    // A client may reset the ownership by sending an empty list, and may not edit it otherwise.
+    let base = if new["metadata"]["managedFields"] == json!([]) || new["metadata"]["managedFields"] == json!([{}]) {
+        &Value::Null
+    } else {
+        old
+    };
+    let mut entries = read(base);
+    for entry in entries.iter_mut().filter(|entry| entry.manager != *manager) {
+        entry
+            .fields
+            .retain(|path| !changed.contains(path) && !removed.contains(path));
+    }
+    if !changed.is_empty() || entries.iter().any(|entry| entry.manager == *manager) {
+        let own = entry(&mut entries, manager);
+        let before = own.fields.clone();
+        own.fields.retain(|path| !removed.contains(path));
+        own.fields.extend(changed);
+        if own.fields != before {
+            own.time = now.clone();
+        }
+    }
+    write(new, &entries);
+}

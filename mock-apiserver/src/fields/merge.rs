@@ -1,0 +1,185 @@
+//! Server-side apply: merging what a manager wants into what is there.
+
+use super::compare::{compare, element, fields_of, keyed};
+use super::managed::{Manager, Operation, entry, ownable, read, write};
+use super::path::{self, Element, FieldSet, Path};
+use super::shape::Shape;
+use crate::api::error::{ApiError, Reason};
+use serde_json::{Map, Value};
+
+/// Merges `wanted` into `live` for a manager; the result carries the new ownership. Conflicts are refused unless forced.
+pub(crate) fn apply(
+    shape: Shape<'_>,
+    live: &Value,
+    wanted: &Value,
+    manager: &Manager,
+    force: bool,
+    now: &Value,
+) -> Result<Value, ApiError> {
+    let wanted_fields = ownable(fields_of(shape, wanted));
+    let mut merged = merge(shape, live, wanted, true);
+    let mut entries = read(live);
+    let given_up = given_up(&entries, manager, &wanted_fields);
+    // Shortest first: an item goes as a whole, before the members that identify it.
+    for path in &given_up {
+        remove(shape, &mut merged, path, true);
+    }
+    let difference = compare(shape, live, &merged);
+    let changed = ownable(difference.changed);
+    let mut conflicts: Vec<(Manager, Value, Path)> = Vec::new();
+    for other in entries.iter_mut().filter(|entry| entry.manager != *manager) {
+        for path in other.fields.intersection(&changed) {
+            conflicts.push((other.manager.clone(), other.time.clone(), path.clone()));
+        }
+        other
+            .fields
+            .retain(|path| !changed.contains(path) && !difference.removed.contains(path));
+    }
+    if !conflicts.is_empty() && !force {
+        return Err(conflict(&conflicts));
+    }
+    let own = entry(&mut entries, manager);
+    if own.fields != wanted_fields {
+        own.fields = wanted_fields;
+        own.time = now.clone();
+    }
+    write(&mut merged, &entries);
+    Ok(merged)
+}
+
+/// What the manager applied before, does not want any more, and nobody else owns.
+fn given_up(entries: &[super::managed::Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
+    let before = entries.iter().find(|entry| entry.manager == *manager);
+    let others = || entries.iter().filter(|entry| entry.manager != *manager);
+    let below = |path: &Path, set: &FieldSet| {
+        set.range(path.clone()..)
+            .next()
+            .is_some_and(|next| next.starts_with(path))
+    };
+    before
+        .into_iter()
+        .flat_map(|entry| entry.fields.iter())
+        .filter(|path| !below(path, wanted) && !others().any(|entry| below(path, &entry.fields)))
+        .cloned()
+        .collect()
+}
+
+fn merge(shape: Shape<'_>, live: &Value, wanted: &Value, at_root: bool) -> Value {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) if !shape.is_atomic_map() => {
+            let mut merged = live.clone();
+            for (name, value) in wanted {
+                let before = live.get(name).unwrap_or(&Value::Null);
+                merged.insert(name.clone(), merge(shape.member(name, at_root), before, value, false));
+            }
+            Value::Object(merged)
+        }
+        (Value::Array(live), Value::Array(wanted)) => merge_lists(shape, live, wanted),
+        (Value::Null, Value::Object(map)) => {
+            let clean = map.iter().map(|(name, value)| {
+                (
+                    name.clone(),
+                    merge(shape.member(name, at_root), &Value::Null, value, false),
+                )
+            });
+            Value::Object(clean.collect::<Map<_, _>>())
+        }
+        (_, wanted) => wanted.clone(),
+    }
+}
+
+/// Wanted items in their order, each followed by what it displaced; items only the live list has stay in their order.
+fn merge_lists(shape: Shape<'_>, live: &[Value], wanted: &[Value]) -> Value {
+    let (Some(before), Some(after)) = (keyed(shape, live), keyed(shape, wanted)) else {
+        return Value::Array(wanted.to_vec());
+    };
+    let find = |items: &[(Element, &Value)], element: &Element| {
+        items
+            .iter()
+            .find(|(other, _)| other == element)
+            .map(|(_, item)| Value::clone(item))
+    };
+    let mut merged: Vec<Value> = Vec::new();
+    for (element, item) in &before {
+        merged.push(match find(&after, element) {
+            Some(wanted) => merge(shape.item(), item, &wanted, false),
+            None => Value::clone(item),
+        });
+    }
+    merged.extend(
+        after
+            .iter()
+            .filter(|(element, _)| find(&before, element).is_none())
+            .map(|(_, item)| Value::clone(item)),
+    );
+    Value::Array(merged)
+}
+
+/// Removes the field at a path; containers left empty by it stay, as their owners may want them.
+fn remove(shape: Shape<'_>, value: &mut Value, path: &[Element], at_root: bool) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    match (first, value) {
+        (Element::Field(name), Value::Object(map)) => {
+            if rest.is_empty() {
+                map.remove(name);
+            } else if let Some(child) = map.get_mut(name) {
+                remove(shape.member(name, at_root), child, rest, false);
+            }
+        }
+        (Element::Key(_) | Element::Value(_), Value::Array(items)) => {
+            let kind = shape.list_kind();
+            let found = items
+                .iter()
+                .position(|item| element(&kind, item).as_ref() == Some(first));
+            match (found, rest.is_empty()) {
+                (Some(index), true) => drop(items.remove(index)),
+                (Some(index), false) => remove(shape.item(), &mut items[index], rest, false),
+                (None, _) => {}
+            }
+        }
+        (Element::Field(_) | Element::Key(_) | Element::Value(_), _) => {}
+    }
+}
+
+fn describe(manager: &Manager, time: &Value) -> String {
+    let mut text = format!("{:?}", manager.name);
+    if !manager.subresource.is_empty() {
+        text = format!("{text} with subresource {:?}", manager.subresource);
+    }
+    match (manager.operation, time.as_str()) {
+        (Operation::Apply, _) => text,
+        (Operation::Update, None) => format!("{text} using {}", manager.api_version),
+        (Operation::Update, Some(time)) => format!("{text} using {} at {time}", manager.api_version),
+    }
+}
+
+fn conflict(conflicts: &[(Manager, Value, Path)]) -> ApiError {
+    let text = match conflicts {
+        [(manager, time, path)] => format!("conflict with {}: {}", describe(manager, time), path::display(path)),
+        many => {
+            let mut lines: Vec<String> = Vec::new();
+            let mut current = String::new();
+            for (manager, time, path) in many {
+                let name = describe(manager, time);
+                if name != current {
+                    lines.push(format!("conflicts with {name}:"));
+                    current = name;
+                }
+                lines.push(format!("- {}", path::display(path)));
+            }
+            lines.join("\n")
+        }
+    };
+    let count = conflicts.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let error = ApiError::new(
+        Reason::Conflict,
+        format!("Apply failed with {count} conflict{plural}: {text}"),
+    );
+    conflicts.iter().fold(error, |error, (manager, time, path)| {
+        let message = format!("conflict with {}", describe(manager, time));
+        error.with_cause("FieldManagerConflict", &message, &path::display(path))
+    })
+}

@@ -1,0 +1,14 @@
+//! Field ownership and server-side apply.
+//!
+//! It decides who owns which field after a write, what an apply changes, and whether that conflicts. It follows the rules of
+//! `sigs.k8s.io/structured-merge-diff`, on JSON values, with sets of paths.
+
+mod compare;
+mod managed;
+mod merge;
+mod path;
+mod shape;
+
+pub(crate) use managed::{Manager, Operation, record_update};
+pub(crate) use merge::apply;
+pub(crate) use shape::{ListKind, Shape};
