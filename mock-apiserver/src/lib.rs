@@ -19,6 +19,7 @@ mod fields;
 mod kinds;
 mod logs;
 mod rest;
+mod schema;
 mod server;
 mod shim;
 mod store;

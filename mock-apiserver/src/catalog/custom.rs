@@ -2,6 +2,7 @@
 
 use super::resource::{Origin, Resource};
 use crate::api::meta::strings;
+use crate::schema::CompiledRules;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(crate) struct CustomVersion {
     pub(crate) crd: String,
     /// `schema.openAPIV3Schema`; null if there is none.
     pub(crate) schema: Value,
+    /// The patterns and rules of the schema.
+    pub(crate) rules: CompiledRules,
     /// `additionalPrinterColumns`.
     pub(crate) columns: Vec<Value>,
     /// The warning for every request, if the version is deprecated.
@@ -80,9 +83,11 @@ fn custom_version(crd: &Value, version: &Value, group: &str, kind: &str) -> Cust
             .as_str()
             .map_or_else(|| format!("{group}/{name} {kind} is deprecated"), str::to_owned)
     });
+    let schema = version["schema"]["openAPIV3Schema"].clone();
     CustomVersion {
         crd: text(&crd["metadata"]["name"]),
-        schema: version["schema"]["openAPIV3Schema"].clone(),
+        rules: CompiledRules::new(&schema),
+        schema,
         columns: version["additionalPrinterColumns"]
             .as_array()
             .cloned()

@@ -46,7 +46,10 @@ mod tests {
     fn an_event_of_either_version_can_be_found_by_the_other() {
         let mut event = json!({ "regarding": { "name": "a" }, "note": "paused" });
         show_in_core(&mut event);
-        assert_eq!((&event["involvedObject"]["name"], &event["message"]), (&json!("a"), &json!("paused")));
+        assert_eq!(
+            (&event["involvedObject"]["name"], &event["message"]),
+            (&json!("a"), &json!("paused"))
+        );
         event["message"] = json!("resumed");
         show_in_new(&mut event);
         assert_eq!(event["note"], "resumed", "the last writer decides");

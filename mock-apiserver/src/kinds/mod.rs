@@ -10,12 +10,17 @@ mod service;
 use crate::api::error::ApiResult;
 use crate::api::field::FieldError;
 use crate::api::meta;
-use crate::catalog::Resource;
+use crate::catalog::{Origin, Resource};
 use crate::core::Core;
+use crate::schema;
 use serde_json::{Value, json};
 
 /// Defaults that hold for every write of the kind.
 pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
+    if let Origin::Custom(custom) = &resource.origin {
+        schema::default_fields(&custom.schema, object);
+        return;
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::default_fields(object),
         ("", "Secret") => secret::default_fields(object),
@@ -52,6 +57,9 @@ pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, obje
 
 /// What is wrong with an object of the kind; `old` at an update.
 pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    if let Origin::Custom(custom) = &resource.origin {
+        return schema::problems(custom, old, object);
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::problems(old, object),
         ("", "ConfigMap" | "Secret") => secret::problems(old, object),

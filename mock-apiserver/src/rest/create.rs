@@ -21,7 +21,7 @@ const GENERATE_TRIES: usize = 8;
 /// Creates the object in the body.
 pub(super) fn create(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
-    let object = decode::object(call)?;
+    let object = decode::object(call, options.field_validation)?;
     let write = Write::new(&call.resource, Part::Main, Operation::Update, &options);
     let object = create_object(core, call, object, &write)?;
     Ok(Answer::Object {

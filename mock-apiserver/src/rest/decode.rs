@@ -3,6 +3,9 @@
 use super::dispatch::Call;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
+use crate::api::options::FieldValidation;
+use crate::catalog::Origin;
+use crate::schema;
 use serde_json::Value;
 
 /// What the API accepts as the body of a write.
@@ -45,13 +48,41 @@ fn undecodable(error: &str) -> ApiError {
 }
 
 /// The object in the body, checked to be of the kind that the path names; the namespace is filled in from the path.
-pub(super) fn object(call: &Call<'_>) -> ApiResult<Value> {
+pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiResult<Value> {
     let object = parse_body(&call.request.content_type, &call.request.body)?;
-    identify(call, object)
+    identify(call, object, validation)
+}
+
+/// Drops fields that the schema of a custom resource does not know: silently, with a warning, or not at all.
+fn prune(call: &mut Call<'_>, object: &mut Value, validation: FieldValidation) -> ApiResult<()> {
+    let Origin::Custom(custom) = &call.resource.origin else {
+        return Ok(());
+    };
+    if custom.preserve_unknown || !custom.schema.is_object() {
+        return Ok(());
+    }
+    let unknown: Vec<String> = schema::prune(&custom.schema, object)
+        .into_iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .collect();
+    match validation {
+        FieldValidation::Strict if !unknown.is_empty() => {
+            let (kind, version) = (&call.resource.kind, &call.resource.version);
+            Err(ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+                unknown.join(", ")
+            )))
+        }
+        FieldValidation::Warn => {
+            call.warnings.extend(unknown);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
 }
 
 /// Checks kind and namespace of an object against the path.
-pub(super) fn identify(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
+pub(super) fn identify(call: &mut Call<'_>, mut object: Value, validation: FieldValidation) -> ApiResult<Value> {
     if !object.is_object() {
         return Err(undecodable("not an object"));
     }
@@ -83,6 +114,7 @@ pub(super) fn identify(call: &Call<'_>, mut object: Value) -> ApiResult<Value> {
         object["metadata"] = serde_json::json!({});
     }
     scope(call, &mut object)?;
+    prune(call, &mut object, validation)?;
     Ok(object)
 }
 

@@ -59,7 +59,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     };
     let shown = resource.present(&old);
     let patched = patched(form, Shape::of(&resource), &shown, &call.request.body)?;
-    let mut patched = decode::identify(call, patched)?;
+    let mut patched = decode::identify(call, patched, options.field_validation)?;
     check_name(&patched, name)?;
     if meta::resource_version(&patched).is_empty() {
         meta::set(
@@ -122,7 +122,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
         ));
     }
-    let mut wanted = decode::identify(call, decode::parse_yaml(&call.request.body)?)?;
+    let mut wanted = decode::identify(call, decode::parse_yaml(&call.request.body)?, options.field_validation)?;
     check_name(&wanted, name)?;
     if wanted["metadata"]
         .get("managedFields")

@@ -63,7 +63,7 @@ impl Write {
 /// Replaces an object.
 pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
-    let mut object = decode::object(call)?;
+    let mut object = decode::object(call, options.field_validation)?;
     match meta::name(&object) {
         "" => meta::set(&mut object, "name", Some(name.into())),
         found if found != name => {

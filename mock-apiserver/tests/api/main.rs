@@ -3,4 +3,5 @@
 mod apply;
 mod reads;
 mod registry;
+mod schema;
 mod support;

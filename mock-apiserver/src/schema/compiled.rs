@@ -1,0 +1,49 @@
+//! What is compiled once for each version of a CRD: patterns and rules.
+
+use kube_cel::{CompiledSchema, compile_schema};
+use regex::Regex;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The compiled parts of a schema.
+#[derive(Debug, Default)]
+pub(crate) struct CompiledRules {
+    patterns: BTreeMap<String, Regex>,
+    /// `None` if the schema has no rules.
+    pub(super) cel: Option<CompiledSchema>,
+}
+
+impl CompiledRules {
+    /// Compiles the patterns and rules of a schema; those that do not compile are reported by [`Self::problems`].
+    pub(crate) fn new(schema: &Value) -> Self {
+        let (mut patterns, mut has_rules) = (BTreeMap::new(), false);
+        visit(schema, &mut |node| {
+            has_rules |= node.get("x-kubernetes-validations").is_some();
+            if let Some(text) = node.get("pattern").and_then(Value::as_str) {
+                if let Ok(pattern) = Regex::new(text) {
+                    patterns.insert(text.to_owned(), pattern);
+                }
+            }
+        });
+        Self {
+            patterns,
+            cel: has_rules.then(|| compile_schema(schema)),
+        }
+    }
+
+    /// Whether a text matches a pattern of the schema. A pattern that does not compile matches nothing.
+    pub(super) fn matches(&self, pattern: &str, text: &str) -> bool {
+        self.patterns.get(pattern).is_some_and(|pattern| pattern.is_match(text))
+    }
+}
+
+fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
+    match node {
+        Value::Object(map) => {
+            see(node);
+            map.values().for_each(|child| visit(child, see));
+        }
+        Value::Array(items) => items.iter().for_each(|child| visit(child, see)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

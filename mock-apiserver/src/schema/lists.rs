@@ -1,0 +1,55 @@
+//! Lists that are sets or maps must not repeat an item.
+
+use super::join;
+use crate::api::field::FieldError;
+use crate::fields::{ListKind, Shape};
+use serde_json::{Map, Value};
+
+/// The repeated items of an object's lists.
+pub(super) fn duplicates(schema: &Value, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    walk(schema, object, "", &mut errors);
+    errors
+}
+
+fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(map) => {
+            for (member, child) in map {
+                let declared = schema["properties"]
+                    .get(member)
+                    .or_else(|| schema.get("additionalProperties"));
+                if let Some(schema) = declared.filter(|schema| schema.is_object()) {
+                    walk(schema, child, &join(path, member), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let kind = Shape::Schema(schema).list_kind();
+            let mut seen: Vec<Value> = Vec::new();
+            for (index, item) in items.iter().enumerate() {
+                let path = format!("{path}[{index}]");
+                if let Some(identity) = identity(&kind, &schema["items"], item) {
+                    if seen.contains(&identity) {
+                        errors.push(FieldError::duplicate(&path, &identity));
+                    }
+                    seen.push(identity);
+                }
+                walk(&schema["items"], item, &path, errors);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn identity(kind: &ListKind, schema: &Value, item: &Value) -> Option<Value> {
+    match kind {
+        ListKind::Atomic => None,
+        ListKind::Set => Some(item.clone()),
+        ListKind::Map(keys) => {
+            let value = |key: &String| item.get(key).or_else(|| schema["properties"][key].get("default"));
+            let members = keys.iter().filter_map(|key| Some((key.clone(), value(key)?.clone())));
+            Some(Value::Object(members.collect::<Map<_, _>>()))
+        }
+    }
+}

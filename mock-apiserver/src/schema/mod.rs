@@ -1,0 +1,47 @@
+//! Structural schemas of custom resources: what is pruned, defaulted and refused.
+//!
+//! ```text
+//!   object --> prune (unknown fields) --> default --> validate (types, bounds, lists) --> rules (CEL)
+//! ```
+//! Messages follow the API server's. Left out: ratcheting of unchanged invalid values, and cost budgets of rules.
+
+mod compiled;
+mod defaults;
+mod lists;
+mod prune;
+mod rules;
+mod validate;
+mod values;
+
+pub(crate) use compiled::CompiledRules;
+pub(crate) use defaults::default_fields;
+pub(crate) use prune::prune;
+
+use crate::api::field::FieldError;
+use crate::catalog::CustomVersion;
+use serde_json::Value;
+
+/// Everything that the schema finds wrong with an object; `old` is the stored one at an update.
+pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    let mut errors = validate::validate(&version.schema, &version.rules, object);
+    errors.extend(lists::duplicates(&version.schema, object));
+    // Rules may rely on types, so they are only asked about well-formed objects.
+    if errors.is_empty() {
+        errors.extend(rules::violations(version, old, object));
+    }
+    errors
+}
+
+/// The path of a member.
+fn join(path: &str, member: &str) -> String {
+    if path.is_empty() {
+        member.to_owned()
+    } else {
+        format!("{path}.{member}")
+    }
+}
+
+/// Members every object has, which schemas do not describe.
+fn is_type_or_metadata(member: &str) -> bool {
+    matches!(member, "apiVersion" | "kind" | "metadata")
+}

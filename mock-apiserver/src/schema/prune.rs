@@ -1,0 +1,57 @@
+//! Removing fields that the schema does not know.
+
+use super::{is_type_or_metadata, join};
+use serde_json::Value;
+
+/// Removes unknown fields and returns their paths.
+pub(crate) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
+    let mut unknown = Vec::new();
+    walk(schema, object, true, "", &mut unknown);
+    unknown
+}
+
+fn keeps_unknown(schema: &Value) -> bool {
+    schema["x-kubernetes-preserve-unknown-fields"] == true
+}
+
+fn walk(schema: &Value, value: &mut Value, is_resource: bool, path: &str, unknown: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let (properties, additional) = (&schema["properties"], &schema["additionalProperties"]);
+            let any = *additional == true;
+            map.retain(|member, _| {
+                let known = keeps_unknown(schema)
+                    || any
+                    || additional.is_object()
+                    || properties.get(member).is_some()
+                    || (is_resource && is_type_or_metadata(member));
+                if !known {
+                    unknown.push(join(path, member));
+                }
+                known
+            });
+            for (member, child) in map
+                .iter_mut()
+                .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
+            {
+                let declared = properties
+                    .get(member)
+                    .or_else(|| additional.is_object().then_some(additional));
+                // Below a field that preserves unknown fields only declared parts are pruned.
+                if let Some(schema) = declared {
+                    let embedded = schema["x-kubernetes-embedded-resource"] == true;
+                    walk(schema, child, embedded, &join(path, member), unknown);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                if let Some(schema) = schema.get("items") {
+                    let embedded = schema["x-kubernetes-embedded-resource"] == true;
+                    walk(schema, item, embedded, &format!("{path}[{index}]"), unknown);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! Types, required members, and the logical combinations of schemas.
+
+use super::compiled::CompiledRules;
+use super::{is_type_or_metadata, join, values};
+use crate::api::field::{FieldError, Problem};
+use serde_json::Value;
+
+/// What the schema finds wrong, apart from rules and repeated list items.
+pub(super) fn validate(schema: &Value, rules: &CompiledRules, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    node(schema, rules, object, "", true, &mut errors);
+    errors
+}
+
+fn node(
+    schema: &Value,
+    rules: &CompiledRules,
+    value: &Value,
+    path: &str,
+    is_resource: bool,
+    errors: &mut Vec<FieldError>,
+) {
+    if value.is_null() && schema["nullable"] == true {
+        return;
+    }
+    if let Some(expected) = mismatch(schema, value) {
+        let found = type_name(value);
+        let detail = format!("{path} in body must be of type {expected}: {found:?}");
+        let problem = Problem::Invalid {
+            shown: format!("{found:?}"),
+            detail,
+        };
+        errors.push(FieldError {
+            path: path.to_owned(),
+            problem,
+        });
+        return;
+    }
+    errors.extend(values::check(schema, rules, value, path));
+    match value {
+        Value::Object(map) => {
+            for required in schema["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+            {
+                if !map.contains_key(required) {
+                    errors.push(FieldError::required(join(path, required), ""));
+                }
+            }
+            for (member, child) in map
+                .iter()
+                .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
+            {
+                let declared = schema["properties"]
+                    .get(member)
+                    .or_else(|| schema.get("additionalProperties"));
+                if let Some(schema) = declared.filter(|schema| schema.is_object()) {
+                    let embedded = schema["x-kubernetes-embedded-resource"] == true;
+                    node(schema, rules, child, &join(path, member), embedded, errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                if let Some(schema) = schema.get("items") {
+                    node(schema, rules, item, &format!("{path}[{index}]"), false, errors);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    combinations(schema, rules, value, path, errors);
+}
+
+/// `allOf`, `anyOf`, `oneOf`, `not`.
+fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let fits = |branch: &Value| {
+        let mut found = Vec::new();
+        node(branch, rules, value, path, false, &mut found);
+        found.is_empty()
+    };
+    let mut refuse = |text: String| {
+        let problem = Problem::Invalid {
+            shown: "\"\"".to_owned(),
+            detail: format!("{path:?} {text}"),
+        };
+        errors.push(FieldError {
+            path: path.to_owned(),
+            problem,
+        });
+    };
+    let branches = |name: &str| schema[name].as_array().filter(|branches| !branches.is_empty());
+    if branches("allOf").is_some_and(|branches| !branches.iter().all(fits)) {
+        refuse("must validate all the schemas (allOf)".to_owned());
+    }
+    if branches("anyOf").is_some_and(|branches| !branches.iter().any(fits)) {
+        refuse("must validate at least one schema (anyOf)".to_owned());
+    }
+    if let Some(branches) = branches("oneOf") {
+        let count = branches.iter().filter(|branch| fits(branch)).count();
+        if count != 1 {
+            let found = if count == 0 {
+                "none".to_owned()
+            } else {
+                count.to_string()
+            };
+            refuse(format!(
+                "must validate one and only one schema (oneOf). Found {found} valid"
+            ));
+        }
+    }
+    if schema["not"].is_object() && fits(&schema["not"]) {
+        refuse("must not validate the schema (not)".to_owned());
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The expected type, if the value is of another.
+fn mismatch(schema: &Value, value: &Value) -> Option<String> {
+    if schema["x-kubernetes-int-or-string"] == true {
+        let fits = value.is_string() || value.is_i64() || value.is_u64();
+        return (!fits).then(|| "integer,string".to_owned());
+    }
+    let expected = schema["type"].as_str().filter(|expected| !expected.is_empty())?;
+    let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+    let fits = match expected {
+        "integer" => whole,
+        "number" => value.is_number(),
+        other => type_name(value) == other,
+    };
+    (!fits).then(|| expected.to_owned())
+}
