@@ -43,7 +43,7 @@ impl<'a> Draft<'a> {
         for condition in &mut status.conditions {
             condition.observed_generation = status.observed_generation;
         }
-        // The API keeps whole seconds.
+        // Conditions keep whole seconds.
         let now = Timestamp::from_second(reading.now.as_second()).unwrap_or(reading.now);
         Self {
             reading,
@@ -97,7 +97,7 @@ impl<'a> Draft<'a> {
             || self.before.running_since.is_none()
             || !failed_pause && self.before.phase != Some(Phase::Running)
         {
-            self.status.running_since = Some(MicroTime(self.now));
+            self.status.running_since = Some(MicroTime(self.reading.now));
         }
         if !failed_pause {
             conditions::remove(&mut self.status, ConditionType::Paused);
