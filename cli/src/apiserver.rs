@@ -16,13 +16,19 @@ use crate::exit::Exit;
 /// # Errors
 /// The port is taken or the kubeconfig cannot be written.
 pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.with_context(|| {
-        format!("listen on 127.0.0.1:{}; choose another port with --port PORT (0 takes any free one)", args.port)
-    })?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
+        .await
+        .with_context(|| {
+            format!(
+                "listen on 127.0.0.1:{}; choose another port with --port PORT (0 takes any free one)",
+                args.port
+            )
+        })?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let server = MockApiServer::builder().build();
     if let Some(path) = &args.kubeconfig {
-        std::fs::write(path, server.kubeconfig(url.as_str().trim_end_matches('/'))).with_context(|| format!("write {}", path.display()))?;
+        std::fs::write(path, server.kubeconfig(url.as_str().trim_end_matches('/')))
+            .with_context(|| format!("write {}", path.display()))?;
     }
     println!("Kubernetes API on {url} (Ctrl-C ends it)");
     let shutdown = CancellationToken::new();

@@ -8,7 +8,13 @@ use crate::plane::Ports;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, disable_help_subcommand = true, args_override_self = true)]
+#[command(
+    version,
+    about,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    args_override_self = true
+)]
 pub struct Cli {
     /// What to log, e.g. `info` or `torpor_controller=debug` (RUST_LOG is read, too)
     #[arg(long, global = true, value_name = "FILTER")]

@@ -16,7 +16,11 @@ use crate::plane::{ControlPlane, PlaneConfig, Ports};
 use crate::target;
 
 /// What the embedded node can hold: small enough that a full node is soon reached.
-pub const EMBEDDED_NODE: Capacity = Capacity { cpu_millis: 16_000, memory_bytes: 16 << 30, pods: 200 };
+pub const EMBEDDED_NODE: Capacity = Capacity {
+    cpu_millis: 16_000,
+    memory_bytes: 16 << 30,
+    pods: 200,
+};
 
 /// Runs the suite against a target and reports.
 ///
@@ -32,11 +36,16 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
     };
     let options = RunOptions {
         jobs: args.jobs,
-        filter: Filter { any_of: args.filter.clone() },
+        filter: Filter {
+            any_of: args.filter.clone(),
+        },
         ..RunOptions::default()
     };
     if suite.select(&options.filter).is_empty() {
-        eprintln!("torpor: no scenario matches {:?}; `torpor catalogue` lists the requirements", args.filter);
+        eprintln!(
+            "torpor: no scenario matches {:?}; `torpor catalogue` lists the requirements",
+            args.filter
+        );
         return Ok(Exit::Usage);
     }
     let report = match args.target {
@@ -53,7 +62,9 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
     };
     print_requirements(&report);
     if let Some(folder) = &args.report {
-        report.write(folder).with_context(|| format!("write the report to {}", folder.display()))?;
+        report
+            .write(folder)
+            .with_context(|| format!("write the report to {}", folder.display()))?;
         println!("report: {}", folder.join("report.html").display());
     }
     Ok(match report.verdict() {
@@ -72,14 +83,22 @@ pub async fn start_embedded(
     defect: Option<torpor_controller::Defect>,
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
-    let config =
-        PlaneConfig { data_dir: data_dir.path().to_owned(), ports: Ports::ANY, capacity: EMBEDDED_NODE, defect };
+    let config = PlaneConfig {
+        data_dir: data_dir.path().to_owned(),
+        ports: Ports::ANY,
+        capacity: EMBEDDED_NODE,
+        defect,
+    };
     Ok((ControlPlane::start(config).await?, data_dir))
 }
 
 /// Runs with a line for each case and, on a terminal, a bar below.
 async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions) -> Report {
-    let bar = if std::io::stdout().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let bar = if std::io::stdout().is_terminal() {
+        ProgressBar::new(0)
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}") {
         bar.set_style(style);
     }
@@ -101,9 +120,21 @@ fn print_requirements(report: &Report) {
     println!("\nrequirements");
     for requirement in &report.requirements {
         let cases = requirement.cases.len();
-        println!("{:<11} {:<8} {} ({cases} {})", requirement.result.as_str(), requirement.id, requirement.text, plural(cases));
+        println!(
+            "{:<11} {:<8} {} ({cases} {})",
+            requirement.result.as_str(),
+            requirement.id,
+            requirement.text,
+            plural(cases)
+        );
     }
-    let count = |outcome| report.requirements.iter().filter(|requirement| requirement.result == outcome).count();
+    let count = |outcome| {
+        report
+            .requirements
+            .iter()
+            .filter(|requirement| requirement.result == outcome)
+            .count()
+    };
     let verdict = match report.verdict() {
         Verdict::Conformant => "conformant",
         Verdict::NotConformant => "not conformant",
@@ -134,7 +165,12 @@ pub fn catalogue(output: Output) -> anyhow::Result<Exit> {
         Output::Json => println!("{}", serde_json::to_string_pretty(&catalogue)?),
         Output::Text => {
             for requirement in &catalogue.requirements {
-                println!("{:<8} {:<8} {}", requirement.id, requirement.level.as_str(), requirement.text);
+                println!(
+                    "{:<8} {:<8} {}",
+                    requirement.id,
+                    requirement.level.as_str(),
+                    requirement.text
+                );
             }
         }
     }

@@ -50,7 +50,13 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     let baseline = failed(&run_cases(&suite, None, broken, args.jobs).await?);
     let mut verdicts = Vec::new();
     for defect in defects {
-        let reports = run_cases(&suite, Some(defect), defect.breaks().iter().copied().collect(), args.jobs).await?;
+        let reports = run_cases(
+            &suite,
+            Some(defect),
+            defect.breaks().iter().copied().collect(),
+            args.jobs,
+        )
+        .await?;
         let verdict = judge(defect, &reports, &baseline);
         if args.output == Output::Text {
             print(&verdict);
@@ -60,7 +66,11 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     if args.output == Output::Json {
         println!("{}", serde_json::to_string_pretty(&verdicts)?);
     }
-    Ok(if verdicts.iter().all(|verdict| verdict.ok) { Exit::Success } else { Exit::NotConformant })
+    Ok(if verdicts.iter().all(|verdict| verdict.ok) {
+        Exit::Success
+    } else {
+        Exit::NotConformant
+    })
 }
 
 /// Runs the cases of some requirements against a control plane of their own.
@@ -74,8 +84,14 @@ async fn run_cases(
     let mut target = target::embedded(&plane).await?;
     // A fault often shows as something that never comes; waiting long for it proves no more.
     target.patience = std::time::Duration::from_secs(8);
-    let filter = Filter { any_of: requirements.into_iter().map(str::to_owned).collect() };
-    let options = RunOptions { jobs, filter, ..RunOptions::default() };
+    let filter = Filter {
+        any_of: requirements.into_iter().map(str::to_owned).collect(),
+    };
+    let options = RunOptions {
+        jobs,
+        filter,
+        ..RunOptions::default()
+    };
     let report = run_suite(suite, &Arc::new(target), &options, |_| {}).await;
     plane.stop().await;
     Ok(report.cases)
@@ -89,20 +105,31 @@ fn judge(defect: Defect, reports: &[CaseReport], baseline: &BTreeSet<String>) ->
     let fell = failed(reports);
     let caught = |report: &&CaseReport| fell.contains(&report.id) && !baseline.contains(&report.id);
     let caught_by: Vec<&CaseReport> = reports.iter().filter(caught).collect();
-    let wrongly_failed: Vec<String> = baseline.iter().filter(|id| reports.iter().any(|case| case.id == **id)).cloned().collect();
+    let wrongly_failed: Vec<String> = baseline
+        .iter()
+        .filter(|id| reports.iter().any(|case| case.id == **id))
+        .cloned()
+        .collect();
     Verdict {
         fault: defect.name(),
         breaks: defect.breaks(),
         must_fail: reports.iter().map(|report| report.id.clone()).collect(),
         ok: wrongly_failed.is_empty()
-            && defect.breaks().iter().all(|id| caught_by.iter().any(|report| proves(report, id))),
+            && defect
+                .breaks()
+                .iter()
+                .all(|id| caught_by.iter().any(|report| proves(report, id))),
         caught_by: caught_by.iter().map(|report| report.id.clone()).collect(),
         wrongly_failed,
     }
 }
 
 fn failed(reports: &[CaseReport]) -> BTreeSet<String> {
-    reports.iter().filter(|report| report.result == Outcome::Fail).map(|report| report.id.clone()).collect()
+    reports
+        .iter()
+        .filter(|report| report.result == Outcome::Fail)
+        .map(|report| report.id.clone())
+        .collect()
 }
 
 fn print(verdict: &Verdict) {

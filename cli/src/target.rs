@@ -67,7 +67,10 @@ pub async fn elsewhere(args: &ConformanceArgs) -> anyhow::Result<Target> {
         (Some(url), _) => Some(E2bEndpoint {
             url: url.clone(),
             sandbox_url: args.e2b_sandbox_url.clone(),
-            api_key: args.e2b_api_key.clone().context("--e2b-url needs --e2b-api-key KEY or E2B_API_KEY")?,
+            api_key: args
+                .e2b_api_key
+                .clone()
+                .context("--e2b-url needs --e2b-api-key KEY or E2B_API_KEY")?,
         }),
         (None, TargetKind::E2b) => bail!("--target e2b needs --e2b-url URL"),
         (None, TargetKind::Kubeconfig | TargetKind::Embedded) => None,
@@ -96,5 +99,8 @@ async fn kubernetes(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Kubern
     let config = kube::Config::from_custom_kubeconfig(kubeconfig_file, &KubeConfigOptions::default()).await;
     let config = config.with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
     let client = kube::Client::try_from(config).context("make a Kubernetes client")?;
-    Ok(KubernetesTarget { client, namespace: namespace.to_owned() })
+    Ok(KubernetesTarget {
+        client,
+        namespace: namespace.to_owned(),
+    })
 }

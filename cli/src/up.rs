@@ -16,10 +16,18 @@ use crate::plane::{ControlPlane, PlaneConfig};
 /// It cannot start, or a part of it fails.
 pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
     let began = Instant::now();
-    let defect = args.fault.as_deref().map(|name| name.parse().map_err(|error| anyhow!("--fault: {error}"))).transpose()?;
+    let defect = args
+        .fault
+        .as_deref()
+        .map(|name| name.parse().map_err(|error| anyhow!("--fault: {error}")))
+        .transpose()?;
     let stop = stop_signal().context("listen for Ctrl-C")?;
-    let config =
-        PlaneConfig { data_dir: args.data_dir.clone(), ports: args.ports, capacity: capacity(args.node), defect };
+    let config = PlaneConfig {
+        data_dir: args.data_dir.clone(),
+        ports: args.ports,
+        capacity: capacity(args.node),
+        defect,
+    };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);
     let outcome = tokio::select! {
@@ -33,16 +41,30 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
 
 /// What the node can hold, by the options.
 pub fn capacity(args: NodeArgs) -> Capacity {
-    Capacity { cpu_millis: args.node_cpu, memory_bytes: args.node_memory << 20, pods: args.node_pods }
+    Capacity {
+        cpu_millis: args.node_cpu,
+        memory_bytes: args.node_memory << 20,
+        pods: args.node_pods,
+    }
 }
 
 fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
     let endpoints = plane.endpoints();
     let dir = data_dir.display();
     println!("torpor is up ({:.0} ms)\n", began.elapsed().as_secs_f64() * 1000.0);
-    println!("  Kubernetes API  {:<32} export KUBECONFIG={}", endpoints.kubernetes, plane.data_dir().join("kubeconfig").display());
-    println!("  E2B API         {:<32} . {dir}/env        current E2B SDKs", endpoints.e2b);
-    println!("  {:<48} . {dir}/env.beta   E2B SDKs before 2.23 (beta_create, beta_pause)", "");
+    println!(
+        "  Kubernetes API  {:<32} export KUBECONFIG={}",
+        endpoints.kubernetes,
+        plane.data_dir().join("kubeconfig").display()
+    );
+    println!(
+        "  E2B API         {:<32} . {dir}/env        current E2B SDKs",
+        endpoints.e2b
+    );
+    println!(
+        "  {:<48} . {dir}/env.beta   E2B SDKs before 2.23 (beta_create, beta_pause)",
+        ""
+    );
     println!("  Metrics         {}", endpoints.metrics);
     println!("  Checkpoints     {}\n", plane.checkpoints().display());
     println!("Ctrl-C ends it.");

@@ -33,9 +33,19 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         python("the_seeds_script_runs_unmodified", "beta", "seed_beta.py", "env.beta"),
-        python("the_seeds_script_runs_with_the_async_client", "beta", "seed_beta_async.py", "env.beta"),
+        python(
+            "the_seeds_script_runs_with_the_async_client",
+            "beta",
+            "seed_beta_async.py",
+            "env.beta",
+        ),
         python("the_current_sdk_pauses_lists_and_kills", "current", "current.py", "env"),
-        python("the_current_async_sdk_connects_five_at_once", "current", "current_async.py", "env"),
+        python(
+            "the_current_async_sdk_connects_five_at_once",
+            "current",
+            "current_async.py",
+            "env",
+        ),
         python("a_timeout_pauses_with_the_context", "current", "auto_pause.py", "env"),
         client("the_javascript_sdk_pauses_and_resumes", javascript(), |_| {
             // Node looks for packages beside the script.
@@ -43,19 +53,20 @@ fn main() -> ExitCode {
             std::fs::copy(root().join("fixtures/clients/js/current.mjs"), &script)?;
             sdk(&which("node").ok_or("node is not installed")?, &script, "env")
         }),
-        client("kubectl_pauses_resumes_and_deletes", kubectl(), |program| kubectl_session(program)),
+        client("kubectl_pauses_resumes_and_deletes", kubectl(), |program| {
+            kubectl_session(program)
+        }),
     ];
     libtest_mimic::run(&args, trials).exit_code()
 }
 
 /// A test that needs `program`; ignored, with the reason, where it is missing.
-fn client(
-    name: &str,
-    program: PathBuf,
-    run: impl FnOnce(&PathBuf) -> Result<(), Failed> + Send + 'static,
-) -> Trial {
+fn client(name: &str, program: PathBuf, run: impl FnOnce(&PathBuf) -> Result<(), Failed> + Send + 'static) -> Trial {
     let missing = if !program.exists() {
-        Some(format!("skipped: {} is not installed, run fixtures/clients/install", short(&program)))
+        Some(format!(
+            "skipped: {} is not installed, run fixtures/clients/install",
+            short(&program)
+        ))
     } else if port_taken() {
         Some("skipped: port 49999 or 49983 is taken by another process".to_owned())
     } else {
@@ -70,8 +81,11 @@ fn client(
 
 /// Asked once, before this process listens there itself.
 fn port_taken() -> bool {
-    static TAKEN: LazyLock<bool> =
-        LazyLock::new(|| [49999, 49983].into_iter().any(|port| TcpListener::bind(("127.0.0.1", port)).is_err()));
+    static TAKEN: LazyLock<bool> = LazyLock::new(|| {
+        [49999, 49983]
+            .into_iter()
+            .any(|port| TcpListener::bind(("127.0.0.1", port)).is_err())
+    });
     *TAKEN
 }
 
@@ -85,7 +99,9 @@ fn short(program: &PathBuf) -> String {
 
 fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 fn kubectl() -> PathBuf {
@@ -99,7 +115,11 @@ fn javascript() -> PathBuf {
 /// Runs an SDK script with the variables of a connection file and shows what it printed.
 fn sdk(program: &PathBuf, script: &PathBuf, env_file: &str) -> Result<(), Failed> {
     let mut command = Command::new(program);
-    command.arg(script).envs(PLANE.1.env(env_file)).env_remove("HTTP_PROXY").env_remove("http_proxy");
+    command
+        .arg(script)
+        .envs(PLANE.1.env(env_file))
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy");
     let output = checked(&mut command)?;
     print!("{}", String::from_utf8_lossy(&output.stdout));
     Ok(())
@@ -125,23 +145,46 @@ fn kubectl_session(program: &PathBuf) -> Result<(), Failed> {
     let run = |args: &[&str]| -> Result<String, Failed> {
         let mut command = Command::new(program);
         command.arg("--kubeconfig").arg(PLANE.1.kubeconfig()).args(args);
-        command.env("KUBECACHEDIR", PLANE.0.path().join("kubectl-cache")).env_remove(OsString::from("KUBECONFIG"));
+        command
+            .env("KUBECACHEDIR", PLANE.0.path().join("kubectl-cache"))
+            .env_remove(OsString::from("KUBECONFIG"));
         Ok(String::from_utf8_lossy(&checked(&mut command)?.stdout).into_owned())
     };
     let manifest = root().join("fixtures/sandbox-counter.yaml").display().to_string();
     let paused = |value: bool| format!(r#"{{"spec":{{"paused":{value}}}}}"#);
-    let patch = |value: bool| run(&["patch", "sandbox", "counter", "-n", "default", "--type=merge", "-p", &paused(value)]);
+    let patch = |value: bool| {
+        run(&[
+            "patch",
+            "sandbox",
+            "counter",
+            "-n",
+            "default",
+            "--type=merge",
+            "-p",
+            &paused(value),
+        ])
+    };
     let counted = || -> Result<Vec<u64>, Failed> {
         let log = run(&["logs", "counter"])?;
-        Ok(log.lines().filter_map(|line| line.strip_prefix("count ")?.parse().ok()).collect())
+        Ok(log
+            .lines()
+            .filter_map(|line| line.strip_prefix("count ")?.parse().ok())
+            .collect())
     };
 
     run(&["apply", "-f", &manifest])?;
     run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
-    wait_until("the program counts to three", || counted().is_ok_and(|counts| counts.len() >= 3));
+    wait_until("the program counts to three", || {
+        counted().is_ok_and(|counts| counts.len() >= 3)
+    });
 
     patch(true)?;
-    run(&["wait", "--for=condition=SandboxPaused", "sandbox/counter", "--timeout=60s"])?;
+    run(&[
+        "wait",
+        "--for=condition=SandboxPaused",
+        "sandbox/counter",
+        "--timeout=60s",
+    ])?;
     let listed = run(&["get", "sbx", "-n", "default"])?;
     expect(listed.contains("Paused"), "the list shows the state", &listed)?;
     let pods = run(&["get", "pods", "-o", "name"])?;
@@ -152,23 +195,42 @@ fn kubectl_session(program: &PathBuf) -> Result<(), Failed> {
     let pods = run(&["get", "pods", "counter"])?;
     expect(pods.contains("Running"), "the Pod runs again", &pods)?;
     let before = counted()?.len();
-    wait_until("the program counts on", || counted().is_ok_and(|counts| counts.len() > before + 1));
+    wait_until("the program counts on", || {
+        counted().is_ok_and(|counts| counts.len() > before + 1)
+    });
     let counts = counted()?;
     let expected: Vec<u64> = (1..=counts.len() as u64).collect();
-    expect(counts == expected, "the log goes on without a gap or a repetition", &format!("{counts:?}"))?;
+    expect(
+        counts == expected,
+        "the log goes on without a gap or a repetition",
+        &format!("{counts:?}"),
+    )?;
 
     let described = run(&["describe", "sandbox", "counter"])?;
     for event in ["SandboxPaused", "SandboxResumed"] {
-        expect(described.contains(event), "describe shows the events of each step", &described)?;
+        expect(
+            described.contains(event),
+            "describe shows the events of each step",
+            &described,
+        )?;
     }
 
     patch(true)?;
-    run(&["wait", "--for=condition=SandboxPaused", "sandbox/counter", "--timeout=60s"])?;
+    run(&[
+        "wait",
+        "--for=condition=SandboxPaused",
+        "sandbox/counter",
+        "--timeout=60s",
+    ])?;
     run(&["-n", "default", "delete", "sandbox", "counter", "--timeout=60s"])?;
     let left = run(&["get", "sandboxes", "-o", "name"])?;
     expect(!left.contains("counter"), "a deleted sandbox is gone", &left)
 }
 
 fn expect(holds: bool, claim: &str, seen: &str) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(format!("not so: {claim}\n--- seen\n{seen}").into()) }
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("not so: {claim}\n--- seen\n{seen}").into())
+    }
 }

@@ -28,7 +28,11 @@ fn main() -> ExitCode {
     let (runtime, target, _up);
     let cases = suite.select(&Filter::default());
     if args.list {
-        return libtest_mimic::run(&args, cases.iter().map(|case| Trial::test(&case.id, || Ok(()))).collect()).exit_code();
+        return libtest_mimic::run(
+            &args,
+            cases.iter().map(|case| Trial::test(&case.id, || Ok(()))).collect(),
+        )
+        .exit_code();
     }
     runtime = Arc::new(tokio::runtime::Runtime::new().expect("a runtime"));
     _up = Up::start(Up::command(data_dir.path()), data_dir.path());
@@ -37,7 +41,12 @@ fn main() -> ExitCode {
     let alone = Arc::new(tokio::sync::RwLock::new(()));
     let trial = |case: Case| {
         let lacks = target.lacks(&case.scenario, case.front);
-        let (runtime, target, alone, id) = (Arc::clone(&runtime), Arc::clone(&target), Arc::clone(&alone), case.id.clone());
+        let (runtime, target, alone, id) = (
+            Arc::clone(&runtime),
+            Arc::clone(&target),
+            Arc::clone(&alone),
+            case.id.clone(),
+        );
         let trial = Trial::test(id, move || {
             runtime.block_on(async {
                 if case.scenario.exclusive {
@@ -53,7 +62,9 @@ fn main() -> ExitCode {
             return trial;
         }
         let names: Vec<&str> = lacks.iter().map(|capability| capability.as_str()).collect();
-        trial.with_kind(format!("unsupported: needs {}", names.join(", "))).with_ignored_flag(true)
+        trial
+            .with_kind(format!("unsupported: needs {}", names.join(", ")))
+            .with_ignored_flag(true)
     };
     libtest_mimic::run(&args, cases.into_iter().map(trial).collect()).exit_code()
 }
@@ -84,8 +95,15 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
     let metrics: url::Url = up.metrics_url().parse().expect("a URL");
     Target {
         name: "embedded".to_owned(),
-        kubernetes: Some(KubernetesTarget { client, namespace: "default".to_owned() }),
-        e2b: Some(E2bEndpoint { url: e2b.clone(), sandbox_url: Some(e2b), api_key: env["E2B_API_KEY"].clone() }),
+        kubernetes: Some(KubernetesTarget {
+            client,
+            namespace: "default".to_owned(),
+        }),
+        e2b: Some(E2bEndpoint {
+            url: e2b.clone(),
+            sandbox_url: Some(e2b),
+            api_key: env["E2B_API_KEY"].clone(),
+        }),
         pod_metrics: vec![metrics.clone()],
         controller_metrics: vec![metrics],
         storage: Some(StorageProbe::Directory(data_dir.join("checkpoints"))),
@@ -97,5 +115,8 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
 
 /// Everything but other processes than the interpreter, which the embedded engine does not run.
 fn capabilities() -> BTreeSet<Capability> {
-    Capability::ALL.into_iter().filter(|capability| *capability != Capability::Commands).collect()
+    Capability::ALL
+        .into_iter()
+        .filter(|capability| *capability != Capability::Commands)
+        .collect()
 }

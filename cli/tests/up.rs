@@ -19,11 +19,19 @@ struct E2b {
 impl E2b {
     fn of(up: &Up) -> Self {
         let env = up.env("env");
-        Self { http: reqwest::Client::new(), url: env["E2B_API_URL"].clone(), key: env["E2B_API_KEY"].clone() }
+        Self {
+            http: reqwest::Client::new(),
+            url: env["E2B_API_URL"].clone(),
+            key: env["E2B_API_KEY"].clone(),
+        }
     }
 
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let request = self.http.post(format!("{}{path}", self.url)).header("X-API-KEY", &self.key).json(&body);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .header("X-API-KEY", &self.key)
+            .json(&body);
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or(Value::Null))
@@ -43,7 +51,10 @@ impl E2b {
 }
 
 fn torpor(args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_torpor")).args(args).output().expect("torpor runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args(args)
+        .output()
+        .expect("torpor runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
@@ -53,10 +64,16 @@ fn a_taken_port_is_named_with_the_option_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let dir = tempfile::tempdir().expect("a directory");
-    let output = Up::command(dir.path()).args(["--e2b-port", &port]).output().expect("torpor runs");
+    let output = Up::command(dir.path())
+        .args(["--e2b-port", &port])
+        .output()
+        .expect("torpor runs");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains(&format!("127.0.0.1:{port}")) && message.contains("--e2b-port"), "{message}");
+    assert!(
+        message.contains(&format!("127.0.0.1:{port}")) && message.contains("--e2b-port"),
+        "{message}"
+    );
     assert!(!dir.path().join("kubeconfig").exists(), "nothing says that it is ready");
 }
 
@@ -76,7 +93,9 @@ async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
     let e2b = E2b::of(&up);
-    let (status, sandbox) = e2b.post("/v2/sandboxes", json!({ "templateID": "code-interpreter" })).await;
+    let (status, sandbox) = e2b
+        .post("/v2/sandboxes", json!({ "templateID": "code-interpreter" }))
+        .await;
     assert_eq!(status, 201, "{sandbox}");
     let output = e2b.run_code(&sandbox, "x = 'kept'\nprint(x)").await;
     assert!(output.contains("kept"), "{output}");
@@ -87,7 +106,10 @@ async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
 
     let data_dir = dir.path().to_str().expect("a path in UTF-8");
     let (found, listed) = torpor(&["checkpoint", "--data-dir", data_dir, "ls"]);
-    assert!(found && listed.lines().filter(|line| line.contains("monty")).count() == 1, "{listed}");
+    assert!(
+        found && listed.lines().filter(|line| line.contains("monty")).count() == 1,
+        "{listed}"
+    );
     let (whole, verified) = torpor(&["checkpoint", "--data-dir", data_dir, "verify"]);
     assert!(whole, "{verified}");
 }
@@ -97,7 +119,9 @@ async fn a_damaged_checkpoint_is_found_by_verify() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
     let e2b = E2b::of(&up);
-    let (_, sandbox) = e2b.post("/v2/sandboxes", json!({ "templateID": "code-interpreter" })).await;
+    let (_, sandbox) = e2b
+        .post("/v2/sandboxes", json!({ "templateID": "code-interpreter" }))
+        .await;
     let id = sandbox["sandboxID"].as_str().expect("an id").to_owned();
     e2b.post(&format!("/sandboxes/{id}/pause"), json!({})).await;
     assert!(up.interrupt().success());
@@ -113,13 +137,23 @@ async fn a_damaged_checkpoint_is_found_by_verify() {
         std::fs::write(&file, bytes).expect("the file is writable");
     }
     assert!(damaged > 0, "something was stored");
-    let (whole, said) = torpor(&["checkpoint", "--data-dir", dir.path().to_str().expect("a path"), "verify"]);
+    let (whole, said) = torpor(&[
+        "checkpoint",
+        "--data-dir",
+        dir.path().to_str().expect("a path"),
+        "verify",
+    ]);
     assert!(!whole, "{said}");
 }
 
 fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(dir).expect("a folder").flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    let entries = std::fs::read_dir(dir)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
 }
 
 #[test]

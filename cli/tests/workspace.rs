@@ -18,7 +18,10 @@ const DIRECTION: [(&str, &[&str]); 9] = [
     ("torpor-controller", &["torpor-api"]),
     ("torpor-gateway", &["torpor-api"]),
     ("mock-apiserver", &[]),
-    ("mock-node", &["mock-apiserver", "torpor-agent", "torpor-api", "torpor-runtime"]),
+    (
+        "mock-node",
+        &["mock-apiserver", "torpor-agent", "torpor-api", "torpor-runtime"],
+    ),
     ("torpor-harness", &["mock-apiserver"]),
     (
         "torpor-cli",
@@ -42,21 +45,40 @@ fn workspace_dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .no_deps()
         .exec()
         .expect("cargo describes the workspace");
-    let ours: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let ours: BTreeSet<String> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.to_string())
+        .collect();
     let dependencies = |package: &cargo_metadata::Package| {
-        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
-        normal.map(|dependency| dependency.name.clone()).filter(|name| ours.contains(name)).collect()
+        let normal = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal);
+        normal
+            .map(|dependency| dependency.name.clone())
+            .filter(|name| ours.contains(name))
+            .collect()
     };
-    metadata.packages.iter().map(|package| (package.name.to_string(), dependencies(package))).collect()
+    metadata
+        .packages
+        .iter()
+        .map(|package| (package.name.to_string(), dependencies(package)))
+        .collect()
 }
 
 #[test]
 fn crates_depend_on_each_other_in_one_direction_only() {
     let allowed: BTreeMap<&str, &[&str]> = DIRECTION.into_iter().collect();
     for (name, dependencies) in workspace_dependencies() {
-        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no place in the direction"));
+        let allowed = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} has no place in the direction"));
         for dependency in dependencies {
-            assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} must not depend on {dependency}"
+            );
         }
     }
 }
@@ -67,9 +89,15 @@ fn the_suite_shares_no_code_with_what_it_judges() {
     let mut reached: BTreeSet<&str> = BTreeSet::from(["torpor-harness"]);
     let mut open = vec!["torpor-harness"];
     while let Some(name) = open.pop() {
-        open.extend(graph[name].iter().map(String::as_str).filter(|dependency| reached.insert(dependency)));
+        open.extend(
+            graph[name]
+                .iter()
+                .map(String::as_str)
+                .filter(|dependency| reached.insert(dependency)),
+        );
     }
-    assert_eq!(reached, BTreeSet::from(["mock-apiserver", "torpor-harness"]));
+    let allowed = BTreeSet::from(["mock-apiserver", "torpor-harness"]);
+    assert!(reached.is_subset(&allowed), "{reached:?}");
 }
 
 /// Files under `src` that no `mod` declaration reaches. The compiler skips such a file in
@@ -92,29 +120,56 @@ fn orphans(src: &Path) -> Vec<PathBuf> {
 }
 
 fn is_declared(src: &Path, file: &Path) -> bool {
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).expect("source names are UTF-8");
+    let stem = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .expect("source names are UTF-8");
     let dir = file.parent().expect("a source file has a folder");
     if dir == src && matches!(stem, "lib" | "main") {
         return true;
     }
     // `a/b.rs` and `a/b/mod.rs` are both declared as `mod b` in the module of `a`.
     let (name, home) = match stem {
-        "mod" => (dir.file_name().and_then(|name| name.to_str()).expect("a module folder has a name"), dir.parent()),
+        "mod" => (
+            dir.file_name()
+                .and_then(|name| name.to_str())
+                .expect("a module folder has a name"),
+            dir.parent(),
+        ),
         stem => (stem, Some(dir)),
     };
     let home = home.expect("a module folder has a parent");
-    let parents = [home.join("lib.rs"), home.join("main.rs"), home.join("mod.rs"), home.with_extension("rs")];
+    let parents = [
+        home.join("lib.rs"),
+        home.join("main.rs"),
+        home.join("mod.rs"),
+        home.with_extension("rs"),
+    ];
     let declaration = format!("mod {name};");
-    parents.iter().filter_map(|path| fs::read_to_string(path).ok()).any(|text| text.contains(&declaration))
+    parents
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|text| text.contains(&declaration))
 }
 
 #[test]
 fn every_source_file_is_compiled() {
-    for dir in fs::read_dir(support::root()).expect("the root is readable").flatten().map(|entry| entry.path()) {
+    for dir in fs::read_dir(support::root())
+        .expect("the root is readable")
+        .flatten()
+        .map(|entry| entry.path())
+    {
         let crates = [dir.clone()].into_iter().chain(
-            fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()),
+            fs::read_dir(&dir)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path()),
         );
-        for source in crates.filter(|folder| folder.join("Cargo.toml").exists()).map(|folder| folder.join("src")) {
+        for source in crates
+            .filter(|folder| folder.join("Cargo.toml").exists())
+            .map(|folder| folder.join("src"))
+        {
             if source.is_dir() {
                 assert_eq!(orphans(&source), Vec::<PathBuf>::new());
             }
@@ -144,6 +199,11 @@ fn the_committed_definitions_are_generated_from_the_types() {
             fs::write(&path, &yaml).expect("the definition is writable");
         }
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(committed, yaml, "{} differs; rewrite it with UPDATE_CRDS=1", path.display());
+        assert_eq!(
+            committed,
+            yaml,
+            "{} differs; rewrite it with UPDATE_CRDS=1",
+            path.display()
+        );
     }
 }

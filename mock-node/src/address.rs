@@ -24,7 +24,9 @@ impl PodAddresses {
     /// Starts at an address chosen by `seed`, so that several nodes on one machine rarely meet.
     #[must_use]
     pub fn new(seed: u32) -> Self {
-        Self { next: FIRST + seed % (LAST - FIRST) }
+        Self {
+            next: FIRST + seed % (LAST - FIRST),
+        }
     }
 
     /// Binds the three ports of an agent on the next address where all are free.

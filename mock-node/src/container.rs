@@ -27,7 +27,9 @@ pub enum ContainerRefused {
     #[error("pod has no container")]
     NoContainer,
     /// A variable takes its value from somewhere else.
-    #[error("spec.containers[{container}].env[{variable}].valueFrom is not supported by this node; give a literal value")]
+    #[error(
+        "spec.containers[{container}].env[{variable}].valueFrom is not supported by this node; give a literal value"
+    )]
     ValueFrom {
         /// Name of the container.
         container: String,
@@ -42,7 +44,11 @@ impl SandboxContainer {
     /// # Errors
     /// [`ContainerRefused`] when there is none or this node cannot honour it.
     pub fn of(pod: &Pod) -> Result<Self, ContainerRefused> {
-        let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let containers = pod
+            .spec
+            .as_ref()
+            .map(|spec| spec.containers.as_slice())
+            .unwrap_or_default();
         let container = containers
             .iter()
             .find(|container| is_addressed(container))
@@ -59,7 +65,11 @@ impl SandboxContainer {
 }
 
 fn is_addressed(container: &Container) -> bool {
-    container.env.iter().flatten().any(|variable| variable.name == env::SANDBOX_UID)
+    container
+        .env
+        .iter()
+        .flatten()
+        .any(|variable| variable.name == env::SANDBOX_UID)
 }
 
 fn literal_env(container: &Container) -> Result<BTreeMap<String, String>, ContainerRefused> {
@@ -93,7 +103,10 @@ mod tests {
             { "name": "sandbox", "image": "i", "args": ["a"], "env": [{ "name": env::SANDBOX_UID, "value": "u" }] },
         ]}));
         let container = SandboxContainer::of(&pod).expect("a container");
-        assert_eq!((container.name.as_str(), container.args.as_slice()), ("sandbox", ["a".to_owned()].as_slice()));
+        assert_eq!(
+            (container.name.as_str(), container.args.as_slice()),
+            ("sandbox", ["a".to_owned()].as_slice())
+        );
         assert_eq!(container.env[env::SANDBOX_UID], "u");
     }
 
@@ -103,11 +116,17 @@ mod tests {
             { "name": "SECRET", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
         ]}]}));
         let refused = SandboxContainer::of(&pod).expect_err("refused");
-        assert!(refused.to_string().contains("spec.containers[c].env[SECRET].valueFrom"), "{refused}");
+        assert!(
+            refused.to_string().contains("spec.containers[c].env[SECRET].valueFrom"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn a_pod_without_containers_is_refused() {
-        assert_eq!(SandboxContainer::of(&pod(json!({ "containers": [] }))), Err(ContainerRefused::NoContainer));
+        assert_eq!(
+            SandboxContainer::of(&pod(json!({ "containers": [] }))),
+            Err(ContainerRefused::NoContainer)
+        );
     }
 }

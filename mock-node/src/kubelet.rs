@@ -106,7 +106,8 @@ impl PodWorker {
         mut requests: mpsc::Receiver<PodRequest>,
     ) {
         let mut stage = workload.stage();
-        self.write_status(pod_status::started(started, &stage, (self.clock)())).await;
+        self.write_status(pod_status::started(started, &stage, (self.clock)()))
+            .await;
         loop {
             tokio::select! {
                 biased;
@@ -158,7 +159,10 @@ impl PodWorker {
     async fn complete_deletion(&self) {
         let params = DeleteParams {
             grace_period_seconds: Some(0),
-            preconditions: Some(Preconditions { uid: Some(self.uid.clone()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(self.uid.clone()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         let terminating = match self.api.get_opt(&self.name).await {
@@ -187,7 +191,11 @@ impl Workload {
         match self {
             Self::Agent(agent) => {
                 let mut states = agent.state();
-                match states.wait_for(|state| stage(&state.workload) != *last).await.map(|state| stage(&state.workload)) {
+                match states
+                    .wait_for(|state| stage(&state.workload) != *last)
+                    .await
+                    .map(|state| stage(&state.workload))
+                {
                     Ok(stage) => stage,
                     Err(_) => std::future::pending().await,
                 }
@@ -202,7 +210,9 @@ fn stage(workload: &WorkloadState) -> ContainerStage {
         WorkloadState::Starting => ContainerStage::Starting,
         // A frozen container is still healthy to the node; whether it is routed to is the controller's word.
         WorkloadState::Serving | WorkloadState::Frozen => ContainerStage::Ready,
-        WorkloadState::Failed { message } => ContainerStage::Unready { message: message.clone() },
+        WorkloadState::Failed { message } => ContainerStage::Unready {
+            message: message.clone(),
+        },
     }
 }
 

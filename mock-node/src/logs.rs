@@ -17,14 +17,18 @@ pub(crate) fn stream(log: &LogReader, options: &LogOptions, now: Timestamp) -> L
         return Box::pin(log.follow(skip as u64).map(render));
     }
     let text: Vec<u8> = lines.into_iter().skip(skip).flat_map(render).collect();
-    let limit = options.limit_bytes.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = options
+        .limit_bytes
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let limit = limit.min(text.len());
     let kept = bytes::Bytes::from(text).slice(..limit);
     Box::pin(futures::stream::once(std::future::ready(kept)))
 }
 
 fn first_wanted(lines: &[LogLine], options: &LogOptions, now: Timestamp) -> usize {
-    let tail = options.tail_lines.map_or(0, |tail| lines.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
+    let tail = options.tail_lines.map_or(0, |tail| {
+        lines.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX))
+    });
     let since = options.since_seconds.map_or(0, |seconds| {
         let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
         let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
@@ -34,7 +38,11 @@ fn first_wanted(lines: &[LogLine], options: &LogOptions, now: Timestamp) -> usiz
 }
 
 fn render(line: &LogLine, timestamps: bool) -> bytes::Bytes {
-    let text = if timestamps { format!("{} {}\n", line.time, line.text) } else { format!("{}\n", line.text) };
+    let text = if timestamps {
+        format!("{} {}\n", line.time, line.text)
+    } else {
+        format!("{}\n", line.text)
+    };
     text.into()
 }
 
@@ -44,14 +52,27 @@ mod tests {
 
     fn lines() -> Vec<LogLine> {
         let at = |second| Timestamp::from_second(second).expect("a time");
-        (1..=4).map(|second| LogLine { time: at(second), text: format!("line {second}") }).collect()
+        (1..=4)
+            .map(|second| LogLine {
+                time: at(second),
+                text: format!("line {second}"),
+            })
+            .collect()
     }
 
     #[test]
     fn the_stricter_of_tail_and_age_decides() {
         let now = Timestamp::from_second(5).expect("a time");
         let wanted = |tail_lines, since_seconds| {
-            first_wanted(&lines(), &LogOptions { tail_lines, since_seconds, ..LogOptions::default() }, now)
+            first_wanted(
+                &lines(),
+                &LogOptions {
+                    tail_lines,
+                    since_seconds,
+                    ..LogOptions::default()
+                },
+                now,
+            )
         };
         assert_eq!(wanted(None, None), 0);
         assert_eq!(wanted(Some(1), None), 3);

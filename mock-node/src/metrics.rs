@@ -22,16 +22,33 @@ pub struct PodUsage {
 #[must_use]
 pub fn render(usage: &[PodUsage]) -> String {
     let mut page = String::new();
-    family(&mut page, "container_cpu_usage_seconds_total", "counter", "Cumulative CPU time consumed in seconds.", usage, |pod| {
-        format!("{:.9}", pod.cpu.as_secs_f64())
-    });
-    family(&mut page, "container_memory_working_set_bytes", "gauge", "Current working set in bytes.", usage, |pod| {
-        pod.memory_bytes.to_string()
-    });
+    family(
+        &mut page,
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative CPU time consumed in seconds.",
+        usage,
+        |pod| format!("{:.9}", pod.cpu.as_secs_f64()),
+    );
+    family(
+        &mut page,
+        "container_memory_working_set_bytes",
+        "gauge",
+        "Current working set in bytes.",
+        usage,
+        |pod| pod.memory_bytes.to_string(),
+    );
     page
 }
 
-fn family(page: &mut String, name: &str, kind: &str, help: &str, usage: &[PodUsage], value: impl Fn(&PodUsage) -> String) {
+fn family(
+    page: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    usage: &[PodUsage],
+    value: impl Fn(&PodUsage) -> String,
+) {
     // Writing to a String cannot fail.
     let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
     for pod in usage {
@@ -63,7 +80,9 @@ mod tests {
         assert!(page.contains(
             "container_cpu_usage_seconds_total{namespace=\"default\",pod=\"p\",container=\"c\"} 1.500000000\n"
         ));
-        assert!(page.contains("container_memory_working_set_bytes{namespace=\"default\",pod=\"p\",container=\"c\"} 42\n"));
+        assert!(
+            page.contains("container_memory_working_set_bytes{namespace=\"default\",pod=\"p\",container=\"c\"} 42\n")
+        );
         assert!(!render(&[]).contains('{'));
     }
 }

@@ -75,7 +75,11 @@ pub struct NodeHandle {
 
 enum NodeRequest {
     Usage(oneshot::Sender<Vec<PodUsage>>),
-    Logs { key: PodKey, reply: oneshot::Sender<Option<LogStream>>, options: LogOptions },
+    Logs {
+        key: PodKey,
+        reply: oneshot::Sender<Option<LogStream>>,
+        options: LogOptions,
+    },
 }
 
 /// Bytes of a log.
@@ -110,8 +114,16 @@ impl PodLogs for NodeHandle {
             let (reply, answer) = oneshot::channel();
             // A node that has stopped runs nothing, so nothing has started.
             let asked = requests.send(NodeRequest::Logs { key, reply, options }).await;
-            let stream = if asked.is_ok() { answer.await.ok().flatten() } else { None };
-            stream.ok_or_else(|| PodLogsRefused::NotStarted { pod, container, reason: "ContainerCreating".to_owned() })
+            let stream = if asked.is_ok() {
+                answer.await.ok().flatten()
+            } else {
+                None
+            };
+            stream.ok_or_else(|| PodLogsRefused::NotStarted {
+                pod,
+                container,
+                reason: "ContainerCreating".to_owned(),
+            })
         })
     }
 }
@@ -245,7 +257,9 @@ impl Kubelet {
                 }
                 let status = pod_status::unschedulable(&missing, (self.config.clock)());
                 let patch = Patch::Merge(json!({ "status": status }));
-                api.patch_status(&key.1, &PatchParams::default(), &patch).await.map(drop)
+                api.patch_status(&key.1, &PatchParams::default(), &patch)
+                    .await
+                    .map(drop)
             }
         };
         if let Err(error) = outcome {
@@ -260,7 +274,12 @@ impl Kubelet {
         let uid = uid(&pod);
         self.running.insert(
             key.clone(),
-            RunningPod { uid: uid.clone(), requested: Requests::of(&pod), stop: stop.clone(), worker },
+            RunningPod {
+                uid: uid.clone(),
+                requested: Requests::of(&pod),
+                stop: stop.clone(),
+                worker,
+            },
         );
         let worker = PodWorker {
             api: Api::namespaced(self.client.clone(), &key.0),
@@ -274,7 +293,11 @@ impl Kubelet {
         tokio::spawn(async move {
             worker.run(pod, bound, stop, requests).await;
             // The node may have stopped listening.
-            let _ = ended.send(PodEnded { namespace: key.0, name: key.1, uid });
+            let _ = ended.send(PodEnded {
+                namespace: key.0,
+                name: key.1,
+                uid,
+            });
         });
     }
 
@@ -330,7 +353,11 @@ fn is_finished(pod: &Pod) -> bool {
 
 async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {
     let binding = Binding {
-        metadata: ObjectMeta { name: Some(pod.name_any()), uid: pod.metadata.uid.clone(), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(pod.name_any()),
+            uid: pod.metadata.uid.clone(),
+            ..ObjectMeta::default()
+        },
         target: ObjectReference {
             kind: Some("Node".to_owned()),
             name: Some(node.to_owned()),
@@ -338,14 +365,18 @@ async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {
             ..ObjectReference::default()
         },
     };
-    let _: serde_json::Value =
-        api.create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding).await?;
+    let _: serde_json::Value = api
+        .create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding)
+        .await?;
     Ok(())
 }
 
 async fn register(client: &Client, config: &NodeConfig) -> Result<(), NodeError> {
     let api: Api<Node> = Api::all(client.clone());
-    let failed = |source| NodeError::Register { name: config.name.clone(), source: Box::new(source) };
+    let failed = |source| NodeError::Register {
+        name: config.name.clone(),
+        source: Box::new(source),
+    };
     let resources = json!({
         "cpu": format!("{}m", config.capacity.cpu_millis),
         "memory": config.capacity.memory_bytes.to_string(),
@@ -376,6 +407,8 @@ async fn register(client: &Client, config: &NodeConfig) -> Result<(), NodeError>
             "kubeProxyVersion": "", "machineID": "", "systemUUID": "", "bootID": "", "osImage": "",
         },
     }});
-    api.patch_status(&config.name, &PatchParams::default(), &Patch::Merge(status)).await.map_err(failed)?;
+    api.patch_status(&config.name, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .map_err(failed)?;
     Ok(())
 }

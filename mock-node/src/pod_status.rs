@@ -41,8 +41,10 @@ pub(crate) fn started(pod: &StartedPod, stage: &ContainerStage, now: Timestamp) 
         });
         if !status {
             condition["reason"] = json!("ContainersNotReady");
-            condition["message"] =
-                json!(message.map_or_else(|| format!("containers with unready status: [{}]", pod.container.name), str::to_owned));
+            condition["message"] = json!(message.map_or_else(
+                || format!("containers with unready status: [{}]", pod.container.name),
+                str::to_owned
+            ));
         }
         condition
     };
@@ -117,7 +119,10 @@ mod tests {
 
     fn ready(status: &Value) -> &str {
         let conditions = status["conditions"].as_array().expect("conditions");
-        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").expect("a Ready condition");
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready")
+            .expect("a Ready condition");
         ready["status"].as_str().expect("a status")
     }
 
@@ -126,7 +131,13 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(ready(&started(&pod(), &ContainerStage::Starting, now)), "False");
         assert_eq!(ready(&started(&pod(), &ContainerStage::Ready, now)), "True");
-        let unready = started(&pod(), &ContainerStage::Unready { message: "no such checkpoint".to_owned() }, now);
+        let unready = started(
+            &pod(),
+            &ContainerStage::Unready {
+                message: "no such checkpoint".to_owned(),
+            },
+            now,
+        );
         assert_eq!(ready(&unready), "False");
         assert!(unready.to_string().contains("no such checkpoint"));
     }
@@ -134,6 +145,9 @@ mod tests {
     #[test]
     fn an_unschedulable_pod_says_what_is_missing() {
         let status = unschedulable(&["Insufficient cpu"], Timestamp::UNIX_EPOCH);
-        assert_eq!(status["conditions"][0]["message"], "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_eq!(
+            status["conditions"][0]["message"],
+            "0/1 nodes are available: 1 Insufficient cpu."
+        );
     }
 }

@@ -38,9 +38,16 @@ impl Requests {
     /// the API server has refused such a Pod already.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        let containers = pod
+            .spec
+            .as_ref()
+            .map(|spec| spec.containers.as_slice())
+            .unwrap_or_default();
         let mut sum = Self::default();
-        for requests in containers.iter().filter_map(|c| c.resources.as_ref()?.requests.as_ref()) {
+        for requests in containers
+            .iter()
+            .filter_map(|c| c.resources.as_ref()?.requests.as_ref())
+        {
             sum.cpu_millis += requests.get("cpu").and_then(millis).unwrap_or(0);
             sum.memory_bytes += requests.get("memory").and_then(millis).unwrap_or(0) / 1000;
         }
@@ -62,14 +69,20 @@ impl Capacity {
         .into_iter()
         .filter_map(|(lacks, name)| lacks.then_some(name))
         .collect();
-        if missing.is_empty() { Placement::Fits } else { Placement::Insufficient(missing) }
+        if missing.is_empty() {
+            Placement::Fits
+        } else {
+            Placement::Insufficient(missing)
+        }
     }
 }
 
 /// A quantity in thousandths of its unit, rounded up as the scheduler does.
 fn millis(quantity: &Quantity) -> Option<u64> {
     let text = quantity.0.trim();
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -89,7 +102,12 @@ fn millis(quantity: &Quantity) -> Option<u64> {
         "Ti" => (1000 << 40, 1),
         "u" => (1, 1000),
         "n" => (1, 1_000_000),
-        exponent => (10u128.checked_pow(exponent.strip_prefix(['e', 'E'])?.parse().ok()?)?.checked_mul(1000)?, 1),
+        exponent => (
+            10u128
+                .checked_pow(exponent.strip_prefix(['e', 'E'])?.parse().ok()?)?
+                .checked_mul(1000)?,
+            1,
+        ),
     };
     let scale = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     u64::try_from(digits.checked_mul(multiply)?.div_ceil(scale * divide)).ok()
@@ -99,7 +117,11 @@ fn millis(quantity: &Quantity) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const NODE: Capacity = Capacity { cpu_millis: 2000, memory_bytes: 1 << 30, pods: 3 };
+    const NODE: Capacity = Capacity {
+        cpu_millis: 2000,
+        memory_bytes: 1 << 30,
+        pods: 3,
+    };
 
     fn quantity(text: &str) -> Option<u64> {
         millis(&Quantity(text.to_owned()))
@@ -127,10 +149,22 @@ mod tests {
 
     #[test]
     fn a_pod_that_does_not_fit_names_what_is_missing() {
-        let big = Requests { cpu_millis: 1500, memory_bytes: 1 << 29 };
+        let big = Requests {
+            cpu_millis: 1500,
+            memory_bytes: 1 << 29,
+        };
         assert_eq!(NODE.place(&[], big), Placement::Fits);
-        assert_eq!(NODE.place(&[big], big), Placement::Insufficient(vec!["Insufficient cpu"]));
-        let small = Requests { cpu_millis: 1, memory_bytes: 1 };
-        assert_eq!(NODE.place(&[small; 3], small), Placement::Insufficient(vec!["Too many pods"]));
+        assert_eq!(
+            NODE.place(&[big], big),
+            Placement::Insufficient(vec!["Insufficient cpu"])
+        );
+        let small = Requests {
+            cpu_millis: 1,
+            memory_bytes: 1,
+        };
+        assert_eq!(
+            NODE.place(&[small; 3], small),
+            Placement::Insufficient(vec!["Too many pods"])
+        );
     }
 }

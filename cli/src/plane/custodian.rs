@@ -25,10 +25,17 @@ impl CheckpointCustodian for StoreCustodian {
         sandbox_uid: &'a str,
         generation: u64,
     ) -> BoxFuture<'a, Result<(), RemovalError>> {
-        Box::pin(async move { self.store.remove_older_than(sandbox_uid, generation).await.map_err(refused) })
+        Box::pin(async move {
+            self.store
+                .remove_older_than(sandbox_uid, generation)
+                .await
+                .map_err(refused)
+        })
     }
 }
 
 fn refused(error: StoreError) -> RemovalError {
-    RemovalError { message: format!("{:#}", anyhow::Error::from(error)) }
+    RemovalError {
+        message: format!("{:#}", anyhow::Error::from(error)),
+    }
 }

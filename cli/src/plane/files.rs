@@ -36,7 +36,9 @@ impl DataDir {
     /// The directory cannot be written, or another process uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("make the data directory {}", path.display()))?;
-        let path = path.canonicalize().with_context(|| format!("find the data directory {}", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("find the data directory {}", path.display()))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).with_context(|| format!("write {}", lock_path.display()))?;
         match lock.try_lock() {
@@ -185,7 +187,10 @@ mod tests {
     fn tokens_keep_their_key_over_restarts() {
         let temp = tempfile::tempdir().expect("a directory");
         let first = DataDir::open(temp.path()).expect("opens").token_key().expect("a key");
-        let second = DataDir::open(temp.path()).expect("opens again").token_key().expect("a key");
+        let second = DataDir::open(temp.path())
+            .expect("opens again")
+            .token_key()
+            .expect("a key");
         assert_eq!(first, second);
     }
 
@@ -193,10 +198,14 @@ mod tests {
     fn connection_files_are_shell_exports_and_go_with_the_process() {
         let temp = tempfile::tempdir().expect("a directory");
         let dir = DataDir::open(temp.path()).expect("opens");
-        dir.write_connection_files(&endpoints(), "kind: Config\n").expect("written");
+        dir.write_connection_files(&endpoints(), "kind: Config\n")
+            .expect("written");
         let beta = fs::read_to_string(dir.path().join("env.beta")).expect("env.beta");
         assert!(beta.lines().all(|line| line.starts_with("export ")), "{beta}");
-        assert!(beta.contains("export E2B_DEBUG=true\n") && beta.contains("E2B_API_URL=http://localhost:2\n"), "{beta}");
+        assert!(
+            beta.contains("export E2B_DEBUG=true\n") && beta.contains("E2B_API_URL=http://localhost:2\n"),
+            "{beta}"
+        );
         dir.remove_connection_files();
         assert!(CONNECTION_FILES.iter().all(|name| !dir.path().join(name).exists()));
     }

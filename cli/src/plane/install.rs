@@ -18,12 +18,21 @@ pub(super) async fn resources(client: &Client, namespace: &str) -> anyhow::Resul
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in custom_resource_definitions() {
         let name = definition.name_any();
-        create(&definitions, &definition).await.with_context(|| format!("install the definition {name}"))?;
+        create(&definitions, &definition)
+            .await
+            .with_context(|| format!("install the definition {name}"))?;
     }
     let templates: Api<SandboxTemplate> = Api::namespaced(client.clone(), namespace);
     for name in TEMPLATES {
-        let template = SandboxTemplate::new(name, SandboxTemplateSpec { template: code_interpreter() });
-        create(&templates, &template).await.with_context(|| format!("install the template {name}"))?;
+        let template = SandboxTemplate::new(
+            name,
+            SandboxTemplateSpec {
+                template: code_interpreter(),
+            },
+        );
+        create(&templates, &template)
+            .await
+            .with_context(|| format!("install the template {name}"))?;
     }
     Ok(())
 }

@@ -30,8 +30,13 @@ pub struct Ports {
 
 impl Ports {
     /// Any free port for each.
-    pub const ANY: Self =
-        Self { api_port: 0, e2b_port: 0, metrics_port: 0, code_interpreter_port: 0, envd_port: 0 };
+    pub const ANY: Self = Self {
+        api_port: 0,
+        e2b_port: 0,
+        metrics_port: 0,
+        code_interpreter_port: 0,
+        envd_port: 0,
+    };
 }
 
 /// Bound sockets.
@@ -53,8 +58,12 @@ impl Listeners {
             api: bind(ports.api_port, "the Kubernetes API", "--api-port").await?,
             gateway: bind(ports.e2b_port, "the E2B API", "--e2b-port").await?,
             metrics: bind(ports.metrics_port, "the metrics", "--metrics-port").await?,
-            code_interpreter: bind(ports.code_interpreter_port, "the code interpreter", "--code-interpreter-port")
-                .await?,
+            code_interpreter: bind(
+                ports.code_interpreter_port,
+                "the code interpreter",
+                "--code-interpreter-port",
+            )
+            .await?,
             envd: bind(ports.envd_port, "sandbox files and processes", "--envd-port").await?,
         })
     }

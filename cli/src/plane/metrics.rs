@@ -27,5 +27,7 @@ pub(super) async fn serve(
         }
     };
     let router = Router::new().route("/metrics", get(page));
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }

@@ -93,27 +93,49 @@ impl ControlPlane {
             Arc::new(StoreCustodian::new(store)),
         );
         let metrics = controller.metrics();
-        let gateway = Gateway::new(&server.client_as("torpor-gateway"), gateway_config(&data_dir, &endpoints)?);
+        let gateway = Gateway::new(
+            &server.client_as("torpor-gateway"),
+            gateway_config(&data_dir, &endpoints)?,
+        );
 
         let (api, stop) = (server.clone(), shutdown.clone());
-        spawn(&mut tasks, infallible(async move { api.serve(listeners.api, stop).await }));
+        spawn(
+            &mut tasks,
+            infallible(async move { api.serve(listeners.api, stop).await }),
+        );
         spawn(&mut tasks, node.run(server.client_as("torpor-node"), shutdown.clone()));
         spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
-        spawn(&mut tasks, metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()));
+        spawn(
+            &mut tasks,
+            metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()),
+        );
         let index = (gateway.clone(), shutdown.clone());
         spawn(&mut tasks, infallible(async move { index.0.run(index.1).await }));
         for (listener, router) in [
             (listeners.gateway, gateway.control_and_data_router()),
-            (listeners.code_interpreter, gateway.data_router(torpor_api::port::CODE_INTERPRETER)),
+            (
+                listeners.code_interpreter,
+                gateway.data_router(torpor_api::port::CODE_INTERPRETER),
+            ),
             (listeners.envd, gateway.data_router(torpor_api::port::ENVD)),
         ] {
             let stop = shutdown.clone();
             tasks.spawn(async move {
-                Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+                Ok(axum::serve(listener, router)
+                    .with_graceful_shutdown(stop.cancelled_owned())
+                    .await?)
             });
         }
-        data_dir.write_connection_files(&endpoints, &server.kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/')))?;
-        Ok(Self { endpoints, data_dir, shutdown, tasks })
+        data_dir.write_connection_files(
+            &endpoints,
+            &server.kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/')),
+        )?;
+        Ok(Self {
+            endpoints,
+            data_dir,
+            shutdown,
+            tasks,
+        })
     }
 
     /// Where clients reach it.
@@ -148,14 +170,21 @@ impl ControlPlane {
         self.shutdown.cancel();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_LIMIT, all_ended).await.is_err() {
-            tracing::warn!(seconds = STOP_LIMIT.as_secs(), "parts of the control plane did not end in time");
+            tracing::warn!(
+                seconds = STOP_LIMIT.as_secs(),
+                "parts of the control plane did not end in time"
+            );
         }
     }
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {
     let domain = endpoints.e2b.port().map(|port| format!("localhost:{port}"));
-    Ok(GatewayConfig { domain, api_keys: ApiKeys::Any, ..GatewayConfig::new(NAMESPACE, data_dir.token_key()?) })
+    Ok(GatewayConfig {
+        domain,
+        api_keys: ApiKeys::Any,
+        ..GatewayConfig::new(NAMESPACE, data_dir.token_key()?)
+    })
 }
 
 fn spawn<E>(tasks: &mut JoinSet<anyhow::Result<()>>, part: impl Future<Output = Result<(), E>> + Send + 'static)

@@ -20,7 +20,13 @@ impl Up {
     pub fn command(data_dir: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_torpor"));
         command.arg("up").arg("--data-dir").arg(data_dir);
-        for option in ["--api-port", "--e2b-port", "--metrics-port", "--code-interpreter-port", "--envd-port"] {
+        for option in [
+            "--api-port",
+            "--e2b-port",
+            "--metrics-port",
+            "--code-interpreter-port",
+            "--envd-port",
+        ] {
             command.args([option, "0"]);
         }
         command
@@ -32,7 +38,10 @@ impl Up {
     /// When it ends or is not ready in time.
     pub fn start(mut command: Command, data_dir: &Path) -> Self {
         let child = command.stdout(Stdio::null()).spawn().expect("torpor starts");
-        let mut up = Self { child, data_dir: data_dir.to_owned() };
+        let mut up = Self {
+            child,
+            data_dir: data_dir.to_owned(),
+        };
         let ready = data_dir.join("env.beta");
         wait_until("torpor up is ready", || {
             if let Some(status) = up.child.try_wait().expect("the process can be asked") {
@@ -46,8 +55,12 @@ impl Up {
     /// The variables of a connection file.
     pub fn env(&self, file: &str) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.data_dir.join(file)).expect("a connection file");
-        let exports = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
-        exports.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let exports = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        exports
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// The Prometheus page.
@@ -97,5 +110,8 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in the repository")
+        .to_owned()
 }

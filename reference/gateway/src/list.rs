@@ -211,5 +211,4 @@ fn parse_limit(text: &str) -> Result<usize, Refusal> {
 }
 
 #[cfg(test)]
-#[path = "list_tests.rs"]
 mod tests;

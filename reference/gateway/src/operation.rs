@@ -165,5 +165,4 @@ pub(crate) const fn visible(state: &SandboxState) -> Option<Visible> {
 }
 
 #[cfg(test)]
-#[path = "operation_tests.rs"]
 mod tests;

@@ -1,0 +1,90 @@
+//! `torpor conformance` as its users call it: exit codes, reports, refusals.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn conformance(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .arg("conformance")
+        .args(args)
+        .output()
+        .expect("torpor runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_kept_requirement_ends_with_code_0_and_three_reports() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let report = dir.path().to_str().expect("a path in UTF-8");
+    let output = conformance(&["--filter", "ZERO-01", "--report", report]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    let json: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("report.json")).expect("a report")).expect("JSON");
+    assert_eq!(json["schemaVersion"], 1);
+    assert_eq!(
+        (&json["summary"]["fail"], &json["summary"]["error"]),
+        (&Value::from(0), &Value::from(0))
+    );
+    let kept = |requirement: &&Value| requirement["id"] == "ZERO-01";
+    let requirement = json["requirements"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(kept)
+        .expect("the requirement");
+    assert_eq!(requirement["result"], "pass");
+    for file in ["junit.xml", "report.html"] {
+        assert!(
+            fs::metadata(dir.path().join(file)).expect("a file").len() > 0,
+            "{file} is empty"
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_matches_nothing_is_a_usage_error() {
+    let output = conformance(&["--filter", "no-such-thing"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("no-such-thing"));
+}
+
+#[test]
+fn a_bad_scenario_file_is_refused_with_line_and_column() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |path: &Path, text: &str| fs::write(path, text).expect("written");
+    write(
+        &dir.path().join("mine.yaml"),
+        "id: mine\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\nsteps:\n  - dance: {}\n",
+    );
+    let output = conformance(&["--scenarios", dir.path().to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(said.contains("mine.yaml:6:") && said.contains("dance"), "{said}");
+}
+
+#[test]
+fn a_target_without_an_address_is_refused() {
+    let output = conformance(&["--target", "e2b"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--e2b-url"));
+}
+
+#[test]
+fn a_wrong_option_is_a_usage_error_and_help_is_not() {
+    assert_eq!(conformance(&["--no-such-option"]).status.code(), Some(3));
+    let help = conformance(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exit codes"));
+}
