@@ -16,7 +16,7 @@ use crate::plane::Ports;
     args_override_self = true
 )]
 pub struct Cli {
-    /// What to log, e.g. `info` or `torpor_controller=debug` (RUST_LOG is read, too)
+    /// What to log, e.g. `info` or `torpor_controller=debug` (`RUST_LOG` is read, too)
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
     /// What to do
@@ -33,7 +33,7 @@ pub enum Command {
     /// Run the conformance suite and report, requirement by requirement
     ///
     /// Exit codes: 0 conformant, 1 not conformant, 2 error of the harness, 3 usage.
-    Conformance(ConformanceArgs),
+    Conformance(Box<ConformanceArgs>),
     /// Show that deliberately faulty implementations are caught by the suite
     ///
     /// Exit codes: 0 every fault is caught by a scenario of a requirement that it breaks, 1 one is not, 2 error.
@@ -82,6 +82,7 @@ pub struct UpArgs {
 
 /// What the node can hold.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 pub struct NodeArgs {
     /// Cores of the node, in thousandths
     #[arg(long, default_value_t = 64_000, value_name = "MILLICORES")]

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Up(args) => up::run(args).await,
-        Command::Conformance(args) => conformance::run(args).await,
+        Command::Conformance(args) => conformance::run(*args).await,
         Command::Selftest(args) => selftest::run(args).await,
         Command::Catalogue { output } => conformance::catalogue(output),
         Command::Apiserver(args) => apiserver::run(args).await,
@@ -69,9 +69,9 @@ fn init_logging(filter: Option<&str>) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
-        builder.init()
+        builder.init();
     } else {
-        builder.json().init()
+        builder.json().init();
     }
     Ok(())
 }

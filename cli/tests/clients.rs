@@ -3,12 +3,14 @@
 //! One test per script or sequence. A client that is not installed (see `fixtures/clients/install`)
 //! makes its test *ignored*, with the reason in its name; it never passes.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 #[path = "support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
 
-use std::ffi::OsString;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::LazyLock;
 
@@ -93,7 +95,7 @@ fn clients() -> PathBuf {
     root().join(".clients")
 }
 
-fn short(program: &PathBuf) -> String {
+fn short(program: &Path) -> String {
     program.strip_prefix(root()).unwrap_or(program).display().to_string()
 }
 
@@ -140,20 +142,22 @@ fn checked(command: &mut Command) -> Result<Output, Failed> {
     .into())
 }
 
-/// The kubectl lines of the pause and resume page, on a sandbox whose program counts.
-fn kubectl_session(program: &PathBuf) -> Result<(), Failed> {
-    let run = |args: &[&str]| -> Result<String, Failed> {
-        let mut command = Command::new(program);
+/// kubectl on the control plane of this test.
+struct Kubectl<'a>(&'a Path);
+
+impl Kubectl<'_> {
+    fn run(&self, args: &[&str]) -> Result<String, Failed> {
+        let mut command = Command::new(self.0);
         command.arg("--kubeconfig").arg(PLANE.1.kubeconfig()).args(args);
         command
             .env("KUBECACHEDIR", PLANE.0.path().join("kubectl-cache"))
-            .env_remove(OsString::from("KUBECONFIG"));
+            .env_remove("KUBECONFIG");
         Ok(String::from_utf8_lossy(&checked(&mut command)?.stdout).into_owned())
-    };
-    let manifest = root().join("fixtures/sandbox-counter.yaml").display().to_string();
-    let paused = |value: bool| format!(r#"{{"spec":{{"paused":{value}}}}}"#);
-    let patch = |value: bool| {
-        run(&[
+    }
+
+    fn set_paused(&self, paused: bool) -> Result<(), Failed> {
+        let patch = format!(r#"{{"spec":{{"paused":{paused}}}}}"#);
+        self.run(&[
             "patch",
             "sandbox",
             "counter",
@@ -161,52 +165,58 @@ fn kubectl_session(program: &PathBuf) -> Result<(), Failed> {
             "default",
             "--type=merge",
             "-p",
-            &paused(value),
-        ])
-    };
-    let counted = || -> Result<Vec<u64>, Failed> {
-        let log = run(&["logs", "counter"])?;
+            &patch,
+        ])?;
+        let condition = if paused {
+            "--for=condition=SandboxPaused"
+        } else {
+            "--for=condition=Ready"
+        };
+        self.run(&["wait", condition, "sandbox/counter", "--timeout=60s"])
+            .map(drop)
+    }
+
+    /// What the sandbox's program has counted to, as its log tells.
+    fn counted(&self) -> Result<Vec<u64>, Failed> {
+        let log = self.run(&["logs", "counter"])?;
         Ok(log
             .lines()
             .filter_map(|line| line.strip_prefix("count ")?.parse().ok())
             .collect())
-    };
+    }
+}
 
-    run(&["apply", "-f", &manifest])?;
-    run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
+/// The kubectl lines of the pause and resume page, on a sandbox whose program counts.
+fn kubectl_session(program: &Path) -> Result<(), Failed> {
+    let kubectl = Kubectl(program);
+    let manifest = root().join("fixtures/sandbox-counter.yaml").display().to_string();
+    kubectl.run(&["apply", "-f", &manifest])?;
+    kubectl.run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
     wait_until("the program counts to three", || {
-        counted().is_ok_and(|counts| counts.len() >= 3)
+        kubectl.counted().is_ok_and(|counts| counts.len() >= 3)
     });
 
-    patch(true)?;
-    run(&[
-        "wait",
-        "--for=condition=SandboxPaused",
-        "sandbox/counter",
-        "--timeout=60s",
-    ])?;
-    let listed = run(&["get", "sbx", "-n", "default"])?;
+    kubectl.set_paused(true)?;
+    let listed = kubectl.run(&["get", "sbx", "-n", "default"])?;
     expect(listed.contains("Paused"), "the list shows the state", &listed)?;
-    let pods = run(&["get", "pods", "-o", "name"])?;
+    let pods = kubectl.run(&["get", "pods", "-o", "name"])?;
     expect(!pods.contains("counter"), "no Pod of a paused sandbox is left", &pods)?;
 
-    patch(false)?;
-    run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
-    let pods = run(&["get", "pods", "counter"])?;
+    kubectl.set_paused(false)?;
+    let pods = kubectl.run(&["get", "pods", "counter"])?;
     expect(pods.contains("Running"), "the Pod runs again", &pods)?;
-    let before = counted()?.len();
+    let before = kubectl.counted()?.len();
     wait_until("the program counts on", || {
-        counted().is_ok_and(|counts| counts.len() > before + 1)
+        kubectl.counted().is_ok_and(|counts| counts.len() > before + 1)
     });
-    let counts = counted()?;
+    let counts = kubectl.counted()?;
     let expected: Vec<u64> = (1..=counts.len() as u64).collect();
     expect(
         counts == expected,
         "the log goes on without a gap or a repetition",
         &format!("{counts:?}"),
     )?;
-
-    let described = run(&["describe", "sandbox", "counter"])?;
+    let described = kubectl.run(&["describe", "sandbox", "counter"])?;
     for event in ["SandboxPaused", "SandboxResumed"] {
         expect(
             described.contains(event),
@@ -215,15 +225,9 @@ fn kubectl_session(program: &PathBuf) -> Result<(), Failed> {
         )?;
     }
 
-    patch(true)?;
-    run(&[
-        "wait",
-        "--for=condition=SandboxPaused",
-        "sandbox/counter",
-        "--timeout=60s",
-    ])?;
-    run(&["-n", "default", "delete", "sandbox", "counter", "--timeout=60s"])?;
-    let left = run(&["get", "sandboxes", "-o", "name"])?;
+    kubectl.set_paused(true)?;
+    kubectl.run(&["-n", "default", "delete", "sandbox", "counter", "--timeout=60s"])?;
+    let left = kubectl.run(&["get", "sandboxes", "-o", "name"])?;
     expect(!left.contains("counter"), "a deleted sandbox is gone", &left)
 }
 

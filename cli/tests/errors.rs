@@ -1,5 +1,7 @@
 //! Bad input on every front of `torpor up`: the status and body that the API specifies, and nothing changes.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
@@ -62,6 +64,7 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of refusals")]
 async fn e2b_calls_are_refused_as_json_and_change_nothing() {
     let plane = Plane::start();
     let id = "i0000000000000000000a";
@@ -159,6 +162,7 @@ async fn traffic_with_a_bad_token_is_refused() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of refusals")]
 async fn kubernetes_writes_are_refused_as_status_objects_and_change_nothing() {
     let plane = Plane::start();
     let sandbox = |spec: Value| json!({ "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox", "metadata": { "name": "s" }, "spec": spec });

@@ -3,6 +3,8 @@
 //! The same cases as `torpor conformance`, under the test runner. A case that the embedded control
 //! plane does not claim to support is *ignored*, with the reason in its name.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     args.test_threads = args.test_threads.or(Some(4));
     let suite = Suite::embedded().expect("the scenarios of the repository can be read");
     let data_dir = tempfile::tempdir().expect("a data directory");
-    let (runtime, target, _up);
+    let (runtime, target, up);
     let cases = suite.select(&Filter::default());
     if args.list {
         return libtest_mimic::run(
@@ -35,8 +37,8 @@ fn main() -> ExitCode {
         .exit_code();
     }
     runtime = Arc::new(tokio::runtime::Runtime::new().expect("a runtime"));
-    _up = Up::start(Up::command(data_dir.path()), data_dir.path());
-    target = Arc::new(runtime.block_on(embedded(&_up, data_dir.path())));
+    up = Up::start(Up::command(data_dir.path()), data_dir.path());
+    target = Arc::new(runtime.block_on(embedded(&up, data_dir.path())));
     // A case that must be alone holds this for writing, the others for reading.
     let alone = Arc::new(tokio::sync::RwLock::new(()));
     let trial = |case: Case| {
@@ -109,7 +111,7 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
         storage: Some(StorageProbe::Directory(data_dir.join("checkpoints"))),
         capabilities: capabilities(),
         profile: Profile::built_in("kruise").expect("the profile is built in"),
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
     }
 }
 

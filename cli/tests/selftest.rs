@@ -1,5 +1,7 @@
 //! The suite's own strength: every deliberately faulty controller is caught by scenarios of what it breaks.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 use std::process::Command;
 
 use serde_json::Value;

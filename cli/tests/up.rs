@@ -1,6 +1,9 @@
 //! `torpor up` as a process: start, refusal, end, and what a killed one leaves behind.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 #[path = "support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
 
 use std::net::TcpListener;

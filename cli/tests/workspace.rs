@@ -1,5 +1,7 @@
 //! Rules about the whole workspace that the compiler does not check.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "this test needs only the root of the repository")]
 mod support;

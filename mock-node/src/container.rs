@@ -92,13 +92,13 @@ mod tests {
 
     use super::*;
 
-    fn pod(spec: serde_json::Value) -> Pod {
+    fn pod(spec: &serde_json::Value) -> Pod {
         serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).expect("a pod")
     }
 
     #[test]
     fn the_container_that_carries_the_agents_variables_is_run() {
-        let pod = pod(json!({ "containers": [
+        let pod = pod(&json!({ "containers": [
             { "name": "sidecar", "image": "proxy" },
             { "name": "sandbox", "image": "i", "args": ["a"], "env": [{ "name": env::SANDBOX_UID, "value": "u" }] },
         ]}));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_value_from_elsewhere_is_refused_by_name() {
-        let pod = pod(json!({ "containers": [{ "name": "c", "env": [
+        let pod = pod(&json!({ "containers": [{ "name": "c", "env": [
             { "name": "SECRET", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
         ]}]}));
         let refused = SandboxContainer::of(&pod).expect_err("refused");
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_pod_without_containers_is_refused() {
         assert_eq!(
-            SandboxContainer::of(&pod(json!({ "containers": [] }))),
+            SandboxContainer::of(&pod(&json!({ "containers": [] }))),
             Err(ContainerRefused::NoContainer)
         );
     }

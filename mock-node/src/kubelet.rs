@@ -56,7 +56,7 @@ impl PodWorker {
         requests: mpsc::Receiver<PodRequest>,
     ) {
         if pod.metadata.deletion_timestamp.is_none() {
-            match self.start(&pod, bound).await {
+            match self.start(&pod, bound) {
                 Ok((started, workload)) => self.serve(&started, workload, &stop, requests).await,
                 Err(message) => {
                     self.write_status(pod_status::rejected(&message, (self.clock)())).await;
@@ -67,11 +67,7 @@ impl PodWorker {
         self.complete_deletion().await;
     }
 
-    async fn start(
-        &self,
-        pod: &Pod,
-        bound: io::Result<(IpAddr, AgentListeners)>,
-    ) -> Result<(StartedPod, Workload), String> {
+    fn start(&self, pod: &Pod, bound: io::Result<(IpAddr, AgentListeners)>) -> Result<(StartedPod, Workload), String> {
         let (pod_ip, listeners) = bound.map_err(|error| format!("bind a pod address: {error}"))?;
         let container = SandboxContainer::of(pod).map_err(|error| error.to_string())?;
         let workload = match container.env.get(env::STORE) {

@@ -10,6 +10,7 @@ use super::Endpoints;
 
 /// Ports to listen on; 0 takes any free one.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 pub struct Ports {
     /// Port of the Kubernetes API
     #[arg(long, default_value_t = 7443, value_name = "PORT")]

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use mock_apiserver::MockApiServer;
-use mock_node::{Capacity, MockNode, NodeConfig};
+use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use torpor_controller::{Controller, ControllerConfig, Defect, HttpAgents};
@@ -67,9 +67,6 @@ impl ControlPlane {
         let data_dir = DataDir::open(&config.data_dir)?;
         let listeners = Listeners::bind(&config.ports).await?;
         let endpoints = listeners.endpoints()?;
-        let shutdown = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-
         let (node_handle, node) = MockNode::new(NodeConfig {
             name: "torpor-node".to_owned(),
             capacity: config.capacity,
@@ -79,57 +76,22 @@ impl ControlPlane {
         });
         let server = MockApiServer::builder().pod_logs(Arc::new(node_handle.clone())).build();
         install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
-
-        let store_url = data_dir.store_url()?;
-        let store = CheckpointStore::open(&store_url).context("open the checkpoint store")?;
-        let controller_config = ControllerConfig {
-            defect: config.defect,
-            ..ControllerConfig::new(store_url)
-        };
-        let controller = Controller::new(
-            server.client_as("torpor-controller"),
-            controller_config,
-            Arc::new(HttpAgents::new()),
-            Arc::new(StoreCustodian::new(store)),
-        );
-        let metrics = controller.metrics();
-        let gateway = Gateway::new(
-            &server.client_as("torpor-gateway"),
-            gateway_config(&data_dir, &endpoints)?,
-        );
-
-        let (api, stop) = (server.clone(), shutdown.clone());
-        spawn(
-            &mut tasks,
-            infallible(async move { api.serve(listeners.api, stop).await }),
-        );
-        spawn(&mut tasks, node.run(server.client_as("torpor-node"), shutdown.clone()));
-        spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
-        spawn(
-            &mut tasks,
-            metrics::serve(listeners.metrics, node_handle, metrics, shutdown.clone()),
-        );
-        let index = (gateway.clone(), shutdown.clone());
-        spawn(&mut tasks, infallible(async move { index.0.run(index.1).await }));
-        for (listener, router) in [
-            (listeners.gateway, gateway.control_and_data_router()),
-            (
-                listeners.code_interpreter,
-                gateway.data_router(torpor_api::port::CODE_INTERPRETER),
+        let parts = Parts {
+            controller: controller(&server, &data_dir, config.defect)?,
+            gateway: Gateway::new(
+                &server.client_as("torpor-gateway"),
+                gateway_config(&data_dir, &endpoints)?,
             ),
-            (listeners.envd, gateway.data_router(torpor_api::port::ENVD)),
-        ] {
-            let stop = shutdown.clone();
-            tasks.spawn(async move {
-                Ok(axum::serve(listener, router)
-                    .with_graceful_shutdown(stop.cancelled_owned())
-                    .await?)
-            });
-        }
-        data_dir.write_connection_files(
-            &endpoints,
-            &server.kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/')),
-        )?;
+            server,
+            node,
+            node_handle,
+        };
+        let kubeconfig = parts
+            .server
+            .kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/'));
+        let shutdown = CancellationToken::new();
+        let tasks = parts.spawn(listeners, &shutdown);
+        data_dir.write_connection_files(&endpoints, &kubeconfig)?;
         Ok(Self {
             endpoints,
             data_dir,
@@ -176,6 +138,60 @@ impl ControlPlane {
             );
         }
     }
+}
+
+/// Everything that runs, made and not yet started.
+struct Parts {
+    server: MockApiServer,
+    node: MockNode,
+    node_handle: NodeHandle,
+    controller: Controller,
+    gateway: Gateway,
+}
+
+impl Parts {
+    /// Starts each part on its own task.
+    fn spawn(self, listeners: Listeners, shutdown: &CancellationToken) -> JoinSet<anyhow::Result<()>> {
+        let mut tasks = JoinSet::new();
+        let metrics = self.controller.metrics();
+        let node = self.node.run(self.server.client_as("torpor-node"), shutdown.clone());
+        let page = metrics::serve(listeners.metrics, self.node_handle, metrics, shutdown.clone());
+        let (server, stop) = (self.server, shutdown.clone());
+        let (index, stop_index) = (self.gateway.clone(), shutdown.clone());
+        spawn(
+            &mut tasks,
+            infallible(async move { server.serve(listeners.api, stop).await }),
+        );
+        spawn(&mut tasks, node);
+        spawn(&mut tasks, infallible(self.controller.run(shutdown.clone())));
+        spawn(&mut tasks, page);
+        spawn(&mut tasks, infallible(async move { index.run(stop_index).await }));
+        let code_interpreter = self.gateway.data_router(torpor_api::port::CODE_INTERPRETER);
+        let envd = self.gateway.data_router(torpor_api::port::ENVD);
+        for (listener, router) in [
+            (listeners.gateway, self.gateway.control_and_data_router()),
+            (listeners.code_interpreter, code_interpreter),
+            (listeners.envd, envd),
+        ] {
+            let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+            spawn(&mut tasks, served.into_future());
+        }
+        tasks
+    }
+}
+
+fn controller(server: &MockApiServer, data_dir: &DataDir, defect: Option<Defect>) -> anyhow::Result<Controller> {
+    let store_url = data_dir.store_url()?;
+    let store = CheckpointStore::open(&store_url).context("open the checkpoint store")?;
+    Ok(Controller::new(
+        server.client_as("torpor-controller"),
+        ControllerConfig {
+            defect,
+            ..ControllerConfig::new(store_url)
+        },
+        Arc::new(HttpAgents::new()),
+        Arc::new(StoreCustodian::new(store)),
+    ))
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {
