@@ -173,8 +173,8 @@ impl Parts {
             (listeners.code_interpreter, code_interpreter),
             (listeners.envd, envd),
         ] {
-            let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-            spawn(&mut tasks, served.into_future());
+            let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+            spawn(&mut tasks, serving.into_future());
         }
         tasks
     }
