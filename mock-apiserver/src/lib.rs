@@ -18,6 +18,7 @@ mod discovery;
 mod fields;
 mod kinds;
 mod logs;
+mod protobuf;
 mod rest;
 mod schema;
 mod server;

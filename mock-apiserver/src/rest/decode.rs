@@ -5,11 +5,13 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
 use crate::api::options::FieldValidation;
 use crate::catalog::Origin;
+use crate::protobuf::{self, Undecodable};
 use crate::schema;
 use serde_json::Value;
 
 /// What the API accepts as the body of a write.
-const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+const ACCEPTED: &[&str] = &["application/json", "application/yaml", PROTOBUF];
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The media type without its parameters, in lower case.
 pub(super) fn media_type(content_type: &str) -> String {
@@ -21,11 +23,16 @@ pub(super) fn media_type(content_type: &str) -> String {
         .to_ascii_lowercase()
 }
 
-/// Parses a body as JSON or YAML, by its media type.
+/// Parses a body as JSON, YAML or protobuf, by its media type.
 pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     match media_type(content_type).as_str() {
         "" | "application/json" => parse_json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => parse_yaml(body),
+        PROTOBUF => protobuf::decode(body).map_err(|error| match error {
+            // A kind without a protobuf form, such as a custom resource.
+            Undecodable::UnknownKind(_) => ApiError::unsupported_media_type(&ACCEPTED[..2]),
+            Undecodable::NoPrefix | Undecodable::TooDeep | Undecodable::Malformed(_) => undecodable(&error.to_string()),
+        }),
         _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
     }
 }
