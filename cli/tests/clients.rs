@@ -12,26 +12,35 @@ mod support;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Up, root, wait_until};
 
-/// The control plane that all clients use, on the ports that old SDKs expect.
-static PLANE: LazyLock<(tempfile::TempDir, Up)> = LazyLock::new(|| {
-    let data_dir = tempfile::tempdir().expect("a data directory");
-    let mut command = Up::command(data_dir.path());
-    command.args(["--code-interpreter-port", "49999", "--envd-port", "49983"]);
-    let up = Up::start(command, data_dir.path());
-    (data_dir, up)
-});
+/// The control plane that all clients use, on the ports that old SDKs expect; started when it is first needed.
+#[derive(Clone, Default)]
+struct Plane(Arc<OnceLock<(Up, tempfile::TempDir)>>);
+
+impl Plane {
+    fn up(&self) -> &Up {
+        let (up, _) = self.0.get_or_init(|| {
+            let data_dir = tempfile::tempdir().expect("a data directory");
+            let mut command = Up::command(data_dir.path());
+            command.args(["--code-interpreter-port", "49999", "--envd-port", "49983"]);
+            (Up::start(command, data_dir.path()), data_dir)
+        });
+        up
+    }
+}
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
+    let plane = Plane::default();
     let python = |name: &'static str, env: &'static str, script: &'static str, file: &'static str| {
         let interpreter = clients().join(env).join("bin/python");
         let script = root().join("fixtures/clients/python").join(script);
-        client(name, interpreter, move |program| sdk(program, &script, file))
+        let plane = plane.clone();
+        client(name, interpreter, move |program| sdk(&plane, program, &script, file))
     };
     let trials = vec![
         python("the_seeds_script_runs_unmodified", "beta", "seed_beta.py", "env.beta"),
@@ -49,21 +58,27 @@ fn main() -> ExitCode {
             "env",
         ),
         python("a_timeout_pauses_with_the_context", "current", "auto_pause.py", "env"),
-        client("the_javascript_sdk_pauses_and_resumes", javascript(), |_| {
-            // Node looks for packages beside the script.
-            let script = clients().join("js/current.mjs");
-            std::fs::copy(root().join("fixtures/clients/js/current.mjs"), &script)?;
-            sdk(&which("node").ok_or("node is not installed")?, &script, "env")
+        client("the_javascript_sdk_pauses_and_resumes", javascript(), {
+            let plane = plane.clone();
+            move |_| javascript_sdk(&plane)
         }),
-        client("kubectl_pauses_resumes_and_deletes", kubectl(), |program| {
-            kubectl_session(program)
+        client("kubectl_pauses_resumes_and_deletes", kubectl(), {
+            let plane = plane.clone();
+            move |program| kubectl_session(&Kubectl { program, plane: &plane })
         }),
     ];
     libtest_mimic::run(&args, trials).exit_code()
 }
 
+fn javascript_sdk(plane: &Plane) -> Result<(), Failed> {
+    // Node looks for packages beside the script.
+    let script = clients().join("js/current.mjs");
+    std::fs::copy(root().join("fixtures/clients/js/current.mjs"), &script)?;
+    sdk(plane, &which("node").ok_or("node is not installed")?, &script, "env")
+}
+
 /// A test that needs `program`; ignored, with the reason, where it is missing.
-fn client(name: &str, program: PathBuf, run: impl FnOnce(&PathBuf) -> Result<(), Failed> + Send + 'static) -> Trial {
+fn client(name: &str, program: PathBuf, run: impl FnOnce(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
     let missing = if !program.exists() {
         Some(format!(
             "skipped: {} is not installed, run fixtures/clients/install",
@@ -115,11 +130,11 @@ fn javascript() -> PathBuf {
 }
 
 /// Runs an SDK script with the variables of a connection file and shows what it printed.
-fn sdk(program: &PathBuf, script: &PathBuf, env_file: &str) -> Result<(), Failed> {
+fn sdk(plane: &Plane, program: &Path, script: &Path, env_file: &str) -> Result<(), Failed> {
     let mut command = Command::new(program);
     command
         .arg(script)
-        .envs(PLANE.1.env(env_file))
+        .envs(plane.up().env(env_file))
         .env_remove("HTTP_PROXY")
         .env_remove("http_proxy");
     let output = checked(&mut command)?;
@@ -143,14 +158,20 @@ fn checked(command: &mut Command) -> Result<Output, Failed> {
 }
 
 /// kubectl on the control plane of this test.
-struct Kubectl<'a>(&'a Path);
+struct Kubectl<'a> {
+    program: &'a Path,
+    plane: &'a Plane,
+}
 
 impl Kubectl<'_> {
     fn run(&self, args: &[&str]) -> Result<String, Failed> {
-        let mut command = Command::new(self.0);
-        command.arg("--kubeconfig").arg(PLANE.1.kubeconfig()).args(args);
+        let mut command = Command::new(self.program);
+        command.arg("--kubeconfig").arg(self.plane.up().kubeconfig()).args(args);
         command
-            .env("KUBECACHEDIR", PLANE.0.path().join("kubectl-cache"))
+            .env(
+                "KUBECACHEDIR",
+                self.plane.up().kubeconfig().with_file_name("kubectl-cache"),
+            )
             .env_remove("KUBECONFIG");
         Ok(String::from_utf8_lossy(&checked(&mut command)?.stdout).into_owned())
     }
@@ -187,8 +208,7 @@ impl Kubectl<'_> {
 }
 
 /// The kubectl lines of the pause and resume page, on a sandbox whose program counts.
-fn kubectl_session(program: &Path) -> Result<(), Failed> {
-    let kubectl = Kubectl(program);
+fn kubectl_session(kubectl: &Kubectl<'_>) -> Result<(), Failed> {
     let manifest = root().join("fixtures/sandbox-counter.yaml").display().to_string();
     kubectl.run(&["apply", "-f", &manifest])?;
     kubectl.run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
