@@ -232,7 +232,7 @@ fn made_from(sandboxes: &Store<Sandbox>, template: &SandboxTemplate) -> Vec<Obje
 fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let key = format!("{}/{}", sandbox.namespace().unwrap_or_default(), sandbox.name_any());
     context.metrics.reconcile_failed();
-    if error.is_conflict() {
+    if error.is_outdated() {
         tracing::debug!(
             sandbox = key,
             error = error.chain(),

@@ -43,13 +43,13 @@ impl ReconcileError {
         move |source| Self::Api { attempt, source }
     }
 
-    /// Whether somebody else wrote first: then there is nothing to wait for.
-    pub(crate) fn is_conflict(&self) -> bool {
+    /// Whether somebody else wrote or deleted first: then what was read is old, and nothing is wrong.
+    pub(crate) fn is_outdated(&self) -> bool {
         match self {
             Self::Api {
                 source: kube::Error::Api(status),
                 ..
-            } => status.code == 409,
+            } => matches!(status.code, 404 | 409),
             Self::Api { .. } | Self::Agent { .. } | Self::Restless { .. } | Self::Incomplete { .. } => false,
         }
     }

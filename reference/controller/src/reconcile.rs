@@ -356,7 +356,7 @@ fn pod_ip(reading: &Reading) -> String {
 
 /// The delay after a pass that broke off.
 pub(crate) fn after_error(now: Timestamp, key: &str, error: &ReconcileError, context: &Context) -> Action {
-    if error.is_conflict() {
+    if error.is_outdated() {
         return Action::requeue(Duration::from_millis(50));
     }
     Action::requeue(context.errors.failed(key, now))
