@@ -67,6 +67,16 @@ fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
     );
     println!("  Metrics         {}", endpoints.metrics);
     println!("  Checkpoints     {}\n", plane.checkpoints().display());
+    let recovery = plane.recovery();
+    if recovery.records > 0 {
+        println!("Took up {} objects and writes of an earlier run.", recovery.records);
+    }
+    if recovery.cut_bytes > 0 {
+        println!(
+            "Cut {} bytes of a write that was interrupted before it was acknowledged.",
+            recovery.cut_bytes
+        );
+    }
     println!("Ctrl-C ends it.");
 }
 

@@ -118,6 +118,39 @@ async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
 }
 
 #[tokio::test]
+async fn after_a_kill_a_paused_sandbox_resumes_and_a_running_one_is_reported_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let e2b = E2b::of(&up);
+    let create = json!({ "templateID": "code-interpreter", "timeout": 600 });
+    let (_, paused) = e2b.post("/v2/sandboxes", create.clone()).await;
+    let (_, running) = e2b.post("/v2/sandboxes", create).await;
+    e2b.run_code(&paused, "x = 'kept'").await;
+    e2b.run_code(&running, "x = 'in memory only'").await;
+    let id = |sandbox: &Value| sandbox["sandboxID"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        e2b.post(&format!("/sandboxes/{}/pause", id(&paused)), json!({}))
+            .await
+            .0,
+        204
+    );
+    up.kill();
+
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let e2b = E2b::of(&up);
+    let (status, sandbox) = e2b
+        .post(&format!("/v2/sandboxes/{}/connect", id(&paused)), json!({}))
+        .await;
+    assert_eq!(status, 201, "{sandbox}");
+    assert_eq!(sandbox["envdAccessToken"], paused["envdAccessToken"], "tokens are kept");
+    let output = e2b.run_code(&sandbox, "print(x)").await;
+    assert!(output.contains("kept"), "{output}");
+    let output = e2b.run_code(&running, "x = 'fresh'\nprint(x)").await;
+    assert!(!output.contains("fresh"), "a lost sandbox must not serve: {output}");
+    assert!(up.interrupt().success());
+}
+
+#[tokio::test]
 async fn a_damaged_checkpoint_is_found_by_verify() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());

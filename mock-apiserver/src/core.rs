@@ -8,12 +8,16 @@ use crate::api::meta;
 use crate::api::names::Random;
 use crate::catalog::{Catalog, Resource};
 use crate::clock::{Clock, meta_time};
+use crate::journal::{Journal, JournalError, Record, Recovery};
 use crate::store::{Change, CollectionName, Event, ObjectName, Store};
 use crate::upkeep::{Agenda, Graph};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// The collection of custom resource definitions, which comes first in a snapshot.
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// The state of the server.
 pub(crate) struct Core {
@@ -24,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) agenda: Agenda,
     clock: Arc<dyn Clock>,
     signals: BTreeMap<CollectionName, watch::Sender<u64>>,
+    journal: Option<Journal>,
 }
 
 impl Core {
@@ -36,6 +41,7 @@ impl Core {
             agenda: Agenda::default(),
             clock,
             signals: BTreeMap::new(),
+            journal: None,
         }
     }
 
@@ -87,7 +93,68 @@ impl Core {
         }
     }
 
+    /// Takes up the state that a folder holds, and keeps every write from now on there.
+    pub(crate) fn keep_in(&mut self, dir: &std::path::Path) -> Result<Recovery, JournalError> {
+        let (mut journal, records, recovery) = Journal::open(dir)?;
+        for record in records {
+            self.replay(record);
+        }
+        self.store.skip_to(recovery.revision);
+        // What happened between the snapshot and its objects' revisions is not known: watches begin from here.
+        self.store.compact();
+        journal.fold(self.store.revision(), &self.records())?;
+        self.journal = Some(journal);
+        Ok(recovery)
+    }
+
+    /// Why writes cannot be kept any more, once that is so. Whatever was written since is lost with the process.
+    pub(crate) fn journal_failure(&self) -> Option<&str> {
+        self.journal.as_ref()?.failure()
+    }
+
+    fn replay(&mut self, record: Record) {
+        let collection: CollectionName = Arc::from(record.collection);
+        let name = ObjectName::new(&record.namespace, &record.name);
+        let Some(change) = self.store.replay(&collection, name, record.revision, record.object) else {
+            return;
+        };
+        // Definitions come before the objects that they define, so every collection has its resource by now.
+        if let Some(resource) = self.catalog.by_collection(&collection) {
+            self.follow(&resource, &change);
+        }
+    }
+
+    /// Every object as a record, in the order of their last writes.
+    fn records(&self) -> Vec<Record> {
+        let mut records: Vec<Record> = Vec::new();
+        for collection in self.store.collections() {
+            for (name, object) in self.store.scan(collection, None) {
+                let revision = meta::resource_version(object).parse().unwrap_or_default();
+                records.push(Record {
+                    revision,
+                    collection: collection.to_string(),
+                    namespace: name.namespace.clone(),
+                    name: name.name.clone(),
+                    object: Some((**object).clone()),
+                });
+            }
+        }
+        records.sort_by_key(|record| (record.collection != DEFINITIONS, record.revision));
+        records
+    }
+
+    /// Writes a change down before anybody is told of it.
+    fn keep(&mut self, resource: &Resource, change: &Change) {
+        let Some(mut journal) = self.journal.take() else { return };
+        journal.append(&resource.collection, change);
+        if journal.is_long() {
+            journal.fold_or_fail(self.store.revision(), &self.records());
+        }
+        self.journal = Some(journal);
+    }
+
     fn follow(&mut self, resource: &Resource, change: &Arc<Change>) {
+        self.keep(resource, change);
         if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             match change.event {
                 Event::Added | Event::Modified => self.catalog.apply_crd(&change.object),

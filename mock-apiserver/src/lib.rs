@@ -16,6 +16,7 @@ mod clock;
 mod core;
 mod discovery;
 mod fields;
+mod journal;
 mod kinds;
 mod logs;
 mod protobuf;
@@ -28,6 +29,7 @@ mod table;
 mod upkeep;
 
 pub use clock::{Clock, SystemClock};
+pub use journal::{JournalError, Recovery};
 pub use logs::{LogOptions, PodLogs, PodLogsRefused};
 pub use server::{Builder, MockApiServer};
 pub use shim::ResponseBody;

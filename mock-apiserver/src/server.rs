@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
+use crate::journal::{JournalError, Recovery};
 use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
 use crate::shim::{ResponseBody, Shared, respond_to};
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,18 +56,41 @@ impl Builder {
     /// A server that holds the four namespaces of every cluster.
     #[must_use]
     pub fn build(self) -> MockApiServer {
+        let logs = self.logs.clone();
+        finish(self.core(), logs)
+    }
+
+    /// A server that takes up what the folder `dir` holds and keeps every write there before it
+    /// acknowledges it, so that it survives the end of the process at any moment.
+    ///
+    /// # Errors
+    /// The folder cannot be used or is in use, or what it holds is damaged by more than an interrupted write.
+    pub fn open(self, dir: &Path) -> Result<(MockApiServer, Recovery), JournalError> {
+        let logs = self.logs.clone();
+        let mut core = self.core();
+        let recovery = core.keep_in(dir)?;
+        Ok((finish(core, logs), recovery))
+    }
+
+    fn core(self) -> Core {
         let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-        let mut core = Core::new(self.clock, seed, self.history);
-        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            if let Some(resource) = core.catalog.by_kind("", "v1", "Namespace") {
-                let namespace = new_object(&mut core, &resource, json!({"metadata": {"name": name}}));
-                core.put(&resource, namespace);
-            }
+        Core::new(self.clock, seed, self.history)
+    }
+}
+
+/// Makes the namespaces that are missing, and what follows from the state.
+fn finish(mut core: Core, logs: Arc<dyn PodLogs>) -> MockApiServer {
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        if core.namespace_state(name).is_none()
+            && let Some(resource) = core.catalog.by_kind("", "v1", "Namespace")
+        {
+            let namespace = new_object(&mut core, &resource, json!({"metadata": {"name": name}}));
+            core.put(&resource, namespace);
         }
-        upkeep::settle(&mut core);
-        MockApiServer {
-            shared: Arc::new(Shared::new(core, self.logs)),
-        }
+    }
+    upkeep::settle(&mut core);
+    MockApiServer {
+        shared: Arc::new(Shared::new(core, logs)),
     }
 }
 

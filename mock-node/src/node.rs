@@ -221,6 +221,7 @@ impl Kubelet {
                 // The worker of an earlier Pod of this name is still stopping; its end looks again.
                 Some(_) => drop(self.waiting.insert(key, pod)),
                 None if is_finished(&pod) && !deleting => {}
+                None if was_started(&pod) && !deleting => self.report_lost(&key, &pod).await,
                 None => self.start(key, pod).await,
             },
         }
@@ -264,6 +265,17 @@ impl Kubelet {
         };
         if let Err(error) = outcome {
             tracing::debug!(%error, namespace = key.0, pod = key.1, "place pod");
+        }
+    }
+
+    /// Ends a Pod whose container ran under an earlier life of this node: what it held in memory is
+    /// gone, and a fresh start would pass for it.
+    async fn report_lost(&self, key: &PodKey, pod: &Pod) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.0);
+        let status = pod_status::lost((self.config.clock)());
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid(pod) }, "status": status }));
+        if let Err(error) = api.patch_status(&key.1, &PatchParams::default(), &patch).await {
+            tracing::warn!(%error, namespace = key.0, pod = key.1, "report a lost pod");
         }
     }
 
@@ -349,6 +361,14 @@ fn uid(pod: &Pod) -> String {
 fn is_finished(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+fn was_started(pod: &Pod) -> bool {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
+    statuses.is_some_and(|statuses| !statuses.is_empty())
 }
 
 async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {

@@ -90,6 +90,22 @@ pub(crate) fn rejected(message: &str, now: Timestamp) -> Value {
     json!({ "phase": "Failed", "reason": "NodeRejected", "message": message, "startTime": seconds(now) })
 }
 
+/// The status of a Pod whose container went down with an earlier life of this node.
+pub(crate) fn lost(now: Timestamp) -> Value {
+    let not_ready = |kind: &str| {
+        json!({
+            "type": kind, "status": "False", "lastTransitionTime": seconds(now), "reason": "PodFailed",
+        })
+    };
+    json!({
+        "phase": "Failed",
+        "reason": "NodeRestarted",
+        "message": "the node was restarted; the container is gone with what it held in memory",
+        "conditions": [not_ready("ContainersReady"), not_ready("Ready")],
+        "containerStatuses": [],
+    })
+}
+
 /// RFC 3339 in whole seconds, as Kubernetes writes it.
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use mock_apiserver::MockApiServer;
+use mock_apiserver::{MockApiServer, Recovery};
 use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,7 @@ pub struct ControlPlane {
     data_dir: DataDir,
     shutdown: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
+    recovery: Recovery,
 }
 
 impl ControlPlane {
@@ -74,7 +75,11 @@ impl ControlPlane {
             seed: std::process::id().wrapping_mul(251),
             clock: Arc::new(Timestamp::now),
         });
-        let server = MockApiServer::builder().pod_logs(Arc::new(node_handle.clone())).build();
+        let builder = MockApiServer::builder().pod_logs(Arc::new(node_handle.clone()));
+        let (server, recovery) = builder
+            .open(&data_dir.path().join("apiserver"))
+            .context("open the Kubernetes objects")?;
+
         install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
         let parts = Parts {
             controller: controller(&server, &data_dir, config.defect)?,
@@ -97,7 +102,13 @@ impl ControlPlane {
             data_dir,
             shutdown,
             tasks,
+            recovery,
         })
+    }
+
+    /// What an earlier process left in the data directory.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
     }
 
     /// Where clients reach it.

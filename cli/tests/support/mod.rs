@@ -37,12 +37,14 @@ impl Up {
     /// # Panics
     /// When it ends or is not ready in time.
     pub fn start(mut command: Command, data_dir: &Path) -> Self {
+        let ready = data_dir.join("env.beta");
+        // One that was killed could not remove its own.
+        let _ = fs::remove_file(&ready);
         let child = command.stdout(Stdio::null()).spawn().expect("torpor starts");
         let mut up = Self {
             child,
             data_dir: data_dir.to_owned(),
         };
-        let ready = data_dir.join("env.beta");
         wait_until("torpor up is ready", || {
             if let Some(status) = up.child.try_wait().expect("the process can be asked") {
                 panic!("torpor up ended early: {status}");

@@ -73,7 +73,13 @@ fn include_object<B>(request: &http::Request<B>) -> IncludeObject {
 }
 
 fn carry_out(shared: &Shared, request: &Request) -> ApiResult<Reply> {
-    rest::handle(&mut shared.core(), request)
+    let mut core = shared.core();
+    let reply = rest::handle(&mut core, request)?;
+    match core.journal_failure() {
+        // It would be lost with the process: not to be acknowledged.
+        Some(failure) => Err(ApiError::internal(failure)),
+        None => Ok(reply),
+    }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> String {

@@ -115,6 +115,29 @@ impl Store {
         self.collection(collection).remove(revision, name, Arc::new(last))
     }
 
+    /// Makes a write of an earlier life again: at its own revision, with the object as it was stored.
+    pub(crate) fn replay(
+        &mut self,
+        collection: &CollectionName,
+        name: ObjectName,
+        revision: u64,
+        object: Option<Value>,
+    ) -> Option<Arc<Change>> {
+        self.skip_to(revision);
+        match object {
+            Some(object) => Some(self.collection(collection).put(revision, name, Arc::new(object))),
+            None => {
+                let last = self.get(collection, &name)?;
+                self.collection(collection).remove(revision, &name, last)
+            }
+        }
+    }
+
+    /// Continues after `revision`, if that is later.
+    pub(crate) fn skip_to(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
+    }
+
     /// The changes of a collection after `revision`, oldest first, at most `limit`.
     pub(crate) fn changes_after(
         &self,
