@@ -15,7 +15,7 @@ use crate::plane::{ControlPlane, NAMESPACE};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the embedded control plane declares beyond what its addresses show.
-const EMBEDDED: [Capability; 10] = [
+const EMBEDDED: [Capability; 11] = [
     Capability::Events,
     Capability::Memory,
     Capability::Files,
@@ -26,6 +26,7 @@ const EMBEDDED: [Capability; 10] = [
     Capability::ShutdownTime,
     Capability::AutoResume,
     Capability::ControllerMetrics,
+    Capability::Nodes,
 ];
 
 /// The embedded control plane, as a stranger is told of it.

@@ -37,11 +37,15 @@ pub enum Capability {
     ShutdownTime,
     /// Traffic wakes a paused sandbox.
     AutoResume,
+    /// Nodes and the Pods of all namespaces can be read, and nobody else starts Pods meanwhile.
+    Nodes,
+    /// What is in the checkpoint store can be damaged.
+    StorageWrite,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -57,6 +61,8 @@ impl Capability {
         Self::PauseTime,
         Self::ShutdownTime,
         Self::AutoResume,
+        Self::Nodes,
+        Self::StorageWrite,
     ];
 
     /// As written in scenarios and options.
@@ -78,6 +84,8 @@ impl Capability {
             Self::PauseTime => "pause-time",
             Self::ShutdownTime => "shutdown-time",
             Self::AutoResume => "auto-resume",
+            Self::Nodes => "nodes",
+            Self::StorageWrite => "storage-write",
         }
     }
 }

@@ -95,6 +95,10 @@ impl Target {
             ),
             (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
             (Capability::Storage, self.storage.is_some() && self.kubernetes.is_some()),
+            (
+                Capability::StorageWrite,
+                matches!(self.storage, Some(StorageProbe::Directory(_))) && self.kubernetes.is_some(),
+            ),
         ];
         let addressed: BTreeSet<_> = shown.iter().map(|(capability, _)| *capability).collect();
         let declared = self

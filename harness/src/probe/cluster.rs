@@ -161,6 +161,42 @@ impl Cluster {
         }
     }
 
+    pub(crate) async fn patch_pod(&self, name: &str, patch: &Value) -> Result<(), Fault> {
+        let (pods, params, path) = (self.pods(), PatchParams::default(), format!("pods/{name}"));
+        let answer = self
+            .ask("PATCH", &path, pods.patch(name, &params, &Patch::Merge(patch)))
+            .await?;
+        accept(answer, &format!("PATCH {path}")).map(drop)
+    }
+
+    /// Deletes a Pod with its own grace period.
+    pub(crate) async fn delete_pod(&self, name: &str) -> Result<(), Fault> {
+        let (api, path) = (self.pods(), format!("pods/{name}"));
+        let answer = self
+            .ask("DELETE", &path, api.delete(name, &DeleteParams::default()))
+            .await?;
+        accept(answer, &format!("DELETE {path}")).map(drop)
+    }
+
+    pub(crate) async fn nodes(&self) -> Result<Vec<Value>, Fault> {
+        self.list_everywhere("Node").await
+    }
+
+    /// The Pods of all namespaces.
+    pub(crate) async fn pods_everywhere(&self) -> Result<Vec<Value>, Fault> {
+        self.list_everywhere("Pod").await
+    }
+
+    async fn list_everywhere(&self, kind: &str) -> Result<Vec<Value>, Fault> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let answer = self
+            .ask("GET", &resource.plural, api.list(&ListParams::default()))
+            .await?;
+        let listed = accept(answer, &format!("list {}", resource.plural))?;
+        listed.items.iter().map(json).collect()
+    }
+
     /// The log of a Pod so far; empty while it has none.
     pub(crate) async fn logs(&self, pod: &str) -> Result<String, Fault> {
         let (api, params) = (

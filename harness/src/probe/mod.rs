@@ -7,6 +7,7 @@ mod e2b;
 mod execution;
 mod log_counter;
 mod prometheus;
+mod room;
 mod storage;
 
 pub(crate) use cluster::Cluster;
@@ -14,6 +15,7 @@ pub(crate) use e2b::{Address, Answer, Body, Call, E2bClient};
 pub(crate) use execution::Execution;
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
+pub(crate) use room::Room;
 pub(crate) use storage::bytes_of;
 
 /// Why a step did not do what it should.

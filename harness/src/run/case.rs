@@ -88,6 +88,7 @@ async fn clean_up(world: &World) -> Vec<String> {
         let aliases: Vec<_> = state.sandboxes.keys().cloned().collect();
         (state.names.clone(), state.objects.clone(), aliases)
     };
+    world.release_pods().await;
     for (front, name) in &names {
         // A sandbox that is gone already answers 404, which is as good.
         if *front == Front::E2b

@@ -38,6 +38,7 @@ impl World {
             Condition::Condition(truth) => self.condition(truth).await,
             Condition::Field(field) => self.field(field).await,
             Condition::Pods(pods) => self.count_pods(pods).await,
+            Condition::Scheduled(scheduled) => self.scheduled(scheduled).await,
             Condition::Gone(gone) => self.gone(&gone.sandbox).await,
             Condition::SdkState(state) => self.sdk_state(state).await,
             Condition::Listed(listed) => self.listed(listed).await,

@@ -8,6 +8,7 @@ mod case;
 mod conditions;
 mod inside;
 mod lifecycle;
+mod pods;
 mod sdk_view;
 mod steps;
 mod traces;

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) names: Vec<(Front, String)>,
     pub(super) marks: BTreeMap<String, super::conditions::Marked>,
     pub(super) objects: Vec<(GroupVersionKind, String)>,
+    /// Pods that were given finalizers.
+    pub(super) held_pods: Vec<String>,
 }
 
 /// A sandbox that the case made.

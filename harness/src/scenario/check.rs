@@ -146,6 +146,7 @@ impl Faults<'_> {
             Step::Remember(remember) => {
                 known.values.insert(remember.name.clone());
             }
+            Step::FindNode(_) => known.values.extend(["node", "share"].map(str::to_owned)),
             Step::Mark(mark) => {
                 known.marks.insert(mark.name.clone());
             }

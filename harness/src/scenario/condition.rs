@@ -24,6 +24,8 @@ pub enum Condition {
     Field(Field),
     /// So many live Pods of the sandbox exist; one that is being deleted still lives.
     Pods(Pods),
+    /// Whether the scheduler has found a node for its Pod, or has said that none has room.
+    Scheduled(Scheduled),
     /// The sandbox exists on neither front.
     Gone(Gone),
     /// What E2B answers as its state.
@@ -155,6 +157,17 @@ pub struct Pods {
     pub sandbox: String,
     /// How many.
     pub count: usize,
+}
+
+/// See [`Condition::Scheduled`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scheduled {
+    /// Which sandbox.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+    /// The Pod's condition `PodScheduled`; one that is not there yet is neither.
+    pub is: Truth,
 }
 
 /// See [`Condition::Gone`].

@@ -9,6 +9,7 @@ mod condition;
 mod inside;
 mod lifecycle;
 mod needs;
+mod pod;
 mod quantity;
 mod schema;
 mod step;
@@ -25,13 +26,14 @@ use crate::error::{YamlError, from_yaml};
 
 pub use condition::{
     Compare, Comparison, Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed,
-    Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, SdkState, SdkStateIs, Series, Storage, StorageAmount, Truth,
-    Unchanged,
+    Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount,
+    Truth, Unchanged,
 };
 pub use inside::{
     DeleteFile, FileKind, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
 };
 pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
+pub use pod::{DeletePod, FindNode, PatchPod};
 pub use quantity::Span;
 pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};

@@ -24,7 +24,10 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::StatFile(_)
         | Step::DeleteFile(_)
         | Step::Http(_) => vec![(step.key(), Capability::E2b)],
-        Step::Patch(_) | Step::CreateObject(_) | Step::DeleteObject(_) => vec![(step.key(), Capability::Kubernetes)],
+        Step::Patch(_) | Step::CreateObject(_) | Step::DeleteObject(_) | Step::PatchPod(_) | Step::DeletePod(_) => {
+            vec![(step.key(), Capability::Kubernetes)]
+        }
+        Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::Remember(remember) => match &remember.value {
             Source::Counter(_) => vec![("counter", Capability::Kubernetes)],
             Source::Metric(_) => vec![("metric", Capability::Metrics)],
@@ -49,6 +52,7 @@ const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability
         Condition::Condition(_) => Some(("condition", Capability::Kubernetes)),
         Condition::Field(_) => Some(("field", Capability::Kubernetes)),
         Condition::Pods(_) => Some(("pods", Capability::Kubernetes)),
+        Condition::Scheduled(_) => Some(("scheduled", Capability::Kubernetes)),
         Condition::SdkState(_) => Some(("sdk-state", Capability::E2b)),
         Condition::Listed(_) => Some(("listed", Capability::E2b)),
         Condition::EndsIn(_) => Some(("ends-in", Capability::E2b)),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::condition::{Condition, Counter, EndAt, Metric};
 use super::inside::{DeleteFile, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
+use super::pod::{DeletePod, FindNode, PatchPod};
 use super::{Span, default_sandbox};
 
 /// One thing that is done, or that must hold. A step has exactly one key.
@@ -31,6 +32,12 @@ pub enum Step {
     CreateObject(CreateObject),
     /// Delete an object that `create-object` made.
     DeleteObject(DeleteObject),
+    /// Find the node with the most free CPU; `${node}` is its host name then.
+    FindNode(FindNode),
+    /// Merge-patch the sandbox's Pod.
+    PatchPod(PatchPod),
+    /// Delete the sandbox's Pod, as an operator would.
+    DeletePod(DeletePod),
     /// Execute code and judge what it answers.
     Run(Run),
     /// Write a file.
@@ -205,6 +212,9 @@ impl Step {
             Self::Patch(_) => "patch",
             Self::CreateObject(_) => "create-object",
             Self::DeleteObject(_) => "delete-object",
+            Self::FindNode(_) => "find-node",
+            Self::PatchPod(_) => "patch-pod",
+            Self::DeletePod(_) => "delete-pod",
             Self::Run(_) => "run",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use torpor_api::{ConditionType, Phase, Reason, Sandbox, SandboxStatus};
 
 use crate::conditions;
-use crate::decide::{Decision, Due, Effect, Goal, Observed};
+use crate::decide::{Decision, Due, Effect, Goal, Observed, Report};
 use crate::{CheckpointCustodian, RemovalError};
 
 /// A deliberate mistake.
@@ -21,6 +21,8 @@ use crate::{CheckpointCustodian, RemovalError};
 pub enum Defect {
     /// Reports `Paused` as soon as it is asked for, while the Pod still runs.
     PausedBeforePodGone,
+    /// Reports `Paused` once the context is kept, and leaves the frozen Pod where it is.
+    PausedKeepsPod,
     /// Resumes with a Pod that knows of no checkpoint.
     ResumeStartsFresh,
     /// Resumes every time from the first checkpoint.
@@ -35,8 +37,9 @@ pub enum Defect {
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PausedBeforePodGone,
+        Self::PausedKeepsPod,
         Self::ResumeStartsFresh,
         Self::SecondCheckpointIgnored,
         Self::CheckpointLeaksOnDelete,
@@ -49,6 +52,7 @@ impl Defect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PausedBeforePodGone => "paused-before-pod-gone",
+            Self::PausedKeepsPod => "paused-keeps-pod",
             Self::ResumeStartsFresh => "resume-starts-fresh",
             Self::SecondCheckpointIgnored => "second-checkpoint-ignored",
             Self::CheckpointLeaksOnDelete => "checkpoint-leaks-on-delete",
@@ -62,6 +66,7 @@ impl Defect {
     pub const fn breaks(self) -> &'static [&'static str] {
         match self {
             Self::PausedBeforePodGone => &["ZERO-01", "ZERO-05"],
+            Self::PausedKeepsPod => &["ZERO-01", "ZERO-03"],
             Self::ResumeStartsFresh => &["CTX-01", "CTX-02", "CTX-06"],
             Self::SecondCheckpointIgnored => &["CTX-06"],
             Self::CheckpointLeaksOnDelete => &["DEL-01", "DEL-07"],
@@ -117,6 +122,10 @@ impl Distortion {
         if self.0 == Some(Defect::ResumeStartsFresh) && decision.effect == Some(Effect::StartFromCheckpoint) {
             decision.effect = Some(Effect::StartFresh);
         }
+        if self.0 == Some(Defect::PausedKeepsPod) && decision.report == Report::Stopping {
+            decision.report = Report::Paused;
+            decision.effect = None;
+        }
         decision
     }
 
@@ -148,6 +157,7 @@ impl Distortion {
             }
             Some(
                 Defect::PausedBeforePodGone
+                | Defect::PausedKeepsPod
                 | Defect::ResumeStartsFresh
                 | Defect::CheckpointLeaksOnDelete
                 | Defect::PauseTimeBounces,
@@ -170,6 +180,7 @@ impl Distortion {
             }),
             Some(
                 Defect::PausedBeforePodGone
+                | Defect::PausedKeepsPod
                 | Defect::ResumeStartsFresh
                 | Defect::PauseTimeBounces
                 | Defect::ForgetsObservedGeneration,

@@ -68,7 +68,7 @@ async fn each_defect_shows_and_the_right_controller_shows_none() {
         let stuck = phase_while_the_pod_is_stuck(defect).await;
         assert_eq!(
             stuck == Some(Phase::Paused),
-            defect == Some(Defect::PausedBeforePodGone),
+            matches!(defect, Some(Defect::PausedBeforePodGone | Defect::PausedKeepsPod)),
             "{defect:?}"
         );
         assert_eq!(
@@ -85,6 +85,7 @@ async fn each_defect_shows_and_the_right_controller_shows_none() {
             Some(Defect::SecondCheckpointIgnored) => 1,
             Some(
                 Defect::PausedBeforePodGone
+                | Defect::PausedKeepsPod
                 | Defect::CheckpointLeaksOnDelete
                 | Defect::PauseTimeBounces
                 | Defect::ForgetsObservedGeneration,
