@@ -25,7 +25,20 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
             )
         })?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    let server = MockApiServer::builder().build();
+    let server = match &args.data_dir {
+        None => MockApiServer::builder().build(),
+        Some(dir) => {
+            let opened = MockApiServer::builder().open(dir);
+            let (server, recovery) = opened.with_context(|| format!("open the objects in {}", dir.display()))?;
+            if recovery.cut_bytes > 0 {
+                eprintln!(
+                    "cut {} bytes of a write that was never acknowledged",
+                    recovery.cut_bytes
+                );
+            }
+            server
+        }
+    };
     if let Some(path) = &args.kubeconfig {
         std::fs::write(path, server.kubeconfig(url.as_str().trim_end_matches('/')))
             .with_context(|| format!("write {}", path.display()))?;

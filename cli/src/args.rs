@@ -44,7 +44,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Serve an empty Kubernetes API from memory
+    /// Serve a Kubernetes API by itself, for controllers of your own
     Apiserver(ApiserverArgs),
     /// Look into a checkpoint store
     Checkpoint(CheckpointArgs),
@@ -177,6 +177,9 @@ pub struct ApiserverArgs {
     /// Write a kubeconfig here once it serves
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Keep every object here, so that it survives the end of the process; in memory only when absent
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Options of `checkpoint`.

@@ -8,7 +8,7 @@ use crate::api::meta;
 use crate::api::names::Random;
 use crate::catalog::{Catalog, Resource};
 use crate::clock::{Clock, meta_time};
-use crate::journal::{Journal, JournalError, Record, Recovery};
+use crate::durable::{Journal, JournalError, Record, Recovery};
 use crate::store::{Change, CollectionName, Event, ObjectName, Store};
 use crate::upkeep::{Agenda, Graph};
 use serde_json::Value;

@@ -15,8 +15,8 @@ mod catalog;
 mod clock;
 mod core;
 mod discovery;
+mod durable;
 mod fields;
-mod journal;
 mod kinds;
 mod logs;
 mod protobuf;
@@ -29,7 +29,7 @@ mod table;
 mod upkeep;
 
 pub use clock::{Clock, SystemClock};
-pub use journal::{JournalError, Recovery};
+pub use durable::{JournalError, Recovery};
 pub use logs::{LogOptions, PodLogs, PodLogsRefused};
 pub use server::{Builder, MockApiServer};
 pub use shim::ResponseBody;

@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
-use crate::journal::{JournalError, Recovery};
+use crate::durable::{JournalError, Recovery};
 use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
 use crate::shim::{ResponseBody, Shared, respond_to};
