@@ -1,11 +1,9 @@
 //! An agent as a whole: its supervisor, its three listeners, and their end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -57,8 +55,7 @@ pub struct Agent {
 /// Starts an agent. It answers at once that it is starting; whether the workload comes up shows in its state.
 #[must_use]
 pub fn start(config: AgentConfig, store: CheckpointStore, listeners: AgentListeners) -> Agent {
-    let clock: Clock = Arc::new(Timestamp::now);
-    let (supervisor, workload, log) = Supervisor::new(config, store, clock);
+    let (supervisor, workload, log) = Supervisor::new(config, store, Clock::system());
     let (requests, inbox) = mpsc::channel(QUEUE);
     let stopping = CancellationToken::new();
     let mut tasks = JoinSet::new();

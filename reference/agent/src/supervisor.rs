@@ -190,7 +190,7 @@ impl Supervisor {
                 Origin::Checkpoint(image.engine)
             }
         };
-        Ok(SandboxProcess::start(root, origin, self.program_sink.clone(), Arc::clone(&self.clock)).await?)
+        Ok(SandboxProcess::start(root, origin, self.program_sink.clone(), self.clock.clone()).await?)
     }
 
     async fn handle(&mut self, request: ControlRequest) {
@@ -293,7 +293,7 @@ impl Supervisor {
         self.partial_line.push_str(&text);
         while let Some((line, rest)) = self.partial_line.split_once('\n') {
             self.log.append(LogLine {
-                time: (self.clock)(),
+                time: self.clock.now(),
                 text: line.to_owned(),
             });
             self.partial_line = rest.to_owned();

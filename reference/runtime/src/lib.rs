@@ -4,15 +4,17 @@
 //! keeps what it wrote, whole or not at all. When to do either is decided elsewhere.
 
 pub mod chunks;
+mod clock;
 pub mod envelope;
 mod files;
 mod monty;
 mod process;
 mod store;
 
+pub use clock::Clock;
 pub use files::{FileError, FileTree};
 pub use monty::{
     ContextId, ContextInfo, ENGINE_NAME, EngineError, ExecutionEvent, ExecutionSink, MontySandbox, engine_version,
 };
-pub use process::{Clock, Origin, ProcessError, SandboxProcess};
+pub use process::{Origin, ProcessError, SandboxProcess};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};

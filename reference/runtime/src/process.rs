@@ -18,17 +18,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
 use crate::monty::{ContextInfo, EngineError, ExecutionSink, MontySandbox};
 
 /// Deep recursion in Python is recursion here.
 const STACK_BYTES: usize = 16 << 20;
-
-/// What time it is.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How a sandbox comes to be.
 #[derive(Clone, Debug)]
@@ -118,17 +115,11 @@ impl SandboxProcess {
         thread::Builder::new()
             .name("sandbox".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || match make(&root, origin, program_sink, &clock) {
+            .spawn(move || match make(&root, origin, program_sink, clock) {
                 Ok(sandbox) => {
                     let served = reply.send(Ok(()));
                     if served.is_ok() {
-                        Worker {
-                            sandbox,
-                            clock,
-                            meter,
-                            frozen_at: None,
-                        }
-                        .run(&inbox);
+                        Worker { sandbox, meter }.run(&inbox);
                     }
                 }
                 // Whoever started it may have given up.
@@ -260,35 +251,31 @@ fn make(
     root: &std::path::Path,
     origin: Origin,
     program_sink: ExecutionSink,
-    clock: &Clock,
+    clock: Clock,
 ) -> Result<MontySandbox, EngineError> {
     match origin {
         Origin::Fresh { env, program } => {
-            let mut sandbox = MontySandbox::fresh(root, env)?;
+            let mut sandbox = MontySandbox::fresh(root, env, clock)?;
             if let Some(code) = program {
                 sandbox.start_program(code, program_sink);
             }
             Ok(sandbox)
         }
-        Origin::Checkpoint(payload) => MontySandbox::restore(root, &payload, &program_sink, clock()),
+        Origin::Checkpoint(payload) => MontySandbox::restore(root, &payload, &program_sink, clock),
     }
 }
 
 struct Worker {
     sandbox: MontySandbox,
-    clock: Clock,
     meter: Arc<AtomicU64>,
-    frozen_at: Option<Timestamp>,
 }
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Message>) {
         loop {
-            if self.frozen_at.is_none() {
-                self.sandbox.poll((self.clock)());
-            }
+            self.sandbox.poll();
             self.read_meter();
-            let message = match self.pause() {
+            let message = match self.sandbox.wake_in() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(pause) => inbox.recv_timeout(pause),
             };
@@ -298,15 +285,6 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-    }
-
-    /// How long there is nothing to do unless somebody asks.
-    fn pause(&self) -> Option<Duration> {
-        if self.frozen_at.is_some() {
-            return None;
-        }
-        let until = self.sandbox.wake_at()?;
-        Some(Duration::try_from(until.duration_since((self.clock)())).unwrap_or_default())
     }
 
     fn handle(&mut self, message: Message) {
@@ -328,27 +306,18 @@ impl Worker {
             Message::Env(reply) => drop(reply.send(self.sandbox.env().clone())),
             Message::StateBytes(reply) => drop(reply.send(self.sandbox.state_bytes())),
             Message::Freeze(reply) => {
-                let fresh_freeze = self.frozen_at.is_none();
-                self.frozen_at.get_or_insert_with(|| (self.clock)());
-                if reply.send(()).is_err() && fresh_freeze {
-                    self.thaw();
+                let was_frozen = self.sandbox.is_frozen();
+                self.sandbox.freeze();
+                if reply.send(()).is_err() && !was_frozen {
+                    self.sandbox.thaw();
                 }
             }
             Message::Thaw(reply) => {
-                self.thaw();
+                self.sandbox.thaw();
                 let _ = reply.send(());
             }
-            Message::Dump(reply) => {
-                let at = self.frozen_at.unwrap_or_else(|| (self.clock)());
-                drop(reply.send(self.sandbox.dump(at)));
-            }
+            Message::Dump(reply) => drop(reply.send(self.sandbox.dump())),
             Message::Stop => {}
-        }
-    }
-
-    fn thaw(&mut self) {
-        if let Some(frozen_at) = self.frozen_at.take() {
-            self.sandbox.skip((self.clock)().duration_since(frozen_at));
         }
     }
 

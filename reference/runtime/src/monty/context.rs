@@ -1,13 +1,14 @@
 //! One context: an interpreter session with its own variables, and the executions that wait for it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use monty::{MontyRepl, ReplProgress};
 use monty_types::{CompileOptions, MontyObject, ResourceTracker};
 
 use super::drive::{self, Outcome, Step, Surroundings};
 use super::host::{ExecutionEvent, ExecutionSink, Host};
+use super::imports::RewrittenLines;
 
 /// Names a context within its sandbox.
 pub type ContextId = String;
@@ -32,6 +33,7 @@ pub(crate) struct Execution {
 pub(crate) struct Context {
     pub(crate) cwd: String,
     pub(crate) executions: u64,
+    pub(crate) rewritten: RewrittenLines,
     pub(crate) session: Session,
     pub(crate) waiting: VecDeque<Execution>,
 }
@@ -49,7 +51,8 @@ pub(crate) enum Session {
 /// An execution in the middle of a `sleep`.
 pub(crate) struct Sleeper {
     pub(crate) progress: Box<ReplProgress>,
-    pub(crate) until: Timestamp,
+    /// In the sandbox's own uptime.
+    pub(crate) until: Duration,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) sink: ExecutionSink,
 }
@@ -59,24 +62,27 @@ impl Context {
         Self {
             cwd: cwd.to_owned(),
             executions: 0,
+            rewritten: RewrittenLines::default(),
             session: Session::Idle(fresh_repl()),
             waiting: VecDeque::new(),
         }
     }
 
-    /// When it wants to go on by itself.
-    pub(crate) fn wake_at(&self) -> Option<Timestamp> {
+    /// At which uptime it wants to go on by itself.
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
         match &self.session {
             Session::Sleeping(sleeper) => Some(sleeper.until),
             Session::Idle(_) | Session::Running => None,
         }
     }
 
-    /// Carries it as far as it goes at `now`: wakes a sleeper that is due or interrupted, then runs what waits.
-    pub(crate) fn poll(&mut self, host: &mut Host, now: Timestamp) {
+    /// Carries it as far as it goes: wakes a sleeper that is due or interrupted, then runs what waits.
+    pub(crate) fn poll(&mut self, host: &mut Host) {
         loop {
             let (step, env, sink) = match std::mem::replace(&mut self.session, Session::Running) {
-                Session::Sleeping(sleeper) if sleeper.until <= now || sleeper.sink.check_interrupt().is_err() => {
+                Session::Sleeping(sleeper)
+                    if sleeper.until <= host.uptime() || sleeper.sink.check_interrupt().is_err() =>
+                {
                     let Sleeper {
                         progress, env, sink, ..
                     } = sleeper;
@@ -84,7 +90,6 @@ impl Context {
                         host,
                         env: &env,
                         sink: &sink,
-                        now,
                     };
                     (drive::wake(*progress, &mut within), env, sink)
                 }
@@ -97,8 +102,8 @@ impl Context {
                         host,
                         env: &env,
                         sink: &sink,
-                        now,
                     };
+                    let code = self.rewritten.rewrite(&code);
                     (drive::begin(*repl, &code, &mut within), env, sink)
                 }
                 resting @ (Session::Sleeping(_) | Session::Running) => {
@@ -109,19 +114,15 @@ impl Context {
             self.session = match step {
                 Step::Ended { repl, outcome } => {
                     self.executions += 1;
-                    report(outcome, self.executions, &sink);
+                    report(outcome, self.executions, &self.rewritten, &sink);
                     Session::Idle(repl)
                 }
-                Step::Sleeping { progress, pause } => {
-                    let pause = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
-                    let until = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-                    Session::Sleeping(Sleeper {
-                        progress,
-                        until,
-                        env,
-                        sink,
-                    })
-                }
+                Step::Sleeping { progress, pause } => Session::Sleeping(Sleeper {
+                    progress,
+                    until: host.uptime().saturating_add(pause),
+                    env,
+                    sink,
+                }),
             };
         }
     }
@@ -135,14 +136,14 @@ pub(crate) fn fresh_repl() -> Box<MontyRepl> {
     ))
 }
 
-fn report(outcome: Outcome, executions: u64, sink: &ExecutionSink) {
+fn report(outcome: Outcome, executions: u64, rewritten: &RewrittenLines, sink: &ExecutionSink) {
     match outcome {
         Outcome::Value(MontyObject::None) => {}
         Outcome::Value(value) => sink.send(ExecutionEvent::Result(value.py_repr())),
         Outcome::Raised(exception) => sink.send(ExecutionEvent::Error {
             name: exception.exc_type().to_string(),
             value: exception.message().unwrap_or_default().to_owned(),
-            traceback: exception.to_string(),
+            traceback: rewritten.restore(exception).to_string(),
         }),
     }
     sink.send(ExecutionEvent::Ended { executions });

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use monty::{MontyRepl, ReplFunctionCall, ReplProgress, ReplStartError};
-use monty_types::{ExcType, ExtFunctionResult, MontyException, MontyObject, NameLookupResult, PrintWriter};
+use monty::{MontyRepl, ReplProgress, ReplStartError};
+use monty_types::{ExtFunctionResult, MontyException, MontyObject, PrintWriter};
 
 use super::host::{ExecutionSink, Host, SinkWriter};
-
-/// The one function that the engine adds to Python: `sleep(seconds)`.
-const SLEEP: &str = "sleep";
+use super::time_module::{self, Answer};
 
 /// Where an execution stands.
 pub(crate) enum Step {
@@ -36,7 +33,6 @@ pub(crate) struct Surroundings<'a> {
     /// Variables of this execution alone.
     pub(crate) env: &'a BTreeMap<String, String>,
     pub(crate) sink: &'a ExecutionSink,
-    pub(crate) now: Timestamp,
 }
 
 type Progress = Result<ReplProgress, Box<ReplStartError>>;
@@ -78,14 +74,14 @@ fn advance(mut progress: Progress, within: &mut Surroundings<'_>, writer: &mut S
                 repl: Box::new(repl),
                 outcome: Outcome::Value(value),
             },
-            Ok(ReplProgress::FunctionCall(call)) if call.function_name == SLEEP && call.object_id.is_none() => {
-                match seconds(&call) {
-                    Ok(pause) => Step::Sleeping {
+            Ok(ReplProgress::FunctionCall(call)) => {
+                match time_module::call(&call, within.host.clock.now(), within.host.uptime()) {
+                    Answer::After(pause) => Step::Sleeping {
                         progress: Box::new(ReplProgress::FunctionCall(call)),
                         pause,
                     },
-                    Err(error) => {
-                        progress = call.resume(ExtFunctionResult::Error(error), PrintWriter::Callback(writer));
+                    Answer::Now(result) => {
+                        progress = call.resume(result, PrintWriter::Callback(writer));
                         continue;
                     }
                 }
@@ -103,49 +99,22 @@ fn advance(mut progress: Progress, within: &mut Surroundings<'_>, writer: &mut S
 fn answer(asks: ReplProgress, within: &mut Surroundings<'_>, writer: &mut SinkWriter<'_>) -> Progress {
     let interrupt = within.sink.check_interrupt().err();
     match asks {
-        ReplProgress::FunctionCall(call) => {
-            let name = call.function_name.clone();
-            call.resume(ExtFunctionResult::NotFound(name), PrintWriter::Callback(writer))
-        }
-        ReplProgress::OsCall(call) => match interrupt {
-            Some(interrupt) => call.abort(interrupt, PrintWriter::Callback(writer)),
-            None => {
-                let result = within.host.answer(call.function_call.clone(), within.env, within.now);
+        ReplProgress::OsCall(call) => {
+            if let Some(interrupt) = interrupt {
+                call.abort(interrupt, PrintWriter::Callback(writer))
+            } else {
+                let result = within.host.answer(call.function_call.clone(), within.env);
                 call.resume(result, PrintWriter::Callback(writer))
             }
-        },
+        }
         ReplProgress::NameLookup(lookup) => {
-            let known = lookup.name == SLEEP && lookup.object_id().is_none();
-            let result = if known {
-                let docstring = Some("Sleeps for a number of seconds.".to_owned());
-                NameLookupResult::Value(MontyObject::Function {
-                    name: SLEEP.to_owned(),
-                    docstring,
-                })
-            } else {
-                NameLookupResult::Undefined
-            };
+            let result = time_module::look_up(&lookup);
             lookup.resume(result, PrintWriter::Callback(writer))
         }
         ReplProgress::ResolveFutures(futures) => {
             let error = MontyException::runtime_error("awaiting host functions is not supported by this sandbox");
             futures.abort(error, PrintWriter::Callback(writer))
         }
-        complete @ ReplProgress::Complete { .. } => Ok(complete),
-    }
-}
-
-/// The argument of `sleep`.
-fn seconds(call: &ReplFunctionCall) -> Result<Duration, MontyException> {
-    let refuse = |kind, message: &str| Err(MontyException::new(kind, Some(message.to_owned())));
-    let seconds = match call.args.as_slice() {
-        [MontyObject::Float(seconds)] => *seconds,
-        #[expect(clippy::cast_precision_loss, reason = "a sleep of 2^53 seconds is long enough")]
-        [MontyObject::Int(seconds)] => *seconds as f64,
-        _ => return refuse(ExcType::TypeError, "sleep() takes one number of seconds"),
-    };
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(pause) => Ok(pause),
-        Err(_) => refuse(ExcType::ValueError, "sleep length must be non-negative"),
+        settled @ (ReplProgress::FunctionCall(_) | ReplProgress::Complete { .. }) => Ok(settled),
     }
 }

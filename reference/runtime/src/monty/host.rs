@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,6 +15,8 @@ use monty_types::{
     PrintWriterCallback,
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+use crate::clock::{Clock, Uptime};
 
 /// Home of the code in a sandbox; relative paths start here.
 pub(crate) const HOME: &str = "/home/user";
@@ -124,11 +127,18 @@ impl PrintWriterCallback for SinkWriter<'_> {
 pub(crate) struct Host {
     mounts: MountTable,
     pub(crate) env: BTreeMap<String, String>,
+    pub(crate) clock: Clock,
+    uptime: Uptime,
 }
 
 impl Host {
-    /// Opens the folders of a sandbox below `root`, making those that are missing.
-    pub(crate) fn open(root: &Path, env: BTreeMap<String, String>) -> Result<Self, MountError> {
+    /// Opens the folders of a sandbox below `root`, making those that are missing. It has run for `before` already.
+    pub(crate) fn open(
+        root: &Path,
+        env: BTreeMap<String, String>,
+        clock: Clock,
+        before: Duration,
+    ) -> Result<Self, MountError> {
         let mut mounts = MountTable::new();
         for folder in FOLDERS {
             let below = root.join(folder.trim_start_matches('/'));
@@ -136,29 +146,42 @@ impl Host {
             let _ = std::fs::create_dir_all(&below);
             mounts.mount(folder, &below, MountMode::ReadWrite, None)?;
         }
-        Ok(Self { mounts, env })
+        let uptime = Uptime::begin(before, clock.monotonic());
+        Ok(Self {
+            mounts,
+            env,
+            clock,
+            uptime,
+        })
+    }
+
+    /// For how long the sandbox has run.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.uptime.total(self.clock.monotonic())
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.uptime.is_frozen()
+    }
+
+    pub(crate) fn freeze(&mut self) {
+        self.uptime.freeze(self.clock.monotonic());
+    }
+
+    pub(crate) fn thaw(&mut self) {
+        self.uptime.thaw(self.clock.monotonic());
     }
 
     /// Answers a call of the interpreter. `extra` are variables of this execution alone.
-    pub(crate) fn answer(
-        &mut self,
-        call: OsFunctionCall,
-        extra: &BTreeMap<String, String>,
-        now: Timestamp,
-    ) -> ExtFunctionResult {
+    pub(crate) fn answer(&mut self, call: OsFunctionCall, extra: &BTreeMap<String, String>) -> ExtFunctionResult {
         match self.mounts.handle_os_call(from_home(call)) {
             MountCallOutcome::Handled(Ok(value)) => value.into(),
             MountCallOutcome::Handled(Err(error)) => error.into_exception().into(),
-            MountCallOutcome::NotHandled(call) => self.answer_elsewhere(call, extra, now),
+            MountCallOutcome::NotHandled(call) => self.answer_elsewhere(call, extra),
         }
     }
 
-    fn answer_elsewhere(
-        &self,
-        call: OsFunctionCall,
-        extra: &BTreeMap<String, String>,
-        now: Timestamp,
-    ) -> ExtFunctionResult {
+    fn answer_elsewhere(&self, call: OsFunctionCall, extra: &BTreeMap<String, String>) -> ExtFunctionResult {
         let text = |value: &String| MontyObject::String(value.clone());
         match call {
             OsFunctionCall::Getenv(args) => {
@@ -172,7 +195,7 @@ impl Host {
                 MontyObject::dict(pairs).into()
             }
             OsFunctionCall::DateToday => {
-                let date = now.to_zoned(TimeZone::UTC).date();
+                let date = self.clock.now().to_zoned(TimeZone::UTC).date();
                 MontyObject::Date(MontyDate {
                     year: date.year().into(),
                     month: date.month().unsigned_abs(),
@@ -180,7 +203,7 @@ impl Host {
                 })
                 .into()
             }
-            OsFunctionCall::DateTimeNow(zone) => date_time(now, zone.as_ref()).into(),
+            OsFunctionCall::DateTimeNow(zone) => date_time(self.clock.now(), zone.as_ref()).into(),
             call => call.on_no_handler().into(),
         }
     }

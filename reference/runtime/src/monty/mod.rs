@@ -2,12 +2,12 @@
 //! can be written down and read again, also in the middle of a `sleep`.
 //!
 //! [`MontySandbox`] is synchronous, holds everything of one sandbox, and belongs to one thread
-//! ([`thread`](crate::thread)). It takes the time as an argument and never waits.
+//! ([`thread`](crate::thread)). It reads the clock that it is given and never waits.
 //!
 //! ```text
 //!  context:   Idle ──begin──▶ (runs) ──▶ Idle            value or error reported
 //!               ▲                │ sleep(s)
-//!               └── poll(now) ◀──┴──▶ Suspended{until}   dumped as it is; goes on after a restore
+//!               └───── poll ◀────┴──▶ Suspended{until}   dumped as it is; goes on after a restore
 //! ```
 //!
 //! Left out: processes, sockets and threads. The interpreter has none.
@@ -16,7 +16,10 @@ mod context;
 mod drive;
 mod host;
 mod image;
+mod imports;
 mod sandbox;
+mod scanner;
+mod time_module;
 
 pub use context::{ContextId, ContextInfo};
 pub use host::{ExecutionEvent, ExecutionSink};

@@ -1,17 +1,17 @@
 //! All contexts of one sandbox, its program and its files, and how they are written down and read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, SessionRef, dump};
 use monty_fs::MountError;
 use uuid::Uuid;
 
 use super::context::{Context, ContextId, ContextInfo, Execution, Session, Sleeper};
 use super::host::{ExecutionSink, HOME, Host};
-use super::image::{ContextImage, SandboxImage, SleeperImage};
+use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
+use crate::clock::Clock;
 use crate::files::{FileError, FileTree};
 use crate::store::EngineVersion;
 
@@ -20,12 +20,12 @@ pub const ENGINE_NAME: &str = "monty";
 /// The context that the container's own program runs in; clients do not see it.
 const PROGRAM: &str = "program";
 
-/// This engine and the version of its dumps: only the same version reads them again.
+/// This engine and the version of its dumps, the interpreter's and its own: only the same version reads them again.
 #[must_use]
 pub fn engine_version() -> EngineVersion {
     EngineVersion {
         name: ENGINE_NAME.to_owned(),
-        version: u32::from(DUMP_VERSION),
+        version: (IMAGE_VERSION << 16) | u32::from(DUMP_VERSION),
     }
 }
 
@@ -75,8 +75,8 @@ impl MontySandbox {
     ///
     /// # Errors
     /// The folders cannot be made.
-    pub fn fresh(root: &Path, env: BTreeMap<String, String>) -> Result<Self, EngineError> {
-        let host = Host::open(root, env).map_err(EngineError::Folders)?;
+    pub fn fresh(root: &Path, env: BTreeMap<String, String>, clock: Clock) -> Result<Self, EngineError> {
+        let host = Host::open(root, env, clock, Duration::ZERO).map_err(EngineError::Folders)?;
         let default_context = Uuid::new_v4().to_string();
         let contexts = BTreeMap::from([(default_context.clone(), Context::fresh(HOME))]);
         Ok(Self {
@@ -88,14 +88,14 @@ impl MontySandbox {
     }
 
     /// The sandbox that [`dump`](Self::dump) wrote, with its files laid out below the empty `root`.
-    /// Its sleepers go on at `now`; the program's output goes to `program`.
+    /// Its sleepers go on at once; the program's output goes to `program`.
     ///
     /// # Errors
     /// The payload is damaged or of another version, or the files cannot be laid out.
-    pub fn restore(root: &Path, payload: &[u8], program: &ExecutionSink, now: Timestamp) -> Result<Self, EngineError> {
+    pub fn restore(root: &Path, payload: &[u8], program: &ExecutionSink, clock: Clock) -> Result<Self, EngineError> {
         let image: SandboxImage = postcard::from_bytes(payload)?;
         image.files.lay_out(root)?;
-        let host = Host::open(root, image.env).map_err(EngineError::Folders)?;
+        let host = Host::open(root, image.env, clock, image.uptime).map_err(EngineError::Folders)?;
         let mut contexts = BTreeMap::new();
         for (id, written) in image.contexts {
             let sink = if id == PROGRAM {
@@ -103,7 +103,7 @@ impl MontySandbox {
             } else {
                 ExecutionSink::detached()
             };
-            contexts.insert(id.clone(), load_context(id, written, sink, now)?);
+            contexts.insert(id.clone(), load_context(id, written, sink)?);
         }
         Ok(Self {
             root: root.to_owned(),
@@ -117,14 +117,15 @@ impl MontySandbox {
     ///
     /// # Errors
     /// A session or a file cannot be read.
-    pub fn dump(&self, now: Timestamp) -> Result<Vec<u8>, EngineError> {
+    pub fn dump(&self) -> Result<Vec<u8>, EngineError> {
         let mut contexts = BTreeMap::new();
         for (id, context) in &self.contexts {
-            contexts.insert(id.clone(), dump_context(id, context, now)?);
+            contexts.insert(id.clone(), dump_context(id, context)?);
         }
         Ok(postcard::to_allocvec(&SandboxImage {
             env: self.host.env.clone(),
             default_context: self.default_context.clone(),
+            uptime: self.host.uptime(),
             contexts,
             files: FileTree::capture(&self.root)?,
         })?)
@@ -133,7 +134,7 @@ impl MontySandbox {
     /// Bytes of interpreter state, as the engine writes it down. Files do not count.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
-        let size = |(id, context)| dump_context(id, context, Timestamp::UNIX_EPOCH).map_or(0, |image| image.dump.len());
+        let size = |(id, context)| dump_context(id, context).map_or(0, |image| image.dump.len());
         self.contexts.iter().map(size).sum::<usize>() as u64
     }
 
@@ -165,26 +166,40 @@ impl MontySandbox {
         self.contexts.insert(PROGRAM.to_owned(), context);
     }
 
-    /// Runs whatever can run at `now`.
-    pub fn poll(&mut self, now: Timestamp) {
+    /// Runs whatever can run now; nothing can while it is frozen.
+    pub fn poll(&mut self) {
+        if self.host.is_frozen() {
+            return;
+        }
         for context in self.contexts.values_mut() {
-            context.poll(&mut self.host, now);
+            context.poll(&mut self.host);
         }
     }
 
-    /// Moves every sleeper's end by the time for which the sandbox was frozen.
-    pub fn skip(&mut self, frozen: SignedDuration) {
-        for context in self.contexts.values_mut() {
-            if let Session::Sleeping(sleeper) = &mut context.session {
-                sleeper.until = sleeper.until.saturating_add(frozen).unwrap_or(Timestamp::MAX);
-            }
-        }
+    /// Stops the sandbox's time. Its sleepers do not come closer to their end.
+    pub fn freeze(&mut self) {
+        self.host.freeze();
     }
 
-    /// When [`poll`](Self::poll) has something to do by itself.
+    /// Lets a frozen sandbox's time go on.
+    pub fn thaw(&mut self) {
+        self.host.thaw();
+    }
+
+    /// Whether its time stands still.
     #[must_use]
-    pub fn wake_at(&self) -> Option<Timestamp> {
-        self.contexts.values().filter_map(Context::wake_at).min()
+    pub fn is_frozen(&self) -> bool {
+        self.host.is_frozen()
+    }
+
+    /// How long [`poll`](Self::poll) has nothing to do unless somebody asks for something.
+    #[must_use]
+    pub fn wake_in(&self) -> Option<Duration> {
+        if self.host.is_frozen() {
+            return None;
+        }
+        let wake_at = self.contexts.values().filter_map(Context::wake_at).min()?;
+        Some(wake_at.saturating_sub(self.host.uptime()))
     }
 
     /// The contexts that clients see, by id; the default one first.
@@ -251,63 +266,51 @@ impl MontySandbox {
     }
 }
 
-fn dump_context(id: &ContextId, context: &Context, now: Timestamp) -> Result<ContextImage, EngineError> {
+fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, EngineError> {
     let failed = |reason: String| EngineError::Dump {
         context: id.clone(),
         reason,
     };
     let (session, sleeping) = match &context.session {
         Session::Idle(repl) => (SessionRef::Idle(repl), None),
-        Session::Sleeping(sleeper) => {
-            let left = Duration::try_from(sleeper.until.duration_since(now)).unwrap_or_default();
-            (
-                SessionRef::Suspended(&sleeper.progress),
-                Some(SleeperImage {
-                    left,
-                    env: sleeper.env.clone(),
-                }),
-            )
-        }
+        Session::Sleeping(sleeper) => (
+            SessionRef::Suspended(&sleeper.progress),
+            Some(SleeperImage {
+                until: sleeper.until,
+                env: sleeper.env.clone(),
+            }),
+        ),
         Session::Running => return Err(failed("an execution is under way".to_owned())),
     };
     let dump = dump("main.py", None, session).map_err(|error| failed(error.to_string()))?;
     Ok(ContextImage {
         cwd: context.cwd.clone(),
         executions: context.executions,
+        rewritten: context.rewritten.clone(),
         dump,
         sleeping,
     })
 }
 
-fn load_context(
-    id: ContextId,
-    written: ContextImage,
-    sink: ExecutionSink,
-    now: Timestamp,
-) -> Result<Context, EngineError> {
+fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Result<Context, EngineError> {
     let loaded = Dump::load(&written.dump).map_err(|source| EngineError::Load { context: id, source })?;
     let session = match (loaded.state, written.sleeping) {
-        (DumpedSession::Suspended(progress), Some(SleeperImage { left, env })) => {
-            let left = SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX);
-            let until = now.saturating_add(left).unwrap_or(Timestamp::MAX);
-            Session::Sleeping(Sleeper {
-                progress,
-                until,
-                env,
-                sink,
-            })
-        }
+        (DumpedSession::Suspended(progress), Some(SleeperImage { until, env })) => Session::Sleeping(Sleeper {
+            progress,
+            until,
+            env,
+            sink,
+        }),
         (DumpedSession::Idle(repl), None) => Session::Idle(repl),
         (DumpedSession::Idle(_) | DumpedSession::Suspended(_) | DumpedSession::Running(_), _) => {
             return Err(EngineError::Payload(postcard::Error::SerdeDeCustom));
         }
     };
     Ok(Context {
+        cwd: written.cwd,
+        executions: written.executions,
+        rewritten: written.rewritten,
         session,
-        ..Context::fresh(&written.cwd)
-    })
-    .map(|mut context| {
-        context.executions = written.executions;
-        context
+        waiting: VecDeque::new(),
     })
 }
