@@ -144,12 +144,12 @@ mod tests {
     #[test]
     fn the_oldest_lines_go_when_the_log_is_full() {
         let log = ContainerLog::new(Vec::new());
-        let long = "x".repeat(LOG_BYTES / 2);
-        for text in ["first", &long, &long] {
+        let half = "x".repeat(LOG_BYTES / 2);
+        for text in ["first", &half, &half] {
             log.append(line(text));
         }
         let kept = log.reader().lines();
         assert_eq!(kept.len(), 2);
-        assert!(kept.iter().all(|line| line.text == long));
+        assert!(kept.iter().all(|line| line.text == half));
     }
 }

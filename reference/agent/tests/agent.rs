@@ -1,5 +1,10 @@
 //! An agent over its real sockets: what clients and the controller see of it.
 
+#![expect(
+    clippy::expect_used,
+    reason = "an agent that cannot be set up or asked fails the test"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -226,56 +226,58 @@ fn date_time(now: Timestamp, zone: Option<&monty_types::MontyTimeZone>) -> Monty
     })
 }
 
+/// A relative path taken from the home folder.
+fn absolute(path: MontyPath) -> MontyPath {
+    if path.as_str().starts_with('/') {
+        path
+    } else {
+        MontyPath::new(format!("{HOME}/{}", path.as_str()))
+    }
+}
+
 /// The same call with relative paths taken from the home folder, as a process started there would.
 fn from_home(call: OsFunctionCall) -> OsFunctionCall {
     use OsFunctionCall as C;
-    let at = |path: MontyPath| {
-        if path.as_str().starts_with('/') {
-            path
-        } else {
-            MontyPath::new(format!("{HOME}/{}", path.as_str()))
-        }
-    };
     match call {
-        C::Exists(path) => C::Exists(at(path)),
-        C::IsFile(path) => C::IsFile(at(path)),
-        C::IsDir(path) => C::IsDir(at(path)),
-        C::IsSymlink(path) => C::IsSymlink(at(path)),
-        C::ReadText(path) => C::ReadText(at(path)),
-        C::ReadBytes(path) => C::ReadBytes(at(path)),
-        C::Stat(path) => C::Stat(at(path)),
-        C::Iterdir(path) => C::Iterdir(at(path)),
-        C::Resolve(path) => C::Resolve(at(path)),
-        C::Absolute(path) => C::Absolute(at(path)),
-        C::Unlink(path) => C::Unlink(at(path)),
-        C::Rmdir(path) => C::Rmdir(at(path)),
+        C::Exists(path) => C::Exists(absolute(path)),
+        C::IsFile(path) => C::IsFile(absolute(path)),
+        C::IsDir(path) => C::IsDir(absolute(path)),
+        C::IsSymlink(path) => C::IsSymlink(absolute(path)),
+        C::ReadText(path) => C::ReadText(absolute(path)),
+        C::ReadBytes(path) => C::ReadBytes(absolute(path)),
+        C::Stat(path) => C::Stat(absolute(path)),
+        C::Iterdir(path) => C::Iterdir(absolute(path)),
+        C::Resolve(path) => C::Resolve(absolute(path)),
+        C::Absolute(path) => C::Absolute(absolute(path)),
+        C::Unlink(path) => C::Unlink(absolute(path)),
+        C::Rmdir(path) => C::Rmdir(absolute(path)),
         C::WriteText(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::WriteText(args)
         }
         C::AppendText(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::AppendText(args)
         }
         C::WriteBytes(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::WriteBytes(args)
         }
         C::AppendBytes(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::AppendBytes(args)
         }
         C::Open(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::Open(args)
         }
         C::Mkdir(mut args) => {
-            args.path = at(args.path);
+            args.path = absolute(args.path);
             C::Mkdir(args)
         }
         C::Rename(mut args) => {
-            args.src = at(args.src);
-            args.dst = at(args.dst);
+            args.src = absolute(args.src);
+            args.dst = absolute(args.dst);
             C::Rename(args)
         }
         C::Getenv(_) | C::GetEnviron | C::DateToday | C::DateTimeNow(_) => call,
