@@ -2,7 +2,7 @@
 //!
 //! Clients cannot tell it from a real one as far as it goes: kube-rs in process through [`MockApiServer::client`], and anything
 //! that speaks HTTP through [`MockApiServer::serve`]. It can also do what a real one cannot: run on an injected [`Clock`], repeat
-//! its UIDs, and forget its history on demand.
+//! its UIDs, forget its history on demand, and fail as a [`Verdict`] says.
 //!
 //! ```text
 //!   HTTP / tower  -->  shim  -->  rest  -->  core (store, catalogue)  -->  upkeep (garbage, namespaces, CRDs)
@@ -16,10 +16,12 @@ mod clock;
 mod core;
 mod discovery;
 mod durable;
+mod faults;
 mod fields;
 mod kinds;
 mod logs;
 mod protobuf;
+mod request_log;
 mod rest;
 mod schema;
 mod server;
@@ -30,6 +32,13 @@ mod upkeep;
 
 pub use clock::{Clock, SystemClock};
 pub use durable::{JournalError, Recovery};
+pub use faults::{Refusal, RequestInfo, RuleGuard, Verdict};
 pub use logs::{LogOptions, PodLogs, PodLogsRefused};
+pub use request_log::LoggedRequest;
 pub use server::{Builder, MockApiServer};
-pub use shim::ResponseBody;
+pub use shim::{ConnectionLost, ResponseBody};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

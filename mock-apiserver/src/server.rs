@@ -3,15 +3,16 @@
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
 use crate::durable::{JournalError, Recovery};
+use crate::faults::{RequestInfo, RuleGuard, Verdict};
 use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
-use crate::shim::{ResponseBody, Shared, respond_to};
+use crate::request_log::LoggedRequest;
+use crate::shim::{ConnectionLost, ResponseBody, Shared, respond_to};
 use crate::upkeep;
 use http::{HeaderValue, Request, Response, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -139,13 +140,16 @@ impl MockApiServer {
                 .entry(header::USER_AGENT)
                 .or_insert_with(|| agent.clone());
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.call(request).await) }
+            async move { server.call(request).await }
         });
         kube::Client::new(service, "default")
     }
 
     /// Answers one HTTP request; the seam for other transports and for layers around the server.
-    pub async fn call<B>(&self, request: Request<B>) -> Response<ResponseBody>
+    ///
+    /// # Errors
+    /// [`ConnectionLost`] if a fault rule says so, and only then.
+    pub async fn call<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, ConnectionLost>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -185,7 +189,7 @@ impl MockApiServer {
     async fn serve_connection(self, stream: tokio::net::TcpStream, shutdown: CancellationToken) {
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let server = self.clone();
-            async move { Ok::<_, Infallible>(server.call(request).await) }
+            async move { server.call(request).await }
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::select! {
@@ -194,6 +198,29 @@ impl MockApiServer {
                 tracing::debug!(%error, "serving a connection");
             },
         }
+    }
+
+    /// Puts a fault rule in force for as long as the guard lives.
+    ///
+    /// ```
+    /// # use mock_apiserver::{MockApiServer, Refusal, Verdict};
+    /// let server = MockApiServer::builder().build();
+    /// let guard = server.inject(|request| match request.verb {
+    ///     "create" => Verdict::Refuse(Refusal {
+    ///         code: 429, reason: "TooManyRequests".into(), message: "slow down".into(), retry_after_seconds: Some(1),
+    ///     }),
+    ///     _ => Verdict::Pass,
+    /// });
+    /// drop(guard);
+    /// ```
+    pub fn inject(&self, rule: impl Fn(&RequestInfo) -> Verdict + Send + Sync + 'static) -> RuleGuard {
+        self.shared.faults.add(rule)
+    }
+
+    /// The latest requests (up to 10,000), oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.shared.requests.entries()
     }
 
     /// Forgets the watch history: watches from older revisions now get the in-stream 410.

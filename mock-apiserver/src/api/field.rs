@@ -31,10 +31,6 @@ pub(crate) enum Problem {
         actual: usize,
         max: u64,
     },
-    TypeInvalid {
-        shown: String,
-        detail: String,
-    },
 }
 
 /// A problem and where it is.
@@ -101,7 +97,6 @@ impl FieldError {
             Problem::Duplicate { .. } => "FieldValueDuplicate",
             Problem::TooLong { .. } => "FieldValueTooLong",
             Problem::TooMany { .. } => "FieldValueTooMany",
-            Problem::TypeInvalid { .. } => "FieldValueTypeInvalid",
         }
     }
 
@@ -109,7 +104,7 @@ impl FieldError {
         match &self.problem {
             Problem::Required { detail } if detail.is_empty() => "Required value".to_owned(),
             Problem::Required { detail } => format!("Required value: {detail}"),
-            Problem::Invalid { shown, detail } | Problem::TypeInvalid { shown, detail } => {
+            Problem::Invalid { shown, detail } => {
                 format!("Invalid value: {shown}: {detail}")
             }
             Problem::NotSupported { shown, supported } => {

@@ -92,8 +92,3 @@ pub(crate) fn owners(object: &Value) -> Vec<(&str, bool)> {
         })
         .collect()
 }
-
-/// Group and version of an `apiVersion`.
-pub(crate) fn group_version(api_version: &str) -> (&str, &str) {
-    api_version.split_once('/').unwrap_or(("", api_version))
-}

@@ -8,7 +8,7 @@ const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 const MAX_GENERATED_BASE: usize = 58;
 
-/// A small deterministic generator (SplitMix64), so that a seeded server repeats its UIDs and names.
+/// A small deterministic generator (`SplitMix64`), so that a seeded server repeats its UIDs and names.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 

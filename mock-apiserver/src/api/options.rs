@@ -95,20 +95,19 @@ impl ListOptions {
             timeout_seconds: query.number("timeoutSeconds")?,
         };
         if options.watch {
-            options.check_watch()?
+            options.check_watch()?;
         } else {
-            options.check_list()?
+            options.check_list()?;
         }
         Ok(options)
     }
 
     fn check_watch(&self) -> ApiResult<()> {
         match (self.send_initial_events, self.version_match) {
-            (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
+            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => Ok(()),
             (Some(_), _) => Err(invalid(
                 "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             )),
-            (None, None) => Ok(()),
             (None, Some(_)) => Err(invalid(
                 "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
             )),

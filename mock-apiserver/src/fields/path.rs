@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// One step of a path. Keys and values are kept as canonical JSON text, which makes them comparable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +48,17 @@ pub(super) fn display(path: &[Element]) -> String {
                 text.push('.');
                 text.push_str(name);
             }
-            Element::Value(value) => drop(write!(text, "[={value}]")),
+            Element::Value(value) => {
+                text.push_str("[=");
+                text.push_str(value);
+                text.push(']');
+            }
             Element::Key(key) => {
                 let key: Map<String, Value> = serde_json::from_str(key).unwrap_or_default();
                 let parts: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                drop(write!(text, "[{}]", parts.join(",")));
+                text.push('[');
+                text.push_str(&parts.join(","));
+                text.push(']');
             }
         }
     }

@@ -101,8 +101,20 @@ impl<'a> Shape<'a> {
 fn built_in_list(name: &str, parent: &str) -> ListKind {
     let keys: &[&str] = match (name, parent) {
         ("finalizers", _) | ("accessModes" | "loadBalancerSourceRanges", "") => return ListKind::Set,
-        ("containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets", _)
-        | ("secrets" | "resourceClaims" | "schedulingGates", _) => &["name"],
+        (
+            "containers"
+            | "initContainers"
+            | "ephemeralContainers"
+            | "volumes"
+            | "env"
+            | "imagePullSecrets"
+            | "secrets"
+            | "resourceClaims"
+            | "schedulingGates"
+            | "webhooks"
+            | "validations",
+            _,
+        ) => &["name"],
         ("ports", "spec") => &["port", "protocol"],
         ("ports", "containers" | "initContainers" | "ephemeralContainers") => &["containerPort", "protocol"],
         ("volumeMounts", _) => &["mountPath"],
@@ -111,7 +123,6 @@ fn built_in_list(name: &str, parent: &str) -> ListKind {
         ("ownerReferences", _) => &["uid"],
         ("hostAliases" | "podIPs" | "hostIPs", _) => &["ip"],
         ("topologySpreadConstraints", _) => &["topologyKey", "whenUnsatisfiable"],
-        ("webhooks" | "validations", _) => &["name"],
         _ => return ListKind::Atomic,
     };
     ListKind::Map(keys.iter().map(|key| (*key).to_owned()).collect())

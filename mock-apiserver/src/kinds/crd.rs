@@ -1,6 +1,5 @@
 //! Custom resource definitions: names, versions, and the conditions that say they are served.
 
-use crate::api::error::ApiResult;
 use crate::api::field::FieldError;
 use crate::api::meta;
 use crate::core::Core;
@@ -20,8 +19,8 @@ pub(super) fn default_fields(crd: &mut Value) {
     super::default_to(&mut crd["spec"], "conversion", json!({"strategy": "None"}));
 }
 
-/// Accepts the names and establishes the CRD at once; a deleted one keeps its clean-up finalizer.
-pub(super) fn prepare_write(core: &Core, old: Option<&Value>, crd: &mut Value) -> ApiResult<()> {
+/// Accepts the names and establishes the CRD at once.
+pub(super) fn prepare_write(core: &Core, old: Option<&Value>, crd: &mut Value) {
     let mut status = old.map_or_else(|| json!({}), |old| old["status"].clone());
     status["acceptedNames"] = crd["spec"]["names"].clone();
     let storage = crd["spec"]["versions"]
@@ -49,7 +48,6 @@ pub(super) fn prepare_write(core: &Core, old: Option<&Value>, crd: &mut Value) -
         finalizers.push(CLEANUP_FINALIZER.to_owned());
         meta::set_finalizers(crd, &finalizers);
     }
-    Ok(())
 }
 
 pub(super) fn problems(crd: &Value) -> Vec<FieldError> {

@@ -39,20 +39,19 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Valu
         ("", "Pod") => pod::prepare_create(object),
         ("", "Namespace") => namespace::prepare_create(object),
         ("", "Service") => service::prepare_create(core, object)?,
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, None, object)?,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, None, object),
         _ => {}
     }
     Ok(())
 }
 
 /// Fields the server fills in or carries over at an update.
-pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) -> ApiResult<()> {
+pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Service") => service::prepare_update(old, object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, Some(old), object)?,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, Some(old), object),
         _ => {}
     }
-    Ok(())
 }
 
 /// What is wrong with an object of the kind; `old` at an update.

@@ -21,10 +21,10 @@ pub(super) fn default_fields(pod: &mut Value) {
         }
     }
     for list in ["containers", "initContainers"] {
-        if spec.get(list).is_some_and(Value::is_null) {
-            if let Some(map) = spec.as_object_mut() {
-                map.remove(list);
-            }
+        if spec.get(list).is_some_and(Value::is_null)
+            && let Some(map) = spec.as_object_mut()
+        {
+            map.remove(list);
         }
     }
 }
@@ -63,10 +63,10 @@ fn default_container(container: &mut Value) {
 }
 
 fn remove_null(object: &mut Value, member: &str) {
-    if let Some(map) = object.as_object_mut() {
-        if map.get(member).is_some_and(Value::is_null) {
-            map.remove(member);
-        }
+    if let Some(map) = object.as_object_mut()
+        && map.get(member).is_some_and(Value::is_null)
+    {
+        map.remove(member);
     }
 }
 
@@ -163,7 +163,7 @@ fn new_problems(pod: &Value) -> Vec<FieldError> {
         match container["name"].as_str().unwrap_or_default() {
             "" => errors.push(FieldError::required(format!("{path}.name"), "")),
             name if seen.contains(&name) => {
-                errors.push(FieldError::duplicate(format!("{path}.name"), &container["name"]))
+                errors.push(FieldError::duplicate(format!("{path}.name"), &container["name"]));
             }
             name => {
                 seen.push(name);

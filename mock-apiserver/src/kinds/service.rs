@@ -55,10 +55,9 @@ pub(super) fn prepare_update(old: &Value, service: &mut Value) {
         if service["spec"]
             .get(member)
             .is_none_or(|value| value.is_null() || value == "")
+            && let Some(value) = old["spec"].get(member)
         {
-            if let Some(value) = old["spec"].get(member) {
-                service["spec"][member] = value.clone();
-            }
+            service["spec"][member] = value.clone();
         }
     }
 }

@@ -67,7 +67,8 @@ fn members(message: &str, bytes: &[u8], depth: usize) -> Result<Map<String, Valu
             }
             (Some(name), Shape::Single) => {
                 let value = value(field.kind, raw, depth)?;
-                if !value.is_null() && !(field.omit_zero && is_zero(&value)) {
+                let left_out = value.is_null() || (field.omit_zero && is_zero(&value));
+                if !left_out {
                     object.insert(name.to_owned(), value);
                 }
             }

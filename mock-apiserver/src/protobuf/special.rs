@@ -31,10 +31,10 @@ fn numbers(bytes: &[u8]) -> Result<[u64; 4], Malformed> {
 fn bytes_of(bytes: &[u8], wanted: u64) -> Result<&[u8], Malformed> {
     let mut found: &[u8] = &[];
     for field in Fields(bytes) {
-        if let (number, Raw::Bytes(value)) = field? {
-            if number == wanted {
-                found = value;
-            }
+        if let (number, Raw::Bytes(value)) = field?
+            && number == wanted
+        {
+            found = value;
         }
     }
     Ok(found)

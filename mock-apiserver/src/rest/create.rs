@@ -47,10 +47,10 @@ pub(super) fn create_object(
     admit_namespace(core, call, &object)?;
     generate_name(core, call, &mut object)?;
     let name = ObjectName::new(meta::namespace(&object), meta::name(&object));
-    if resource.status {
-        if let Some(map) = object.as_object_mut() {
-            map.remove("status");
-        }
+    if resource.status
+        && let Some(map) = object.as_object_mut()
+    {
+        map.remove("status");
     }
     kinds::default_fields(resource, &mut object);
     kinds::prepare_create(core, resource, &mut object)?;

@@ -199,23 +199,17 @@ pub(crate) fn delete_object(
     if !graceful {
         mark_deleting(core, &mut marked, 0);
     }
-    store_marked(core, resource, object, marked, options.dry_run)
+    Ok(store_marked(core, resource, object, marked, options.dry_run))
 }
 
-fn store_marked(
-    core: &mut Core,
-    resource: &Resource,
-    object: &Arc<Value>,
-    marked: Value,
-    dry_run: bool,
-) -> ApiResult<Deleted> {
+fn store_marked(core: &mut Core, resource: &Resource, object: &Arc<Value>, marked: Value, dry_run: bool) -> Deleted {
     if marked == **object {
-        return Ok(Deleted::Pending(object.clone()));
+        return Deleted::Pending(object.clone());
     }
     if dry_run {
-        return Ok(Deleted::Pending(Arc::new(marked)));
+        return Deleted::Pending(Arc::new(marked));
     }
-    Ok(Deleted::Pending(core.put(resource, marked)))
+    Deleted::Pending(core.put(resource, marked))
 }
 
 fn check_preconditions(resource: &Resource, object: &Value, options: &DeleteOptions) -> ApiResult<()> {
@@ -325,5 +319,5 @@ fn delete_namespace(
         meta::set(&mut marked, "deletionTimestamp", Some(core.now()));
         marked["status"]["phase"] = "Terminating".into();
     }
-    store_marked(core, resource, object, marked, options.dry_run)
+    Ok(store_marked(core, resource, object, marked, options.dry_run))
 }

@@ -133,30 +133,20 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     let resource = call.resource.clone();
     let write = Write::new(&resource, part, Operation::Apply, options);
     let version = meta::resource_version(&wanted).to_owned();
-    confine(&mut wanted, &call.resource, part);
+    confine(&mut wanted, &resource, part);
     let at = ObjectName::new(call.namespace(), name);
-    let (shape, now) = (Shape::of(&resource), core.now());
     let Some(old) = core.store.get(&resource.collection, &at) else {
-        if part != Part::Main {
-            return Err(call.not_found(name));
-        }
-        if !meta::uid(&wanted).is_empty() {
-            let why = format!(
-                "uid mismatch: the provided object specified uid {}, and no existing object was found",
-                meta::uid(&wanted)
-            );
-            return Err(ApiError::conflict(&resource.plural, &resource.group, name, &why));
-        }
-        let made = fields::apply(shape, &json!({}), &wanted, &write.manager, options.force, &now)?;
-        let object = create_object(core, call, made, &write)?;
-        return Ok(Answer::Object {
-            code: 201,
-            resource,
-            object,
-        });
+        return apply_new(core, call, &wanted, &write, options.force);
     };
-    let live = resource.present(&old);
-    let mut merged = fields::apply(shape, &live, &wanted, &write.manager, options.force, &now)?;
+    let (live, now) = (resource.present(&old), core.now());
+    let mut merged = fields::apply(
+        Shape::of(&resource),
+        &live,
+        &wanted,
+        &write.manager,
+        options.force,
+        &now,
+    )?;
     let version = if version.is_empty() {
         meta::resource_version(&old).to_owned()
     } else {
@@ -166,6 +156,27 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     let object = update_object(core, &resource, &old, merged, &write)?;
     Ok(Answer::Object {
         code: 200,
+        resource,
+        object,
+    })
+}
+
+/// Applies to an absent object, which creates it.
+fn apply_new(core: &mut Core, call: &Call<'_>, wanted: &Value, write: &Write, force: bool) -> ApiResult<Answer> {
+    let resource = call.resource.clone();
+    let (name, uid) = (meta::name(wanted), meta::uid(wanted));
+    if write.part != Part::Main {
+        return Err(call.not_found(name));
+    }
+    if !uid.is_empty() {
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        return Err(ApiError::conflict(&resource.plural, &resource.group, name, &why));
+    }
+    let now = core.now();
+    let made = fields::apply(Shape::of(&resource), &json!({}), wanted, &write.manager, force, &now)?;
+    let object = create_object(core, call, made, write)?;
+    Ok(Answer::Object {
+        code: 201,
         resource,
         object,
     })

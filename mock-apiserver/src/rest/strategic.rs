@@ -59,10 +59,10 @@ fn merge_map(shape: Shape<'_>, current: &Map<String, Value>, patch: &Map<String,
         merged.insert(key.clone(), after);
     }
     for (key, order) in patch {
-        if let (Some(list), Some(order)) = (key.strip_prefix(ELEMENT_ORDER), order.as_array()) {
-            if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
-                reorder(shape.member(list, false), items, order);
-            }
+        if let (Some(list), Some(order)) = (key.strip_prefix(ELEMENT_ORDER), order.as_array())
+            && let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut)
+        {
+            reorder(shape.member(list, false), items, order);
         }
     }
     Ok(Value::Object(merged))
@@ -128,15 +128,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn merged(object: Value, patch: Value) -> Value {
-        merge(Shape::BuiltIn { name: "", parent: "" }, &object, &patch).unwrap()
+    fn merged(object: &Value, patch: &Value) -> Value {
+        merge(Shape::BuiltIn { name: "", parent: "" }, object, patch).unwrap()
     }
 
     #[test]
     fn containers_merge_by_name_and_keep_what_the_patch_does_not_mention() {
         let pod = json!({"spec": {"containers": [{"name": "a", "image": "1", "env": [{"name": "E", "value": "x"}]}, {"name": "b", "image": "2"}]}});
         let patch = json!({"spec": {"containers": [{"name": "b", "image": "3"}, {"name": "a", "env": [{"name": "F", "value": "y"}]}]}});
-        let containers = &merged(pod, patch)["spec"]["containers"];
+        let containers = &merged(&pod, &patch)["spec"]["containers"];
         assert_eq!(containers[0]["image"], "1");
         assert_eq!(containers[0]["env"].as_array().unwrap().len(), 2);
         assert_eq!(containers[1]["image"], "3");
@@ -153,7 +153,7 @@ mod tests {
                 "nodeSelector": {"$patch": "replace", "l": "w"},
             },
         });
-        let done = merged(pod, patch);
+        let done = merged(&pod, &patch);
         assert_eq!(done["metadata"]["finalizers"], json!(["y"]));
         assert_eq!(done["spec"]["containers"], json!([{"name": "c"}, {"name": "b"}]));
         assert_eq!(done["spec"]["nodeSelector"], json!({"l": "w"}));
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn a_list_that_merges_as_a_whole_is_replaced() {
         let done = merged(
-            json!({"spec": {"tolerations": [{"key": "a"}]}}),
-            json!({"spec": {"tolerations": [{"key": "b"}]}}),
+            &json!({"spec": {"tolerations": [{"key": "a"}]}}),
+            &json!({"spec": {"tolerations": [{"key": "b"}]}}),
         );
         assert_eq!(done["spec"]["tolerations"], json!([{"key": "b"}]));
     }

@@ -19,10 +19,10 @@ impl CompiledRules {
         let (mut patterns, mut has_rules) = (BTreeMap::new(), false);
         visit(schema, &mut |node| {
             has_rules |= node.get("x-kubernetes-validations").is_some();
-            if let Some(text) = node.get("pattern").and_then(Value::as_str) {
-                if let Ok(pattern) = Regex::new(text) {
-                    patterns.insert(text.to_owned(), pattern);
-                }
+            if let Some(text) = node.get("pattern").and_then(Value::as_str)
+                && let Ok(pattern) = Regex::new(text)
+            {
+                patterns.insert(text.to_owned(), pattern);
             }
         });
         Self {

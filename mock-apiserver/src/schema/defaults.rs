@@ -8,10 +8,10 @@ pub(crate) fn default_fields(schema: &Value, value: &mut Value) {
         Value::Object(map) => {
             for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
                 let refused_null = map.get(member).is_some_and(Value::is_null) && schema["nullable"] != true;
-                if let Some(default) = schema.get("default") {
-                    if refused_null || !map.contains_key(member) {
-                        map.insert(member.clone(), default.clone());
-                    }
+                if let Some(default) = schema.get("default")
+                    && (refused_null || !map.contains_key(member))
+                {
+                    map.insert(member.clone(), default.clone());
                 }
                 if let Some(child) = map.get_mut(member) {
                     default_fields(schema, child);

@@ -3,7 +3,8 @@
 use super::compiled::CompiledRules;
 use super::{is_type_or_metadata, join, values};
 use crate::api::field::{FieldError, Problem};
-use serde_json::Value;
+use crate::api::meta::strings;
+use serde_json::{Map, Value};
 
 /// What the schema finds wrong, apart from rules and repeated list items.
 pub(super) fn validate(schema: &Value, rules: &CompiledRules, object: &Value) -> Vec<FieldError> {
@@ -38,30 +39,7 @@ fn node(
     }
     errors.extend(values::check(schema, rules, value, path));
     match value {
-        Value::Object(map) => {
-            for required in schema["required"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-            {
-                if !map.contains_key(required) {
-                    errors.push(FieldError::required(join(path, required), ""));
-                }
-            }
-            for (member, child) in map
-                .iter()
-                .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
-            {
-                let declared = schema["properties"]
-                    .get(member)
-                    .or_else(|| schema.get("additionalProperties"));
-                if let Some(schema) = declared.filter(|schema| schema.is_object()) {
-                    let embedded = schema["x-kubernetes-embedded-resource"] == true;
-                    node(schema, rules, child, &join(path, member), embedded, errors);
-                }
-            }
-        }
+        Value::Object(map) => members(schema, rules, map, path, is_resource, errors),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 if let Some(schema) = schema.get("items") {
@@ -72,6 +50,33 @@ fn node(
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     combinations(schema, rules, value, path, errors);
+}
+
+fn members(
+    schema: &Value,
+    rules: &CompiledRules,
+    map: &Map<String, Value>,
+    path: &str,
+    is_resource: bool,
+    errors: &mut Vec<FieldError>,
+) {
+    for required in strings(&schema["required"]) {
+        if !map.contains_key(required) {
+            errors.push(FieldError::required(join(path, required), ""));
+        }
+    }
+    for (member, child) in map
+        .iter()
+        .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
+    {
+        let declared = schema["properties"]
+            .get(member)
+            .or_else(|| schema.get("additionalProperties"));
+        if let Some(schema) = declared.filter(|schema| schema.is_object()) {
+            let embedded = schema["x-kubernetes-embedded-resource"] == true;
+            node(schema, rules, child, &join(path, member), embedded, errors);
+        }
+    }
 }
 
 /// `allOf`, `anyOf`, `oneOf`, `not`.

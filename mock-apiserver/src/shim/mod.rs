@@ -7,4 +7,5 @@ mod streaming;
 mod view;
 
 pub use body::ResponseBody;
+pub use service::ConnectionLost;
 pub(crate) use service::{Shared, respond_to};

@@ -1,11 +1,12 @@
 //! From an answer to an HTTP response.
 
 use super::body::ResponseBody;
-use super::service::Shared;
+use super::service::{Shared, WatchFault};
 use super::streaming;
 use super::view::{Form, View};
 use crate::api::error::{ApiError, Reason};
 use crate::catalog::Resource;
+use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
 use crate::rest::{Answer, LogRequest, Reply};
 use crate::table::{IncludeObject, table};
@@ -33,13 +34,14 @@ pub(super) async fn reply(
     reply: Reply,
     accept: &str,
     include: IncludeObject,
+    fault: WatchFault,
 ) -> Response<ResponseBody> {
     let mut response = match reply.answer {
         Answer::Document { code, body } => document(code, &body),
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
         Answer::Object { code, resource, object } => match View::new(accept, include) {
-            Ok(view) => one(&view, code, &view.object(&resource, &object, shared.now())),
+            Ok(view) => one(view, code, &view.object(&resource, &object, shared.now())),
             Err(refused) => refusal(&refused),
         },
         Answer::List {
@@ -47,11 +49,15 @@ pub(super) async fn reply(
             metadata,
             items,
         } => match View::new(accept, include) {
-            Ok(view) => list(&shared, &view, &resource, metadata, &items),
+            Ok(view) => list(&shared, view, &resource, &metadata, &items),
             Err(refused) => refusal(&refused),
         },
         Answer::Watch(plan) => match View::new(accept, include) {
-            Ok(view) => build(200, JSON, ResponseBody::stream(streaming::watch(shared, plan, view))),
+            Ok(view) => build(
+                200,
+                JSON,
+                ResponseBody::stream(streaming::watch(shared, plan, view, fault)),
+            ),
             Err(refused) => refusal(&refused),
         },
     };
@@ -60,6 +66,17 @@ pub(super) async fn reply(
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(header::WARNING, value);
         }
+    }
+    response
+}
+
+/// The response that a fault rule gives.
+pub(super) fn injected(refusal: &Refusal) -> Response<ResponseBody> {
+    let mut response = json(refusal.code, &refusal.body());
+    if let Some(seconds) = refusal.retry_after_seconds {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -79,7 +96,7 @@ pub(super) fn refusal(refused: &ApiError) -> Response<ResponseBody> {
     response
 }
 
-fn one(view: &View, code: u16, shown: &Value) -> Response<ResponseBody> {
+fn one(view: View, code: u16, shown: &Value) -> Response<ResponseBody> {
     if view.form == Form::Yaml {
         yaml(code, shown)
     } else {
@@ -90,9 +107,9 @@ fn one(view: &View, code: u16, shown: &Value) -> Response<ResponseBody> {
 /// A list in the form the client wants.
 fn list(
     shared: &Shared,
-    view: &View,
+    view: View,
     resource: &Resource,
-    metadata: Value,
+    metadata: &Value,
     items: &[Arc<Value>],
 ) -> Response<ResponseBody> {
     if view.form == Form::Table {
@@ -108,7 +125,7 @@ fn list(
     let body = ListBody {
         kind,
         api_version,
-        metadata: &metadata,
+        metadata,
         items,
     };
     if view.form == Form::Yaml {

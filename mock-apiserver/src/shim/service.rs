@@ -4,8 +4,11 @@ use super::body::ResponseBody;
 use super::respond;
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::options::Query;
+use crate::api::path::{self, Route};
 use crate::core::Core;
+use crate::faults::{Faults, RequestInfo, Verdict};
 use crate::logs::PodLogs;
+use crate::request_log::{LoggedRequest, RequestLog};
 use crate::rest::{self, Method, Reply, Request};
 use crate::table::IncludeObject;
 use bytes::Bytes;
@@ -17,10 +20,17 @@ use tokio_util::sync::CancellationToken;
 /// The largest accepted request body, in bytes.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
+/// The connection broke on purpose; see [`crate::Verdict::LoseAnswer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("connection reset by a fault rule")]
+pub struct ConnectionLost;
+
 /// What all requests share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
     pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) faults: Faults,
+    pub(crate) requests: RequestLog,
     /// Cancelled when the server ends; ends the open streams.
     pub(crate) closing: CancellationToken,
 }
@@ -30,6 +40,8 @@ impl Shared {
         Self {
             core: Mutex::new(core),
             logs,
+            faults: Faults::default(),
+            requests: RequestLog::default(),
             closing: CancellationToken::new(),
         }
     }
@@ -45,27 +57,99 @@ impl Shared {
     }
 }
 
-/// Answers one request.
-pub(crate) async fn respond_to<B>(shared: Arc<Shared>, request: http::Request<B>) -> Response<ResponseBody>
+/// What a fault rule asks of an open watch.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WatchFault {
+    /// End after that many events.
+    pub(super) cut_after: Option<usize>,
+    /// Deliver nothing until then.
+    pub(super) hold: Option<CancellationToken>,
+}
+
+/// Answers one request, or breaks the connection if a fault rule says so.
+pub(crate) async fn respond_to<B>(
+    shared: Arc<Shared>,
+    request: http::Request<B>,
+) -> Result<Response<ResponseBody>, ConnectionLost>
 where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let accept = text(request.headers(), header::ACCEPT);
-    let include = include_object(&request);
-    let outcome = match read(request).await {
-        Ok(request) => carry_out(&shared, &request),
-        Err(refused) => Err(refused),
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err(refused) => return Ok(respond::refusal(&refused)),
     };
-    match outcome {
-        Ok(reply) => respond::reply(shared, reply, &accept, include).await,
+    let info = describe(&request);
+    let mut fault = WatchFault::default();
+    let mut lose_answer = false;
+    match shared.faults.judge(&info) {
+        Verdict::Pass => {}
+        Verdict::Delay(time) => tokio::time::sleep(time).await,
+        Verdict::Refuse(refusal) => {
+            note(&shared, info, Some(refusal.code));
+            return Ok(respond::injected(&refusal));
+        }
+        Verdict::LoseRequest => {
+            note(&shared, info, None);
+            return Err(ConnectionLost);
+        }
+        Verdict::LoseAnswer => lose_answer = true,
+        Verdict::CutWatch(after) => fault.cut_after = Some(after),
+        Verdict::HoldWatch(until) => fault.hold = Some(until),
+    }
+    let outcome = carry_out(&shared, &request);
+    let include = include_object(&request.query);
+    let response = match outcome {
+        Ok(reply) => respond::reply(shared.clone(), reply, &request.accept, include, fault).await,
         Err(refused) => respond::refusal(&refused),
+    };
+    note(&shared, info, (!lose_answer).then(|| response.status().as_u16()));
+    if lose_answer { Err(ConnectionLost) } else { Ok(response) }
+}
+
+fn note(shared: &Shared, request: RequestInfo, code: Option<u16>) {
+    shared.requests.note(LoggedRequest {
+        at: shared.now(),
+        request,
+        code,
+    });
+}
+
+/// What fault rules and the request log see.
+fn describe(request: &Request) -> RequestInfo {
+    let user_agent = request.user_agent.clone();
+    let Route::Resource(path) = path::parse(&request.path) else {
+        return RequestInfo {
+            user_agent,
+            verb: "get",
+            resource: request.path.clone(),
+            ..RequestInfo::default()
+        };
+    };
+    let verb = match (request.method, path.name.is_some()) {
+        (Method::Get, _) if request.query.flag("watch") => "watch",
+        (Method::Get, true) => "get",
+        (Method::Get, false) => "list",
+        (Method::Post, _) => "create",
+        (Method::Put, _) => "update",
+        (Method::Patch, _) => "patch",
+        (Method::Delete, true) => "delete",
+        (Method::Delete, false) => "deletecollection",
+    };
+    RequestInfo {
+        user_agent,
+        verb,
+        group: path.group,
+        resource: path.resource,
+        subresource: path.subresource,
+        namespace: path.namespace,
+        name: path.name,
     }
 }
 
 /// What the rows of a table are to carry.
-fn include_object<B>(request: &http::Request<B>) -> IncludeObject {
-    match Query::parse(request.uri().query()).get("includeObject") {
+fn include_object(query: &Query) -> IncludeObject {
+    match query.get("includeObject") {
         Some("None") => IncludeObject::None,
         Some("Object") => IncludeObject::Object,
         _ => IncludeObject::Metadata,

@@ -4,7 +4,7 @@
 //!   initial events --> [ wait for change | bookmark due | deadline | closing ] --> events --> ... --> end
 //! ```
 
-use super::service::Shared;
+use super::service::{Shared, WatchFault};
 use super::view::View;
 use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
 use bytes::Bytes;
@@ -14,9 +14,9 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant, sleep_until};
 
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch without `timeoutSeconds` lives.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2400);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(40);
 
 /// One line of a watch.
 #[derive(Serialize)]
@@ -29,6 +29,7 @@ struct Open {
     shared: Arc<Shared>,
     plan: WatchPlan,
     view: View,
+    fault: WatchFault,
     deadline: Instant,
     bookmark_due: Instant,
 }
@@ -41,13 +42,19 @@ enum Wake {
 }
 
 /// The stream of a watch, each item one or more lines of JSON.
-pub(super) fn watch(shared: Arc<Shared>, plan: WatchPlan, view: View) -> impl Stream<Item = Bytes> + Send + use<> {
+pub(super) fn watch(
+    shared: Arc<Shared>,
+    plan: WatchPlan,
+    view: View,
+    fault: WatchFault,
+) -> impl Stream<Item = Bytes> + Send + use<> {
     let now = Instant::now();
     let timeout = plan.timeout_seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let open = Open {
         shared,
         plan,
         view,
+        fault,
         deadline: now + timeout,
         bookmark_due: now + BOOKMARK_EVERY,
     };
@@ -56,9 +63,19 @@ pub(super) fn watch(shared: Arc<Shared>, plan: WatchPlan, view: View) -> impl St
 
 impl Open {
     async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+        if self.fault.cut_after == Some(0) {
+            return None;
+        }
+        if let Some(until) = self.fault.hold.take() {
+            tokio::select! {
+                () = until.cancelled() => {}
+                () = self.shared.closing.cancelled() => return None,
+                () = sleep_until(self.deadline) => return None,
+            }
+        }
         if !self.plan.initial.is_empty() {
             let events = std::mem::take(&mut self.plan.initial);
-            return Some((self.encode(&events), Some(self)));
+            return Some(self.deliver(events));
         }
         loop {
             let cursor = self.plan.cursor?;
@@ -71,7 +88,7 @@ impl Open {
             );
             self.plan.cursor = cursor;
             if !events.is_empty() {
-                return Some((self.encode(&events), Some(self)));
+                return Some(self.deliver(events));
             }
             match self.wait().await {
                 Wake::Changed => {}
@@ -83,6 +100,15 @@ impl Open {
                 Wake::End => return None,
             }
         }
+    }
+
+    /// Sends events; a fault rule may cut the watch among them.
+    fn deliver(mut self, mut events: Vec<WatchEvent>) -> (Bytes, Option<Self>) {
+        if let Some(left) = self.fault.cut_after {
+            events.truncate(left);
+            self.fault.cut_after = Some(left - events.len());
+        }
+        (self.encode(&events), Some(self))
     }
 
     async fn wait(&mut self) -> Wake {

@@ -36,7 +36,7 @@ impl View {
     }
 
     /// An object as the client wants it.
-    pub(super) fn object(&self, resource: &Resource, object: &Arc<Value>, now: Timestamp) -> Arc<Value> {
+    pub(super) fn object(self, resource: &Resource, object: &Arc<Value>, now: Timestamp) -> Arc<Value> {
         match self.form {
             Form::Json | Form::Yaml => resource.present(object),
             Form::Metadata => Arc::new(partial(object)),
@@ -44,7 +44,7 @@ impl View {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 Arc::new(table(
                     resource,
-                    metadata,
+                    &metadata,
                     std::slice::from_ref(object),
                     self.include,
                     now,

@@ -47,75 +47,122 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
     columns
 }
 
-pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
-    let old = || age(&object["metadata"]["creationTimestamp"], now);
-    let text = |pointer: &str| {
-        object
+/// What the cells of an object are made from.
+struct Cells<'a> {
+    object: &'a Value,
+    now: Timestamp,
+}
+
+impl Cells<'_> {
+    fn age(&self) -> String {
+        age(&self.object["metadata"]["creationTimestamp"], self.now)
+    }
+
+    fn text(&self, pointer: &str) -> String {
+        self.object
             .pointer(pointer)
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned()
-    };
-    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0).to_string();
-    let ready = |part: &str, all: &str| format!("{}/{}", number(part), number(all));
-    let count = || {
-        ["data", "binaryData"]
-            .iter()
-            .map(|m| object[m].as_object().map_or(0, serde_json::Map::len))
-            .sum::<usize>()
-    };
-    let (ready_replicas, replicas) = ("/status/readyReplicas", "/spec/replicas");
-    let rest: Vec<String> = match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Pod") => pod(object, old()),
-        ("", "Node") => vec![
-            node_status(object),
-            roles(object),
-            old(),
-            text("/status/nodeInfo/kubeletVersion"),
-            or_none(&address(object)),
-        ],
-        ("", "Namespace") => vec![text("/status/phase"), old()],
-        ("", "ConfigMap") => vec![count().to_string(), old()],
-        ("", "Secret") => vec![text("/type"), count().to_string(), old()],
-        ("", "Service") => service(object, old()),
-        ("", "PersistentVolumeClaim") => vec![
-            text("/status/phase"),
-            text("/spec/volumeName"),
-            text("/status/capacity/storage"),
-            meta::strings(&object["spec"]["accessModes"]).join(","),
-            text("/spec/storageClassName"),
-            old(),
-        ],
-        ("" | "events.k8s.io", "Event") => return event(object, now),
-        ("apps", "Deployment") => vec![
-            ready(ready_replicas, replicas),
-            number("/status/updatedReplicas"),
-            number("/status/availableReplicas"),
-            old(),
-        ],
-        ("apps", "ReplicaSet") => vec![
-            number(replicas),
-            number("/status/replicas"),
-            number(ready_replicas),
-            old(),
-        ],
-        ("apps", "StatefulSet") => vec![ready(ready_replicas, replicas), old()],
-        ("batch", "Job") => {
-            let done = object["status"].get("completionTime").is_some();
-            vec![
-                if done { "Complete" } else { "Running" }.to_owned(),
-                ready("/status/succeeded", "/spec/completions"),
-                old(),
-            ]
-        }
-        ("coordination.k8s.io", "Lease") => vec![text("/spec/holderIdentity"), old()],
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => vec![text("/metadata/creationTimestamp")],
-        _ => vec![old()],
+    }
+
+    fn number(&self, pointer: &str) -> String {
+        self.object
+            .pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+            .to_string()
+    }
+
+    fn entries(&self) -> String {
+        let count = |member: &str| self.object[member].as_object().map_or(0, serde_json::Map::len);
+        (count("data") + count("binaryData")).to_string()
+    }
+
+    /// Ready and wanted replicas, e.g. `1/3`.
+    fn ready(&self) -> String {
+        format!(
+            "{}/{}",
+            self.number("/status/readyReplicas"),
+            self.number("/spec/replicas")
+        )
+    }
+}
+
+pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    let cells = Cells { object, now };
+    let rest = match resource.group.as_str() {
+        "" | "events.k8s.io" if resource.kind == "Event" => return event(object, now),
+        "" => core_cells(&resource.kind, &cells),
+        _ => group_cells(&resource.kind, &cells),
     };
     std::iter::once(meta::name(object).to_owned())
         .chain(rest)
         .map(Value::from)
         .collect()
+}
+
+/// Cells of the core group.
+fn core_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
+    let (object, age) = (cells.object, cells.age());
+    match kind {
+        "Pod" => pod(object, age),
+        "Node" => vec![
+            node_status(object),
+            roles(object),
+            age,
+            cells.text("/status/nodeInfo/kubeletVersion"),
+            or_none(&address(object)),
+        ],
+        "Namespace" => vec![cells.text("/status/phase"), age],
+        "ConfigMap" => vec![cells.entries(), age],
+        "Secret" => vec![cells.text("/type"), cells.entries(), age],
+        "Service" => service(object, age),
+        "PersistentVolumeClaim" => vec![
+            cells.text("/status/phase"),
+            cells.text("/spec/volumeName"),
+            cells.text("/status/capacity/storage"),
+            meta::strings(&object["spec"]["accessModes"]).join(","),
+            cells.text("/spec/storageClassName"),
+            age,
+        ],
+        _ => vec![age],
+    }
+}
+
+/// Cells of the other groups.
+fn group_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
+    let age = cells.age();
+    match kind {
+        "Deployment" => {
+            vec![
+                cells.ready(),
+                cells.number("/status/updatedReplicas"),
+                cells.number("/status/availableReplicas"),
+                age,
+            ]
+        }
+        "ReplicaSet" => vec![
+            cells.number("/spec/replicas"),
+            cells.number("/status/replicas"),
+            cells.number("/status/readyReplicas"),
+            age,
+        ],
+        "StatefulSet" => vec![cells.ready(), age],
+        "Job" => {
+            let done = cells.object["status"].get("completionTime").is_some();
+            let status = if done { "Complete" } else { "Running" }.to_owned();
+            let completions = format!(
+                "{}/{}",
+                cells.number("/status/succeeded"),
+                cells.number("/spec/completions")
+            );
+            vec![status, completions, age]
+        }
+        "Lease" => vec![cells.text("/spec/holderIdentity"), age],
+        "CustomResourceDefinition" => vec![cells.text("/metadata/creationTimestamp")],
+        _ => vec![age],
+    }
 }
 
 fn or_none(text: &str) -> String {
@@ -151,10 +198,8 @@ fn pod(pod: &Value, age: String) -> Vec<String> {
         text("/status/phase"),
     ) {
         (true, _, _, _) => "Terminating",
-        (false, Some(reason), _, _) => reason,
         (false, None, "", "Succeeded") => "Completed",
-        (false, None, "", phase) => phase,
-        (false, None, reason, _) => reason,
+        (false, None, "", reason) | (false, Some(reason), _, _) | (false, None, reason, _) => reason,
     };
     vec![
         format!("{ready}/{all}"),

@@ -1,4 +1,4 @@
-//! The dialect of JSONPath that printer columns use: members, quoted members, indices, `[*]` and filters on equality.
+//! The dialect of `JSONPath` that printer columns use: members, quoted members, indices, `[*]` and filters on equality.
 
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ fn take<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
             .iter()
             .filter(|item| {
                 let found = walk(path, item);
-                !found.is_empty() && found.iter().any(|value| *value == literal) == *equal
+                !found.is_empty() && found.contains(&literal) == *equal
             })
             .collect(),
         (Step::Index(_) | Step::All | Step::Filter(..), _) => Vec::new(),
@@ -107,7 +107,6 @@ fn bracket_end(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '[') => depth += 1,
             (None, ']') => {
@@ -116,7 +115,7 @@ fn bracket_end(text: &str) -> Option<usize> {
                     return Some(at);
                 }
             }
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None

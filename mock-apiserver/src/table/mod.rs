@@ -56,7 +56,7 @@ pub(crate) enum IncludeObject {
 /// The table of objects, as seen at `now`.
 pub(crate) fn table(
     resource: &Resource,
-    metadata: Value,
+    metadata: &Value,
     items: &[Arc<Value>],
     include: IncludeObject,
     now: Timestamp,

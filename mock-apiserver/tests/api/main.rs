@@ -1,6 +1,9 @@
 //! Drives the server through its public face, in process.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod apply;
+mod faults;
 mod protobuf;
 mod reads;
 mod registry;

@@ -208,13 +208,13 @@ async fn json_patches_apply_and_a_failed_test_changes_nothing() {
     let client = server().client();
     post(&client, MAPS, &config_map("a")).await;
     let path = format!("{MAPS}/a");
-    let patch =
+    let operations =
         json!([{"op": "test", "path": "/data/k", "value": "v"}, {"op": "add", "path": "/data/l", "value": "w"}]);
-    let send_patch = |body: Value| send_json_patch(&client, &path, body);
-    assert_eq!(send_patch(patch).await.1["data"], json!({"k": "v", "l": "w"}));
-    let (code, refused) = send_patch(json!([{"op": "test", "path": "/data/k", "value": "x"}])).await;
+    let attempt = |body: Value| send_json_patch(&client, &path, body);
+    assert_eq!(attempt(operations).await.1["data"], json!({"k": "v", "l": "w"}));
+    let (code, refused) = attempt(json!([{"op": "test", "path": "/data/k", "value": "x"}])).await;
     assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")));
-    assert_eq!(send_patch(json!([{"op": "nonsense"}])).await.0, 400);
+    assert_eq!(attempt(json!([{"op": "nonsense"}])).await.0, 400);
 }
 
 async fn send_json_patch(client: &kube::Client, path: &str, body: Value) -> (u16, Value) {
