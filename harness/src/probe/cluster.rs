@@ -161,10 +161,10 @@ impl Cluster {
         }
     }
 
-    pub(crate) async fn patch_pod(&self, name: &str, patch: &Value) -> Result<(), Fault> {
-        let (pods, params, path) = (self.pods(), PatchParams::default(), format!("pods/{name}"));
+    pub(crate) async fn patch_pod(&self, name: &str, merge: &Value) -> Result<(), Fault> {
+        let (api, params, path) = (self.pods(), PatchParams::default(), format!("pods/{name}"));
         let answer = self
-            .ask("PATCH", &path, pods.patch(name, &params, &Patch::Merge(patch)))
+            .ask("PATCH", &path, api.patch(name, &params, &Patch::Merge(merge)))
             .await?;
         accept(answer, &format!("PATCH {path}")).map(drop)
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use torpor_api::{ConditionType, Phase, Reason, Sandbox, SandboxStatus};
 
 use crate::conditions;
-use crate::decide::{Decision, Due, Effect, Goal, Observed, Report};
+use crate::decide::{Decision, Due, Effect, Fault, Goal, Observed, Report};
 use crate::{CheckpointCustodian, RemovalError};
 
 /// A deliberate mistake.
@@ -33,11 +33,17 @@ pub enum Defect {
     PauseTimeBounces,
     /// Reports without `observedGeneration`.
     ForgetsObservedGeneration,
+    /// Starts afresh, as if nothing had been, when the Pod of a running sandbox is lost.
+    LostStateStartsFresh,
+    /// Drops a checkpoint that cannot be restored, and starts afresh.
+    FailedRestoreStartsFresh,
+    /// Ends the Pod of a sandbox whose pause failed.
+    FailedPauseEndsPod,
 }
 
 impl Defect {
     /// Every defect.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::PausedBeforePodGone,
         Self::PausedKeepsPod,
         Self::ResumeStartsFresh,
@@ -45,6 +51,9 @@ impl Defect {
         Self::CheckpointLeaksOnDelete,
         Self::PauseTimeBounces,
         Self::ForgetsObservedGeneration,
+        Self::LostStateStartsFresh,
+        Self::FailedRestoreStartsFresh,
+        Self::FailedPauseEndsPod,
     ];
 
     /// Its name, as [`FromStr`] reads it.
@@ -58,6 +67,9 @@ impl Defect {
             Self::CheckpointLeaksOnDelete => "checkpoint-leaks-on-delete",
             Self::PauseTimeBounces => "pause-time-bounces",
             Self::ForgetsObservedGeneration => "forgets-observed-generation",
+            Self::LostStateStartsFresh => "lost-state-starts-fresh",
+            Self::FailedRestoreStartsFresh => "failed-restore-starts-fresh",
+            Self::FailedPauseEndsPod => "failed-pause-ends-pod",
         }
     }
 
@@ -65,13 +77,16 @@ impl Defect {
     #[must_use]
     pub const fn breaks(self) -> &'static [&'static str] {
         match self {
-            Self::PausedBeforePodGone => &["ZERO-01", "ZERO-05"],
+            Self::PausedBeforePodGone => &["ZERO-01", "ZERO-05", "FSM-12"],
             Self::PausedKeepsPod => &["ZERO-01", "ZERO-03"],
             Self::ResumeStartsFresh => &["CTX-01", "CTX-02", "CTX-06"],
             Self::SecondCheckpointIgnored => &["CTX-06"],
             Self::CheckpointLeaksOnDelete => &["DEL-01", "DEL-07"],
             Self::PauseTimeBounces => &["TIME-05"],
             Self::ForgetsObservedGeneration => &["FSM-01"],
+            Self::LostStateStartsFresh => &["FSM-08"],
+            Self::FailedRestoreStartsFresh => &["CTX-09", "FSM-07"],
+            Self::FailedPauseEndsPod => &["FSM-06"],
         }
     }
 }
@@ -118,13 +133,20 @@ impl Distortion {
     }
 
     /// Distorts what is decided.
-    pub(crate) fn decision(self, mut decision: Decision) -> Decision {
-        if self.0 == Some(Defect::ResumeStartsFresh) && decision.effect == Some(Effect::StartFromCheckpoint) {
-            decision.effect = Some(Effect::StartFresh);
-        }
-        if self.0 == Some(Defect::PausedKeepsPod) && decision.report == Report::Stopping {
-            decision.report = Report::Paused;
-            decision.effect = None;
+    pub(crate) const fn decision(self, mut decision: Decision) -> Decision {
+        match (self.0, decision.report, decision.effect) {
+            (Some(Defect::ResumeStartsFresh), _, Some(Effect::StartFromCheckpoint)) => {
+                decision.effect = Some(Effect::StartFresh);
+            }
+            (Some(Defect::PausedKeepsPod), Report::Stopping, _) => {
+                decision.report = Report::Paused;
+                decision.effect = None;
+            }
+            // The report that follows forgets the history, and the next pass starts.
+            (Some(Defect::LostStateStartsFresh), Report::Failed(Fault::StateLost), _)
+            | (Some(Defect::FailedRestoreStartsFresh), Report::RestoreFailed, _) => decision.report = Report::Starting,
+            (Some(Defect::FailedPauseEndsPod), Report::PauseFailed, _) => decision.effect = Some(Effect::DeletePod),
+            _ => {}
         }
         decision
     }
@@ -149,6 +171,11 @@ impl Distortion {
                     record.generation = 1;
                 }
             }
+            Some(Defect::LostStateStartsFresh | Defect::FailedRestoreStartsFresh)
+                if after.phase == Some(Phase::Pending) =>
+            {
+                (after.running_since, after.checkpoint, after.pod_info) = (None, None, None);
+            }
             Some(Defect::ForgetsObservedGeneration) => {
                 after.observed_generation = None;
                 for condition in &mut after.conditions {
@@ -160,7 +187,10 @@ impl Distortion {
                 | Defect::PausedKeepsPod
                 | Defect::ResumeStartsFresh
                 | Defect::CheckpointLeaksOnDelete
-                | Defect::PauseTimeBounces,
+                | Defect::PauseTimeBounces
+                | Defect::LostStateStartsFresh
+                | Defect::FailedRestoreStartsFresh
+                | Defect::FailedPauseEndsPod,
             )
             | None => {}
         }
@@ -183,7 +213,10 @@ impl Distortion {
                 | Defect::PausedKeepsPod
                 | Defect::ResumeStartsFresh
                 | Defect::PauseTimeBounces
-                | Defect::ForgetsObservedGeneration,
+                | Defect::ForgetsObservedGeneration
+                | Defect::LostStateStartsFresh
+                | Defect::FailedRestoreStartsFresh
+                | Defect::FailedPauseEndsPod,
             )
             | None => inner,
         }

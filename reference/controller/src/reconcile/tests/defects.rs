@@ -83,12 +83,16 @@ async fn each_defect_shows_and_the_right_controller_shows_none() {
         let expected = match defect {
             Some(Defect::ResumeStartsFresh) => 0,
             Some(Defect::SecondCheckpointIgnored) => 1,
+            // The run itself goes on, past its checkpoint: that is what a thaw adds here.
+            Some(Defect::PausedKeepsPod) => 1002,
             Some(
                 Defect::PausedBeforePodGone
-                | Defect::PausedKeepsPod
                 | Defect::CheckpointLeaksOnDelete
                 | Defect::PauseTimeBounces
-                | Defect::ForgetsObservedGeneration,
+                | Defect::ForgetsObservedGeneration
+                | Defect::LostStateStartsFresh
+                | Defect::FailedRestoreStartsFresh
+                | Defect::FailedPauseEndsPod,
             )
             | None => 2,
         };
