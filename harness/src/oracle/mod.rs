@@ -9,10 +9,12 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::history::History;
+use crate::history::{History, Occurrence};
 use crate::profile::Profile;
 
 /// A moment at which a requirement did not hold.
@@ -34,10 +36,28 @@ pub fn judge(history: &History, sandboxes: &[String], profile: &Profile) -> Vec<
     let view = View { profile, sandboxes };
     let mut found = zero::paused_holds_no_pod(&moments, &view);
     found.extend(fsm::at_most_one_live_pod(&moments, &view));
-    found.extend(fsm::ready_never_on_a_dying_pod(&moments, &view));
+    found.extend(fsm::ready_never_on_a_dying_pod(
+        &moments,
+        &pods_deleted_by_the_suite(history),
+        &view,
+    ));
     found.extend(fsm::conditions_are_well_kept(&moments, &view));
     found.extend(fsm::no_pod_after_its_sandbox(&moments, &view));
     found
+}
+
+/// Names of the Pods that a step deleted: nobody could have reported that before it happened.
+fn pods_deleted_by_the_suite(history: &History) -> BTreeSet<&str> {
+    let deleted = history.entries.iter().filter_map(|entry| match &entry.what {
+        Occurrence::Request { method, path, .. } if method == "DELETE" => path.strip_prefix("pods/"),
+        Occurrence::Request { .. }
+        | Occurrence::Change(_)
+        | Occurrence::StepStarted { .. }
+        | Occurrence::StepEnded { .. }
+        | Occurrence::WatchLost { .. }
+        | Occurrence::Probe { .. } => None,
+    });
+    deleted.collect()
 }
 
 /// The ids that the judges can name.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::history::{Change, Entry, Occurrence, Watched};
+use crate::history::{Change, Entry, Watched};
 
 #[derive(Default)]
 struct Story(Vec<Entry>);
@@ -30,6 +30,20 @@ impl Story {
 
     fn no_pod(self, revision: u64, uid: &str) -> Self {
         self.add(Watched::Pod, true, revision, pod(uid, true))
+    }
+
+    fn step_deletes_pod(mut self, name: &str) -> Self {
+        let what = Occurrence::Request {
+            method: "DELETE".to_owned(),
+            path: format!("pods/{name}"),
+            status: 200,
+            millis: 1,
+        };
+        self.0.push(Entry {
+            at: Timestamp::UNIX_EPOCH,
+            what,
+        });
+        self
     }
 
     fn verdict(self) -> Vec<&'static str> {
@@ -164,6 +178,21 @@ fn ready_on_a_dying_pod_is_caught() {
         .pod(2, "p1", true)
         .verdict();
     assert_eq!(verdict, ["FSM-05"]);
+}
+
+#[test]
+fn a_pod_that_a_step_deletes_may_be_ready_until_the_next_report_and_no_longer() {
+    let deleted = || {
+        Story::default()
+            .sandbox(1, "Running", &ready("True", 1))
+            .step_deletes_pod("p1")
+            .pod(2, "p1", true)
+    };
+    assert_eq!(
+        deleted().sandbox(3, "Failed", &ready("False", 2)).verdict(),
+        Vec::<&str>::new()
+    );
+    assert_eq!(deleted().sandbox(3, "Running", &ready("True", 1)).verdict(), ["FSM-05"]);
 }
 
 #[test]

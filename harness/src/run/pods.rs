@@ -13,7 +13,7 @@ impl World {
         let (nodes, pods) = (cluster.nodes().await?, cluster.pods_everywhere().await?);
         let most = Room::of(&nodes, &pods).into_iter().max_by_key(|room| room.free_millis);
         let most = most.ok_or_else(|| Fault::Harness("find a node: none takes Pods".to_owned()))?;
-        let share = most.free_millis / 100 * u64::from(step.percent);
+        let share = most.free_millis * u64::from(step.percent) / 100;
         if share == 0 {
             return Err(Fault::Harness(format!(
                 "find a node: {} has no free CPU",
