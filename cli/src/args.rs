@@ -10,7 +10,6 @@ use crate::plane::Ports;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    about,
     propagate_version = true,
     disable_help_subcommand = true,
     args_override_self = true
