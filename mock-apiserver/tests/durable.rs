@@ -1,5 +1,7 @@
 //! A server that keeps its state in a folder, and what a successor finds there.
 
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};

@@ -124,13 +124,11 @@ impl Store {
         object: Option<Value>,
     ) -> Option<Arc<Change>> {
         self.skip_to(revision);
-        match object {
-            Some(object) => Some(self.collection(collection).put(revision, name, Arc::new(object))),
-            None => {
-                let last = self.get(collection, &name)?;
-                self.collection(collection).remove(revision, &name, last)
-            }
+        if let Some(object) = object {
+            return Some(self.collection(collection).put(revision, name, Arc::new(object)));
         }
+        let last = self.get(collection, &name)?;
+        self.collection(collection).remove(revision, &name, last)
     }
 
     /// Continues after `revision`, if that is later.
