@@ -16,7 +16,7 @@ pub(crate) use execution::Execution;
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
 pub(crate) use room::Room;
-pub(crate) use storage::bytes_of;
+pub(crate) use storage::{Original, bytes_of, damage, repair};
 
 /// Why a step did not do what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]

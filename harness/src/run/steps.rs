@@ -116,6 +116,8 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::FindNode(find) => world.find_node(find).await,
         Step::PatchPod(patch) => world.patch_pod(patch).await,
         Step::DeletePod(delete) => world.delete_pod(delete).await,
+        Step::DamageStorage(step) => world.damage_storage(step).await,
+        Step::RepairStorage(_) => world.repair_storage().await,
         Step::Run(run) => world.run_code(run).await,
         Step::WriteFile(write) => world.write_file(write).await,
         Step::ReadFile(read) => world.read_file(read).await,

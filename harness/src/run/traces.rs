@@ -2,8 +2,9 @@
 
 use super::conditions::{Finding, holds};
 use super::world::World;
-use crate::probe::{Fault, Sample, bytes_of, fetch_metrics, unbroken_count};
-use crate::scenario::{Event, Logs, Metric, PodSeries, Series, Storage, StorageAmount};
+use crate::probe::{Fault, Sample, bytes_of, damage, fetch_metrics, repair, unbroken_count};
+use crate::scenario::{DamageStorage, Event, Logs, Metric, PodSeries, Series, Storage, StorageAmount};
+use crate::target::StorageProbe;
 
 impl World {
     pub(super) async fn pod_metric(&self, wanted: &Metric) -> Result<Option<f64>, Fault> {
@@ -53,6 +54,30 @@ impl World {
         Ok(holds(right, || {
             format!("the store holds {bytes} bytes of `{}`", wanted.sandbox)
         }))
+    }
+
+    pub(super) async fn damage_storage(&self, step: &DamageStorage) -> Result<(), Fault> {
+        let Some(StorageProbe::Directory(root)) = self.target.storage.clone() else {
+            return Err(Fault::Harness(
+                "the step needs `storage-write`; add it to `needs`".to_owned(),
+            ));
+        };
+        let (uid, which, by) = (self.sandbox(&step.sandbox)?.uid, step.files, step.by);
+        let what = format!("damage what {} holds", root.display());
+        let done = tokio::task::spawn_blocking(move || damage(&root, &uid, which, by)).await;
+        let originals = done
+            .map_err(|error| Fault::harness(&what, error))?
+            .map_err(|error| Fault::harness(&what, error))?;
+        self.state().damaged.extend(originals);
+        Ok(())
+    }
+
+    pub(super) async fn repair_storage(&self) -> Result<(), Fault> {
+        let originals = std::mem::take(&mut self.state().damaged);
+        let what = "put back what was damaged";
+        let done = tokio::task::spawn_blocking(move || repair(&originals)).await;
+        done.map_err(|error| Fault::harness(what, error))?
+            .map_err(|error| Fault::harness(what, error))
     }
 
     pub(super) async fn event(&self, wanted: &Event) -> Finding {

@@ -13,6 +13,7 @@ mod pod;
 mod quantity;
 mod schema;
 mod step;
+mod storage;
 mod template;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use pod::{DeletePod, FindNode, PatchPod};
 pub use quantity::Span;
 pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
+pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
 pub(crate) use template::{Variables, fill, variables_in};
 
 /// The name of the sandbox that a step means when it names none.

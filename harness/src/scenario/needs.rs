@@ -27,6 +27,7 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         Step::Patch(_) | Step::CreateObject(_) | Step::DeleteObject(_) | Step::PatchPod(_) | Step::DeletePod(_) => {
             vec![(step.key(), Capability::Kubernetes)]
         }
+        Step::DamageStorage(_) | Step::RepairStorage(_) => vec![(step.key(), Capability::StorageWrite)],
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::Remember(remember) => match &remember.value {
             Source::Counter(_) => vec![("counter", Capability::Kubernetes)],

@@ -8,6 +8,7 @@ use super::condition::{Condition, Counter, EndAt, Metric};
 use super::inside::{DeleteFile, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
+use super::storage::{DamageStorage, RepairStorage};
 use super::{Span, default_sandbox};
 
 /// One thing that is done, or that must hold. A step has exactly one key.
@@ -38,6 +39,10 @@ pub enum Step {
     PatchPod(PatchPod),
     /// Delete the sandbox's Pod, as an operator would.
     DeletePod(DeletePod),
+    /// Damage what the checkpoint store holds of a sandbox.
+    DamageStorage(DamageStorage),
+    /// Put back what steps have damaged.
+    RepairStorage(RepairStorage),
     /// Execute code and judge what it answers.
     Run(Run),
     /// Write a file.
@@ -215,6 +220,8 @@ impl Step {
             Self::FindNode(_) => "find-node",
             Self::PatchPod(_) => "patch-pod",
             Self::DeletePod(_) => "delete-pod",
+            Self::DamageStorage(_) => "damage-storage",
+            Self::RepairStorage(_) => "repair-storage",
             Self::Run(_) => "run",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",

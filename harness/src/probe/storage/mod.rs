@@ -1,4 +1,6 @@
-//! Bytes of a sandbox in the checkpoint store.
+//! What the checkpoint store holds of a sandbox.
+
+mod damage;
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +8,8 @@ use tokio::process::Command;
 
 use super::Fault;
 use crate::target::StorageProbe;
+
+pub(crate) use damage::{Original, damage, repair};
 
 /// The bytes that the store holds for a sandbox.
 pub(crate) async fn bytes_of(probe: &StorageProbe, namespace: &str, name: &str, uid: &str) -> Result<u64, Fault> {
@@ -25,11 +29,18 @@ pub(crate) async fn bytes_of(probe: &StorageProbe, namespace: &str, name: &str, 
 }
 
 fn sum(root: &Path, uid: &str) -> std::io::Result<u64> {
-    let mut bytes = 0;
+    let sizes = files_of(root, uid)?;
+    // Files come and go while they are counted.
+    let sizes = sizes.iter().filter_map(|path| path.metadata().ok());
+    Ok(sizes.map(|meta| meta.len()).sum())
+}
+
+/// The files whose path holds the UID.
+fn files_of(root: &Path, uid: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
-            // Files come and go while they are counted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             other => other?,
         };
@@ -37,12 +48,12 @@ fn sum(root: &Path, uid: &str) -> std::io::Result<u64> {
             let path = entry.path();
             match entry.metadata() {
                 Ok(meta) if meta.is_dir() => folders.push(path),
-                Ok(meta) if path.to_string_lossy().contains(uid) => bytes += meta.len(),
+                Ok(_) if path.to_string_lossy().contains(uid) => files.push(path),
                 Ok(_) | Err(_) => {}
             }
         }
     }
-    Ok(bytes)
+    Ok(files)
 }
 
 async fn ask(words: &[String], values: &[(&str, &str)]) -> Result<u64, Fault> {
