@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Fault;
+use super::{ExecutionStream, Fault};
 use crate::history::{Journal, Occurrence};
 use crate::scenario::{KeyUse, Method, Plane, TokenUse};
 use crate::target::E2bEndpoint;
@@ -140,18 +140,47 @@ impl E2bClient {
         .await
     }
 
+    /// Starts code in a sandbox; the answer goes on while it runs.
+    pub(crate) async fn execute(&self, address: &Address, body: Value) -> Result<ExecutionStream, Fault> {
+        let headers = BTreeMap::new();
+        let call = Call {
+            plane: Plane::CodeInterpreter,
+            address: Some(address),
+            method: Method::Post,
+            path: "/execute",
+            headers: &headers,
+            key: KeyUse::None,
+            token: TokenUse::Own,
+            body: Body::Json(body),
+        };
+        let request = self.request(call)?;
+        let started = tokio::time::timeout(self.patience, request.send()).await;
+        let started = started.map_err(|_| Fault::Claim("execute had no answer in time".to_owned()))?;
+        let answer = started.map_err(|error| Fault::harness("execute", error))?;
+        if !answer.status().is_success() {
+            return Err(Fault::Claim(format!("execute answered {}", answer.status())));
+        }
+        Ok(ExecutionStream::new(answer, self.patience))
+    }
+
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
+        let (method, path) = (word(call.method), call.path.to_owned());
+        let request = self.request(call)?.timeout(self.patience);
+        self.send(request, method, &path).await
+    }
+
+    fn request(&self, call: Call<'_>) -> Result<reqwest::RequestBuilder, Fault> {
         let what = format!("{} {}", word(call.method), call.path);
         let url = self
             .url(&call)
             .map_err(|problem| Fault::Harness(format!("{what}: {problem}")))?;
         let method = reqwest::Method::from_bytes(word(call.method).as_bytes());
         let method = method.map_err(|error| Fault::harness(&what, error))?;
-        let mut request = self.http.request(method, url).timeout(self.patience);
+        let mut request = self.http.request(method, url);
         for (name, value) in self.headers(&call) {
             request = request.header(name, value);
         }
-        request = match call.body {
+        Ok(match call.body {
             Body::None => request,
             Body::Json(body) => request.json(&body),
             Body::Raw(body) => request.header("Content-Type", "application/json").body(body),
@@ -159,8 +188,7 @@ impl E2bClient {
                 let part = reqwest::multipart::Part::text(content).file_name("file");
                 request.multipart(reqwest::multipart::Form::new().part("file", part))
             }
-        };
-        self.send(request, word(call.method), call.path).await
+        })
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, method: &str, path: &str) -> Result<Answer, Fault> {

@@ -5,6 +5,7 @@
 mod cluster;
 mod e2b;
 mod execution;
+mod execution_stream;
 mod log_counter;
 mod prometheus;
 mod room;
@@ -13,6 +14,7 @@ mod storage;
 pub(crate) use cluster::Cluster;
 pub(crate) use e2b::{Address, Answer, Body, Call, E2bClient};
 pub(crate) use execution::Execution;
+pub(crate) use execution_stream::ExecutionStream;
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
 pub(crate) use room::Room;

@@ -10,6 +10,9 @@ use crate::scenario::{DeleteFile, FileKind, Http, ListFiles, Method, Plane, Read
 impl World {
     pub(super) async fn run_code(&self, step: &Run) -> Result<(), Fault> {
         let body = json!({"code": step.code, "context_id": step.context, "language": null, "env_vars": null});
+        if !step.wait {
+            return self.start_code(step, body).await;
+        }
         let answer = self
             .inside(
                 &step.sandbox,
@@ -26,6 +29,19 @@ impl World {
             self.save(name, execution.text.unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Starts code and goes on at its first output.
+    async fn start_code(&self, step: &Run, body: Value) -> Result<(), Fault> {
+        let address = self.sandbox(&step.sandbox)?.address;
+        let mut stream = self.e2b()?.execute(&address, body).await?;
+        stream.until("\"stdout\"").await?;
+        self.state().unheard.spawn(stream.read_to_end());
+        Ok(())
+    }
+
+    pub(super) fn hang_up(&self) {
+        self.state().unheard = tokio::task::JoinSet::new();
     }
 
     pub(super) async fn write_file(&self, step: &WriteFile) -> Result<(), Fault> {

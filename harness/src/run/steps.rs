@@ -119,6 +119,10 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::DamageStorage(step) => world.damage_storage(step).await,
         Step::RepairStorage(_) => world.repair_storage().await,
         Step::Run(run) => world.run_code(run).await,
+        Step::HangUp(_) => {
+            world.hang_up();
+            Ok(())
+        }
         Step::WriteFile(write) => world.write_file(write).await,
         Step::ReadFile(read) => world.read_file(read).await,
         Step::ListFiles(list) => world.list_files(list).await,

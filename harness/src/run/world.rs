@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) names: Vec<(Front, String)>,
     pub(super) marks: BTreeMap<String, super::conditions::Marked>,
     pub(super) objects: Vec<(GroupVersionKind, String)>,
+    /// Reads what runs answer that no step waits for; dropped, it closes their connections.
+    pub(super) unheard: tokio::task::JoinSet<()>,
     /// What damaged files were, the first damage first.
     pub(super) damaged: Vec<crate::probe::Original>,
     /// Pods that were given finalizers.

@@ -32,6 +32,19 @@ pub struct Run {
     /// Keep the text of the main result under this name.
     #[serde(default)]
     pub save: Option<String>,
+    /// Whether to wait for the end; otherwise up to the first output, which it must have, and
+    /// the connection stays open until `hang-up` or the end of the case.
+    #[serde(default = "yes")]
+    pub wait: bool,
+}
+
+/// See [`super::Step::HangUp`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HangUp {}
+
+const fn yes() -> bool {
+    true
 }
 
 /// See [`super::Step::WriteFile`].

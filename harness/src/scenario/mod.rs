@@ -31,7 +31,7 @@ pub use condition::{
     Truth, Unchanged,
 };
 pub use inside::{
-    DeleteFile, FileKind, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
+    DeleteFile, FileKind, HangUp, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
 };
 pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
 pub use pod::{DeletePod, FindNode, PatchPod};

@@ -18,6 +18,7 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         Step::Connect(_)
         | Step::SetTimeout(_)
         | Step::Run(_)
+        | Step::HangUp(_)
         | Step::WriteFile(_)
         | Step::ReadFile(_)
         | Step::ListFiles(_)

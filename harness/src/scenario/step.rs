@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{Condition, Counter, EndAt, Metric};
-use super::inside::{DeleteFile, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
+use super::inside::{DeleteFile, HangUp, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
 use super::storage::{DamageStorage, RepairStorage};
@@ -45,6 +45,8 @@ pub enum Step {
     RepairStorage(RepairStorage),
     /// Execute code and judge what it answers.
     Run(Run),
+    /// Close the connections of all `run` steps that did not wait.
+    HangUp(HangUp),
     /// Write a file.
     WriteFile(WriteFile),
     /// Read a file and judge its content.
@@ -223,6 +225,7 @@ impl Step {
             Self::DamageStorage(_) => "damage-storage",
             Self::RepairStorage(_) => "repair-storage",
             Self::Run(_) => "run",
+            Self::HangUp(_) => "hang-up",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",
             Self::ListFiles(_) => "list-files",

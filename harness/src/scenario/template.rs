@@ -8,11 +8,14 @@ use serde_json::Value;
 
 use super::Span;
 
+/// The variable that [`unix`] fills.
+const UNIX: &str = "unix";
+
 /// The values that a step can read.
 pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Fills in every `${name}` of every text in `value`. `${now}`, `${now+30s}` and
-/// `${now-30s}` are times.
+/// `${now-30s}` are times, and `${unix}` is the time in seconds since 1970.
 pub(crate) fn fill(value: &mut Value, variables: &Variables, now: Timestamp) -> Result<(), String> {
     match value {
         Value::String(text) => *text = fill_text(text, variables, now)?,
@@ -34,6 +37,7 @@ fn fill_text(text: &str, variables: &Variables, now: Timestamp) -> Result<String
         match (variables.get(name), time(name, now)?) {
             (Some(value), _) => filled.push_str(value),
             (None, Some(time)) => filled.push_str(&time.to_string()),
+            (None, None) if name == UNIX => filled.push_str(&unix(now)),
             (None, None) => return Err(format!("`${{{name}}}` has no value yet")),
         }
         rest = tail;
@@ -56,6 +60,12 @@ fn time(name: &str, now: Timestamp) -> Result<Option<Timestamp>, String> {
     }
 }
 
+/// The time in seconds, to the thousandth, since 1970.
+fn unix(now: Timestamp) -> String {
+    let millis = now.as_millisecond();
+    format!("{}.{:03}", millis.div_euclid(1_000), millis.rem_euclid(1_000))
+}
+
 /// Kubernetes times have whole seconds.
 fn seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
@@ -69,10 +79,11 @@ pub(crate) fn variables_in(value: &Value) -> BTreeSet<String> {
             .skip(1)
             .filter_map(|part| part.split_once('}').map(|(name, _)| name.to_owned()))
             .filter(|name| {
-                !matches!(
-                    time(name, Timestamp::UNIX_EPOCH + Duration::from_secs(1 << 30)),
-                    Ok(Some(_))
-                )
+                name != UNIX
+                    && !matches!(
+                        time(name, Timestamp::UNIX_EPOCH + Duration::from_secs(1 << 30)),
+                        Ok(Some(_))
+                    )
             })
             .collect(),
         Value::Array(items) => items.iter().flat_map(variables_in).collect(),
@@ -91,11 +102,11 @@ mod tests {
     fn every_variable_is_filled_in_and_an_unknown_one_is_an_error() {
         let variables = Variables::from([("a".to_owned(), "1".to_owned())]);
         let now: Timestamp = "2026-01-01T00:00:00.7Z".parse().unwrap();
-        let mut value = json!({"x": ["${a}-${a}", 7], "t": "${now+30s}", "before": "${now-1m}"});
+        let mut value = json!({"x": ["${a}-${a}", 7], "t": "${now+30s}", "before": "${now-1m}", "u": "${unix}"});
         fill(&mut value, &variables, now).unwrap();
         assert_eq!(
             value,
-            json!({"x": ["1-1", 7], "t": "2026-01-01T00:00:30Z", "before": "2025-12-31T23:59:00Z"})
+            json!({"x": ["1-1", 7], "t": "2026-01-01T00:00:30Z", "before": "2025-12-31T23:59:00Z", "u": "1767225600.700"})
         );
         assert!(fill(&mut json!("${b}"), &variables, now).unwrap_err().contains("${b}"));
         assert!(fill(&mut json!("${b"), &variables, now).is_err());
@@ -105,7 +116,7 @@ mod tests {
     #[test]
     fn times_are_no_variables() {
         assert_eq!(
-            variables_in(&json!({"a": "${x} ${now} ${now+2s}"})),
+            variables_in(&json!({"a": "${x} ${now} ${now+2s} ${unix}"})),
             BTreeSet::from(["x".to_owned()])
         );
     }

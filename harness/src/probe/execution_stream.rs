@@ -1,0 +1,40 @@
+//! What a code interpreter answers while the code still runs.
+
+use std::time::Duration;
+
+use super::Fault;
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct ExecutionStream {
+    answer: reqwest::Response,
+    patience: Duration,
+}
+
+impl ExecutionStream {
+    pub(crate) const fn new(answer: reqwest::Response, patience: Duration) -> Self {
+        Self { answer, patience }
+    }
+
+    /// Reads until the answer holds that text.
+    pub(crate) async fn until(&mut self, text: &str) -> Result<(), Fault> {
+        let mut read = Vec::new();
+        let deadline = tokio::time::Instant::now() + self.patience;
+        while !String::from_utf8_lossy(&read).contains(text) {
+            let chunk = tokio::time::timeout_at(deadline, self.answer.chunk()).await;
+            let chunk = chunk.map_err(|_| Fault::Claim("execute had no output in time".to_owned()))?;
+            let chunk = chunk.map_err(|error| Fault::harness("read what execute answers", error))?;
+            let Some(bytes) = chunk else {
+                let read = String::from_utf8_lossy(&read);
+                return Err(Fault::Claim(format!("execute ended before it had output: {read}")));
+            };
+            read.extend_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    /// Reads the rest, so that nothing holds the code up. How it ends, nobody asks.
+    pub(crate) async fn read_to_end(mut self) {
+        while let Ok(Some(_)) = self.answer.chunk().await {}
+    }
+}
