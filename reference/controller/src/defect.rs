@@ -145,7 +145,10 @@ impl Distortion {
             // The report that follows forgets the history, and the next pass starts.
             (Some(Defect::LostStateStartsFresh), Report::Failed(Fault::StateLost), _)
             | (Some(Defect::FailedRestoreStartsFresh), Report::RestoreFailed, _) => decision.report = Report::Starting,
-            (Some(Defect::FailedPauseEndsPod), Report::PauseFailed, _) => decision.effect = Some(Effect::DeletePod),
+            (Some(Defect::FailedPauseEndsPod), Report::PauseFailed, _) => {
+                decision.report = Report::Stopping;
+                decision.effect = Some(Effect::DeletePod);
+            }
             _ => {}
         }
         decision
