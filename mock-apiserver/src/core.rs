@@ -4,6 +4,7 @@
 //! the watchers of the collection, and note on the agenda what must follow (garbage collection, namespace content, CRD
 //! clean-up), which [`crate::upkeep::settle`] carries out before the request is answered.
 
+use crate::access::Access;
 use crate::api::meta;
 use crate::api::names::Random;
 use crate::catalog::{Catalog, Resource};
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) graph: Graph,
     pub(crate) agenda: Agenda,
+    pub(crate) access: Access,
     clock: Arc<dyn Clock>,
     signals: BTreeMap<CollectionName, watch::Sender<u64>>,
     journal: Option<Journal>,
@@ -39,6 +41,7 @@ impl Core {
             random: Random::new(seed),
             graph: Graph::default(),
             agenda: Agenda::default(),
+            access: Access::default(),
             clock,
             signals: BTreeMap::new(),
             journal: None,

@@ -10,6 +10,7 @@
 //!                       +------ watch events --+
 //! ```
 
+mod access;
 mod api;
 mod catalog;
 mod clock;
@@ -30,6 +31,7 @@ mod store;
 mod table;
 mod upkeep;
 
+pub use access::{Authentication, User};
 pub use clock::{Clock, SystemClock};
 pub use durable::{JournalError, Recovery};
 pub use faults::{Refusal, RequestInfo, RuleGuard, Verdict};

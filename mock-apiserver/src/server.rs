@@ -1,5 +1,7 @@
 //! The handle: how a server is built, called in process, and served over HTTP.
 
+use crate::access::{Access, Authentication, User, bootstrap};
+use crate::api::meta;
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
 use crate::durable::{JournalError, Recovery};
@@ -8,6 +10,7 @@ use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
 use crate::request_log::LoggedRequest;
 use crate::shim::{ConnectionLost, ResponseBody, Shared, respond_to};
+use crate::store::ObjectName;
 use crate::upkeep;
 use http::{HeaderValue, Request, Response, header};
 use hyper::server::conn::http1;
@@ -27,6 +30,8 @@ pub struct Builder {
     logs: Arc<dyn PodLogs>,
     seed: Option<u64>,
     history: usize,
+    authentication: Option<Authentication>,
+    rbac: bool,
 }
 
 impl Builder {
@@ -54,6 +59,21 @@ impl Builder {
         self
     }
 
+    /// Requests from outside the process must show who they are from; by default they are all the administrator's.
+    ///
+    /// Clients in process are believed: [`MockApiServer::client`] is the administrator's,
+    /// [`MockApiServer::client_as_user`] anybody's.
+    pub fn authentication(mut self, authentication: Authentication) -> Self {
+        self.authentication = Some(authentication);
+        self
+    }
+
+    /// Roles and bindings decide what users may do; by default everybody may do everything.
+    pub fn rbac(mut self) -> Self {
+        self.rbac = true;
+        self
+    }
+
     /// A server that holds the four namespaces of every cluster.
     #[must_use]
     pub fn build(self) -> MockApiServer {
@@ -75,7 +95,9 @@ impl Builder {
 
     fn core(self) -> Core {
         let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-        Core::new(self.clock, seed, self.history)
+        let mut core = Core::new(self.clock, seed, self.history);
+        core.access = Access::new(self.authentication, self.rbac, seed);
+        core
     }
 }
 
@@ -89,9 +111,25 @@ fn finish(mut core: Core, logs: Arc<dyn PodLogs>) -> MockApiServer {
             core.put(&resource, namespace);
         }
     }
+    if core.access.by_rules() {
+        bootstrap_roles(&mut core);
+    }
     upkeep::settle(&mut core);
     MockApiServer {
         shared: Arc::new(Shared::new(core, logs)),
+    }
+}
+
+fn bootstrap_roles(core: &mut Core) {
+    for (kind, object) in bootstrap::objects() {
+        let Some(resource) = core.catalog.by_kind("rbac.authorization.k8s.io", "v1", kind) else {
+            continue;
+        };
+        let name = ObjectName::new("", meta::name(&object));
+        if core.store.get(&resource.collection, &name).is_none() {
+            let object = new_object(core, &resource, object);
+            core.put(&resource, object);
+        }
     }
 }
 
@@ -120,6 +158,8 @@ impl MockApiServer {
             logs: Arc::new(NoLogs),
             seed: None,
             history: DEFAULT_HISTORY,
+            authentication: None,
+            rbac: false,
         }
     }
 
@@ -132,6 +172,52 @@ impl MockApiServer {
     /// A client in process that names itself `user_agent`.
     #[must_use]
     pub fn client_as(&self, user_agent: &str) -> kube::Client {
+        self.client_of(User::admin(), user_agent)
+    }
+
+    /// A client in process whose requests are those of `user`.
+    ///
+    /// It shows whether the roles of a controller suffice:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+    /// use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+    /// use kube::api::{Api, ListParams, PostParams};
+    /// use mock_apiserver::{MockApiServer, User};
+    /// use serde_json::{from_value, json};
+    ///
+    /// let server = MockApiServer::builder().rbac().build();
+    /// let admin = server.client();
+    /// // What the controller ships: these would come from its manifest.
+    /// let role = from_value(json!({
+    ///     "metadata": {"name": "controller"},
+    ///     "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}],
+    /// }))?;
+    /// let binding = from_value(json!({
+    ///     "metadata": {"name": "controller"},
+    ///     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "controller"},
+    ///     "subjects": [{"kind": "ServiceAccount", "name": "controller"}],
+    /// }))?;
+    /// Api::<Role>::default_namespaced(admin.clone()).create(&PostParams::default(), &role).await?;
+    /// Api::<RoleBinding>::default_namespaced(admin).create(&PostParams::default(), &binding).await?;
+    ///
+    /// // The controller runs as its service account: what it does must be in the role.
+    /// let client = server.client_as_user(User::service_account("default", "controller"));
+    /// let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    /// maps.list(&ListParams::default()).await?;
+    /// let refused = maps.delete("a", &Default::default()).await.unwrap_err();
+    /// assert!(refused.to_string().contains(
+    ///     r#"User "system:serviceaccount:default:controller" cannot delete resource "configmaps" in API group "" in the namespace "default""#
+    /// ));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn client_as_user(&self, user: User) -> kube::Client {
+        self.client_of(user, "kube-rs")
+    }
+
+    fn client_of(&self, user: User, user_agent: &str) -> kube::Client {
         let agent = HeaderValue::from_str(user_agent).unwrap_or_else(|_| HeaderValue::from_static("kube-rs"));
         let server = self.clone();
         let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
@@ -139,6 +225,7 @@ impl MockApiServer {
                 .headers_mut()
                 .entry(header::USER_AGENT)
                 .or_insert_with(|| agent.clone());
+            request.extensions_mut().insert(user.clone());
             let server = server.clone();
             async move { server.call(request).await }
         });

@@ -241,12 +241,36 @@ fn strict_validation_refuses_unknown_fields() {
     assert!(!success && text.contains("unknown field \"spec.sise\""), "{text}");
 }
 
+fn auth_asks_who_one_is_and_what_one_may() {
+    let world = World::new();
+    assert!(world.ok(&["auth", "whoami"], "").contains("kubernetes-admin"));
+    assert!(world.ok(&["auth", "can-i", "delete", "pods"], "").starts_with("yes"));
+    assert!(world.ok(&["auth", "can-i", "get", "/metrics"], "").starts_with("yes"));
+    assert!(world.ok(&["auth", "can-i", "--list"], "").contains("*.*"));
+    world.ok(&["create", "serviceaccount", "s"], "");
+    let token = world.ok(&["create", "token", "s", "--duration=1h"], "");
+    assert_eq!(token.trim().split('.').count(), 3, "{token}");
+    let acting = [
+        "auth",
+        "whoami",
+        "--as=u",
+        "--as-group=g",
+        "-o",
+        "jsonpath={.status.userInfo}",
+    ];
+    let text = world.ok(&acting, "");
+    assert!(
+        text.contains(r#""username":"u""#) && text.contains(r#""groups":["g","system:authenticated"]"#),
+        "{text}"
+    );
+}
+
 fn main() -> ExitCode {
     let installed = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
     if !installed {
         println!("skipped: kubectl is not installed");
     }
-    let cases: [(&str, fn()); 7] = [
+    let cases: [(&str, fn()); 8] = [
         (
             "applying_twice_creates_and_then_changes_nothing",
             applying_twice_creates_and_then_changes_nothing,
@@ -267,6 +291,10 @@ fn main() -> ExitCode {
         (
             "delete_waits_until_the_object_is_gone",
             delete_waits_until_the_object_is_gone,
+        ),
+        (
+            "auth_asks_who_one_is_and_what_one_may",
+            auth_asks_who_one_is_and_what_one_may,
         ),
         (
             "strict_validation_refuses_unknown_fields",

@@ -28,6 +28,28 @@ impl LabelSelector {
             .map(Self)
     }
 
+    /// Reads the structured form (`matchLabels` and `matchExpressions`); `None` if it is malformed.
+    pub(crate) fn read(selector: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let mut requirements = Vec::new();
+        for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+            requirements.push(Requirement::In(key.clone(), vec![text(value)?]));
+        }
+        for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let key = text(&expression["key"])?;
+            let values = expression["values"].as_array().into_iter().flatten();
+            let values = values.map(text).collect::<Option<Vec<_>>>()?;
+            requirements.push(match expression["operator"].as_str()? {
+                "In" => Requirement::In(key, values),
+                "NotIn" => Requirement::NotIn(key, values),
+                "Exists" => Requirement::Exists(key),
+                "DoesNotExist" => Requirement::DoesNotExist(key),
+                _ => return None,
+            });
+        }
+        Some(Self(requirements))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

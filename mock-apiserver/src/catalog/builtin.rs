@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// A row: group, version, kind, plural, short names, categories, features.
 ///
 /// Features are letters: `n` namespaced, `s` status subresource, `g` generation, `c` create on update, `r` scale,
-/// `l` name is a label, `d` name is a DNS-1035 label, `p` name is a path segment.
+/// `l` name is a label, `d` name is a DNS-1035 label, `p` name is a path segment, `v` answered and not stored.
 type Row = (
     &'static str,
     &'static str,
@@ -23,6 +23,8 @@ type Row = (
 const ALL: &[&str] = &["all"];
 const API_EXTENSIONS: &[&str] = &["api-extensions"];
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 const ROWS: &[Row] = &[
@@ -63,6 +65,52 @@ const ROWS: &[Row] = &[
     ("apps", "v1", "DaemonSet", "daemonsets", &["ds"], ALL, "nsg"),
     ("apps", "v1", "ControllerRevision", "controllerrevisions", &[], &[], "n"),
     ("batch", "v1", "Job", "jobs", &[], ALL, "nsg"),
+    (AUTHENTICATION, "v1", "TokenReview", "tokenreviews", &[], &[], "v"),
+    (
+        AUTHENTICATION,
+        "v1",
+        "SelfSubjectReview",
+        "selfsubjectreviews",
+        &[],
+        &[],
+        "v",
+    ),
+    (
+        AUTHORIZATION,
+        "v1",
+        "SelfSubjectAccessReview",
+        "selfsubjectaccessreviews",
+        &[],
+        &[],
+        "v",
+    ),
+    (
+        AUTHORIZATION,
+        "v1",
+        "SubjectAccessReview",
+        "subjectaccessreviews",
+        &[],
+        &[],
+        "v",
+    ),
+    (
+        AUTHORIZATION,
+        "v1",
+        "LocalSubjectAccessReview",
+        "localsubjectaccessreviews",
+        &[],
+        &[],
+        "nv",
+    ),
+    (
+        AUTHORIZATION,
+        "v1",
+        "SelfSubjectRulesReview",
+        "selfsubjectrulesreviews",
+        &[],
+        &[],
+        "v",
+    ),
     ("batch", "v1", "CronJob", "cronjobs", &["cj"], ALL, "nsg"),
     ("coordination.k8s.io", "v1", "Lease", "leases", &[], &[], "nc"),
     (
@@ -280,6 +328,7 @@ fn resource((group, version, kind, plural, short_names, categories, features): &
         origin: Origin::BuiltIn(BuiltIn {
             generation: has('g'),
             create_on_update: has('c'),
+            review: has('v'),
             name_rule,
         }),
     }

@@ -14,6 +14,8 @@ pub(crate) struct BuiltIn {
     pub(crate) generation: bool,
     /// A PUT to an absent name creates.
     pub(crate) create_on_update: bool,
+    /// Objects are questions: POST answers them, nothing is stored.
+    pub(crate) review: bool,
     pub(crate) name_rule: NameRule,
 }
 
@@ -67,6 +69,14 @@ impl Resource {
 
     pub(crate) fn is_custom(&self) -> bool {
         matches!(self.origin, Origin::Custom(_))
+    }
+
+    /// Whether its objects are questions that are answered and not stored.
+    pub(crate) fn is_review(&self) -> bool {
+        match &self.origin {
+            Origin::BuiltIn(builtin) => builtin.review,
+            Origin::Custom(_) => false,
+        }
     }
 
     /// Whether a write without a resource version is an unconditional one.

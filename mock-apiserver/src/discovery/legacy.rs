@@ -63,7 +63,7 @@ pub(super) fn resources(core: &Core, group: &str, version: &str) -> Option<Value
     {
         let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": verbs(), "storageVersionHash": fingerprint(&resource.qualified()),
+            "kind": resource.kind, "verbs": verbs(resource), "storageVersionHash": fingerprint(&resource.qualified()),
         });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);

@@ -50,7 +50,10 @@ fn version() -> Value {
 }
 
 /// The verbs of a resource itself.
-fn verbs() -> Value {
+fn verbs(resource: &Resource) -> Value {
+    if resource.is_review() {
+        return json!(["create"]);
+    }
     json!([
         "create",
         "delete",
@@ -97,6 +100,16 @@ pub(crate) fn subresources(resource: &Resource) -> Vec<Subresource> {
             group,
             version,
             kind,
+            verbs: &["create"],
+        });
+    }
+    if resource.is("", "ServiceAccount") {
+        let (group, version) = ("authentication.k8s.io".to_owned(), "v1".to_owned());
+        found.push(Subresource {
+            name: "token",
+            group,
+            version,
+            kind: "TokenRequest".to_owned(),
             verbs: &["create"],
         });
     }

@@ -1,7 +1,8 @@
 //! Which handler a request goes to.
 
 use super::answer::{Answer, Reply};
-use super::{create, delete, patch, read, subresource, update};
+use super::{create, delete, patch, read, review, subresource, update};
+use crate::access::User;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::options::Query;
 use crate::api::path::{self, ResourcePath, Route};
@@ -38,6 +39,7 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) resource: Arc<Resource>,
     pub(crate) path: ResourcePath,
+    pub(crate) user: &'a User,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -57,7 +59,7 @@ impl Call<'_> {
 }
 
 /// Carries out a request and what follows from it.
-pub(crate) fn handle(core: &mut Core, request: &Request) -> ApiResult<Reply> {
+pub(crate) fn handle(core: &mut Core, request: &Request, user: &User) -> ApiResult<Reply> {
     match path::parse(&request.path) {
         Route::Resource(path) => {
             let Some(resource) = core.catalog.find(&path) else {
@@ -68,6 +70,7 @@ pub(crate) fn handle(core: &mut Core, request: &Request) -> ApiResult<Reply> {
                 request,
                 resource,
                 path,
+                user,
                 warnings,
             };
             let answer = resource_request(core, &mut call);
@@ -119,6 +122,9 @@ fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     }
     if call.path.subresource.is_some() {
         return subresource::handle(core, call);
+    }
+    if call.resource.is_review() {
+        return review::handle(core, call);
     }
     match (call.request.method, call.path.name.clone()) {
         (Method::Get, Some(name)) => read::get(core, call, &name),

@@ -7,6 +7,7 @@ use super::dispatch::{Call, Method};
 use super::patch;
 use super::read;
 use super::scale;
+use super::token;
 use super::update::{self, Part};
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::core::Core;
@@ -34,6 +35,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
         ("log", Method::Get) if pod => log(core, call, &name),
         ("eviction", Method::Post) if pod => evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
+        ("token", Method::Post) if call.resource.is("", "ServiceAccount") => token::request(core, call, &name),
         ("status", Method::Post | Method::Delete) if call.resource.status => Err(call.not_supported("create")),
         _ => Ok(Answer::Text {
             code: 404,

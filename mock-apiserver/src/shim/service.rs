@@ -2,6 +2,7 @@
 
 use super::body::ResponseBody;
 use super::respond;
+use crate::access::{self, Credentials, User};
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::options::Query;
 use crate::api::path::{self, Route};
@@ -75,6 +76,7 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let credentials = Credentials::read(request.headers(), request.extensions().get::<User>().cloned());
     let request = match read(request).await {
         Ok(request) => request,
         Err(refused) => return Ok(respond::refusal(&refused)),
@@ -97,7 +99,7 @@ where
         Verdict::CutWatch(after) => fault.cut_after = Some(after),
         Verdict::HoldWatch(until) => fault.hold = Some(until),
     }
-    let outcome = carry_out(&shared, &request);
+    let outcome = carry_out(&shared, &request, &credentials);
     let include = include_object(&request.query);
     let response = match outcome {
         Ok(reply) => respond::reply(shared.clone(), reply, &request.accept, include, fault).await,
@@ -156,9 +158,10 @@ fn include_object(query: &Query) -> IncludeObject {
     }
 }
 
-fn carry_out(shared: &Shared, request: &Request) -> ApiResult<Reply> {
+fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials) -> ApiResult<Reply> {
     let mut core = shared.core();
-    let reply = rest::handle(&mut core, request)?;
+    let user = access::admit(&core, request, credentials)?;
+    let reply = rest::handle(&mut core, request, &user)?;
     match core.journal_failure() {
         // It would be lost with the process: not to be acknowledged.
         Some(failure) => Err(ApiError::internal(failure)),
