@@ -46,12 +46,13 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Valu
 }
 
 /// Fields the server fills in or carries over at an update.
-pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) {
+pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) -> ApiResult<()> {
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Service") => service::prepare_update(old, object),
+        ("", "Service") => service::prepare_update(core, old, object)?,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, Some(old), object),
         _ => {}
     }
+    Ok(())
 }
 
 /// What is wrong with an object of the kind; `old` at an update.
@@ -62,6 +63,7 @@ pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value)
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::problems(old, object),
         ("", "ConfigMap" | "Secret") => secret::problems(old, object),
+        ("", "Service") => service::problems(old, object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::problems(object),
         _ => Vec::new(),
     }

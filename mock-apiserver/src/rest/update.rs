@@ -112,7 +112,7 @@ pub(super) fn update_object(
     keep_identity(old, &mut object);
     kinds::default_fields(resource, &mut object);
     if part == Part::Main {
-        kinds::prepare_update(core, resource, old, &mut object);
+        kinds::prepare_update(core, resource, old, &mut object)?;
     }
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);

@@ -9,4 +9,5 @@ mod protobuf;
 mod reads;
 mod registry;
 mod schema;
+mod services;
 mod support;
