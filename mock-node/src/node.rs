@@ -25,7 +25,7 @@ use crate::address::PodAddresses;
 use crate::kubelet::{PodRequest, PodWorker};
 use crate::metrics::PodUsage;
 use crate::pod_status;
-use crate::schedule::{Capacity, Placement, Requests};
+use crate::schedule::{Capacity, Placement, Requests, is_left_to_another};
 
 /// Requests of other tasks that may wait for the node's loop.
 const QUEUE: usize = 256;
@@ -210,6 +210,7 @@ impl Kubelet {
         let deleting = pod.metadata.deletion_timestamp.is_some();
         match node {
             None if deleting => drop(self.waiting.remove(&key)),
+            None if is_left_to_another(&pod) => {}
             None => self.place(key, pod).await,
             Some(node) if node != self.config.name => {}
             Some(_) => match self.running.get(&key) {

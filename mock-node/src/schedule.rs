@@ -24,6 +24,16 @@ pub struct Requests {
     pub memory_bytes: u64,
 }
 
+/// The scheduler that this node stands in for.
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
+/// Whether the Pod is left to a scheduler of another name, as its `schedulerName` says.
+#[must_use]
+pub fn is_left_to_another(pod: &Pod) -> bool {
+    let scheduler = pod.spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref());
+    scheduler.is_some_and(|name| !name.is_empty() && name != DEFAULT_SCHEDULER)
+}
+
 /// Whether a Pod fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -116,6 +126,7 @@ fn millis(quantity: &Quantity) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::PodSpec;
 
     const NODE: Capacity = Capacity {
         cpu_millis: 2000,
@@ -145,6 +156,25 @@ mod tests {
                 None
             ]
         );
+    }
+
+    #[test]
+    fn a_pod_of_another_scheduler_is_left_alone() {
+        for (scheduler, left) in [
+            (None, false),
+            (Some("default-scheduler"), false),
+            (Some("nobody"), true),
+        ] {
+            let spec = PodSpec {
+                scheduler_name: scheduler.map(str::to_owned),
+                ..PodSpec::default()
+            };
+            let pod = Pod {
+                spec: Some(spec),
+                ..Pod::default()
+            };
+            assert_eq!(is_left_to_another(&pod), left, "{scheduler:?}");
+        }
     }
 
     #[test]
