@@ -1,4 +1,4 @@
-//! The product under its users' own clients: both generations of the E2B SDK, and kubectl.
+//! The product under its users' own clients: both generations of the E2B SDK, kubectl, and an operator.
 //!
 //! One test per script or sequence. A client that is not installed (see `fixtures/clients/install`)
 //! makes its test *ignored*, with the reason in its name; it never passes.
@@ -65,6 +65,10 @@ fn main() -> ExitCode {
         client("kubectl_pauses_resumes_and_deletes", kubectl(), {
             let plane = plane.clone();
             move |program| kubectl_session(&Kubectl { program, plane: &plane })
+        }),
+        client("an_operator_finds_the_api_server_it_knows", clients().join("controller-runtime"), {
+            let plane = plane.clone();
+            move |program| operator(&plane, program)
         }),
     ];
     libtest_mimic::run(&args, trials).exit_code()
@@ -138,6 +142,16 @@ fn sdk(plane: &Plane, program: &Path, script: &Path, env_file: &str) -> Result<(
         .env_remove("HTTP_PROXY")
         .env_remove("http_proxy");
     let output = checked(&mut command)?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
+}
+
+/// Runs the program made with controller-runtime, which checks the API server in a namespace of its own.
+fn operator(plane: &Plane, program: &Path) -> Result<(), Failed> {
+    let mut command = Command::new(program);
+    command.arg("--kubeconfig").arg(plane.up().kubeconfig());
+    command.args(["--namespace", "controller-runtime"]);
+    let output = checked(command.env_remove("KUBECONFIG"))?;
     print!("{}", String::from_utf8_lossy(&output.stdout));
     Ok(())
 }
