@@ -27,6 +27,7 @@ mod rest;
 mod schema;
 mod server;
 mod shim;
+mod snapshot;
 mod store;
 mod table;
 mod upkeep;
@@ -39,6 +40,7 @@ pub use logs::{LogOptions, PodLogs, PodLogsRefused};
 pub use request_log::LoggedRequest;
 pub use server::{Builder, MockApiServer};
 pub use shim::{ConnectionLost, ResponseBody};
+pub use snapshot::Snapshot;
 
 /// The examples of the README compile.
 #[cfg(doctest)]

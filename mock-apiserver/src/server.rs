@@ -10,6 +10,7 @@ use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
 use crate::request_log::LoggedRequest;
 use crate::shim::{ConnectionLost, ResponseBody, Shared, respond_to};
+use crate::snapshot::Snapshot;
 use crate::store::ObjectName;
 use crate::upkeep;
 use http::{HeaderValue, Request, Response, header};
@@ -319,6 +320,27 @@ impl MockApiServer {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.shared.core().store.revision()
+    }
+
+    /// The whole state as it is now, to come back to.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.shared.core())
+    }
+
+    /// Makes the state that of a snapshot, which may be another server's.
+    ///
+    /// It happens at once and by ordinary writes: revisions go on, and open watches see the changes. UIDs and generated names
+    /// go on from where they were at the snapshot, so that what is done again comes out the same.
+    ///
+    /// ```
+    /// let server = mock_apiserver::MockApiServer::builder().seed(1).build();
+    /// let prepared = server.snapshot(); // after a setup that many tests share
+    /// // ... one test ...
+    /// server.restore(&prepared);
+    /// ```
+    pub fn restore(&self, snapshot: &Snapshot) {
+        snapshot.restore(&mut self.shared.core());
     }
 
     /// A kubeconfig for a server at `url`, with the context `torpor` and the namespace `default`.

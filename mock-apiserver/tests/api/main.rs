@@ -10,4 +10,5 @@ mod reads;
 mod registry;
 mod schema;
 mod services;
+mod snapshot;
 mod support;
