@@ -23,6 +23,8 @@ pub(crate) enum Reason {
     InternalError,
     NotImplemented,
     Timeout,
+    /// An error that the API server gives no reason for.
+    Unknown,
 }
 
 impl Reason {
@@ -41,7 +43,7 @@ impl Reason {
             Self::UnsupportedMediaType => 415,
             Self::Invalid => 422,
             Self::TooManyRequests => 429,
-            Self::InternalError => 500,
+            Self::InternalError | Self::Unknown => 500,
             Self::NotImplemented => 501,
             Self::Timeout => 504,
         }
@@ -66,6 +68,7 @@ impl Reason {
             Self::InternalError => "InternalError",
             Self::NotImplemented => "NotImplemented",
             Self::Timeout => "Timeout",
+            Self::Unknown => "",
         }
     }
 }

@@ -14,6 +14,11 @@ pub(crate) enum Problem {
         shown: String,
         detail: String,
     },
+    /// Not of the declared type.
+    TypeInvalid {
+        shown: String,
+        detail: String,
+    },
     NotSupported {
         shown: String,
         supported: Vec<String>,
@@ -31,6 +36,20 @@ pub(crate) enum Problem {
         actual: usize,
         max: u64,
     },
+}
+
+impl Problem {
+    /// Whether the object lacks the shape that the rules of its schema rely on.
+    pub(crate) fn blocks_rules(&self) -> bool {
+        match self {
+            Self::Required { .. }
+            | Self::TypeInvalid { .. }
+            | Self::NotSupported { .. }
+            | Self::TooLong { .. }
+            | Self::TooMany { .. } => true,
+            Self::Invalid { .. } | Self::Forbidden { .. } | Self::Duplicate { .. } => false,
+        }
+    }
 }
 
 /// A problem and where it is.
@@ -92,6 +111,7 @@ impl FieldError {
         match self.problem {
             Problem::Required { .. } => "FieldValueRequired",
             Problem::Invalid { .. } => "FieldValueInvalid",
+            Problem::TypeInvalid { .. } => "FieldValueTypeInvalid",
             Problem::NotSupported { .. } => "FieldValueNotSupported",
             Problem::Forbidden { .. } => "FieldValueForbidden",
             Problem::Duplicate { .. } => "FieldValueDuplicate",
@@ -104,7 +124,7 @@ impl FieldError {
         match &self.problem {
             Problem::Required { detail } if detail.is_empty() => "Required value".to_owned(),
             Problem::Required { detail } => format!("Required value: {detail}"),
-            Problem::Invalid { shown, detail } => {
+            Problem::Invalid { shown, detail } | Problem::TypeInvalid { shown, detail } => {
                 format!("Invalid value: {shown}: {detail}")
             }
             Problem::NotSupported { shown, supported } => {

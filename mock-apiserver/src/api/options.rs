@@ -21,6 +21,11 @@ impl Query {
         self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Whether a parameter is given, with whatever value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// A boolean as client-go reads it: absent, `false` and `0` are false.
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value != "false" && value != "0")
@@ -30,11 +35,9 @@ impl Query {
     pub(crate) fn number(&self, key: &str) -> ApiResult<Option<u64>> {
         self.get(key)
             .map(|value| {
-                value.parse().map_err(|_| {
-                    ApiError::bad_request(format!(
-                        "unable to parse query parameter {key}: {value:?} is not a number"
-                    ))
-                })
+                value
+                    .parse()
+                    .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax")))
             })
             .transpose()
     }

@@ -71,6 +71,15 @@ impl LabelSelector {
 }
 
 fn unparsable(text: &str, term: &str) -> ApiError {
+    // What follows a whole requirement must be a comma.
+    if let Some((_, value)) = term.split_once('=')
+        && let Some(operator) = value
+            .trim_start_matches('=')
+            .find(['=', '!'])
+            .map(|at| &value.trim_start_matches('=')[at..=at])
+    {
+        return ApiError::bad_request(format!("found '{operator}', expected: ',' or 'end of string'"));
+    }
     ApiError::bad_request(format!(
         "unable to parse requirement: invalid label selector {text:?} near {:?}",
         term.trim()

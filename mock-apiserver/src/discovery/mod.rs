@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 const MAJOR: &str = "1";
 const MINOR: &str = "33";
 
-/// The answer to a GET that is not about a resource; `None` is 404.
-pub(crate) fn answer(core: &Core, route: &Route, accept: &str) -> Option<Answer> {
+/// The answer to a GET that is not about a resource; `None` is 404. `verbose` asks for every health check by name.
+pub(crate) fn answer(core: &Core, route: &Route, accept: &str, verbose: bool) -> Option<Answer> {
     let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2");
     let body = match route {
         Route::CoreVersions if aggregated => aggregated::groups(core, true, accept),
@@ -28,7 +28,7 @@ pub(crate) fn answer(core: &Core, route: &Route, accept: &str) -> Option<Answer>
         Route::Health(check) => {
             return Some(Answer::Text {
                 code: 200,
-                body: health(check),
+                body: health(check, verbose),
             });
         }
         Route::OpenApi(rest) => openapi::answer(core, rest)?,
@@ -37,8 +37,12 @@ pub(crate) fn answer(core: &Core, route: &Route, accept: &str) -> Option<Answer>
     Some(Answer::Document { code: 200, body })
 }
 
-fn health(_check: &str) -> String {
-    "ok".to_owned()
+fn health(check: &str, verbose: bool) -> String {
+    if verbose {
+        format!("[+]ping ok\n{check} check passed\n")
+    } else {
+        "ok".to_owned()
+    }
 }
 
 fn version() -> Value {
@@ -49,10 +53,22 @@ fn version() -> Value {
     })
 }
 
-/// The verbs of a resource itself.
+/// The verbs of a resource itself, in the order that a server lists them for its kind of resource.
 fn verbs(resource: &Resource) -> Value {
     if resource.is_review() {
         return json!(["create"]);
+    }
+    if resource.is_custom() {
+        return json!([
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "create",
+            "update",
+            "watch"
+        ]);
     }
     json!([
         "create",

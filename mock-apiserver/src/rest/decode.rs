@@ -1,10 +1,10 @@
 //! Request bodies: media types and the identity of what was sent.
 
 use super::dispatch::Call;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
 use crate::api::options::FieldValidation;
-use crate::catalog::Origin;
+use crate::catalog::{Origin, Resource};
 use crate::protobuf::{self, Undecodable};
 use crate::schema;
 use serde_json::Value;
@@ -60,15 +60,44 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
     identify(call, object, validation)
 }
 
+/// Refuses an applied configuration with fields that the schema of its custom resource does not know: nobody could own them.
+pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> ApiResult<()> {
+    let mut pruned = object.clone();
+    let problems: Vec<String> = undeclared(&call.resource, &mut pruned)
+        .into_iter()
+        .map(|path| format!(".{path}: field not declared in schema"))
+        .collect();
+    let problem = match problems.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let resource = &call.resource;
+    Err(ApiError::new(
+        Reason::Unknown,
+        format!(
+            "failed to create typed patch object ({}/{name}; {}/{}, Kind={}): {problem}",
+            call.namespace(),
+            resource.group,
+            resource.version,
+            resource.kind
+        ),
+    ))
+}
+
+/// Drops the fields that the schema of a custom resource does not know, and returns their paths.
+fn undeclared(resource: &Resource, object: &mut Value) -> Vec<String> {
+    match &resource.origin {
+        Origin::Custom(custom) if !custom.preserve_unknown && custom.schema.is_object() => {
+            schema::prune(&custom.schema, object)
+        }
+        Origin::Custom(_) | Origin::BuiltIn(_) => Vec::new(),
+    }
+}
+
 /// Drops fields that the schema of a custom resource does not know: silently, with a warning, or not at all.
 fn prune(call: &mut Call<'_>, object: &mut Value, validation: FieldValidation) -> ApiResult<()> {
-    let Origin::Custom(custom) = &call.resource.origin else {
-        return Ok(());
-    };
-    if custom.preserve_unknown || !custom.schema.is_object() {
-        return Ok(());
-    }
-    let unknown: Vec<String> = schema::prune(&custom.schema, object)
+    let unknown: Vec<String> = undeclared(&call.resource, object)
         .into_iter()
         .map(|path| format!("unknown field {path:?}"))
         .collect();

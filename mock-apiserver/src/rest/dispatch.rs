@@ -87,7 +87,7 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User) -> ApiResu
                     "the server does not allow this method on the requested resource",
                 ));
             }
-            let answer = discovery::answer(core, &route, &request.accept);
+            let answer = discovery::answer(core, &route, &request.accept, request.query.has("verbose"));
             Ok(answer.map_or_else(page_not_found, |answer| Reply {
                 answer,
                 warnings: Vec::new(),

@@ -90,7 +90,14 @@ fn check_name(object: &Value, name: &str) -> ApiResult<()> {
 pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8]) -> ApiResult<Value> {
     let mut patched = object.clone();
     if form == Form::Json {
-        let operations: json_patch::Patch = serde_json::from_slice(body)
+        let patch = decode::parse_json(body)?;
+        if !patch.is_array() {
+            return Err(ApiError::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type []interface {{}}",
+                json_type(&patch)
+            )));
+        }
+        let operations: json_patch::Patch = serde_json::from_value(patch)
             .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
         let count = operations.0.len();
         if count > MAX_OPERATIONS {
@@ -103,15 +110,28 @@ pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8])
     }
     let patch = decode::parse_json(body)?;
     if !patch.is_object() {
-        return Err(ApiError::bad_request(
-            "error decoding patch: a merge patch must be an object",
-        ));
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json_type(&patch)
+        )));
     }
     if form == Form::Strategic {
         return strategic::merge(shape, object, &patch);
     }
     merge(&mut patched, &patch);
     Ok(patched)
+}
+
+/// The type of a value as decoding errors name it.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// Server-side apply; creates what is absent.
@@ -122,7 +142,9 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
         ));
     }
-    let mut wanted = decode::identify(call, decode::parse_yaml(&call.request.body)?, options.field_validation)?;
+    let body = decode::parse_yaml(&call.request.body)?;
+    decode::check_declared(call, name, &body)?;
+    let mut wanted = decode::identify(call, body, options.field_validation)?;
     check_name(&wanted, name)?;
     if wanted["metadata"]
         .get("managedFields")

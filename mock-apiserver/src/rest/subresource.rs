@@ -71,6 +71,13 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
             )));
         }
     };
+    if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
+        // No node runs it, so it has written nothing yet.
+        return Ok(Answer::Text {
+            code: 200,
+            body: String::new(),
+        });
+    }
     Ok(Answer::Log(LogRequest {
         namespace: call.namespace().to_owned(),
         pod: name.to_owned(),

@@ -25,9 +25,11 @@ use serde_json::Value;
 pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = validate::validate(&version.schema, &version.rules, object);
     errors.extend(lists::duplicates(&version.schema, object));
-    // Rules may rely on types, so they are only asked about well-formed objects.
-    if errors.is_empty() {
+    // Rules may rely on the shape that the schema declares, so they are only asked about objects that have it.
+    if !errors.iter().any(|error| error.problem.blocks_rules()) {
         errors.extend(rules::violations(version, old, object));
+    } else if version.rules.cel.is_some() {
+        errors.push(rules::unchecked());
     }
     errors
 }

@@ -38,6 +38,12 @@ pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &
         .collect()
 }
 
+/// Says that the rules were not asked.
+pub(super) fn unchecked() -> FieldError {
+    let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+    FieldError::invalid("<nil>", &Value::String("null".to_owned()), detail)
+}
+
 /// The declared type at a path; rules report it in place of the value.
 fn type_at(schema: &Value, path: &str) -> String {
     let node = path

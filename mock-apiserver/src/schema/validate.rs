@@ -27,7 +27,7 @@ fn node(
     if let Some(expected) = mismatch(schema, value) {
         let found = type_name(value);
         let detail = format!("{path} in body must be of type {expected}: {found:?}");
-        let problem = Problem::Invalid {
+        let problem = Problem::TypeInvalid {
             shown: format!("{found:?}"),
             detail,
         };
