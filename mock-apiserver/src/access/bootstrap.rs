@@ -1,7 +1,8 @@
 //! The roles that every cluster has and clients rely on: discovery, asking about oneself, and the administrator's.
 //!
-//! The roles for people (`admin`, `edit`, `view`) and for the controllers of Kubernetes are left out.
+//! The roles for the controllers of Kubernetes are left out; those for people are in [`super::people`].
 
+use super::people;
 use serde_json::{Value, json};
 
 const DISCOVERY: &[&str] = &[
@@ -47,6 +48,7 @@ pub(crate) fn objects() -> Vec<(&'static str, Value)> {
     ]
     .into_iter()
     .flat_map(|(name, rules, groups)| role(name, &rules, groups))
+    .chain(people::roles().into_iter().map(|role| ("ClusterRole", role)))
     .collect()
 }
 

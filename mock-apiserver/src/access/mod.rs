@@ -12,6 +12,7 @@ mod authentication;
 pub(crate) mod bootstrap;
 mod grants;
 mod impersonation;
+mod people;
 mod rules;
 mod token;
 mod user;

@@ -133,6 +133,35 @@ async fn an_aggregated_cluster_role_allows_what_the_roles_it_selects_allow() {
 }
 
 #[tokio::test]
+async fn what_is_labelled_for_view_is_seen_by_viewers_and_editors() {
+    let server = strict();
+    let admin = server.client();
+    post(&admin, CRDS, &widget_crd()).await;
+    let part = json!({
+        "metadata": {"name": "widgets-view", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get", "list", "watch"]}],
+    });
+    make(&admin, &format!("{RBAC}/clusterroles"), part).await;
+    let bindings = format!("{RBAC}/namespaces/default/rolebindings");
+    let client = server.client_as_user(User::new("u"));
+    let secrets = "/api/v1/namespaces/default/secrets";
+    make(&admin, &bindings, binding("v", "ClusterRole", "view")).await;
+    let seen = [
+        get(&client, WIDGETS).await.0,
+        get(&client, PODS).await.0,
+        get(&client, secrets).await.0,
+    ];
+    assert_eq!(seen, [200, 200, 403]);
+    assert_eq!(post(&client, MAPS, &config_map("a")).await.0, 403);
+    make(&admin, &bindings, binding("e", "ClusterRole", "edit")).await;
+    assert_eq!(get(&client, secrets).await.0, 200);
+    make(&client, MAPS, config_map("a")).await;
+    assert_eq!(get(&client, &bindings).await.0, 403);
+    make(&admin, &bindings, binding("a", "ClusterRole", "admin")).await;
+    assert_eq!(get(&client, &bindings).await.0, 200);
+}
+
+#[tokio::test]
 async fn reviews_say_what_a_request_would_meet() {
     let server = strict();
     let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]);
