@@ -194,7 +194,7 @@ fn normalise(output: &str) -> String {
             (r"\b10\.\d+\.\d+\.\d+\b *", "<ip>   "),
             (r#"(/tmp|[/\w.-]+)/(LIVE|MERGED)-\d+"#, "<tmp>/$2"),
             (r"[/\w.-]+/kubectl-edit-\d+\.yaml", "<tmp>/kubectl-edit.yaml"),
-            (r"(?m)([ \t])\d{1,3}[sm]( +|$)", "${1}<age>  "),
+            (r"(?m)([ \t])(?:\d[sm] {4}|\d\d[sm] {3}|\d{1,3}[sm]$)", "${1}<age> "),
             (r"(Client Version|Kustomize Version): v[\w.-]+", "$1: <client>"),
             (r"(?m)[ \t]+$", ""),
         ]

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::decode;
 use super::dispatch::{Call, Method};
 use crate::access::{AccessRequest, ResourceAccess, Rule, User};
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::field::FieldError;
 use crate::api::options::FieldValidation;
 use crate::core::Core;
@@ -13,13 +13,9 @@ use std::sync::Arc;
 
 /// Answers a review.
 pub(super) fn handle(core: &Core, call: &mut Call<'_>) -> ApiResult<Answer> {
-    match call.request.method {
-        Method::Post => {}
-        Method::Get if call.path.name.is_some() => return Err(call.not_supported("get")),
-        Method::Get => return Err(call.not_supported("list")),
-        Method::Put => return Err(call.not_supported("update")),
-        Method::Patch => return Err(call.not_supported("patch")),
-        Method::Delete => return Err(call.not_supported("delete")),
+    if call.request.method != Method::Post || call.path.name.is_some() {
+        let message = "the server does not allow this method on the requested resource";
+        return Err(ApiError::new(Reason::MethodNotAllowed, message));
     }
     let mut review = decode::object(call, FieldValidation::Ignore)?;
     review["status"] = match call.resource.kind.as_str() {

@@ -33,9 +33,21 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
             ]
             .concat();
         }
-        ("apps", "Deployment") => (&["Ready", "Up-to-date", "Available", "Age"], &[]),
-        ("apps", "ReplicaSet") => (&["Desired", "Current", "Ready", "Age"], &[]),
-        ("apps", "StatefulSet") => (&["Ready", "Age"], &[]),
+        ("", "ServiceAccount") => (&["Secrets", "Age"], &[]),
+        ("apps", "Deployment") => (
+            &["Ready", "Up-to-date", "Available", "Age"],
+            &["Containers", "Images", "Selector"],
+        ),
+        ("apps", "ReplicaSet") => (
+            &["Desired", "Current", "Ready", "Age"],
+            &["Containers", "Images", "Selector"],
+        ),
+        ("apps", "StatefulSet") => (&["Ready", "Age"], &["Containers", "Images"]),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            (&["Role", "Age"], &["Users", "Groups", "ServiceAccounts"])
+        }
+        // Kinds for which a server has no columns of their own.
+        ("", "LimitRange") | ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => (&["Created At"], &[]),
         ("batch", "Job") => (&["Status", "Completions", "Age"], &[]),
         ("coordination.k8s.io", "Lease") => (&["Holder", "Age"], &[]),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => (&["Created At"], &[]),
@@ -115,6 +127,8 @@ fn core_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
             or_none(&address(object)),
         ],
         "Namespace" => vec![cells.text("/status/phase"), age],
+        "LimitRange" => vec![cells.text("/metadata/creationTimestamp")],
+        "ServiceAccount" => vec![object["secrets"].as_array().map_or(0, Vec::len).to_string(), age],
         "ConfigMap" => vec![cells.entries(), age],
         "Secret" => vec![cells.text("/type"), cells.entries(), age],
         "Service" => service(object, age),
@@ -135,20 +149,29 @@ fn group_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
     let age = cells.age();
     match kind {
         "Deployment" => {
+            let [names, images] = containers(cells.object);
+            let updated = cells.number("/status/updatedReplicas");
+            let available = cells.number("/status/availableReplicas");
             vec![
                 cells.ready(),
-                cells.number("/status/updatedReplicas"),
-                cells.number("/status/availableReplicas"),
+                updated,
+                available,
                 age,
+                names,
+                images,
+                selector(cells.object),
             ]
         }
-        "ReplicaSet" => vec![
-            cells.number("/spec/replicas"),
-            cells.number("/status/replicas"),
-            cells.number("/status/readyReplicas"),
-            age,
-        ],
-        "StatefulSet" => vec![cells.ready(), age],
+        "ReplicaSet" => {
+            let [names, images] = containers(cells.object);
+            let [desired, current, ready] =
+                ["/spec/replicas", "/status/replicas", "/status/readyReplicas"].map(|pointer| cells.number(pointer));
+            vec![desired, current, ready, age, names, images, selector(cells.object)]
+        }
+        "StatefulSet" => {
+            let [names, images] = containers(cells.object);
+            vec![cells.ready(), age, names, images]
+        }
         "Job" => {
             let done = cells.object["status"].get("completionTime").is_some();
             let status = if done { "Complete" } else { "Running" }.to_owned();
@@ -160,9 +183,49 @@ fn group_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
             vec![status, completions, age]
         }
         "Lease" => vec![cells.text("/spec/holderIdentity"), age],
-        "CustomResourceDefinition" => vec![cells.text("/metadata/creationTimestamp")],
+        "RoleBinding" | "ClusterRoleBinding" => role_binding(cells.object, age),
+        "CustomResourceDefinition" | "Role" | "ClusterRole" => vec![cells.text("/metadata/creationTimestamp")],
         _ => vec![age],
     }
+}
+
+/// Names and images of the containers that a template makes.
+fn containers(object: &Value) -> [String; 2] {
+    ["name", "image"].map(|member| {
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array();
+        let texts = containers.into_iter().flatten().filter_map(|one| one[member].as_str());
+        texts.collect::<Vec<_>>().join(",")
+    })
+}
+
+/// The labels that a selector asks for.
+fn selector(object: &Value) -> String {
+    let labels = object["spec"]["selector"]["matchLabels"].as_object();
+    let terms = labels.into_iter().flatten();
+    let terms: Vec<String> = terms
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    or_none(&terms.join(","))
+}
+
+fn role_binding(binding: &Value, age: String) -> Vec<String> {
+    let role = &binding["roleRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let subjects = |kind: &str| {
+        let all = binding["subjects"].as_array().into_iter().flatten();
+        let names = all.filter(|subject| subject["kind"] == kind).map(|subject| match kind {
+            "ServiceAccount" => format!("{}/{}", text(&subject["namespace"]), text(&subject["name"])),
+            _ => text(&subject["name"]),
+        });
+        names.collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        format!("{}/{}", text(&role["kind"]), text(&role["name"])),
+        age,
+        subjects("User"),
+        subjects("Group"),
+        subjects("ServiceAccount"),
+    ]
 }
 
 fn or_none(text: &str) -> String {
