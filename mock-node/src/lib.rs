@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod node;
 mod pod_status;
+mod registration;
 mod schedule;
 
 pub use address::PodAddresses;

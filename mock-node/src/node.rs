@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -25,6 +25,7 @@ use crate::address::PodAddresses;
 use crate::kubelet::{PodRequest, PodWorker};
 use crate::metrics::PodUsage;
 use crate::pod_status;
+use crate::registration;
 use crate::schedule::{Capacity, Placement, Requests, is_left_to_another};
 
 /// Requests of other tasks that may wait for the node's loop.
@@ -141,7 +142,7 @@ impl MockNode {
     /// # Errors
     /// [`NodeError::Register`] when the Node object cannot be written.
     pub async fn run(mut self, client: Client, shutdown: CancellationToken) -> Result<(), NodeError> {
-        register(&client, &self.config).await?;
+        registration::register(&client, &self.config).await?;
         let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).default_backoff();
         let mut pods = std::pin::pin!(pods);
         let (ended, mut endings) = mpsc::unbounded_channel();
@@ -389,47 +390,5 @@ async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {
     let _: serde_json::Value = api
         .create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding)
         .await?;
-    Ok(())
-}
-
-async fn register(client: &Client, config: &NodeConfig) -> Result<(), NodeError> {
-    let api: Api<Node> = Api::all(client.clone());
-    let failed = |source| NodeError::Register {
-        name: config.name.clone(),
-        source: Box::new(source),
-    };
-    let resources = json!({
-        "cpu": format!("{}m", config.capacity.cpu_millis),
-        "memory": config.capacity.memory_bytes.to_string(),
-        "pods": config.capacity.pods.to_string(),
-    });
-    let node: Node = serde_json::from_value(json!({
-        "metadata": { "name": config.name, "labels": {
-            "kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": std::env::consts::ARCH,
-        } },
-    }))
-    .map_err(|error| failed(kube::Error::SerdeError(error)))?;
-    match api.create(&PostParams::default(), &node).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let status = json!({ "status": {
-        "capacity": resources,
-        "allocatable": resources,
-        "addresses": [{ "type": "InternalIP", "address": "127.0.0.1" }, { "type": "Hostname", "address": config.name }],
-        "conditions": [{
-            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "the node stand-in runs",
-            "lastTransitionTime": (config.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        }],
-        "nodeInfo": {
-            "kubeletVersion": concat!("v", env!("CARGO_PKG_VERSION"), "-torpor"), "operatingSystem": "linux",
-            "architecture": std::env::consts::ARCH, "containerRuntimeVersion": "torpor-agent://0", "kernelVersion": "",
-            "kubeProxyVersion": "", "machineID": "", "systemUUID": "", "bootID": "", "osImage": "",
-        },
-    }});
-    api.patch_status(&config.name, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .map_err(failed)?;
     Ok(())
 }
