@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use futures::StreamExt as _;
 use serde::Serialize;
 use torpor_controller::Defect;
 use torpor_harness::{CaseReport, Filter, Outcome, RunOptions, Suite, run as run_suite};
@@ -13,6 +14,9 @@ use crate::args::{Output, SelftestArgs};
 use crate::conformance::start_embedded;
 use crate::exit::Exit;
 use crate::target;
+
+/// Faulty control planes that run at the same time.
+const FAULTS_AT_ONCE: usize = 4;
 
 /// What came of one faulty controller.
 #[derive(Debug, Serialize)]
@@ -48,16 +52,15 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     };
     let broken: BTreeSet<&str> = defects.iter().flat_map(|defect| defect.breaks()).copied().collect();
     let baseline = failed(&run_cases(&suite, None, broken, args.jobs).await?);
-    let mut verdicts = Vec::new();
+    // Most of the time goes into waiting for what a fault keeps from coming.
+    let mut trials = Vec::new();
     for defect in defects {
-        let reports = run_cases(
-            &suite,
-            Some(defect),
-            defect.breaks().iter().copied().collect(),
-            args.jobs,
-        )
-        .await?;
-        let verdict = judge(defect, &reports, &baseline);
+        trials.push(try_defect(&suite, defect, &baseline, args.jobs));
+    }
+    let mut verdicts = Vec::new();
+    let mut running = futures::stream::iter(trials).buffered(FAULTS_AT_ONCE);
+    while let Some(verdict) = running.next().await {
+        let verdict = verdict?;
         if args.output == Output::Text {
             print(&verdict);
         }
@@ -71,6 +74,16 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     } else {
         Exit::NotConformant
     })
+}
+
+async fn try_defect(
+    suite: &Suite,
+    defect: Defect,
+    baseline: &BTreeSet<String>,
+    jobs: usize,
+) -> anyhow::Result<Verdict> {
+    let reports = run_cases(suite, Some(defect), defect.breaks().iter().copied().collect(), jobs).await?;
+    Ok(judge(defect, &reports, baseline))
 }
 
 /// Runs the cases of some requirements against a control plane of their own.
