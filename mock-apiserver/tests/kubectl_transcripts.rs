@@ -192,7 +192,7 @@ fn normalise(output: &str) -> String {
             (r"http://127\.0\.0\.1:\d+", "<server>"),
             (r"127\.0\.0\.1:\d+", "<address>"),
             (r"\b10\.\d+\.\d+\.\d+\b *", "<ip>   "),
-            (r#"(/tmp|[/\w.-]+)/(LIVE|MERGED)-\d+"#, "<tmp>/$2"),
+            (r"[/\w.-]+/(LIVE|MERGED)-\d+", "<tmp>/$1"),
             (r"[/\w.-]+/kubectl-edit-\d+\.yaml", "<tmp>/kubectl-edit.yaml"),
             (r"(?m)([ \t])(?:\d[sm] {4}|\d\d[sm] {3}|\d{1,3}[sm]$)", "${1}<age> "),
             (r"(Client Version|Kustomize Version): v[\w.-]+", "$1: <client>"),
@@ -216,7 +216,11 @@ fn normalise(output: &str) -> String {
 fn difference(recorded: &str, actual: &str) -> String {
     let recorded: Vec<&str> = recorded.lines().collect();
     let actual: Vec<&str> = actual.lines().collect();
-    let at = (0..).find(|&i| recorded.get(i) != actual.get(i)).unwrap_or(0);
+    let at = recorded
+        .iter()
+        .zip(&actual)
+        .take_while(|(one, other)| one == other)
+        .count();
     let command = actual[..at.min(actual.len())]
         .iter()
         .rfind(|line| line.starts_with("$ "));

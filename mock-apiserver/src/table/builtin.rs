@@ -46,11 +46,12 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             (&["Role", "Age"], &["Users", "Groups", "ServiceAccounts"])
         }
-        // Kinds for which a server has no columns of their own.
-        ("", "LimitRange") | ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => (&["Created At"], &[]),
         ("batch", "Job") => (&["Status", "Completions", "Age"], &[]),
         ("coordination.k8s.io", "Lease") => (&["Holder", "Age"], &[]),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => (&["Created At"], &[]),
+        // What a real server shows where it knows no columns for a kind.
+        ("", "LimitRange")
+        | ("rbac.authorization.k8s.io", "Role" | "ClusterRole")
+        | ("apiextensions.k8s.io", "CustomResourceDefinition") => (&["Created At"], &[]),
         _ => (&["Age"], &[]),
     };
     let mut columns = vec![Column::name()];
