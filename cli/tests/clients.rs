@@ -66,10 +66,14 @@ fn main() -> ExitCode {
             let plane = plane.clone();
             move |program| kubectl_session(&Kubectl { program, plane: &plane })
         }),
-        client("an_operator_finds_the_api_server_it_knows", clients().join("controller-runtime"), {
-            let plane = plane.clone();
-            move |program| operator(&plane, program)
-        }),
+        client(
+            "an_operator_finds_the_api_server_it_knows",
+            clients().join("controller-runtime"),
+            {
+                let plane = plane.clone();
+                move |program| operator(&plane, program)
+            },
+        ),
     ];
     libtest_mimic::run(&args, trials).exit_code()
 }
