@@ -205,5 +205,4 @@ fn render(bindings: &[Binding<'_>], breaks: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "imports_tests.rs"]
 mod tests;
