@@ -3,9 +3,11 @@
 //! ```text
 //!   object --> prune (unknown fields) --> default --> validate (types, bounds, lists) --> rules (CEL)
 //! ```
-//! Messages follow the API server's. Left out: ratcheting of unchanged invalid values, and cost budgets of rules.
+//! Messages follow the API server's. What an update leaves as it was is not held against it (`correlate`). Left out: cost
+//! budgets of rules.
 
 mod compiled;
+mod correlate;
 mod defaults;
 mod lists;
 mod prune;
@@ -23,8 +25,11 @@ use serde_json::Value;
 
 /// Everything that the schema finds wrong with an object; `old` is the stored one at an update.
 pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    let mut errors = validate::validate(&version.schema, &version.rules, object);
-    errors.extend(lists::duplicates(&version.schema, object));
+    let mut errors = validate::validate(&version.schema, &version.rules, old, object);
+    // Lists that repeated items before may go on doing so.
+    if old.is_none_or(|old| lists::duplicates(&version.schema, old).is_empty()) {
+        errors.extend(lists::duplicates(&version.schema, object));
+    }
     // Rules may rely on the shape that the schema declares, so they are only asked about objects that have it.
     if !errors.iter().any(|error| error.problem.blocks_rules()) {
         errors.extend(rules::violations(version, old, object));

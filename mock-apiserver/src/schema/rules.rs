@@ -1,8 +1,9 @@
 //! The CEL rules of a schema (`x-kubernetes-validations`).
 
+use super::correlate;
 use crate::api::field::{FieldError, Problem};
 use crate::catalog::CustomVersion;
-use kube_cel::{ErrorKind, Validator};
+use kube_cel::{ErrorKind, ValidationError, Validator};
 use serde_json::Value;
 
 /// The rules an object breaks; transition rules compare with `old`.
@@ -15,6 +16,7 @@ pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &
     };
     let broken = broken.into_vec().into_iter();
     broken
+        .filter(|error| !old.is_some_and(|old| is_ratcheted(version, error, old, object)))
         .map(|error| {
             let shown = format!("{:?}", type_at(&version.schema, &error.field_path));
             let detail = if error.kind == ErrorKind::ValidationFailure {
@@ -36,6 +38,50 @@ pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &
             FieldError { path, problem }
         })
         .collect()
+}
+
+/// Whether a rule that says nothing of the old value is broken by what was there before.
+fn is_ratcheted(version: &CustomVersion, error: &ValidationError, old: &Value, object: &Value) -> bool {
+    !error.rule.contains("oldSelf") && unchanged_at(&version.schema, &error.rule, &error.field_path, old, object)
+}
+
+/// Whether the value that a rule is about, or the nearest part around it that has a counterpart, is what it was. The rule may
+/// report a path below its value.
+fn unchanged_at(schema: &Value, rule: &str, path: &str, old: &Value, object: &Value) -> bool {
+    let (mut schema, mut old, mut new) = (schema, old, object);
+    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+        if declares(schema, rule) {
+            break;
+        }
+        let Some(next) = counterparts(schema, step.trim_end_matches(']'), old, new) else {
+            break;
+        };
+        (schema, old, new) = next;
+    }
+    correlate::unchanged(schema, old, new)
+}
+
+/// The schema, the old and the new value one step further down.
+fn counterparts<'a>(
+    schema: &'a Value,
+    step: &str,
+    old: &'a Value,
+    new: &'a Value,
+) -> Option<(&'a Value, &'a Value, &'a Value)> {
+    if let Value::Array(items) = new {
+        let item = items.get(step.parse::<usize>().ok()?)?;
+        return Some((schema.get("items")?, correlate::item(schema, Some(old), item)?, item));
+    }
+    Some((
+        correlate::declared(schema, step)?,
+        correlate::member(Some(old), step)?,
+        new.get(step)?,
+    ))
+}
+
+fn declares(schema: &Value, rule: &str) -> bool {
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    rules.into_iter().any(|known| known["rule"] == rule)
 }
 
 /// Says that the rules were not asked.

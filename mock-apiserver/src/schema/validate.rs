@@ -1,22 +1,40 @@
 //! Types, required members, and the logical combinations of schemas.
 
 use super::compiled::CompiledRules;
-use super::{is_type_or_metadata, join, values};
+use super::{correlate, is_type_or_metadata, join, values};
 use crate::api::field::{FieldError, Problem};
 use crate::api::meta::strings;
 use serde_json::{Map, Value};
 
-/// What the schema finds wrong, apart from rules and repeated list items.
-pub(super) fn validate(schema: &Value, rules: &CompiledRules, object: &Value) -> Vec<FieldError> {
+/// What the schema finds wrong, apart from rules and repeated list items, in what differs from `old`.
+pub(super) fn validate(schema: &Value, rules: &CompiledRules, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    node(schema, rules, object, "", true, &mut errors);
+    node(schema, rules, (old, object), "", true, &mut errors);
     errors
 }
+
+/// A value and the one that it replaces, if that is known.
+type Replacement<'a> = (Option<&'a Value>, &'a Value);
 
 fn node(
     schema: &Value,
     rules: &CompiledRules,
-    value: &Value,
+    (old, value): Replacement<'_>,
+    path: &str,
+    is_resource: bool,
+    errors: &mut Vec<FieldError>,
+) {
+    let before = errors.len();
+    changed_node(schema, rules, (old, value), path, is_resource, errors);
+    if errors.len() > before && old.is_some_and(|old| correlate::unchanged(schema, old, value)) {
+        errors.truncate(before);
+    }
+}
+
+fn changed_node(
+    schema: &Value,
+    rules: &CompiledRules,
+    (old, value): Replacement<'_>,
     path: &str,
     is_resource: bool,
     errors: &mut Vec<FieldError>,
@@ -39,11 +57,12 @@ fn node(
     }
     errors.extend(values::check(schema, rules, value, path));
     match value {
-        Value::Object(map) => members(schema, rules, map, path, is_resource, errors),
+        Value::Object(map) => members(schema, rules, (old, map), path, is_resource, errors),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                if let Some(schema) = schema.get("items") {
-                    node(schema, rules, item, &format!("{path}[{index}]"), false, errors);
+                if let Some(items) = schema.get("items") {
+                    let before = correlate::item(schema, old, item);
+                    node(items, rules, (before, item), &format!("{path}[{index}]"), false, errors);
                 }
             }
         }
@@ -55,7 +74,7 @@ fn node(
 fn members(
     schema: &Value,
     rules: &CompiledRules,
-    map: &Map<String, Value>,
+    (old, map): (Option<&Value>, &Map<String, Value>),
     path: &str,
     is_resource: bool,
     errors: &mut Vec<FieldError>,
@@ -69,11 +88,9 @@ fn members(
         .iter()
         .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
     {
-        let declared = schema["properties"]
-            .get(member)
-            .or_else(|| schema.get("additionalProperties"));
-        if let Some(schema) = declared.filter(|schema| schema.is_object()) {
+        if let Some(schema) = correlate::declared(schema, member) {
             let embedded = schema["x-kubernetes-embedded-resource"] == true;
+            let child = (correlate::member(old, member), child);
             node(schema, rules, child, &join(path, member), embedded, errors);
         }
     }
@@ -83,7 +100,7 @@ fn members(
 fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let fits = |branch: &Value| {
         let mut found = Vec::new();
-        node(branch, rules, value, path, false, &mut found);
+        node(branch, rules, (None, value), path, false, &mut found);
         found.is_empty()
     };
     let mut refuse = |text: String| {
