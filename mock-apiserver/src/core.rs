@@ -71,6 +71,12 @@ impl Core {
         self.signals.remove(collection);
     }
 
+    /// The object of a resource as it is read.
+    pub(crate) fn find(&self, resource: &Resource, name: &ObjectName) -> Option<Arc<Value>> {
+        let stored = self.store.get(&resource.collection, name)?;
+        Some(resource.read(&stored))
+    }
+
     /// Stores an object and notes what follows from it.
     pub(crate) fn put(&mut self, resource: &Resource, mut object: Value) -> Arc<Value> {
         if let Some(map) = object.as_object_mut() {
@@ -160,7 +166,7 @@ impl Core {
         self.keep(resource, change);
         if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             match change.event {
-                Event::Added | Event::Modified => self.catalog.apply_crd(&change.object),
+                Event::Added | Event::Modified => self.catalog.apply_crd(&change.object, change.revision),
                 Event::Deleted => self.catalog.remove_crd(&change.name.name),
             }
         }

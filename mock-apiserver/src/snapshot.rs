@@ -96,8 +96,10 @@ fn revision(object: &Value) -> u64 {
 fn stored(core: &Core) -> BTreeMap<Key, Arc<Value>> {
     let mut objects = BTreeMap::new();
     for collection in core.store.collections() {
+        let resource = core.catalog.by_collection(collection);
+        let read = |object: &Arc<Value>| resource.as_ref().map_or_else(|| object.clone(), |it| it.read(object));
         let all = core.store.scan(collection, None);
-        objects.extend(all.map(|(name, object)| ((collection.clone(), name.clone()), object.clone())));
+        objects.extend(all.map(|(name, object)| ((collection.clone(), name.clone()), read(object))));
     }
     objects
 }

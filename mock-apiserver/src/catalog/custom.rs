@@ -27,18 +27,21 @@ pub(crate) struct CustomVersion {
     pub(crate) columns: Vec<Value>,
     /// The warning for every request, if the version is deprecated.
     pub(crate) deprecation: Option<String>,
+    /// The revision from which on all that is stored has the defaults of the schema; what is older gets them when read.
+    pub(crate) since: u64,
     /// `spec.preserveUnknownFields`.
     pub(crate) preserve_unknown: bool,
 }
 
 /// The served resources of a CRD that is established.
-pub(super) fn resources(crd: &Value) -> Vec<Resource> {
-    let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
-    versions
-        .iter()
-        .filter(|version| version["served"] == true)
-        .map(|version| resource(crd, version))
-        .collect()
+pub(super) fn resources(crd: &Value, since: u64) -> Vec<Resource> {
+    served(crd).map(|version| resource(crd, version, since)).collect()
+}
+
+/// The versions of a CRD that are served.
+pub(super) fn served(crd: &Value) -> impl Iterator<Item = &Value> {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|version| version["served"] == true)
 }
 
 fn text(value: &Value) -> String {
@@ -49,7 +52,7 @@ fn owned(value: &Value) -> Vec<String> {
     strings(value).into_iter().map(str::to_owned).collect()
 }
 
-fn resource(crd: &Value, version: &Value) -> Resource {
+fn resource(crd: &Value, version: &Value, since: u64) -> Resource {
     let spec = &crd["spec"];
     let names = &spec["names"];
     let (group, plural, kind) = (text(&spec["group"]), text(&names["plural"]), text(&names["kind"]));
@@ -69,14 +72,14 @@ fn resource(crd: &Value, version: &Value) -> Resource {
             .map(|field| text(&field["jsonPath"]).trim_start_matches('.').to_owned())
             .collect(),
         version: text(&version["name"]),
-        origin: Origin::Custom(Arc::new(custom_version(crd, version, &group, &kind))),
+        origin: Origin::Custom(Arc::new(custom_version(crd, version, (&group, &kind), since))),
         group,
         kind,
         plural,
     }
 }
 
-fn custom_version(crd: &Value, version: &Value, group: &str, kind: &str) -> CustomVersion {
+fn custom_version(crd: &Value, version: &Value, (group, kind): (&str, &str), since: u64) -> CustomVersion {
     let name = text(&version["name"]);
     let deprecation = (version["deprecated"] == true).then(|| {
         version["deprecationWarning"]
@@ -93,6 +96,7 @@ fn custom_version(crd: &Value, version: &Value, group: &str, kind: &str) -> Cust
             .cloned()
             .unwrap_or_default(),
         deprecation,
+        since,
         preserve_unknown: crd["spec"]["preserveUnknownFields"] == true,
     }
 }

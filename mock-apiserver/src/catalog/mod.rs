@@ -87,12 +87,31 @@ impl Catalog {
         groups
     }
 
-    /// Makes the catalogue agree with a CRD: its served versions appear, others vanish.
-    pub(crate) fn apply_crd(&mut self, crd: &Value) {
+    /// Makes the catalogue agree with a CRD written at `revision`: its served versions appear, others vanish.
+    pub(crate) fn apply_crd(&mut self, crd: &Value, revision: u64) {
+        let since = self.since(crd, revision);
         self.remove_crd(crd["metadata"]["name"].as_str().unwrap_or_default());
-        for resource in custom::resources(crd) {
+        for resource in custom::resources(crd, since) {
             self.insert(resource);
         }
+    }
+
+    /// Since when the schemas of a CRD are in force that is written at `revision`.
+    fn since(&self, crd: &Value, revision: u64) -> u64 {
+        let name = &crd["metadata"]["name"];
+        let before: BTreeMap<&str, &CustomVersion> = self
+            .all()
+            .filter_map(|resource| match &resource.origin {
+                Origin::Custom(custom) if *name == custom.crd => Some((resource.version.as_str(), &**custom)),
+                Origin::Custom(_) | Origin::BuiltIn(_) => None,
+            })
+            .collect();
+        let same = |version: &Value| {
+            let known = version["name"].as_str().and_then(|name| before.get(name));
+            known.is_some_and(|known| known.schema == version["schema"]["openAPIV3Schema"])
+        };
+        let oldest = before.values().map(|version| version.since).max();
+        oldest.filter(|_| custom::served(crd).all(same)).unwrap_or(revision)
     }
 
     /// Withdraws the resources of a CRD, named `plural.group`.

@@ -2,7 +2,9 @@
 
 use super::custom::{CustomVersion, ScalePaths};
 use crate::api::error::qualified;
+use crate::api::meta;
 use crate::api::names::NameRule;
+use crate::schema;
 use crate::store::CollectionName;
 use serde_json::Value;
 use std::sync::Arc;
@@ -103,6 +105,20 @@ impl Resource {
             Origin::BuiltIn(builtin) => builtin.name_rule,
             Origin::Custom(_) => NameRule::Subdomain,
         }
+    }
+
+    /// A stored object as it is read: with the defaults that its schema has got since it was written.
+    pub(crate) fn read(&self, stored: &Arc<Value>) -> Arc<Value> {
+        let Origin::Custom(custom) = &self.origin else {
+            return stored.clone();
+        };
+        let written: u64 = meta::resource_version(stored).parse().unwrap_or_default();
+        if written >= custom.since {
+            return stored.clone();
+        }
+        let mut read = Value::clone(stored);
+        schema::default_fields(&custom.schema, &mut read);
+        Arc::new(read)
     }
 
     /// The object as this version shows it.

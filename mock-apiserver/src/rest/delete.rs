@@ -109,7 +109,7 @@ pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiRes
     let options = DeleteOptions::parse(call)?;
     let resource = call.resource.clone();
     let at = ObjectName::new(call.namespace(), name);
-    let Some(object) = core.store.get(&resource.collection, &at) else {
+    let Some(object) = core.find(&resource, &at) else {
         return Err(call.not_found(name));
     };
     match delete_object(core, &resource, &object, &options)? {
@@ -158,7 +158,7 @@ pub(super) fn delete_collection(core: &mut Core, call: &mut Call<'_>) -> ApiResu
     };
     for object in &items {
         let at = ObjectName::new(meta::namespace(object), meta::name(object));
-        if let Some(object) = core.store.get(&resource.collection, &at) {
+        if let Some(object) = core.find(&resource, &at) {
             delete_object(core, &resource, &object, &options)?;
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     }
     let resource = call.resource.clone();
     let at = ObjectName::new(call.namespace(), name);
-    let Some(old) = core.store.get(&resource.collection, &at) else {
+    let Some(old) = core.find(&resource, &at) else {
         return Err(call.not_found(name));
     };
     let shown = resource.present(&old);
@@ -157,7 +157,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     let version = meta::resource_version(&wanted).to_owned();
     confine(&mut wanted, &resource, part);
     let at = ObjectName::new(call.namespace(), name);
-    let Some(old) = core.store.get(&resource.collection, &at) else {
+    let Some(old) = core.find(&resource, &at) else {
         return apply_new(core, call, &wanted, &write, options.force);
     };
     let (live, now) = (resource.present(&old), core.now());

@@ -20,10 +20,7 @@ pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer>
         check_not_future(core, asked)?;
     }
     let at = ObjectName::new(call.namespace(), name);
-    let object = core
-        .store
-        .get(&call.resource.collection, &at)
-        .ok_or_else(|| call.not_found(name))?;
+    let object = core.find(&call.resource, &at).ok_or_else(|| call.not_found(name))?;
     Ok(Answer::Object {
         code: 200,
         resource: call.resource.clone(),
@@ -142,8 +139,9 @@ fn at_revision(
     if revision == core.store.revision() {
         let scan = core.store.scan(&resource.collection, filter.namespace.as_deref());
         return Ok(scan
+            .map(|(name, object)| (name, resource.read(object)))
             .filter(|(name, object)| wanted(name, object))
-            .map(|(name, object)| (name.clone(), object.clone()))
+            .map(|(name, object)| (name.clone(), object))
             .collect());
     }
     let objects = core
@@ -152,6 +150,7 @@ fn at_revision(
         .map_err(|gone| expired(gone, page))?;
     Ok(objects
         .into_iter()
+        .map(|(name, object)| (name, resource.read(&object)))
         .filter(|(name, object)| wanted(name, object))
         .collect())
 }

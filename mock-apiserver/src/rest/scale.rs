@@ -61,8 +61,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
     let resource = call.resource.clone();
     let name_in_store = ObjectName::new(call.namespace(), name);
     let old = core
-        .store
-        .get(&resource.collection, &name_in_store)
+        .find(&resource, &name_in_store)
         .ok_or_else(|| call.not_found(name))?;
     let shown = view(paths, &old);
     let wanted = match call.request.method {

@@ -76,7 +76,7 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
     let resource = call.resource.clone();
     let write = Write::new(&resource, part, Operation::Update, &options);
     let at = ObjectName::new(call.namespace(), name);
-    match core.store.get(&resource.collection, &at) {
+    match core.find(&resource, &at) {
         Some(old) => {
             let object = update_object(core, &resource, &old, object, &write)?;
             Ok(Answer::Object {
@@ -121,7 +121,13 @@ pub(super) fn update_object(
         let now = core.now();
         record_update(Shape::of(resource), old, &mut object, &write.manager, &now);
     }
-    if object == **old {
+    // What is stored may lack defaults that `old` was read with; then the write is one.
+    let at = ObjectName::new(meta::namespace(old), meta::name(old));
+    if core
+        .store
+        .get(&resource.collection, &at)
+        .is_none_or(|stored| *stored == object)
+    {
         return Ok(old.clone());
     }
     if write.dry_run {

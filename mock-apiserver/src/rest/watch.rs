@@ -7,7 +7,7 @@ use crate::api::meta;
 use crate::api::options::ListOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::store::{Change, CollectionName, Event};
+use crate::store::{Change, Event};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch::Receiver;
@@ -99,8 +99,9 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
 fn state(core: &Core, resource: &Resource, filter: &Filter) -> Vec<WatchEvent> {
     core.store
         .scan(&resource.collection, filter.namespace.as_deref())
+        .map(|(name, object)| (name, resource.read(object)))
         .filter(|(name, object)| filter.matches(name, object))
-        .map(|(_, object)| (Seen::Added, object.clone()))
+        .map(|(_, object)| (Seen::Added, object))
         .collect()
 }
 
@@ -121,11 +122,11 @@ fn too_old(requested: u64, oldest: u64) -> WatchEvent {
 /// The next events after `cursor`, and the new cursor; `None` as cursor ends the watch.
 pub(crate) fn next_events(
     core: &Core,
-    collection: &CollectionName,
+    resource: &Resource,
     filter: &Filter,
     cursor: u64,
 ) -> (Vec<WatchEvent>, Option<u64>) {
-    match core.store.changes_after(collection, cursor, BATCH) {
+    match core.store.changes_after(&resource.collection, cursor, BATCH) {
         Err(gone) => (vec![too_old(gone.requested, gone.oldest)], None),
         Ok(changes) => {
             // An unfinished batch leaves later changes for the next turn, a finished one is as fresh as the store.
@@ -135,7 +136,10 @@ pub(crate) fn next_events(
                 changes.last().map_or(cursor, |change| change.revision)
             };
             (
-                changes.iter().filter_map(|change| see(filter, change)).collect(),
+                changes
+                    .iter()
+                    .filter_map(|change| see(resource, filter, change))
+                    .collect(),
                 Some(seen),
             )
         }
@@ -143,20 +147,23 @@ pub(crate) fn next_events(
 }
 
 /// What a watcher with that filter sees of a change.
-fn see(filter: &Filter, change: &Change) -> Option<WatchEvent> {
-    let before = change
-        .previous
+fn see(resource: &Resource, filter: &Filter, change: &Change) -> Option<WatchEvent> {
+    let (object, previous) = (
+        resource.read(&change.object),
+        change.previous.as_ref().map(|previous| resource.read(previous)),
+    );
+    let before = previous
         .as_ref()
         .is_some_and(|previous| filter.matches(&change.name, previous));
-    let after = change.event != Event::Deleted && filter.matches(&change.name, &change.object);
+    let after = change.event != Event::Deleted && filter.matches(&change.name, &object);
     match (before, after) {
         (false, false) => None,
-        (false, true) => Some((Seen::Added, change.object.clone())),
-        (true, true) => Some((Seen::Modified, change.object.clone())),
-        (true, false) if change.event == Event::Deleted => Some((Seen::Deleted, change.object.clone())),
+        (false, true) => Some((Seen::Added, object)),
+        (true, true) => Some((Seen::Modified, object)),
+        (true, false) if change.event == Event::Deleted => Some((Seen::Deleted, object)),
         (true, false) => {
             // The object left the selection: its last selected state, at the revision of the change.
-            let mut last = Value::clone(change.previous.as_ref()?);
+            let mut last = Value::clone(previous.as_ref()?);
             meta::set(&mut last, "resourceVersion", Some(change.revision.to_string().into()));
             Some((Seen::Deleted, Arc::new(last)))
         }

@@ -80,12 +80,7 @@ impl Open {
         loop {
             let cursor = self.plan.cursor?;
             self.plan.signal.borrow_and_update();
-            let (events, cursor) = next_events(
-                &self.shared.core(),
-                &self.plan.resource.collection,
-                &self.plan.filter,
-                cursor,
-            );
+            let (events, cursor) = next_events(&self.shared.core(), &self.plan.resource, &self.plan.filter, cursor);
             self.plan.cursor = cursor;
             if !events.is_empty() {
                 return Some(self.deliver(events));
