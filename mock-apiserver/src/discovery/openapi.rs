@@ -117,6 +117,10 @@ fn add_schemas(resource: &Resource, schemas: &mut Map<String, Value>) {
         json!({"type": "object"})
     };
     schema["x-kubernetes-group-version-kind"] = json!([gvk(resource)]);
+    if !resource.selectable.is_empty() {
+        let fields = resource.selectable.iter().map(|path| json!({"fieldPath": path}));
+        schema["x-kubernetes-selectable-fields"] = fields.collect();
+    }
     let properties = [
         (
             "apiVersion",

@@ -1,5 +1,6 @@
 //! Custom resource definitions: names, versions, and the conditions that say they are served.
 
+use super::selectable;
 use crate::api::field::FieldError;
 use crate::api::meta;
 use crate::core::Core;
@@ -109,6 +110,8 @@ fn version_problems(spec: &Value) -> Vec<FieldError> {
                 other => errors.push(FieldError::invalid(path, other, "must be object at the root")),
             }
         }
+        let fields = format!("{path}.selectableFields");
+        errors.extend(selectable::problems(&version["selectableFields"], schema, &fields));
     }
     errors
 }

@@ -5,6 +5,7 @@ mod event;
 mod namespace;
 pub(crate) mod pod;
 mod secret;
+mod selectable;
 mod service;
 
 use crate::api::error::ApiResult;
