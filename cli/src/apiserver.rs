@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::args::ApiserverArgs;
 use crate::exit::Exit;
+use crate::signal::stop_signal;
 
 /// Serves until Ctrl-C.
 ///
@@ -46,11 +47,10 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
     println!("Kubernetes API on {url} (Ctrl-C ends it)");
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
+    let asked_to_stop = stop_signal().context("listen for Ctrl-C")?;
     tokio::spawn(async move {
-        // Without a signal handler the process ends with its terminal.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.cancel();
-        }
+        asked_to_stop.await;
+        stop.cancel();
     });
     server.serve(listener, shutdown).await;
     Ok(Exit::Success)

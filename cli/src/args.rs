@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
@@ -18,9 +19,21 @@ pub struct Cli {
     /// What to log, e.g. `info` or `torpor_controller=debug` (`RUST_LOG` is read, too)
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// Form of the log lines; `text` on a terminal and `json` elsewhere when absent
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// What to do.
@@ -45,6 +58,18 @@ pub enum Command {
     },
     /// Serve a Kubernetes API by itself, for controllers of your own
     Apiserver(ApiserverArgs),
+    /// Run the controller against a cluster
+    ///
+    /// Exit codes: 0 stopped by a signal, 2 error, 3 missing or wrong input.
+    Controller(Box<ControllerArgs>),
+    /// Run the E2B gateway against a cluster
+    ///
+    /// Exit codes: 0 stopped by a signal, 2 error, 3 missing or wrong input.
+    Gateway(Box<GatewayArgs>),
+    /// Run the process inside a sandbox Pod
+    ///
+    /// Exit codes: 0 stopped by a signal, 2 error, 3 missing or wrong input.
+    Agent(AgentArgs),
     /// Look into a checkpoint store
     Checkpoint(CheckpointArgs),
     /// Print a completion script for a shell
@@ -74,6 +99,9 @@ pub struct UpArgs {
     pub ports: Ports,
     #[command(flatten)]
     pub node: NodeArgs,
+    /// Leave the controller to another process, such as `torpor controller`
+    #[arg(long, conflicts_with = "fault")]
+    pub without_controller: bool,
     /// Run a deliberately faulty controller (see `torpor selftest`)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,

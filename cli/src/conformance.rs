@@ -12,7 +12,7 @@ use torpor_harness::{
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
 use crate::exit::Exit;
-use crate::plane::{ControlPlane, PlaneConfig, Ports};
+use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::target;
 
 /// What the embedded node can hold: small enough that a full node is soon reached.
@@ -87,7 +87,7 @@ pub async fn start_embedded(
         data_dir: data_dir.path().to_owned(),
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,
-        defect,
+        controller: defect.map_or(Reconciler::Reference, Reconciler::Faulty),
     };
     Ok((ControlPlane::start(config).await?, data_dir))
 }

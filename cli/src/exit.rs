@@ -15,6 +15,14 @@ pub enum Exit {
     Usage,
 }
 
+impl Exit {
+    /// Says what is wrong with the input.
+    pub fn usage(error: &anyhow::Error) -> Self {
+        eprintln!("torpor: {error:#}");
+        Self::Usage
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {

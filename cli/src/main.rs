@@ -4,9 +4,12 @@ mod apiserver;
 mod args;
 mod checkpoint;
 mod conformance;
+mod custodian;
 mod exit;
+mod operate;
 mod plane;
 mod selftest;
+mod signal;
 mod target;
 mod up;
 
@@ -16,7 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command};
+use args::{Cli, Command, LogFormat};
 use exit::Exit;
 
 fn main() -> ExitCode {
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    let outcome = init_logging(cli.log.as_deref()).and_then(|()| {
+    let outcome = init_logging(cli.log.as_deref(), cli.log_format).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(run(cli.command))
     });
@@ -49,6 +52,9 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Selftest(args) => selftest::run(args).await,
         Command::Catalogue { output } => conformance::catalogue(output),
         Command::Apiserver(args) => apiserver::run(args).await,
+        Command::Controller(args) => operate::controller::run(*args).await,
+        Command::Gateway(args) => operate::gateway::run(*args).await,
+        Command::Agent(args) => operate::agent::run(args).await,
         Command::Checkpoint(args) => checkpoint::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -59,8 +65,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
     }
 }
 
-/// Logs go to standard error: for people on a terminal, as JSON elsewhere.
-fn init_logging(filter: Option<&str>) -> anyhow::Result<()> {
+/// Logs go to standard error: for people on a terminal, as JSON elsewhere, unless a format is given.
+fn init_logging(filter: Option<&str>, format: Option<LogFormat>) -> anyhow::Result<()> {
     let filter = match filter {
         Some(filter) => EnvFilter::try_new(filter)?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
@@ -68,10 +74,16 @@ fn init_logging(filter: Option<&str>) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        builder.init();
-    } else {
-        builder.json().init();
+    let fitting = || {
+        if std::io::stderr().is_terminal() {
+            LogFormat::Text
+        } else {
+            LogFormat::Json
+        }
+    };
+    match format.unwrap_or_else(fitting) {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
     }
     Ok(())
 }

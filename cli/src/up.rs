@@ -8,7 +8,8 @@ use mock_node::Capacity;
 
 use crate::args::{NodeArgs, UpArgs};
 use crate::exit::Exit;
-use crate::plane::{ControlPlane, PlaneConfig};
+use crate::plane::{ControlPlane, PlaneConfig, Reconciler};
+use crate::signal::stop_signal;
 
 /// Starts the control plane, says where it is, and runs it until it is told to end.
 ///
@@ -16,17 +17,17 @@ use crate::plane::{ControlPlane, PlaneConfig};
 /// It cannot start, or a part of it fails.
 pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
     let began = Instant::now();
-    let defect = args
-        .fault
-        .as_deref()
-        .map(|name| name.parse().map_err(|error| anyhow!("--fault: {error}")))
-        .transpose()?;
+    let controller = match &args.fault {
+        None if args.without_controller => Reconciler::Elsewhere,
+        None => Reconciler::Reference,
+        Some(name) => Reconciler::Faulty(name.parse().map_err(|error| anyhow!("--fault: {error}"))?),
+    };
     let stop = stop_signal().context("listen for Ctrl-C")?;
     let config = PlaneConfig {
         data_dir: args.data_dir.clone(),
         ports: args.ports,
         capacity: capacity(args.node),
-        defect,
+        controller,
     };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);
@@ -78,27 +79,4 @@ fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
         );
     }
     println!("Ctrl-C ends it.");
-}
-
-/// Completes on Ctrl-C or, where there is one, a termination signal.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // Without a signal handler there is nothing to wait for but the end of the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }

@@ -15,14 +15,16 @@ use torpor_controller::ControllerMetrics;
 pub(super) async fn serve(
     listener: TcpListener,
     node: NodeHandle,
-    controller: ControllerMetrics,
+    controller: Option<ControllerMetrics>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let page = move || {
         let (node, controller) = (node.clone(), controller.clone());
         async move {
+            let controller = controller.map(|metrics| metrics.render());
             // Writing into a String cannot fail; a page without the controller's part would still be a page.
-            let body = mock_node::render(&node.usage().await) + &controller.render().unwrap_or_default();
+            let controller = controller.and_then(Result::ok).unwrap_or_default();
+            let body = mock_node::render(&node.usage().await) + &controller;
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body)
         }
     };

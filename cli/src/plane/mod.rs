@@ -8,7 +8,6 @@
 //!  E2B SDK ─▶ gateway ──────────┘ (data plane) ──▲
 //! ```
 
-mod custodian;
 mod files;
 mod install;
 mod listeners;
@@ -31,7 +30,7 @@ use torpor_runtime::CheckpointStore;
 pub use files::{DataDir, Endpoints};
 pub use listeners::{Listeners, Ports};
 
-use custodian::StoreCustodian;
+use crate::custodian::StoreCustodian;
 
 /// How long parts may take to end before they are dropped.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -46,8 +45,19 @@ pub struct PlaneConfig {
     pub ports: Ports,
     /// What the node can hold.
     pub capacity: Capacity,
-    /// A deliberate defect of the controller, for the suite's self test.
-    pub defect: Option<Defect>,
+    /// Who looks after the sandboxes.
+    pub controller: Reconciler,
+}
+
+/// Who looks after the sandboxes of a control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciler {
+    /// The reference controller, in this process.
+    Reference,
+    /// The reference controller with a deliberate defect, for the suite's self test.
+    Faulty(Defect),
+    /// Another process.
+    Elsewhere,
 }
 
 /// A running control plane.
@@ -82,7 +92,7 @@ impl ControlPlane {
 
         install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
         let parts = Parts {
-            controller: controller(&server, &data_dir, config.defect)?,
+            controller: controller(&server, &data_dir, config.controller)?,
             gateway: Gateway::new(
                 &server.client_as("torpor-gateway"),
                 gateway_config(&data_dir, &endpoints)?,
@@ -156,7 +166,7 @@ struct Parts {
     server: MockApiServer,
     node: MockNode,
     node_handle: NodeHandle,
-    controller: Controller,
+    controller: Option<Controller>,
     gateway: Gateway,
 }
 
@@ -164,7 +174,7 @@ impl Parts {
     /// Starts each part on its own task.
     fn spawn(self, listeners: Listeners, shutdown: &CancellationToken) -> JoinSet<anyhow::Result<()>> {
         let mut tasks = JoinSet::new();
-        let metrics = self.controller.metrics();
+        let metrics = self.controller.as_ref().map(Controller::metrics);
         let node = self.node.run(self.server.client_as("torpor-node"), shutdown.clone());
         let page = metrics::serve(listeners.metrics, self.node_handle, metrics, shutdown.clone());
         let (server, stop) = (self.server, shutdown.clone());
@@ -174,7 +184,9 @@ impl Parts {
             infallible(async move { server.serve(listeners.api, stop).await }),
         );
         spawn(&mut tasks, node);
-        spawn(&mut tasks, infallible(self.controller.run(shutdown.clone())));
+        if let Some(controller) = self.controller {
+            spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
+        }
         spawn(&mut tasks, page);
         spawn(&mut tasks, infallible(async move { index.run(stop_index).await }));
         let code_interpreter = self.gateway.data_router(torpor_api::port::CODE_INTERPRETER);
@@ -191,10 +203,19 @@ impl Parts {
     }
 }
 
-fn controller(server: &MockApiServer, data_dir: &DataDir, defect: Option<Defect>) -> anyhow::Result<Controller> {
+fn controller(
+    server: &MockApiServer,
+    data_dir: &DataDir,
+    reconciler: Reconciler,
+) -> anyhow::Result<Option<Controller>> {
     let store_url = data_dir.store_url()?;
+    let defect = match reconciler {
+        Reconciler::Reference => None,
+        Reconciler::Faulty(defect) => Some(defect),
+        Reconciler::Elsewhere => return Ok(None),
+    };
     let store = CheckpointStore::open(&store_url).context("open the checkpoint store")?;
-    Ok(Controller::new(
+    Ok(Some(Controller::new(
         server.client_as("torpor-controller"),
         ControllerConfig {
             defect,
@@ -202,7 +223,7 @@ fn controller(server: &MockApiServer, data_dir: &DataDir, defect: Option<Defect>
         },
         Arc::new(HttpAgents::new()),
         Arc::new(StoreCustodian::new(store)),
-    ))
+    )))
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::controller::{Action, Controller as KubeController};
+use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
@@ -47,8 +48,8 @@ impl Default for Deadlines {
 /// How the controller runs.
 #[derive(Clone)]
 pub struct ControllerConfig {
-    /// The namespace to look after; `None` for all.
-    pub namespace: Option<String>,
+    /// The namespaces to look after; all of them when empty.
+    pub namespaces: Vec<String>,
     /// URL of the checkpoint store, handed to every sandbox Pod.
     pub store_url: String,
     /// Tells the time.
@@ -64,7 +65,7 @@ impl ControllerConfig {
     #[must_use]
     pub fn new(store_url: impl Into<String>) -> Self {
         Self {
-            namespace: None,
+            namespaces: Vec::new(),
             store_url: store_url.into(),
             clock: Arc::new(Timestamp::now),
             deadlines: Deadlines::default(),
@@ -76,7 +77,7 @@ impl ControllerConfig {
 impl fmt::Debug for ControllerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControllerConfig")
-            .field("namespace", &self.namespace)
+            .field("namespaces", &self.namespaces)
             .field("store_url", &self.store_url)
             .field("deadlines", &self.deadlines)
             .field("defect", &self.defect)
@@ -99,6 +100,7 @@ pub(crate) struct Context {
     /// Failed restores, by UID.
     pub(crate) restores: Backoff,
     recorder: Recorder,
+    synced: CancellationToken,
 }
 
 impl Context {
@@ -147,6 +149,7 @@ impl Controller {
             config,
             agents,
             defect,
+            synced: CancellationToken::new(),
         };
         Self {
             context: Arc::new(context),
@@ -159,28 +162,30 @@ impl Controller {
         self.context.metrics.clone()
     }
 
+    /// Completes once the sandboxes are known.
+    #[must_use]
+    pub fn synced(&self) -> CancellationToken {
+        self.context.synced.clone()
+    }
+
     /// Looks after the sandboxes until `shutdown` is cancelled; passes under way are finished first.
     pub async fn run(self, shutdown: CancellationToken) {
         let context = self.context;
-        let pods = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
-        let controller = KubeController::new(api::<Sandbox>(&context), watcher::Config::default());
-        let sandboxes = controller.store();
-        controller
-            .owns(api::<Pod>(&context), pods)
-            .watches(
-                api::<SandboxTemplate>(&context),
-                watcher::Config::default(),
-                move |template| made_from(&sandboxes, &template),
-            )
-            .graceful_shutdown_on(shutdown.cancelled_owned())
-            .run(reconcile, on_error, context)
-            .for_each(|result| {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "the controller stream reported an error");
-                }
-                std::future::ready(())
-            })
-            .await;
+        let scopes: Vec<Option<String>> = match context.config.namespaces.as_slice() {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        };
+        let (stores, passes): (Vec<_>, Vec<_>) = scopes
+            .iter()
+            .map(|scope| follow(&context, scope.as_deref(), &shutdown))
+            .unzip();
+        let sync = async {
+            // A store ends unready only with its watch, and that only at the shutdown.
+            if try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {
+                context.synced.cancel();
+            }
+        };
+        futures::join!(sync, join_all(passes));
     }
 }
 
@@ -192,13 +197,46 @@ impl fmt::Debug for Controller {
     }
 }
 
-fn api<K>(context: &Context) -> Api<K>
+/// Watches one namespace, or all, and makes the passes that the watches ask for.
+fn follow(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+    shutdown: &CancellationToken,
+) -> (Store<Sandbox>, impl Future<Output = ()> + use<>) {
+    let client = &context.client;
+    let pods = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
+    let controller = KubeController::new(api::<Sandbox>(client, namespace), watcher::Config::default());
+    let (sandboxes, templated) = (controller.store(), controller.store());
+    let passes = controller
+        .owns(api::<Pod>(client, namespace), pods)
+        .watches(
+            api::<SandboxTemplate>(client, namespace),
+            watcher::Config::default(),
+            move |template| made_from(&templated, &template),
+        )
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(reconcile, on_error, Arc::clone(context))
+        .for_each(|result| {
+            match result {
+                Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
+                // Told where they happened, or gone since they were asked for.
+                Err(
+                    RuntimeError::ReconcilerFailed(..) | RuntimeError::ObjectNotFound(_) | RuntimeError::RunnerError(_),
+                )
+                | Ok(_) => {}
+            }
+            std::future::ready(())
+        });
+    (sandboxes, passes)
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
 {
-    match &context.config.namespace {
-        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
-        None => Api::all(context.client.clone()),
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }
 

@@ -17,16 +17,26 @@ const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reaches agents on their Pod IPs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HttpAgents {
     client: reqwest::Client,
+    port: u16,
 }
 
 impl HttpAgents {
-    /// With a connection pool of its own.
+    /// On the port that agents listen on by themselves, with a connection pool of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::on_port(port::CONTROL)
+    }
+
+    /// On another port of the Pod IP.
+    #[must_use]
+    pub fn on_port(port: u16) -> Self {
+        Self {
+            client: reqwest::Client::default(),
+            port,
+        }
     }
 
     async fn call(
@@ -41,7 +51,10 @@ impl HttpAgents {
         } else {
             CALL_TIMEOUT
         };
-        let request = self.client.request(method, url(pod_ip, path)).timeout(timeout);
+        let request = self
+            .client
+            .request(method, url(pod_ip, self.port, path))
+            .timeout(timeout);
         let request = match body {
             Some(body) => request.json(&body),
             None => request,
@@ -60,6 +73,12 @@ impl HttpAgents {
             status if status.is_success() => response.json().await.map_err(|error| unreachable(&error)),
             status => Err(unreachable(&format!("HTTP status {status}"))),
         }
+    }
+}
+
+impl Default for HttpAgents {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -87,12 +106,11 @@ impl SandboxAgents for HttpAgents {
     }
 }
 
-fn url(pod_ip: &str, path: &str) -> String {
-    let control = port::CONTROL;
+fn url(pod_ip: &str, port: u16, path: &str) -> String {
     if pod_ip.contains(':') {
-        format!("http://[{pod_ip}]:{control}{path}")
+        format!("http://[{pod_ip}]:{port}{path}")
     } else {
-        format!("http://{pod_ip}:{control}{path}")
+        format!("http://{pod_ip}:{port}{path}")
     }
 }
 
@@ -113,8 +131,8 @@ mod tests {
 
     #[test]
     fn an_ipv6_address_is_put_in_brackets() {
-        assert_eq!(url("10.0.0.7", STATE_PATH), "http://10.0.0.7:49982/v1/state");
-        assert_eq!(url("fd00::7", STATE_PATH), "http://[fd00::7]:49982/v1/state");
+        assert_eq!(url("10.0.0.7", 49982, STATE_PATH), "http://10.0.0.7:49982/v1/state");
+        assert_eq!(url("fd00::7", 1, STATE_PATH), "http://[fd00::7]:1/v1/state");
     }
 
     #[test]

@@ -44,6 +44,12 @@ impl Gateway {
         self.index().run(self.cluster().sandboxes.clone(), shutdown).await;
     }
 
+    /// Whether the sandboxes of the namespace are known: before that, lists and traffic wait.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.index().is_filled()
+    }
+
     /// The service of the main port: the control plane, and the data plane of every sandbox. Which of
     /// the two a request is for is read off its path and headers.
     pub fn control_and_data_router(&self) -> Router {

@@ -92,6 +92,11 @@ impl Index {
         }
     }
 
+    /// Whether the sandboxes have been listed.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.read(|snapshot| snapshot.filled)
+    }
+
     /// Returns once the sandboxes have been listed.
     pub(crate) async fn filled(&self) {
         // The sender lives in `self`: the wait cannot end because it is gone.

@@ -5,12 +5,13 @@ use torpor_controller::{CheckpointCustodian, RemovalError};
 use torpor_runtime::{CheckpointStore, StoreError};
 
 /// The checkpoint store, as the controller's custodian.
-pub(super) struct StoreCustodian {
+pub struct StoreCustodian {
     store: CheckpointStore,
 }
 
 impl StoreCustodian {
-    pub(super) fn new(store: CheckpointStore) -> Self {
+    /// The custodian of `store`.
+    pub fn new(store: CheckpointStore) -> Self {
         Self { store }
     }
 }

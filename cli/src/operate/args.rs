@@ -1,0 +1,126 @@
+//! Options of the commands that run on a real cluster. Names follow the components of Kubernetes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Which cluster to work on.
+#[derive(Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// Kubeconfig of the cluster; by default `KUBECONFIG`, then `~/.kube/config`, then the Pod's service account
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; its current one when absent
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub context: Option<String>,
+}
+
+/// Options of `controller`.
+#[derive(Debug, clap::Args)]
+pub struct ControllerArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Namespace to look after; may be given several times, all namespaces when absent
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Vec<String>,
+    /// URL of the checkpoint store, as the controller and every sandbox Pod reach it
+    #[arg(long, env = torpor_api::env::STORE, value_name = "URL")]
+    pub store: String,
+    /// Port of the Pod IP on which agents take orders
+    #[arg(long, default_value_t = torpor_api::port::CONTROL, value_name = "PORT")]
+    pub agent_port: u16,
+    /// Address of the Prometheus metrics
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub metrics_address: SocketAddr,
+    /// Address of `/healthz` and `/readyz`
+    #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
+    pub health_address: SocketAddr,
+    /// How long a pause may take until its checkpoint is sealed
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub pause_deadline: Duration,
+    /// Delay before the first retry of a failed restore
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub restore_retry: Duration,
+}
+
+/// Options of `gateway`.
+#[derive(Debug, clap::Args)]
+pub struct GatewayArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Namespace of the sandboxes and their templates
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// Address of the E2B API and, for current SDKs, of all sandbox traffic
+    #[arg(long, default_value = "0.0.0.0:7080", value_name = "ADDRESS")]
+    pub address: SocketAddr,
+    /// Address where E2B SDKs before 2.23 look for the code interpreter; not served when absent
+    #[arg(long, value_name = "ADDRESS")]
+    pub code_interpreter_address: Option<SocketAddr>,
+    /// Address where E2B SDKs before 2.23 look for files and processes; not served when absent
+    #[arg(long, value_name = "ADDRESS")]
+    pub envd_address: Option<SocketAddr>,
+    /// Address of `/healthz` and `/readyz`
+    #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
+    pub health_address: SocketAddr,
+    /// What follows `<port>-<id>.` in the host names of sandboxes, e.g. `sandboxes.example.com`
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// File with the API keys that callers may use, one a line
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "any_api_key",
+        conflicts_with = "any_api_key"
+    )]
+    pub api_keys_file: Option<PathBuf>,
+    /// Let in every API key; only for a gateway that nobody else can reach
+    #[arg(long)]
+    pub any_api_key: bool,
+    /// File with the 32 bytes that access tokens of sandboxes are derived from; the same for every replica
+    #[arg(long, value_name = "FILE")]
+    pub token_key_file: PathBuf,
+}
+
+/// Options of `agent`; what it is to run is in its environment (`TORPOR_*`), set by the controller.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    /// IP address to listen on
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind: std::net::IpAddr,
+    /// Port on which it takes the controller's orders
+    #[arg(long, default_value_t = torpor_api::port::CONTROL, value_name = "PORT")]
+    pub control_port: u16,
+    /// Port of files and processes
+    #[arg(long, default_value_t = torpor_api::port::ENVD, value_name = "PORT")]
+    pub envd_port: u16,
+    /// Port of the code interpreter
+    #[arg(long, default_value_t = torpor_api::port::CODE_INTERPRETER, value_name = "PORT")]
+    pub code_interpreter_port: u16,
+    /// Where the files of the sandbox are while it runs; removed at the end
+    #[arg(long, default_value = "/var/lib/torpor/sandbox", value_name = "DIR")]
+    pub work_dir: PathBuf,
+    /// What the container runs by itself: nothing, or `python3 -c CODE`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Reads a length of time that is not negative, such as `15s`, `5m` or `1h30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|error| format!("{error}; try `15s` or `5m`"))?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_read_with_its_unit_and_refused_without() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("15").is_err_and(|text| text.contains("try `15s`")));
+        assert!(duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! `torpor controller`, `torpor gateway` and `torpor agent` as processes of their own.
+
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use support::Up;
+use torpor_api::{Phase, Sandbox};
+
+/// A command that runs until it is stopped; killed when dropped.
+struct Part {
+    child: Child,
+    /// What it said where: name and URL.
+    announced: Vec<(String, String)>,
+}
+
+impl Part {
+    /// Starts it and reads as many announcements as it makes.
+    fn start(command: &mut Command, announcements: usize) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("torpor starts");
+        let lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+        let announced = lines
+            .take(announcements)
+            .map(|line| {
+                let line = line.expect("a line");
+                let (name, url) = line.split_once("http://").expect("a URL");
+                (name.trim().to_owned(), format!("http://{url}"))
+            })
+            .collect();
+        Self { child, announced }
+    }
+
+    fn url(&self, name: &str) -> &str {
+        let found = self.announced.iter().find(|(announced, _)| announced == name);
+        &found.expect("it is announced").1
+    }
+
+    /// Asks it to end as the kubelet does; its exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success(), "the process takes a signal");
+        self.child.wait().expect("the process ends").code()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn torpor() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_torpor"))
+}
+
+/// `torpor up` with everything but the controller.
+fn cluster(dir: &Path) -> Up {
+    let mut command = Up::command(dir);
+    command.arg("--without-controller");
+    Up::start(command, dir)
+}
+
+fn controller(up: &Up, dir: &Path) -> Command {
+    let mut command = torpor();
+    let store = format!(
+        "file://{}",
+        dir.canonicalize().expect("a path").join("checkpoints").display()
+    );
+    command
+        .args([
+            "controller",
+            "--metrics-address",
+            "127.0.0.1:0",
+            "--health-address",
+            "127.0.0.1:0",
+        ])
+        .args(["--namespace", "default", "--store", &store, "--kubeconfig"])
+        .arg(up.kubeconfig());
+    command
+}
+
+async fn client(up: &Up) -> Client {
+    let kubeconfig = Kubeconfig::read_from(up.kubeconfig()).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.expect("a configuration")).expect("a client")
+}
+
+fn sandbox(name: &str) -> Sandbox {
+    let spec = json!({"template": {"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}}});
+    Sandbox::new(name, serde_json::from_value(spec).expect("a spec"))
+}
+
+async fn until_phase(sandboxes: &Api<Sandbox>, name: &str, phase: Phase) {
+    let reached = kube::runtime::wait::await_condition(sandboxes.clone(), name, move |seen: Option<&Sandbox>| {
+        seen.and_then(|sandbox| sandbox.status.as_ref()?.phase) == Some(phase)
+    });
+    tokio::time::timeout(support::LIMIT, reached)
+        .await
+        .expect("in time")
+        .expect("a watch");
+}
+
+async fn answer(url: &str) -> (u16, String) {
+    let answer = reqwest::get(url).await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a body"))
+}
+
+async fn until_ready(url: &str) {
+    let ready = async { while answer(url).await.0 != 200 {} };
+    tokio::time::timeout(support::LIMIT, ready)
+        .await
+        .expect("ready in time");
+}
+
+#[tokio::test]
+async fn a_controller_of_its_own_process_takes_a_sandbox_through_its_life() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = cluster(dir.path());
+    let part = Part::start(&mut controller(&up, dir.path()), 2);
+    until_ready(part.url("Probes")).await;
+    let client = client(&up).await;
+    let (sandboxes, pods) = (
+        Api::<Sandbox>::default_namespaced(client.clone()),
+        Api::<Pod>::default_namespaced(client),
+    );
+    sandboxes
+        .create(&PostParams::default(), &sandbox("one"))
+        .await
+        .expect("created");
+    until_phase(&sandboxes, "one", Phase::Running).await;
+    for (paused, phase) in [(true, Phase::Paused), (false, Phase::Running)] {
+        let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
+        sandboxes
+            .patch("one", &PatchParams::default(), &patch)
+            .await
+            .expect("patched");
+        until_phase(&sandboxes, "one", phase).await;
+        assert_eq!(pods.get_opt("one").await.expect("an answer").is_none(), paused);
+    }
+    let (code, page) = answer(part.url("Metrics")).await;
+    assert!(
+        code == 200 && page.contains("torpor_sandbox_pause_duration_seconds_count{result=\"success\"} 1"),
+        "{page}"
+    );
+    sandboxes
+        .delete("one", &DeleteParams::default())
+        .await
+        .expect("deleted");
+    let gone = kube::runtime::wait::await_condition(sandboxes, "one", |seen: Option<&Sandbox>| seen.is_none());
+    tokio::time::timeout(support::LIMIT, gone)
+        .await
+        .expect("in time")
+        .expect("a watch");
+    assert_eq!(part.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let keys = dir.path().join("keys");
+    std::fs::write(&keys, "e2b_listed\n").expect("written");
+    let mut command = torpor();
+    command.args(["gateway", "--address", "127.0.0.1:0", "--health-address", "127.0.0.1:0"]);
+    command
+        .arg("--kubeconfig")
+        .arg(up.kubeconfig())
+        .arg("--api-keys-file")
+        .arg(&keys);
+    command.arg("--token-key-file").arg(dir.path().join("token.key"));
+    let part = Part::start(&mut command, 2);
+    until_ready(part.url("Probes")).await;
+    let create = |key: &'static str| {
+        let url = format!("{}v2/sandboxes", part.url("E2B API"));
+        let request = reqwest::Client::new().post(url).header("X-API-KEY", key);
+        request.json(&json!({"templateID": "code-interpreter"})).send()
+    };
+    assert_eq!(create("e2b_other").await.expect("an answer").status(), 401);
+    let created = create("e2b_listed").await.expect("an answer");
+    assert_eq!(created.status(), 201, "{:?}", created.text().await);
+    assert_eq!(part.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn an_agent_of_its_own_process_runs_its_program_and_answers_the_controller() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = torpor();
+    command
+        .args(["agent", "--bind", "127.93.17.5", "--work-dir"])
+        .arg(dir.path().join("work"));
+    command.args(["--", "python3", "-c", "print('http://printed')\nwhile True: pass"]);
+    for (name, value) in [("NAMESPACE", "default"), ("NAME", "one"), ("UID", "uid-1")] {
+        command.env(format!("TORPOR_SANDBOX_{name}"), value);
+    }
+    let part = Part::start(command.env("TORPOR_STORE", "memory://"), 1);
+    assert_eq!(
+        part.announced[0].1, "http://printed",
+        "the program's output is the container's log"
+    );
+    let (code, state) = answer("http://127.93.17.5:49982/v1/state").await;
+    let state: Value = serde_json::from_str(&state).expect("JSON");
+    assert_eq!((code, &state["workload"]["state"]), (200, &json!("serving")));
+    assert_eq!(part.terminate(), Some(0));
+}
+
+#[test]
+fn missing_and_wrong_input_is_named_and_exits_with_three() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let token = dir.path().join("token");
+    std::fs::write(&token, "short").expect("written");
+    let token = token.to_str().expect("a path in UTF-8");
+    let cases: [(&[&str], &str); 8] = [
+        (&["controller"], "--store"),
+        (&["controller", "--store", "ftp://x"], "ftp://x"),
+        (
+            &["controller", "--store", "memory://", "--kubeconfig", "/none"],
+            "/none",
+        ),
+        (
+            &["controller", "--store", "memory://", "--pause-deadline", "5"],
+            "try `15s`",
+        ),
+        (&["gateway", "--token-key-file", token], "--api-keys-file"),
+        (
+            &["gateway", "--any-api-key", "--token-key-file", token],
+            "5 bytes instead of 32",
+        ),
+        (&["agent"], "TORPOR_SANDBOX_NAMESPACE"),
+        (&["agent", "--", "bash"], "TORPOR_SANDBOX_NAMESPACE"),
+    ];
+    for (args, part) in cases {
+        let output = torpor()
+            .args(args)
+            .env_remove("TORPOR_STORE")
+            .output()
+            .expect("torpor runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {message}");
+        assert!(message.contains(part), "{args:?}: {message}");
+    }
+}
