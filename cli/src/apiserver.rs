@@ -26,10 +26,11 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
             )
         })?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let builder = args.stand_ins.apply(MockApiServer::builder());
     let server = match &args.data_dir {
-        None => MockApiServer::builder().build(),
+        None => builder.build(),
         Some(dir) => {
-            let opened = MockApiServer::builder().open(dir);
+            let opened = builder.open(dir);
             let (server, recovery) = opened.with_context(|| format!("open the objects in {}", dir.display()))?;
             if recovery.cut_bytes > 0 {
                 eprintln!(

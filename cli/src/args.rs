@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
+use crate::stand_ins::StandIns;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
 #[derive(Debug, Parser)]
@@ -102,6 +103,8 @@ pub struct UpArgs {
     /// Leave the controller to another process, such as `torpor controller`
     #[arg(long, conflicts_with = "fault")]
     pub without_controller: bool,
+    #[command(flatten)]
+    pub stand_ins: StandIns,
     /// Run a deliberately faulty controller (see `torpor selftest`)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,
@@ -207,6 +210,8 @@ pub struct ApiserverArgs {
     /// Keep every object here, so that it survives the end of the process; in memory only when absent
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub stand_ins: StandIns,
 }
 
 /// Options of `checkpoint`.

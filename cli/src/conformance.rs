@@ -13,6 +13,7 @@ use torpor_harness::{
 use crate::args::{ConformanceArgs, Output, TargetKind};
 use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
+use crate::stand_ins::StandIns;
 use crate::target;
 
 /// What the embedded node can hold: small enough that a full node is soon reached.
@@ -84,6 +85,7 @@ pub async fn start_embedded(
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
     let config = PlaneConfig {
+        stand_ins: StandIns::default(),
         data_dir: data_dir.path().to_owned(),
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,

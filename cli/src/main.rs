@@ -10,6 +10,7 @@ mod operate;
 mod plane;
 mod selftest;
 mod signal;
+mod stand_ins;
 mod target;
 mod up;
 

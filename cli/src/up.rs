@@ -28,6 +28,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         ports: args.ports,
         capacity: capacity(args.node),
         controller,
+        stand_ins: args.stand_ins,
     };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);

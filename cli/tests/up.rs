@@ -202,3 +202,54 @@ fn a_second_process_on_the_same_directory_is_refused() {
     assert!(message.contains("--data-dir"), "{message}");
     wait_until("the first still serves", || dir.path().join("kubeconfig").exists());
 }
+
+/// The API server's address in a kubeconfig.
+fn api_url(up: &Up) -> String {
+    let config = std::fs::read_to_string(up.kubeconfig()).expect("a kubeconfig");
+    let server = config.lines().find_map(|line| line.trim().strip_prefix("server: "));
+    server.expect("the address of the server").to_owned()
+}
+
+#[tokio::test]
+async fn what_it_is_started_without_is_left_to_other_programs() {
+    let data_dir = tempfile::tempdir().expect("a directory");
+    let mut command = Up::command(data_dir.path());
+    command.args(["--without", "scheduler,garbage-collector"]);
+    let up = Up::start(command, data_dir.path());
+    let (http, api) = (reqwest::Client::new(), api_url(&up));
+    let maps = format!("{api}/api/v1/namespaces/default/configmaps");
+    let orphan = json!({
+        "metadata": {"name": "orphan", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone"},
+        ]},
+    });
+    http.post(&maps).json(&orphan).send().await.expect("an answer");
+    let kept = http.get(format!("{maps}/orphan")).send().await.expect("an answer");
+    assert_eq!(kept.status(), 200, "no garbage collector looks at it");
+
+    let pods = format!("{api}/api/v1/namespaces/default/pods");
+    let pod = |name: &str| json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a", "image": "torpor/code-interpreter"}]}});
+    for name in ["unplaced", "bound"] {
+        http.post(&pods).json(&pod(name)).send().await.expect("an answer");
+    }
+    let binding = json!({"metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "torpor-node"}});
+    let bound = http.post(format!("{pods}/bound/binding")).json(&binding);
+    assert_eq!(bound.send().await.expect("an answer").status(), 201);
+    // The node takes Pods in the order of their creation: when it has come to the second, it has left the first alone.
+    let log = format!("{pods}/bound");
+    while !phase(&http, &log).await.1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        phase(&http, &format!("{pods}/unplaced")).await,
+        ("Pending".to_owned(), false)
+    );
+}
+
+/// The phase of a Pod, and whether the node has reported its containers.
+async fn phase(http: &reqwest::Client, url: &str) -> (String, bool) {
+    let answer = http.get(url).send().await.expect("an answer");
+    let pod: Value = answer.json().await.expect("a Pod");
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
+    (phase, pod["status"]["containerStatuses"].is_array())
+}

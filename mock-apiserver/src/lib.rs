@@ -41,6 +41,7 @@ pub use request_log::LoggedRequest;
 pub use server::{Builder, MockApiServer};
 pub use shim::{ConnectionLost, ResponseBody};
 pub use snapshot::Snapshot;
+pub use upkeep::StandIn;
 
 /// The examples of the README compile.
 #[cfg(doctest)]

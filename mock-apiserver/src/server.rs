@@ -12,7 +12,7 @@ use crate::request_log::LoggedRequest;
 use crate::shim::{ConnectionLost, ResponseBody, Shared, respond_to};
 use crate::snapshot::Snapshot;
 use crate::store::ObjectName;
-use crate::upkeep;
+use crate::upkeep::{self, StandIn};
 use http::{HeaderValue, Request, Response, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -33,6 +33,7 @@ pub struct Builder {
     history: usize,
     authentication: Option<Authentication>,
     rbac: bool,
+    absent: Vec<StandIn>,
 }
 
 impl Builder {
@@ -75,6 +76,17 @@ impl Builder {
         self
     }
 
+    /// Leaves the work of a controller to another program, such as the real one.
+    ///
+    /// ```
+    /// use mock_apiserver::{MockApiServer, StandIn};
+    /// let server = MockApiServer::builder().without(StandIn::GarbageCollector).build();
+    /// ```
+    pub fn without(mut self, stand_in: StandIn) -> Self {
+        self.absent.push(stand_in);
+        self
+    }
+
     /// A server that holds the four namespaces of every cluster.
     #[must_use]
     pub fn build(self) -> MockApiServer {
@@ -98,6 +110,9 @@ impl Builder {
         let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
         let mut core = Core::new(self.clock, seed, self.history);
         core.access = Access::new(self.authentication, self.rbac, seed);
+        for stand_in in self.absent {
+            core.agenda.dismiss(stand_in);
+        }
         core
     }
 }
@@ -161,6 +176,7 @@ impl MockApiServer {
             history: DEFAULT_HISTORY,
             authentication: None,
             rbac: false,
+            absent: Vec::new(),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub seed: u32,
     /// What time it is.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Whether it places Pods on itself; otherwise it runs only what another scheduler binds to it.
+    pub schedules: bool,
 }
 
 /// Why a node stopped.
@@ -211,7 +213,7 @@ impl Kubelet {
         let deleting = pod.metadata.deletion_timestamp.is_some();
         match node {
             None if deleting => drop(self.waiting.remove(&key)),
-            None if is_left_to_another(&pod) => {}
+            None if !self.config.schedules || is_left_to_another(&pod) => {}
             None => self.place(key, pod).await,
             Some(node) if node != self.config.name => {}
             Some(_) => match self.running.get(&key) {

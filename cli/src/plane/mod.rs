@@ -27,6 +27,8 @@ use torpor_controller::{Controller, ControllerConfig, Defect, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
 
+use crate::stand_ins::{Part, StandIns};
+
 pub use files::{DataDir, Endpoints};
 pub use listeners::{Listeners, Ports};
 
@@ -45,6 +47,8 @@ pub struct PlaneConfig {
     pub ports: Ports,
     /// What the node can hold.
     pub capacity: Capacity,
+    /// The parts of a cluster that are left to others.
+    pub stand_ins: StandIns,
     /// Who looks after the sandboxes.
     pub controller: Reconciler,
 }
@@ -84,8 +88,10 @@ impl ControlPlane {
             work_dir: data_dir.run_dir()?,
             seed: std::process::id().wrapping_mul(251),
             clock: Arc::new(Timestamp::now),
+            schedules: config.stand_ins.play(Part::Scheduler),
         });
-        let builder = MockApiServer::builder().pod_logs(Arc::new(node_handle.clone()));
+        let builder = config.stand_ins.apply(MockApiServer::builder());
+        let builder = builder.pod_logs(Arc::new(node_handle.clone()));
         let (server, recovery) = builder
             .open(&data_dir.path().join("apiserver"))
             .context("open the Kubernetes objects")?;
@@ -98,7 +104,7 @@ impl ControlPlane {
                 gateway_config(&data_dir, &endpoints)?,
             ),
             server,
-            node,
+            node: config.stand_ins.play(Part::Node).then_some(node),
             node_handle,
         };
         let kubeconfig = parts
@@ -164,7 +170,7 @@ impl ControlPlane {
 /// Everything that runs, made and not yet started.
 struct Parts {
     server: MockApiServer,
-    node: MockNode,
+    node: Option<MockNode>,
     node_handle: NodeHandle,
     controller: Option<Controller>,
     gateway: Gateway,
@@ -175,7 +181,12 @@ impl Parts {
     fn spawn(self, listeners: Listeners, shutdown: &CancellationToken) -> JoinSet<anyhow::Result<()>> {
         let mut tasks = JoinSet::new();
         let metrics = self.controller.as_ref().map(Controller::metrics);
-        let node = self.node.run(self.server.client_as("torpor-node"), shutdown.clone());
+        if let Some(node) = self.node {
+            spawn(
+                &mut tasks,
+                node.run(self.server.client_as("torpor-node"), shutdown.clone()),
+            );
+        }
         let page = metrics::serve(listeners.metrics, self.node_handle, metrics, shutdown.clone());
         let (server, stop) = (self.server, shutdown.clone());
         let (index, stop_index) = (self.gateway.clone(), shutdown.clone());
@@ -183,7 +194,6 @@ impl Parts {
             &mut tasks,
             infallible(async move { server.serve(listeners.api, stop).await }),
         );
-        spawn(&mut tasks, node);
         if let Some(controller) = self.controller {
             spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
         }

@@ -133,15 +133,20 @@ pub(super) fn update_object(
     if write.dry_run {
         return Ok(Arc::new(object));
     }
-    let done = meta::is_deleting(&object)
-        && meta::finalizers(&object).is_empty()
-        && meta::grace(&object).unwrap_or(0) == 0
-        && !resource.is("", "Namespace");
-    Ok(if done {
+    Ok(if is_done(resource, &object) {
         core.remove(resource, object)
     } else {
         core.put(resource, object)
     })
+}
+
+/// Whether nothing holds up the end of an object that is being deleted.
+fn is_done(resource: &Resource, object: &Value) -> bool {
+    let emptied = || !resource.is("", "Namespace") || meta::strings(&object["spec"]["finalizers"]).is_empty();
+    meta::is_deleting(object)
+        && meta::finalizers(object).is_empty()
+        && meta::grace(object).unwrap_or(0) == 0
+        && emptied()
 }
 
 /// The optimistic lock, and the UID if one was sent.

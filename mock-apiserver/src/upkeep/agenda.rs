@@ -1,5 +1,6 @@
 //! Decides what could follow from a write.
 
+use super::StandIn;
 use super::graph::{Graph, Location};
 use crate::api::meta;
 use crate::catalog::{Origin, Resource};
@@ -28,18 +29,39 @@ pub(super) enum Duty {
     CrdLeaving(String),
 }
 
+impl Duty {
+    /// Whose duty it is; `None` if it is the API server's own.
+    fn bearer(&self) -> Option<StandIn> {
+        match self {
+            Self::Dependents(_) | Self::Owned(_) | Self::Finalize(_) => Some(StandIn::GarbageCollector),
+            Self::NamespaceLeaving(_) => Some(StandIn::NamespaceController),
+            Self::NamespaceMade(_) | Self::CrdLeaving(_) => None,
+        }
+    }
+}
+
 /// The duties still to be carried out, first come, first served.
 #[derive(Debug, Default)]
-pub(crate) struct Agenda(VecDeque<Duty>);
+pub(crate) struct Agenda {
+    duties: VecDeque<Duty>,
+    /// Whose duties somebody else carries out.
+    absent: Vec<StandIn>,
+}
 
 impl Agenda {
+    /// From now on somebody else does what the stand-in would do.
+    pub(crate) fn dismiss(&mut self, stand_in: StandIn) {
+        self.absent.push(stand_in);
+    }
+
     pub(super) fn next(&mut self) -> Option<Duty> {
-        self.0.pop_front()
+        self.duties.pop_front()
     }
 
     fn push(&mut self, duty: Duty) {
-        if !self.0.contains(&duty) {
-            self.0.push_back(duty);
+        let absent = duty.bearer().is_some_and(|bearer| self.absent.contains(&bearer));
+        if !absent && !self.duties.contains(&duty) {
+            self.duties.push_back(duty);
         }
     }
 

@@ -17,6 +17,17 @@ pub(crate) use graph::Graph;
 use crate::core::Core;
 use agenda::Duty;
 
+/// A controller of a real cluster whose work the server does itself, unless it is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StandIn {
+    /// Deletes what has lost its owners, and carries out foreground and orphaning deletion. Without it the finalizers
+    /// `foregroundDeletion` and `orphan` stay until somebody takes them off.
+    GarbageCollector,
+    /// Empties a namespace that is being deleted. Without it the namespace stays `Terminating` until somebody takes `kubernetes`
+    /// off its finalizers by a `PUT` to its `finalize` subresource, whatever it still holds.
+    NamespaceController,
+}
+
 /// Carries out everything on the agenda.
 pub(crate) fn settle(core: &mut Core) {
     while let Some(duty) = core.agenda.next() {

@@ -12,4 +12,5 @@ mod registry;
 mod schema;
 mod services;
 mod snapshot;
+mod stand_ins;
 mod support;
