@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -169,6 +170,45 @@ async fn a_controller_of_its_own_process_takes_a_sandbox_through_its_life() {
 }
 
 #[tokio::test]
+async fn a_second_controller_stands_by_and_takes_over_when_the_first_is_killed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = cluster(dir.path());
+    let candidate = || {
+        let mut command = controller(&up, dir.path());
+        command.args([
+            "--leader-elect-lease-duration",
+            "2s",
+            "--leader-elect-renew-deadline",
+            "1s",
+        ]);
+        command.args(["--leader-elect-retry-period", "200ms", "--log-format", "json"]);
+        Part::start(&mut command, 2)
+    };
+    let client = client(&up).await;
+    let leases = Api::<Lease>::default_namespaced(client.clone());
+    let holder = || async {
+        let lease = leases.get_opt("torpor-controller").await.expect("an answer");
+        lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default()
+    };
+    let first = candidate();
+    let held = async { while holder().await.is_empty() {} };
+    tokio::time::timeout(support::LIMIT, held).await.expect("it leads");
+    let second = candidate();
+    until_ready(second.url("Probes")).await;
+    let leader = holder().await;
+    drop(first);
+    let sandboxes = Api::<Sandbox>::default_namespaced(client);
+    sandboxes
+        .create(&PostParams::default(), &sandbox("one"))
+        .await
+        .expect("created");
+    until_phase(&sandboxes, "one", Phase::Running).await;
+    assert_ne!(holder().await, leader);
+    assert_eq!(second.terminate(), Some(0));
+    assert_eq!(holder().await, "", "the lease is released");
+}
+
+#[tokio::test]
 async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
@@ -223,7 +263,7 @@ fn missing_and_wrong_input_is_named_and_exits_with_three() {
     let token = dir.path().join("token");
     std::fs::write(&token, "short").expect("written");
     let token = token.to_str().expect("a path in UTF-8");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["controller"], "--store"),
         (&["controller", "--store", "ftp://x"], "ftp://x"),
         (
@@ -233,6 +273,16 @@ fn missing_and_wrong_input_is_named_and_exits_with_three() {
         (
             &["controller", "--store", "memory://", "--pause-deadline", "5"],
             "try `15s`",
+        ),
+        (
+            &[
+                "controller",
+                "--store",
+                "memory://",
+                "--leader-elect-renew-deadline",
+                "15s",
+            ],
+            "shorter than the lease duration",
         ),
         (&["gateway", "--token-key-file", token], "--api-keys-file"),
         (

@@ -43,6 +43,33 @@ pub struct ControllerArgs {
     /// Delay before the first retry of a failed restore
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub restore_retry: Duration,
+    #[command(flatten)]
+    pub election: ElectionArgs,
+}
+
+/// Options of the election of one leader among several controllers.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Leader election")]
+#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
+pub struct ElectionArgs {
+    /// Write only while holding the lease; `false` only where no second controller can run
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub leader_elect: bool,
+    /// Name of the lease
+    #[arg(long, default_value = "torpor-controller", value_name = "NAME")]
+    pub leader_elect_resource_name: String,
+    /// Namespace of the lease; that of the kubeconfig's context or of the Pod when absent
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_namespace: Option<String>,
+    /// For how long others wait before they take over a lease that is not renewed
+    #[arg(long, default_value = "15s", value_parser = duration, value_name = "DURATION")]
+    pub leader_elect_lease_duration: Duration,
+    /// For how long a leader goes on without having renewed the lease
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub leader_elect_renew_deadline: Duration,
+    /// Time between two tries to take or renew the lease
+    #[arg(long, default_value = "2s", value_parser = duration, value_name = "DURATION")]
+    pub leader_elect_retry_period: Duration,
 }
 
 /// Options of `gateway`.

@@ -19,6 +19,7 @@ use torpor_api::{Sandbox, SandboxTemplate, label};
 
 use crate::backoff::Backoff;
 use crate::defect::{Defect, Distortion};
+use crate::fence::Fence;
 use crate::metrics::ControllerMetrics;
 use crate::notice::Notice;
 use crate::reconcile::{after_error, reconcile};
@@ -56,12 +57,14 @@ pub struct ControllerConfig {
     pub clock: Clock,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// Lets writes through: open, or the fence of the election that this controller works under.
+    pub fence: Fence,
     /// A deliberate mistake, for testing the tests.
     pub defect: Option<Defect>,
 }
 
 impl ControllerConfig {
-    /// For all namespaces, on the system clock, without a defect.
+    /// For all namespaces, on the system clock, as the only controller, without a defect.
     #[must_use]
     pub fn new(store_url: impl Into<String>) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl ControllerConfig {
             store_url: store_url.into(),
             clock: Arc::new(Timestamp::now),
             deadlines: Deadlines::default(),
+            fence: Fence::open(),
             defect: None,
         }
     }
@@ -136,6 +140,9 @@ impl Controller {
         agents: Arc<dyn SandboxAgents>,
         custodian: Arc<dyn CheckpointCustodian>,
     ) -> Self {
+        let client = config.fence.client(client);
+        let agents = config.fence.agents(agents);
+        let custodian = config.fence.custodian(custodian);
         let defect = Distortion::new(config.defect);
         let retry = config.deadlines.restore_retry;
         let context = Context {

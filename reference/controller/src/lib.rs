@@ -15,7 +15,9 @@ mod conditions;
 mod controller;
 mod decide;
 mod defect;
+mod election;
 mod error;
+mod fence;
 mod http_agents;
 mod metrics;
 mod notice;
@@ -31,6 +33,8 @@ pub use decide::{
     Decision, Due, Effect, Fault, Goal, History, Observed, Patience, Report, Seal, Wake, Workload, decide,
 };
 pub use defect::{Defect, UnknownDefect};
+pub use election::{Election, Ended, LeaseTerms, TermsError};
+pub use fence::{Fence, NotLeading};
 pub use http_agents::HttpAgents;
 pub use metrics::ControllerMetrics;
 pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};

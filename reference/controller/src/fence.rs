@@ -1,0 +1,218 @@
+//! Lets writes through only while this controller leads.
+//!
+//! Decides at every single write to the API server, to an agent and to the checkpoint store, by the
+//! monotonic clock: leadership that was not renewed has ended even if nobody has noticed yet, for
+//! example after the process was stopped for a while. Leaves out who leads, which `election` decides.
+//! Reads pass: they change nothing.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Method, Request};
+use kube::Client;
+use kube::client::Body;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use torpor_api::AgentState;
+use tower::BoxError;
+
+use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+
+/// Until when writes may be made; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    until: Arc<watch::Sender<Validity>>,
+}
+
+/// Until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Validity {
+    /// There is no election.
+    Always,
+    /// This controller does not lead.
+    Never,
+    /// It leads until then, unless it renews.
+    Until(Instant),
+}
+
+/// A write of a controller that does not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write as the leader: this controller does not lead, or not any more")]
+pub struct NotLeading;
+
+impl Fence {
+    /// Lets everything through: for a controller that is the only one.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::new(Validity::Always)
+    }
+
+    /// Lets nothing through until it is opened.
+    pub(crate) fn closed() -> Self {
+        Self::new(Validity::Never)
+    }
+
+    fn new(validity: Validity) -> Self {
+        Self {
+            until: Arc::new(watch::Sender::new(validity)),
+        }
+    }
+
+    pub(crate) fn open_until(&self, at: Instant) {
+        self.until.send_replace(Validity::Until(at));
+    }
+
+    pub(crate) fn close(&self) {
+        self.until.send_replace(Validity::Never);
+    }
+
+    /// Whether a write may be made now.
+    ///
+    /// # Errors
+    /// [`NotLeading`] when it may not.
+    pub fn check(&self) -> Result<(), NotLeading> {
+        let open = match *self.until.borrow() {
+            Validity::Always => true,
+            Validity::Never => false,
+            Validity::Until(at) => Instant::now() < at,
+        };
+        if open { Ok(()) } else { Err(NotLeading) }
+    }
+
+    /// The same client, behind this fence.
+    pub(crate) fn client(&self, client: Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let fence = self.clone();
+        let fenced = tower::service_fn(move |request: Request<Body>| {
+            let (client, fence) = (client.clone(), fence.clone());
+            async move {
+                if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                    fence.check()?;
+                }
+                Ok::<_, BoxError>(client.send(request).await?)
+            }
+        });
+        Client::new(fenced, namespace)
+    }
+
+    /// The same agents, behind this fence.
+    pub(crate) fn agents(&self, inner: Arc<dyn SandboxAgents>) -> Arc<dyn SandboxAgents> {
+        Arc::new(Fenced {
+            inner,
+            fence: self.clone(),
+        })
+    }
+
+    /// The same custodian, behind this fence.
+    pub(crate) fn custodian(&self, inner: Arc<dyn CheckpointCustodian>) -> Arc<dyn CheckpointCustodian> {
+        Arc::new(Fenced {
+            inner,
+            fence: self.clone(),
+        })
+    }
+}
+
+/// Something behind a fence.
+struct Fenced<T> {
+    inner: T,
+    fence: Fence,
+}
+
+impl Fenced<Arc<dyn SandboxAgents>> {
+    fn allow(&self) -> Result<(), AgentError> {
+        self.fence.check().map_err(|refused| AgentError::Unreachable {
+            message: refused.to_string(),
+        })
+    }
+}
+
+impl SandboxAgents for Fenced<Arc<dyn SandboxAgents>> {
+    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.inner.state(pod_ip)
+    }
+
+    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        async move {
+            self.allow()?;
+            self.inner.freeze(pod_ip).await
+        }
+        .boxed()
+    }
+
+    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        async move {
+            self.allow()?;
+            self.inner.thaw(pod_ip).await
+        }
+        .boxed()
+    }
+
+    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        async move {
+            self.allow()?;
+            self.inner.checkpoint(pod_ip, generation).await
+        }
+        .boxed()
+    }
+}
+
+impl Fenced<Arc<dyn CheckpointCustodian>> {
+    fn allow(&self) -> Result<(), RemovalError> {
+        self.fence.check().map_err(|refused| RemovalError {
+            message: refused.to_string(),
+        })
+    }
+}
+
+impl CheckpointCustodian for Fenced<Arc<dyn CheckpointCustodian>> {
+    fn remove_all<'a>(&'a self, sandbox_uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        async move {
+            self.allow()?;
+            self.inner.remove_all(sandbox_uid).await
+        }
+        .boxed()
+    }
+
+    fn remove_older_than<'a>(
+        &'a self,
+        sandbox_uid: &'a str,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<(), RemovalError>> {
+        async move {
+            self.allow()?;
+            self.inner.remove_older_than(sandbox_uid, generation).await
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_that_was_not_renewed_ends_by_itself() {
+        let fence = Fence::closed();
+        assert_eq!(fence.check(), Err(NotLeading));
+        fence.open_until(Instant::now() + Duration::from_secs(10));
+        assert_eq!(fence.check(), Ok(()));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(fence.check(), Err(NotLeading));
+    }
+
+    #[tokio::test]
+    async fn a_closed_fence_lets_reads_of_the_api_through_and_no_writes() {
+        let answered = tower::service_fn(|_| async {
+            let body = serde_json::json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "one"}});
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.to_string().into_bytes())))
+        });
+        let client = Fence::closed().client(Client::new(answered, "default"));
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::default_namespaced(client);
+        assert!(pods.get("one").await.is_ok());
+        let refused = pods.delete("one", &kube::api::DeleteParams::default()).await;
+        assert!(matches!(refused, Err(kube::Error::Service(_))), "{refused:?}");
+    }
+}
