@@ -10,7 +10,7 @@ use crate::api::names::Random;
 use crate::catalog::{Catalog, Resource};
 use crate::clock::{Clock, meta_time};
 use crate::durable::{Journal, JournalError, Record, Recovery};
-use crate::store::{Change, CollectionName, Event, ObjectName, Store};
+use crate::store::{Change, CollectionName, Event, Object, ObjectName, Store};
 use crate::upkeep::{Agenda, Graph};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -72,13 +72,13 @@ impl Core {
     }
 
     /// The object of a resource as it is read.
-    pub(crate) fn find(&self, resource: &Resource, name: &ObjectName) -> Option<Arc<Value>> {
+    pub(crate) fn find(&self, resource: &Resource, name: &ObjectName) -> Option<Arc<Object>> {
         let stored = self.store.get(&resource.collection, name)?;
         Some(resource.read(&stored))
     }
 
     /// Stores an object and notes what follows from it.
-    pub(crate) fn put(&mut self, resource: &Resource, mut object: Value) -> Arc<Value> {
+    pub(crate) fn put(&mut self, resource: &Resource, mut object: Value) -> Arc<Object> {
         if let Some(map) = object.as_object_mut() {
             map.entry("apiVersion").or_insert_with(|| resource.api_version().into());
             map.entry("kind").or_insert_with(|| resource.kind.as_str().into());
@@ -90,15 +90,14 @@ impl Core {
     }
 
     /// Removes an object for good; `last` is its final state.
-    pub(crate) fn remove(&mut self, resource: &Resource, last: Value) -> Arc<Value> {
+    pub(crate) fn remove(&mut self, resource: &Resource, last: Value) -> Arc<Object> {
         let name = ObjectName::new(meta::namespace(&last), meta::name(&last));
-        let kept = Arc::new(last.clone());
         match self.store.remove(&resource.collection, &name, last) {
-            Some(change) => {
+            Ok(change) => {
                 self.follow(resource, &change);
                 change.object.clone()
             }
-            None => kept,
+            Err(last) => Arc::new(Object::new(last)),
         }
     }
 
@@ -134,17 +133,16 @@ impl Core {
     }
 
     /// Every object as a record, in the order of their last writes.
-    fn records(&self) -> Vec<Record> {
-        let mut records: Vec<Record> = Vec::new();
+    fn records(&self) -> Vec<Record<Arc<Object>>> {
+        let mut records = Vec::new();
         for collection in self.store.collections() {
             for (name, object) in self.store.scan(collection, None) {
-                let revision = meta::resource_version(object).parse().unwrap_or_default();
                 records.push(Record {
-                    revision,
+                    revision: object.revision(),
                     collection: collection.to_string(),
                     namespace: name.namespace.clone(),
                     name: name.name.clone(),
-                    object: Some((**object).clone()),
+                    object: Some(object),
                 });
             }
         }

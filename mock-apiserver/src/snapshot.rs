@@ -3,10 +3,9 @@
 //! Coming back is a series of ordinary writes: revisions go on, watches see what changed, and nobody who is connected has to
 //! start over. What was not changed since is not written again. Objects that no version of their definition serves are left as they are.
 
-use crate::api::meta;
 use crate::api::names::Random;
 use crate::core::Core;
-use crate::store::{CollectionName, ObjectName};
+use crate::store::{CollectionName, Object, ObjectName};
 use crate::upkeep;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -23,7 +22,7 @@ type Key = (CollectionName, ObjectName);
 /// Taking and cloning one is cheap: the objects are shared. See [`MockApiServer::restore`](crate::MockApiServer::restore).
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: BTreeMap<Key, Arc<Object>>,
     random: Random,
     revision: u64,
 }
@@ -46,7 +45,7 @@ impl Snapshot {
 
     /// The objects as they are stored, ordered by resource, namespace and name.
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
-        self.objects.values().map(|object| &**object)
+        self.objects.values().map(|object| &***object)
     }
 
     /// Makes the state of a server this one.
@@ -54,7 +53,7 @@ impl Snapshot {
         let present = stored(core);
         let mut gone: Vec<_> = present.iter().filter(|(key, object)| self.lacks(key, object)).collect();
         // The latest first, as they depend on the earlier ones.
-        gone.sort_by_key(|((collection, _), object)| (is_definitions(collection), Reverse(revision(object))));
+        gone.sort_by_key(|((collection, _), object)| (is_definitions(collection), Reverse(object.revision())));
         for (key, object) in gone {
             if is_definitions(&key.0) {
                 core.end_watches(&key.1.name);
@@ -68,7 +67,7 @@ impl Snapshot {
             .iter()
             .filter(|(key, object)| present.get(key) != Some(object))
             .collect();
-        changed.sort_by_key(|((collection, _), object)| (!is_definitions(collection), revision(object)));
+        changed.sort_by_key(|((collection, _), object)| (!is_definitions(collection), object.revision()));
         for (key, object) in changed {
             if let Some(resource) = core.catalog.by_collection(&key.0) {
                 core.put(&resource, Value::clone(object));
@@ -89,15 +88,11 @@ fn is_definitions(collection: &CollectionName) -> bool {
     **collection == *DEFINITIONS
 }
 
-fn revision(object: &Value) -> u64 {
-    meta::resource_version(object).parse().unwrap_or_default()
-}
-
-fn stored(core: &Core) -> BTreeMap<Key, Arc<Value>> {
+fn stored(core: &Core) -> BTreeMap<Key, Arc<Object>> {
     let mut objects = BTreeMap::new();
     for collection in core.store.collections() {
         let resource = core.catalog.by_collection(collection);
-        let read = |object: &Arc<Value>| resource.as_ref().map_or_else(|| object.clone(), |it| it.read(object));
+        let read = |object: Arc<Object>| resource.as_ref().map_or_else(|| object.clone(), |it| it.read(&object));
         let all = core.store.scan(collection, None);
         objects.extend(all.map(|(name, object)| ((collection.clone(), name.clone()), read(object))));
     }

@@ -8,7 +8,6 @@ use super::user::User;
 use crate::api::selector::LabelSelector;
 use crate::store::{ObjectName, Store};
 use serde_json::Value;
-use std::sync::Arc;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -24,11 +23,11 @@ pub(crate) struct Grants {
 pub(crate) fn grants(store: &Store, user: &User, namespace: &str) -> Grants {
     let mut found = Grants::default();
     for (_, binding) in store.scan(&collection("clusterrolebindings"), None) {
-        collect(store, user, binding, "", &mut found);
+        collect(store, user, &binding, "", &mut found);
     }
     if !namespace.is_empty() {
         for (_, binding) in store.scan(&collection("rolebindings"), Some(namespace)) {
-            collect(store, user, binding, namespace, &mut found);
+            collect(store, user, &binding, namespace, &mut found);
         }
     }
     found
@@ -114,7 +113,7 @@ fn own_rules(role: &Value) -> impl Iterator<Item = Rule> + '_ {
 }
 
 /// The rules of a cluster role. An aggregated one may select aggregated ones, itself included: each counts once.
-fn cluster_rules(store: &Store, role: &Arc<Value>, seen: &mut Vec<String>) -> Vec<Rule> {
+fn cluster_rules(store: &Store, role: &Value, seen: &mut Vec<String>) -> Vec<Rule> {
     let name = role["metadata"]["name"].as_str().unwrap_or_default();
     if seen.iter().any(|known| known == name) {
         return Vec::new();
@@ -127,8 +126,8 @@ fn cluster_rules(store: &Store, role: &Arc<Value>, seen: &mut Vec<String>) -> Ve
     let selectors: Vec<_> = selectors.iter().filter_map(LabelSelector::read).collect();
     let mut rules = Vec::new();
     for (_, candidate) in store.scan(&collection("clusterroles"), None) {
-        if selectors.iter().any(|selector| selector.matches(candidate)) {
-            rules.extend(cluster_rules(store, candidate, seen));
+        if selectors.iter().any(|selector| selector.matches(&candidate)) {
+            rules.extend(cluster_rules(store, &candidate, seen));
         }
     }
     rules

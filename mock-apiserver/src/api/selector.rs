@@ -199,6 +199,12 @@ impl FieldSelector {
         self.0.is_empty()
     }
 
+    /// Whether it asks only for the name and the namespace.
+    pub(crate) fn is_about_names(&self) -> bool {
+        let named = |path: &str| matches!(path, "metadata.name" | "metadata.namespace");
+        self.0.iter().all(|term| named(&term.path))
+    }
+
     /// Whether every comparison holds. Absent fields count as empty, booleans and numbers as their text.
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.0

@@ -2,10 +2,9 @@
 
 use super::custom::{CustomVersion, ScalePaths};
 use crate::api::error::qualified;
-use crate::api::meta;
 use crate::api::names::NameRule;
 use crate::schema;
-use crate::store::CollectionName;
+use crate::store::{CollectionName, Object};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -108,28 +107,27 @@ impl Resource {
     }
 
     /// A stored object as it is read: with the defaults that its schema has got since it was written.
-    pub(crate) fn read(&self, stored: &Arc<Value>) -> Arc<Value> {
+    pub(crate) fn read(&self, stored: &Arc<Object>) -> Arc<Object> {
         let Origin::Custom(custom) = &self.origin else {
             return stored.clone();
         };
-        let written: u64 = meta::resource_version(stored).parse().unwrap_or_default();
-        if written >= custom.since {
+        if stored.revision() >= custom.since {
             return stored.clone();
         }
         let mut read = Value::clone(stored);
         schema::default_fields(&custom.schema, &mut read);
-        Arc::new(read)
+        Arc::new(Object::new(read))
     }
 
     /// The object as this version shows it.
-    pub(crate) fn present(&self, object: &Arc<Value>) -> Arc<Value> {
+    pub(crate) fn present(&self, object: &Arc<Object>) -> Arc<Object> {
         let api_version = self.api_version();
-        if object["apiVersion"] == api_version && object["kind"] == self.kind {
+        if object.is_of(&api_version, &self.kind) {
             return object.clone();
         }
         let mut shown = Value::clone(object);
         shown["apiVersion"] = api_version.into();
         shown["kind"] = self.kind.as_str().into();
-        Arc::new(shown)
+        Arc::new(Object::new(shown))
     }
 }

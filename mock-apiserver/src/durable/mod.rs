@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use crate::store::{Change, Event};
 pub(crate) use record::Record;
 use record::SnapshotHeader;
+use serde::Serialize;
 
 const FORMAT: u32 = 1;
 const SNAPSHOT: &str = "snapshot.jsonl";
@@ -127,7 +128,7 @@ impl Journal {
             return;
         }
         let object = match change.event {
-            Event::Added | Event::Modified => Some((*change.object).clone()),
+            Event::Added | Event::Modified => Some(&*change.object),
             Event::Deleted => None,
         };
         let record = Record {
@@ -159,7 +160,7 @@ impl Journal {
 
     /// Replaces the snapshot by the present state and empties the journal. A crash at any point
     /// leaves the old state or the new: records that the new snapshot holds are passed over.
-    pub(crate) fn fold(&mut self, revision: u64, objects: &[Record]) -> Result<(), JournalError> {
+    pub(crate) fn fold(&mut self, revision: u64, objects: &[impl Serialize]) -> Result<(), JournalError> {
         let path = self.dir.join(SNAPSHOT);
         let staged = self.dir.join("snapshot.new");
         let header = SnapshotHeader {
@@ -186,7 +187,7 @@ impl Journal {
     }
 
     /// Like [`fold`](Self::fold), for a server that runs: a failure ends its writes.
-    pub(crate) fn fold_or_fail(&mut self, revision: u64, objects: &[Record]) {
+    pub(crate) fn fold_or_fail(&mut self, revision: u64, objects: &[impl Serialize]) {
         if let Err(error) = self.fold(revision, objects) {
             self.failure = Some(error.to_string());
         }

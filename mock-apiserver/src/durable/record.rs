@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One write to the store.
+/// One write to the store; the object is a tree where it is read, and text where it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct Record<Object = Value> {
     pub(crate) revision: u64,
     pub(crate) collection: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
     /// The object after the write; absent when it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) object: Option<Value>,
+    pub(crate) object: Option<Object>,
 }
 
 /// The first line of a snapshot: what must follow.

@@ -4,14 +4,16 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 
 fn change(revision: u64) -> Change {
     Change {
         revision,
         event: Event::Added,
         name: ObjectName::new("default", &format!("o{revision}")),
-        object: Arc::new(json!({ "metadata": { "name": format!("o{revision}") }, "text": "a\nb" })),
+        object: Arc::new(Object::new(
+            json!({ "metadata": { "name": format!("o{revision}") }, "text": "a\nb" }),
+        )),
         previous: None,
     }
 }

@@ -3,6 +3,7 @@
 use super::watch::WatchPlan;
 use crate::catalog::Resource;
 use crate::logs::LogOptions;
+use crate::store::Object;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -22,13 +23,13 @@ pub(crate) enum Answer {
     Object {
         code: u16,
         resource: Arc<Resource>,
-        object: Arc<Value>,
+        object: Arc<Object>,
     },
     /// A list, with its `metadata`.
     List {
         resource: Arc<Resource>,
         metadata: Value,
-        items: Vec<Arc<Value>>,
+        items: Vec<Arc<Object>>,
     },
     /// A stream of watch events.
     Watch(WatchPlan),

@@ -12,7 +12,7 @@ use crate::catalog::Resource;
 use crate::core::Core;
 use crate::fields::{Operation, Shape, record_update};
 use crate::kinds;
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) fn create_object(
     call: &Call<'_>,
     mut object: Value,
     write: &Write,
-) -> ApiResult<Arc<Value>> {
+) -> ApiResult<Arc<Object>> {
     let resource = &call.resource;
     if !matches!(meta::resource_version(&object), "" | "0") {
         return Err(ApiError::bad_request(
@@ -65,7 +65,7 @@ pub(super) fn create_object(
         record_update(Shape::of(resource), &Value::Null, &mut object, &write.manager, &now);
     }
     if write.dry_run {
-        return Ok(Arc::new(object));
+        return Ok(Arc::new(Object::new(object)));
     }
     Ok(core.put(resource, object))
 }

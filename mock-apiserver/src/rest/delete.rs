@@ -19,7 +19,7 @@ use crate::catalog::Resource;
 use crate::clock::meta_time;
 use crate::core::Core;
 use crate::kinds::pod;
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -99,9 +99,9 @@ fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<P
 /// What a deletion came to.
 pub(crate) enum Deleted {
     /// The object is gone.
-    Gone(Arc<Value>),
+    Gone(Arc<Object>),
     /// The object waits for its grace period or finalizers.
-    Pending(Arc<Value>),
+    Pending(Arc<Object>),
 }
 
 /// Deletes one object.
@@ -173,7 +173,7 @@ pub(super) fn delete_collection(core: &mut Core, call: &mut Call<'_>) -> ApiResu
 pub(crate) fn delete_object(
     core: &mut Core,
     resource: &Resource,
-    object: &Arc<Value>,
+    object: &Arc<Object>,
     options: &DeleteOptions,
 ) -> ApiResult<Deleted> {
     check_preconditions(resource, object, options)?;
@@ -192,7 +192,7 @@ pub(crate) fn delete_object(
     let waits = graceful && meta::grace(&marked).unwrap_or(0) > 0;
     if !has_finalizers && !waits && changed {
         if options.dry_run {
-            return Ok(Deleted::Gone(Arc::new(marked)));
+            return Ok(Deleted::Gone(Arc::new(Object::new(marked))));
         }
         return Ok(Deleted::Gone(core.remove(resource, marked)));
     }
@@ -202,12 +202,12 @@ pub(crate) fn delete_object(
     Ok(store_marked(core, resource, object, marked, options.dry_run))
 }
 
-fn store_marked(core: &mut Core, resource: &Resource, object: &Arc<Value>, marked: Value, dry_run: bool) -> Deleted {
-    if marked == **object {
+fn store_marked(core: &mut Core, resource: &Resource, object: &Arc<Object>, marked: Value, dry_run: bool) -> Deleted {
+    if marked == ***object {
         return Deleted::Pending(object.clone());
     }
     if dry_run {
-        return Deleted::Pending(Arc::new(marked));
+        return Deleted::Pending(Arc::new(Object::new(marked)));
     }
     Deleted::Pending(core.put(resource, marked))
 }
@@ -303,7 +303,7 @@ fn mark_graceful(now: Timestamp, object: &mut Value, asked: Option<i64>) -> bool
 fn delete_namespace(
     core: &mut Core,
     resource: &Resource,
-    object: &Arc<Value>,
+    object: &Arc<Object>,
     options: &DeleteOptions,
 ) -> ApiResult<Deleted> {
     if matches!(meta::name(object), "default" | "kube-system" | "kube-public") {

@@ -6,13 +6,11 @@ use super::watch;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::options::{ListOptions, VersionMatch};
 use crate::api::selector::{FieldSelector, LabelSelector};
-use crate::catalog::Resource;
 use crate::core::Core;
-use crate::store::{Compacted, ObjectName};
+use crate::store::{Compacted, Object, ObjectName};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Reads one object.
 pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
@@ -67,12 +65,18 @@ impl Filter {
         })
     }
 
-    pub(crate) fn matches(&self, name: &ObjectName, object: &Value) -> bool {
-        self.namespace
-            .as_ref()
-            .is_none_or(|namespace| *namespace == name.namespace)
-            && self.labels.matches(object)
-            && self.fields.matches(object)
+    pub(crate) fn matches(&self, name: &ObjectName, object: &Object) -> bool {
+        let in_namespace = self.namespace.as_ref().is_none_or(|it| *it == name.namespace);
+        if !in_namespace || self.is_open() {
+            return in_namespace;
+        }
+        let head = object.head();
+        self.labels.matches(&head)
+            && if self.fields.is_about_names() {
+                self.fields.matches(&head)
+            } else {
+                self.fields.matches(object)
+            }
     }
 
     fn is_open(&self) -> bool {
@@ -94,9 +98,16 @@ fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<A
     let resource = &call.resource;
     let filter = Filter::new(call, options)?;
     let page = page(options)?;
-    let current = core.store.revision();
-    let revision = page.revision.unwrap_or(current);
-    let items = at_revision(core, resource, revision, &page, &filter)?;
+    let revision = page.revision.unwrap_or(core.store.revision());
+    let mut scan = core
+        .store
+        .scan_at(
+            &resource.collection,
+            revision,
+            filter.namespace.as_deref(),
+            page.after.as_ref(),
+        )
+        .map_err(|gone| expired(gone, &page))?;
     // A list at revision 0 may come from a cache, which ignores the limit.
     let limit = if options.resource_version == Some(0) {
         0
@@ -104,55 +115,27 @@ fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<A
         usize::try_from(options.limit).unwrap_or(0)
     };
     let mut metadata = json!({"resourceVersion": revision.to_string()});
-    let kept = if limit == 0 {
-        items.len()
-    } else {
-        limit.min(items.len())
-    };
-    if kept < items.len() {
-        if let Some((last, _)) = items.get(kept - 1) {
+    let (mut items, mut last) = (Vec::new(), None);
+    while let Some((name, object)) = scan.next() {
+        let object = resource.read(&object);
+        if !filter.matches(name, &object) {
+            continue;
+        }
+        if let Some(last) = last.filter(|_| items.len() == limit) {
             metadata["continue"] = continue_token(revision, last).into();
+            if filter.is_open() {
+                metadata["remainingItemCount"] = (1 + scan.count()).into();
+            }
+            break;
         }
-        if filter.is_open() {
-            metadata["remainingItemCount"] = (items.len() - kept).into();
-        }
+        items.push(object);
+        last = (limit > 0).then_some(name);
     }
-    let items = items.into_iter().take(kept).map(|(_, object)| object).collect();
     Ok(Answer::List {
         resource: resource.clone(),
         metadata,
         items,
     })
-}
-
-/// The matching objects after the page's start, as they were at `revision`.
-fn at_revision(
-    core: &Core,
-    resource: &Resource,
-    revision: u64,
-    page: &Page,
-    filter: &Filter,
-) -> ApiResult<Vec<(ObjectName, Arc<Value>)>> {
-    let wanted = |name: &ObjectName, object: &Value| {
-        page.after.as_ref().is_none_or(|after| name > after) && filter.matches(name, object)
-    };
-    if revision == core.store.revision() {
-        let scan = core.store.scan(&resource.collection, filter.namespace.as_deref());
-        return Ok(scan
-            .map(|(name, object)| (name, resource.read(object)))
-            .filter(|(name, object)| wanted(name, object))
-            .map(|(name, object)| (name.clone(), object))
-            .collect());
-    }
-    let objects = core
-        .store
-        .scan_at(&resource.collection, revision)
-        .map_err(|gone| expired(gone, page))?;
-    Ok(objects
-        .into_iter()
-        .map(|(name, object)| (name, resource.read(&object)))
-        .filter(|(name, object)| wanted(name, object))
-        .collect())
 }
 
 /// The revision is compacted; a paged list is offered to go on inconsistently.

@@ -8,6 +8,7 @@ use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::field::FieldError;
 use crate::api::options::FieldValidation;
 use crate::core::Core;
+use crate::store::Object;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) fn handle(core: &Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     Ok(Answer::Object {
         code: 201,
         resource: call.resource.clone(),
-        object: Arc::new(review),
+        object: Arc::new(Object::new(review)),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::catalog::Resource;
 use crate::core::Core;
 use crate::fields::{Manager, Operation, Shape, record_update};
 use crate::kinds;
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -102,10 +102,10 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
 pub(super) fn update_object(
     core: &mut Core,
     resource: &Resource,
-    old: &Arc<Value>,
+    old: &Arc<Object>,
     new: Value,
     write: &Write,
-) -> ApiResult<Arc<Value>> {
+) -> ApiResult<Arc<Object>> {
     let part = write.part;
     lock(resource, old, &new)?;
     let mut object = restrict(resource, old, new, part);
@@ -126,12 +126,12 @@ pub(super) fn update_object(
     if core
         .store
         .get(&resource.collection, &at)
-        .is_none_or(|stored| *stored == object)
+        .is_none_or(|stored| **stored == object)
     {
         return Ok(old.clone());
     }
     if write.dry_run {
-        return Ok(Arc::new(object));
+        return Ok(Arc::new(Object::new(object)));
     }
     Ok(if is_done(resource, &object) {
         core.remove(resource, object)

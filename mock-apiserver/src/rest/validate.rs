@@ -8,9 +8,17 @@ use crate::kinds;
 use serde_json::Value;
 
 const MAX_ANNOTATIONS: usize = 256 * 1024;
+/// How many levels of maps and lists an object may have. What is stored must be readable again, and `managedFields` mirror
+/// the object a few levels further down; JSON that is read may have 127 levels.
+const MAX_DEPTH: usize = 100;
 
 /// Refuses an object with everything that is wrong with it.
 pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> ApiResult<()> {
+    if !is_within(object, MAX_DEPTH) {
+        return Err(ApiError::bad_request(format!(
+            "the object is nested more than {MAX_DEPTH} levels deep"
+        )));
+    }
     let mut errors = metadata_problems(resource, object);
     if let Some(old) = old {
         errors.extend(update_problems(old, object));
@@ -25,6 +33,16 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
         meta::name(object),
         &errors,
     ))
+}
+
+/// Whether a value has no more than so many levels.
+fn is_within(value: &Value, levels: usize) -> bool {
+    let below = |child: &Value| levels.checked_sub(1).is_some_and(|levels| is_within(child, levels));
+    match value {
+        Value::Array(items) => items.iter().all(below),
+        Value::Object(map) => map.values().all(below),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 fn metadata_problems(resource: &Resource, object: &Value) -> Vec<FieldError> {

@@ -7,7 +7,7 @@ use crate::api::meta;
 use crate::api::options::ListOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::store::{Change, Event};
+use crate::store::{Change, Event, Object};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch::Receiver;
@@ -39,7 +39,7 @@ impl Seen {
 }
 
 /// One event of a watch.
-pub(crate) type WatchEvent = (Seen, Arc<Value>);
+pub(crate) type WatchEvent = (Seen, Arc<Object>);
 
 /// A watch that was accepted.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
     let (initial, cursor) = if from_state {
         let mut initial = state(core, &resource, &filter);
         if options.send_initial_events == Some(true) && options.allow_bookmarks {
-            initial.push((Seen::Bookmark, Arc::new(bookmark(&resource, current, true))));
+            initial.push((Seen::Bookmark, bookmark(&resource, current, true)));
         }
         (initial, Some(current))
     } else {
@@ -99,24 +99,26 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
 fn state(core: &Core, resource: &Resource, filter: &Filter) -> Vec<WatchEvent> {
     core.store
         .scan(&resource.collection, filter.namespace.as_deref())
-        .map(|(name, object)| (name, resource.read(object)))
+        .map(|(name, object)| (name, resource.read(&object)))
         .filter(|(name, object)| filter.matches(name, object))
         .map(|(_, object)| (Seen::Added, object))
         .collect()
 }
 
 /// A bookmark: only kind, version and revision.
-pub(crate) fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Value {
+pub(crate) fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Arc<Object> {
     let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
     if initial_events_end {
         metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
-    json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata})
+    Arc::new(Object::new(
+        json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata}),
+    ))
 }
 
 fn too_old(requested: u64, oldest: u64) -> WatchEvent {
     let refused = ApiError::expired(format!("too old resource version: {requested} ({oldest})"));
-    (Seen::Error, Arc::new(refused.body()))
+    (Seen::Error, Arc::new(Object::new(refused.body())))
 }
 
 /// The next events after `cursor`, and the new cursor; `None` as cursor ends the watch.
@@ -163,9 +165,9 @@ fn see(resource: &Resource, filter: &Filter, change: &Change) -> Option<WatchEve
         (true, false) if change.event == Event::Deleted => Some((Seen::Deleted, object)),
         (true, false) => {
             // The object left the selection: its last selected state, at the revision of the change.
-            let mut last = Value::clone(previous.as_ref()?);
+            let mut last = Value::clone(previous.as_deref()?);
             meta::set(&mut last, "resourceVersion", Some(change.revision.to_string().into()));
-            Some((Seen::Deleted, Arc::new(last)))
+            Some((Seen::Deleted, Arc::new(Object::new(last))))
         }
     }
 }

@@ -9,23 +9,32 @@ use crate::catalog::Resource;
 use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
 use crate::rest::{Answer, LogRequest, Reply};
+use crate::store::Object;
 use crate::table::{IncludeObject, table};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
 const JSON: &str = "application/json";
 
-/// A list as it is sent.
+/// What a list says of itself.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ListBody<'a> {
+struct ListHead<'a> {
     kind: &'a str,
     api_version: String,
     metadata: &'a Value,
-    items: Vec<Arc<Value>>,
+}
+
+/// A list as it is sent in other forms than JSON.
+#[derive(Serialize)]
+struct ListBody<'a> {
+    #[serde(flatten)]
+    head: ListHead<'a>,
+    items: Vec<&'a Value>,
 }
 
 /// The response to a request that was carried out.
@@ -41,7 +50,7 @@ pub(super) async fn reply(
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
         Answer::Object { code, resource, object } => match View::new(accept, include) {
-            Ok(view) => one(view, code, &view.object(&resource, &object, shared.now())),
+            Ok(view) => one(view, code, &resource, &object, shared.now()),
             Err(refused) => refusal(&refused),
         },
         Answer::List {
@@ -96,11 +105,11 @@ pub(super) fn refusal(refused: &ApiError) -> Response<ResponseBody> {
     response
 }
 
-fn one(view: View, code: u16, shown: &Value) -> Response<ResponseBody> {
+fn one(view: View, code: u16, resource: &Resource, object: &Arc<Object>, now: Timestamp) -> Response<ResponseBody> {
     if view.form == Form::Yaml {
-        yaml(code, shown)
+        yaml(code, &**resource.present(object))
     } else {
-        json(code, shown)
+        build(code, JSON, ResponseBody::whole(view.json(resource, object, now)))
     }
 }
 
@@ -110,7 +119,7 @@ fn list(
     view: View,
     resource: &Resource,
     metadata: &Value,
-    items: &[Arc<Value>],
+    items: &[Arc<Object>],
 ) -> Response<ResponseBody> {
     if view.form == Form::Table {
         return json(200, &table(resource, metadata, items, view.include, shared.now()));
@@ -120,19 +129,36 @@ fn list(
     } else {
         (resource.list_kind.as_str(), resource.api_version())
     };
-    let now = shared.now();
-    let items = items.iter().map(|item| view.object(resource, item, now)).collect();
-    let body = ListBody {
+    let head = ListHead {
         kind,
         api_version,
         metadata,
-        items,
     };
     if view.form == Form::Yaml {
-        yaml(200, &body)
-    } else {
-        json(200, &body)
+        let shown: Vec<Arc<Object>> = items.iter().map(|item| resource.present(item)).collect();
+        let items = shown.iter().map(|item| &***item).collect();
+        return yaml(200, &ListBody { head, items });
     }
+    let now = shared.now();
+    let items = items.iter().map(|item| view.json(resource, item, now));
+    build(200, JSON, ResponseBody::pieces(list_pieces(&head, items)))
+}
+
+/// The text of a list: its head without the closing brace, and its items.
+fn list_pieces(head: &ListHead<'_>, items: impl Iterator<Item = Bytes>) -> Vec<Bytes> {
+    // Serialising strings and a JSON value cannot fail.
+    let mut head = serde_json::to_vec(head).unwrap_or_default();
+    head.pop();
+    head.extend_from_slice(b",\"items\":[");
+    let mut pieces = vec![Bytes::from(head)];
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            pieces.push(Bytes::from_static(b","));
+        }
+        pieces.push(item);
+    }
+    pieces.push(Bytes::from_static(b"]}"));
+    pieces
 }
 
 fn yaml(code: u16, body: &impl Serialize) -> Response<ResponseBody> {

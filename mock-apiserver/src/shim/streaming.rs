@@ -9,21 +9,12 @@ use super::view::View;
 use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
 use bytes::Bytes;
 use futures::Stream;
-use serde::Serialize;
-use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant, sleep_until};
 
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch without `timeoutSeconds` lives.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(40);
-
-/// One line of a watch.
-#[derive(Serialize)]
-struct Line<'a> {
-    r#type: &'a str,
-    object: &'a Value,
-}
 
 struct Open {
     shared: Arc<Shared>,
@@ -118,7 +109,7 @@ impl Open {
 
     fn encode_bookmark(&self) -> Bytes {
         let revision = self.plan.cursor.unwrap_or_default();
-        self.encode(&[(Seen::Bookmark, Arc::new(bookmark(&self.plan.resource, revision, false)))])
+        self.encode(&[(Seen::Bookmark, bookmark(&self.plan.resource, revision, false))])
     }
 
     fn encode(&self, events: &[WatchEvent]) -> Bytes {
@@ -126,16 +117,17 @@ impl Open {
         let mut lines = Vec::new();
         for (seen, object) in events {
             let shown = match seen {
-                Seen::Added | Seen::Modified | Seen::Deleted => self.view.object(&self.plan.resource, object, now),
-                Seen::Bookmark | Seen::Error => object.clone(),
+                Seen::Added | Seen::Modified | Seen::Deleted => self.view.json(&self.plan.resource, object, now),
+                Seen::Bookmark | Seen::Error => object.json().clone(),
             };
-            // Serialising a JSON value cannot fail; a line that did would be left out whole.
-            if let Ok(line) = serde_json::to_vec(&Line {
-                r#type: seen.as_str(),
-                object: &shown,
-            }) {
-                lines.extend_from_slice(&line);
-                lines.push(b'\n');
+            for part in [
+                br#"{"type":""#,
+                seen.as_str().as_bytes(),
+                br#"","object":"#,
+                &shown,
+                b"}\n",
+            ] {
+                lines.extend_from_slice(part);
             }
         }
         lines.into()

@@ -2,7 +2,9 @@
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::catalog::Resource;
+use crate::store::Object;
 use crate::table::{IncludeObject, partial, table};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -35,23 +37,22 @@ impl View {
         })
     }
 
-    /// An object as the client wants it.
-    pub(super) fn object(self, resource: &Resource, object: &Arc<Value>, now: Timestamp) -> Arc<Value> {
+    /// The JSON text of an object as the client wants it; the whole object, if that is not JSON.
+    pub(super) fn json(self, resource: &Resource, object: &Arc<Object>, now: Timestamp) -> Bytes {
         match self.form {
-            Form::Json | Form::Yaml => resource.present(object),
-            Form::Metadata => Arc::new(partial(object)),
+            Form::Json | Form::Yaml => resource.present(object).json().clone(),
+            Form::Metadata => text(&partial(object)),
             Form::Table => {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                Arc::new(table(
-                    resource,
-                    &metadata,
-                    std::slice::from_ref(object),
-                    self.include,
-                    now,
-                ))
+                let rows = std::slice::from_ref(object);
+                text(&table(resource, &metadata, rows, self.include, now))
             }
         }
     }
+}
+
+fn text(value: &Value) -> Bytes {
+    value.to_string().into()
 }
 
 /// The first form in the `Accept` header that the server can send.

@@ -1,6 +1,6 @@
 //! What the history of the store consists of.
 
-use serde_json::Value;
+use super::object::Object;
 use std::sync::Arc;
 
 /// The name of an object inside its collection. Cluster-scoped objects have an empty namespace.
@@ -34,9 +34,22 @@ pub(crate) struct Change {
     pub(crate) event: Event,
     pub(crate) name: ObjectName,
     /// The object after the write; for a deletion its last state, with the revision of the deletion.
-    pub(crate) object: Arc<Value>,
+    pub(crate) object: Arc<Object>,
     /// The object before the write.
-    pub(crate) previous: Option<Arc<Value>>,
+    pub(crate) previous: Option<Arc<Object>>,
+}
+
+impl Change {
+    /// The same change without the trees of its objects.
+    pub(super) fn cold(&self) -> Self {
+        Self {
+            revision: self.revision,
+            event: self.event,
+            name: self.name.clone(),
+            object: Arc::new(self.object.cold()),
+            previous: self.previous.as_ref().map(|previous| Arc::new(previous.cold())),
+        }
+    }
 }
 
 /// The history no longer reaches back to the revision asked for.

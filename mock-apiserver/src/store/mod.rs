@@ -11,8 +11,12 @@
 
 mod change;
 mod collection;
+mod object;
 
 pub(crate) use change::{Change, Compacted, Event, ObjectName};
+pub(crate) use collection::Scan;
+pub(crate) use object::Object;
+
 use collection::Collection;
 
 use serde_json::Value;
@@ -48,27 +52,15 @@ impl Store {
     }
 
     /// The object as it is now.
-    pub(crate) fn get(&self, collection: &str, name: &ObjectName) -> Option<Arc<Value>> {
-        self.collections.get(collection)?.objects().get(name).cloned()
+    pub(crate) fn get(&self, collection: &str, name: &ObjectName) -> Option<Arc<Object>> {
+        self.collections.get(collection)?.get(name)
     }
 
     /// The objects of a collection (of one namespace, if given) in key order.
-    pub(crate) fn scan<'a>(
-        &'a self,
-        collection: &str,
-        namespace: Option<&'a str>,
-    ) -> Box<dyn Iterator<Item = (&'a ObjectName, &'a Arc<Value>)> + 'a> {
-        let Some(collection) = self.collections.get(collection) else {
-            return Box::new(std::iter::empty());
-        };
-        match namespace {
-            None => Box::new(collection.objects().iter()),
-            Some(namespace) => Box::new(
-                collection
-                    .objects()
-                    .range(ObjectName::new(namespace, "")..)
-                    .take_while(move |(name, _)| name.namespace == namespace),
-            ),
+    pub(crate) fn scan<'a>(&'a self, collection: &str, namespace: Option<&'a str>) -> Scan<'a> {
+        match self.collections.get(collection) {
+            Some(collection) => collection.present(namespace),
+            None => Scan::empty(),
         }
     }
 
@@ -77,19 +69,21 @@ impl Store {
         self.collections.keys()
     }
 
-    /// The collection as it was at `revision`.
-    pub(crate) fn scan_at(
-        &self,
+    /// The objects of a collection (of one namespace, if given) behind `after`, as they were at `revision`.
+    pub(crate) fn scan_at<'a>(
+        &'a self,
         collection: &str,
         revision: u64,
-    ) -> Result<BTreeMap<ObjectName, Arc<Value>>, Compacted> {
+        namespace: Option<&'a str>,
+        after: Option<&ObjectName>,
+    ) -> Result<Scan<'a>, Compacted> {
         match self.collections.get(collection) {
-            Some(collection) => collection.at(revision),
+            Some(collection) => collection.at(revision, namespace, after),
             None if revision < self.floor => Err(Compacted {
                 requested: revision,
                 oldest: self.floor,
             }),
-            None => Ok(BTreeMap::new()),
+            None => Ok(Scan::empty()),
         }
     }
 
@@ -98,21 +92,24 @@ impl Store {
         self.revision += 1;
         stamp(&mut object, self.revision);
         let revision = self.revision;
-        self.collection(collection).put(revision, name, Arc::new(object))
+        self.collection(collection)
+            .put(revision, name, Arc::new(Object::new(object)))
     }
 
-    /// Removes an object; `last` is its final state and gets the revision of the deletion. `None` if it is not there.
+    /// Removes an object; `last` is its final state and gets the revision of the deletion. Gives it back if nothing is there.
     pub(crate) fn remove(
         &mut self,
         collection: &CollectionName,
         name: &ObjectName,
         mut last: Value,
-    ) -> Option<Arc<Change>> {
-        self.get(collection, name)?;
-        self.revision += 1;
-        stamp(&mut last, self.revision);
-        let revision = self.revision;
-        self.collection(collection).remove(revision, name, Arc::new(last))
+    ) -> Result<Arc<Change>, Value> {
+        let revision = self.revision + 1;
+        let Some(objects) = self.collections.get_mut(collection).filter(|it| it.get(name).is_some()) else {
+            return Err(last);
+        };
+        stamp(&mut last, revision);
+        self.revision = revision;
+        Ok(objects.remove(revision, name, Arc::new(Object::new(last))))
     }
 
     /// Makes a write of an earlier life again: at its own revision, with the object as it was stored.
@@ -125,10 +122,13 @@ impl Store {
     ) -> Option<Arc<Change>> {
         self.skip_to(revision);
         if let Some(object) = object {
-            return Some(self.collection(collection).put(revision, name, Arc::new(object)));
+            return Some(
+                self.collection(collection)
+                    .put(revision, name, Arc::new(Object::new(object))),
+            );
         }
         let last = self.get(collection, &name)?;
-        self.collection(collection).remove(revision, &name, last)
+        Some(self.collection(collection).remove(revision, &name, last))
     }
 
     /// Continues after `revision`, if that is later.

@@ -29,7 +29,7 @@ fn a_compacted_store_refuses_older_revisions_and_serves_the_present_one() {
     store.put(&pods(), ObjectName::new("a", "y"), json!({"metadata": {}}));
     store.compact();
     assert!(store.changes_after("pods", old, 10).is_err());
-    assert!(store.scan_at("pods", old).is_err());
+    assert!(store.scan_at("pods", old, None, None).is_err());
     assert!(store.changes_after("pods", store.revision(), 10).unwrap().is_empty());
 }
 
@@ -62,14 +62,14 @@ proptest! {
                 store.remove(&pods(), &name, json!({"metadata": {}})).unwrap();
             } else {
                 let removed = store.remove(&pods(), &name, json!({"metadata": {}}));
-                prop_assert!(removed.is_none());
+                prop_assert!(removed.is_err());
                 continue;
             }
             copies.push((store.revision(), state));
         }
         for (revision, expected) in &copies {
-            let seen: BTreeMap<_, _> = store.scan_at("pods", *revision).unwrap().into_iter()
-                .map(|(name, object)| (name, usize::try_from(object["step"].as_u64().unwrap()).unwrap())).collect();
+            let seen: BTreeMap<_, _> = store.scan_at("pods", *revision, None, None).unwrap()
+                .map(|(name, object)| (name.clone(), usize::try_from(object["step"].as_u64().unwrap()).unwrap())).collect();
             prop_assert_eq!(&seen, expected);
             let mut replayed = expected.clone();
             for change in store.changes_after("pods", *revision, usize::MAX).unwrap() {

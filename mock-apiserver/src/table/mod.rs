@@ -6,6 +6,7 @@ mod custom;
 mod jsonpath;
 
 use crate::catalog::{Origin, Resource};
+use crate::store::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub(crate) enum IncludeObject {
 pub(crate) fn table(
     resource: &Resource,
     metadata: &Value,
-    items: &[Arc<Value>],
+    items: &[Arc<Object>],
     include: IncludeObject,
     now: Timestamp,
 ) -> Value {

@@ -4,7 +4,7 @@ use crate::api::meta;
 use crate::core::Core;
 use crate::kinds::crd::CLEANUP_FINALIZER;
 use crate::rest::delete::{DeleteOptions, delete_object};
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) fn clear(core: &mut Core, name: &str) {
     }
     // The collection of a custom resource has the name of its CRD.
     if let Some(resource) = core.catalog.by_collection(name) {
-        let objects: Vec<Arc<Value>> = core.store.scan(name, None).map(|(_, object)| object.clone()).collect();
+        let objects: Vec<Arc<Object>> = core.store.scan(name, None).map(|(_, object)| object).collect();
         for object in objects.into_iter().filter(|object| !meta::is_deleting(object)) {
             if let Err(refused) = delete_object(core, &resource, &object, &DeleteOptions::default()) {
                 tracing::warn!(crd = name, error = %refused.message, "clearing a CRD was refused");
@@ -45,7 +45,7 @@ pub(super) fn clear(core: &mut Core, name: &str) {
     if rest.is_empty() {
         core.end_watches(name);
         core.remove(&resource, last);
-    } else if last != *crd {
+    } else if last != **crd {
         core.put(&resource, last);
     }
 }

@@ -6,10 +6,11 @@ use crate::api::meta;
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::rest::delete::{DeleteOptions, Propagation, delete_object};
+use crate::store::Object;
 use serde_json::Value;
 use std::sync::Arc;
 
-fn load(core: &Core, at: &Location) -> Option<(Arc<Resource>, Arc<Value>)> {
+fn load(core: &Core, at: &Location) -> Option<(Arc<Resource>, Arc<Object>)> {
     Some((
         core.catalog.by_collection(&at.collection)?,
         core.store.get(&at.collection, &at.name)?,

@@ -4,7 +4,7 @@ use crate::api::meta;
 use crate::core::Core;
 use crate::kinds::new_object;
 use crate::rest::delete::{DeleteOptions, delete_object};
-use crate::store::{CollectionName, ObjectName};
+use crate::store::{CollectionName, Object, ObjectName};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(super) fn clear(core: &mut Core, namespace: &str) {
     }
     if meta::strings(&last["spec"]["finalizers"]).is_empty() && meta::finalizers(&last).is_empty() {
         core.remove(&resource, last);
-    } else if last != *object {
+    } else if last != **object {
         core.put(&resource, last);
     }
 }
@@ -96,7 +96,7 @@ fn content(core: &Core, namespace: &str) -> Vec<(CollectionName, ObjectName)> {
 }
 
 /// Says in the conditions that content remains, once.
-fn report_remaining(core: &mut Core, object: &Arc<Value>, left: usize) {
+fn report_remaining(core: &mut Core, object: &Arc<Object>, left: usize) {
     let message = format!("Some resources are remaining: {left} resource instances");
     let condition = json!({
         "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
