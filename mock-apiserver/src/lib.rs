@@ -30,6 +30,7 @@ mod shim;
 mod snapshot;
 mod store;
 mod table;
+mod types;
 mod upkeep;
 
 pub use access::{Authentication, User};

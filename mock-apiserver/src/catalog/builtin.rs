@@ -4,6 +4,7 @@ use super::custom::ScalePaths;
 use super::resource::{BuiltIn, Origin, Resource};
 use crate::api::error::qualified;
 use crate::api::names::NameRule;
+use crate::types;
 use std::sync::Arc;
 
 /// A row: group, version, kind, plural, short names, categories, features.
@@ -289,6 +290,14 @@ pub(super) fn resources() -> impl Iterator<Item = Resource> {
     ROWS.iter().map(resource)
 }
 
+fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
+}
+
 fn owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
@@ -330,6 +339,7 @@ fn resource((group, version, kind, plural, short_names, categories, features): &
             create_on_update: has('c'),
             review: has('v'),
             name_rule,
+            message: types::message_of(&group_version(group, version), kind),
         }),
     }
 }

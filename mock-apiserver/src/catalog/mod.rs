@@ -7,7 +7,7 @@ mod custom;
 mod resource;
 
 pub(crate) use custom::{CustomVersion, ScalePaths};
-pub(crate) use resource::{Origin, Resource};
+pub(crate) use resource::{BuiltIn, Origin, Resource};
 
 use crate::api::path::ResourcePath;
 use serde_json::Value;

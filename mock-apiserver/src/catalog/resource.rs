@@ -5,11 +5,12 @@ use crate::api::error::qualified;
 use crate::api::names::NameRule;
 use crate::schema;
 use crate::store::{CollectionName, Object};
+use crate::types::Message;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// How a built-in kind differs from the ordinary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BuiltIn {
     /// `metadata.generation` is kept.
     pub(crate) generation: bool,
@@ -18,6 +19,8 @@ pub(crate) struct BuiltIn {
     /// Objects are questions: POST answers them, nothing is stored.
     pub(crate) review: bool,
     pub(crate) name_rule: NameRule,
+    /// The fields of its objects; `None` if the kind has no declared type.
+    pub(crate) message: Option<&'static Message>,
 }
 
 /// Where a resource comes from.
@@ -119,13 +122,26 @@ impl Resource {
         Arc::new(Object::new(read))
     }
 
+    /// The type of its objects, if it is built in.
+    pub(crate) fn message(&self) -> Option<&'static Message> {
+        match &self.origin {
+            Origin::BuiltIn(builtin) => builtin.message,
+            Origin::Custom(_) => None,
+        }
+    }
+
     /// The object as this version shows it.
     pub(crate) fn present(&self, object: &Arc<Object>) -> Arc<Object> {
         let api_version = self.api_version();
-        if object.is_of(&api_version, &self.kind) {
+        // Events are stored with the fields of both of their versions.
+        let both = self.kind == "Event" && !self.is_custom();
+        if object.is_of(&api_version, &self.kind) && !both {
             return object.clone();
         }
         let mut shown = Value::clone(object);
+        if let (true, Some(message), Some(fields)) = (both, self.message(), shown.as_object_mut()) {
+            fields.retain(|name, _| message.member(name).is_some());
+        }
         shown["apiVersion"] = api_version.into();
         shown["kind"] = self.kind.as_str().into();
         Arc::new(Object::new(shown))

@@ -1,7 +1,8 @@
-//! How the parts of an object merge: from a CRD's schema, or from the known lists and maps of the built-in kinds.
+//! How the parts of an object merge: from a CRD's schema, or from the types of the built-in kinds.
 
 use crate::api::meta::strings;
 use crate::catalog::{Origin, Resource};
+use crate::types::{self, Field, Kind, ListType, Message, Multiplicity};
 use serde_json::Value;
 
 /// How a list merges.
@@ -20,38 +21,45 @@ pub(crate) enum ListKind {
 pub(crate) enum Shape<'a> {
     /// A node of a structural schema.
     Schema(&'a Value),
-    /// A member of a built-in kind, by its name and the member that holds it.
-    BuiltIn { name: &'a str, parent: &'a str },
+    /// An object of a built-in type.
+    Message(&'static Message),
+    /// The whole value of a field of a built-in type.
+    Field(&'static Field),
+    /// An item of a list or map that is a field of a built-in type.
+    Item(&'static Field),
 }
 
 const NULL: &Value = &Value::Null;
+
+/// A part that no type describes.
+const UNKNOWN: Shape<'static> = Shape::Schema(NULL);
 
 impl<'a> Shape<'a> {
     /// The shape of a whole object.
     pub(crate) fn of(resource: &'a Resource) -> Self {
         match &resource.origin {
             Origin::Custom(custom) => Self::Schema(&custom.schema),
-            Origin::BuiltIn(_) => Self::BuiltIn { name: "", parent: "" },
+            Origin::BuiltIn(builtin) => builtin.message.map_or(UNKNOWN, Self::Message),
         }
     }
 
     /// The shape of a member. The metadata of every kind is built in.
     pub(crate) fn member(self, member: &'a str, at_root: bool) -> Self {
         match self {
-            Self::Schema(_) if at_root && member == "metadata" => Self::BuiltIn {
-                name: "metadata",
-                parent: "",
-            },
+            Self::Schema(_) if at_root && member == "metadata" => {
+                types::message("meta.ObjectMeta").map_or(UNKNOWN, Self::Message)
+            }
             Self::Schema(schema) => {
                 let declared = schema["properties"]
                     .get(member)
                     .or_else(|| schema.get("additionalProperties"));
                 Self::Schema(declared.unwrap_or(NULL))
             }
-            Self::BuiltIn { name, .. } => Self::BuiltIn {
-                name: member,
-                parent: name,
-            },
+            Self::Field(field) if field.multiplicity == Multiplicity::Map => Self::Item(field),
+            Self::Message(_) | Self::Field(_) | Self::Item(_) => {
+                let field = self.message().and_then(|message| message.member(member));
+                field.map_or(UNKNOWN, Self::Field)
+            }
         }
     }
 
@@ -59,7 +67,26 @@ impl<'a> Shape<'a> {
     pub(crate) fn item(self) -> Self {
         match self {
             Self::Schema(schema) => Self::Schema(schema.get("items").unwrap_or(NULL)),
-            Self::BuiltIn { .. } => self,
+            Self::Field(field) => Self::Item(field),
+            Self::Message(_) | Self::Item(_) => UNKNOWN,
+        }
+    }
+
+    /// The built-in type of an object here.
+    fn message(self) -> Option<&'static Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Field(field) | Self::Item(field) => match field.kind {
+                Kind::Message(name) if types::special(name).is_none() => types::message(name),
+                Kind::Message(_)
+                | Kind::String
+                | Kind::Bool
+                | Kind::Int32
+                | Kind::Int64
+                | Kind::Double
+                | Kind::Bytes => None,
+            },
+            Self::Schema(_) => None,
         }
     }
 
@@ -67,16 +94,9 @@ impl<'a> Shape<'a> {
     pub(crate) fn is_atomic_map(self) -> bool {
         match self {
             Self::Schema(schema) => schema["x-kubernetes-map-type"] == "atomic",
-            Self::BuiltIn { name, .. } => {
-                matches!(
-                    name,
-                    "selector" | "nodeSelector" | "podSelector" | "namespaceSelector" | "labelSelector"
-                ) || name.ends_with("KeyRef")
-                    || matches!(
-                        name,
-                        "fieldRef" | "resourceFieldRef" | "involvedObject" | "claimRef" | "configMapRef"
-                    )
-            }
+            Self::Field(field) if field.multiplicity == Multiplicity::Map => field.atomic,
+            Self::Field(field) => field.atomic || self.message().is_none_or(|message| message.atomic),
+            Self::Message(_) | Self::Item(_) => self.message().is_none_or(|message| message.atomic),
         }
     }
 
@@ -93,37 +113,67 @@ impl<'a> Shape<'a> {
                 ),
                 _ => ListKind::Atomic,
             },
-            Self::BuiltIn { name, parent } => built_in_list(name, parent),
+            Self::Field(field) => match &field.list_type {
+                Some(ListType::Set) => ListKind::Set,
+                Some(ListType::Map(keys)) => ListKind::Map(keys.iter().map(|key| (*key).to_owned()).collect()),
+                Some(ListType::Atomic) | None => ListKind::Atomic,
+            },
+            Self::Message(_) | Self::Item(_) => ListKind::Atomic,
+        }
+    }
+
+    /// How a strategic merge patch merges a list here: the items by one key, scalars as a set, or not at all.
+    pub(crate) fn patched_list(self) -> ListKind {
+        match self {
+            Self::Field(field) => match field.patch {
+                Some(patch) if !patch.strategies.split(',').any(|strategy| strategy == "merge") => ListKind::Atomic,
+                Some(patch) if patch.key.is_empty() => ListKind::Set,
+                Some(patch) => ListKind::Map(vec![patch.key.to_owned()]),
+                None => ListKind::Atomic,
+            },
+            Self::Schema(_) | Self::Message(_) | Self::Item(_) => ListKind::Atomic,
         }
     }
 }
 
-fn built_in_list(name: &str, parent: &str) -> ListKind {
-    let keys: &[&str] = match (name, parent) {
-        ("finalizers", _) | ("accessModes" | "loadBalancerSourceRanges", "") => return ListKind::Set,
-        (
-            "containers"
-            | "initContainers"
-            | "ephemeralContainers"
-            | "volumes"
-            | "env"
-            | "imagePullSecrets"
-            | "secrets"
-            | "resourceClaims"
-            | "schedulingGates"
-            | "webhooks"
-            | "validations",
-            _,
-        ) => &["name"],
-        ("ports", "spec") => &["port", "protocol"],
-        ("ports", "containers" | "initContainers" | "ephemeralContainers") => &["containerPort", "protocol"],
-        ("volumeMounts", _) => &["mountPath"],
-        ("volumeDevices", _) => &["devicePath"],
-        ("conditions", _) | ("addresses", "status") => &["type"],
-        ("ownerReferences", _) => &["uid"],
-        ("hostAliases" | "podIPs" | "hostIPs", _) => &["ip"],
-        ("topologySpreadConstraints", _) => &["topologyKey", "whenUnsatisfiable"],
-        _ => return ListKind::Atomic,
-    };
-    ListKind::Map(keys.iter().map(|key| (*key).to_owned()).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(kind: &str, path: &[&'static str]) -> Shape<'static> {
+        let root = Shape::Message(types::message(kind).unwrap());
+        path.iter().fold(root, |shape, step| match *step {
+            "[]" => shape.item(),
+            member => shape.member(member, false),
+        })
+    }
+
+    #[test]
+    fn lists_of_built_in_kinds_merge_by_the_keys_of_their_types() {
+        let keys = |names: &[&str]| ListKind::Map(names.iter().map(|name| (*name).to_owned()).collect());
+        let ports = at(
+            "apps.v1.Deployment",
+            &["spec", "template", "spec", "containers", "[]", "ports"],
+        );
+        assert_eq!(ports.list_kind(), keys(&["containerPort", "protocol"]));
+        assert_eq!(ports.patched_list(), keys(&["containerPort"]));
+        let finalizers = at("core.v1.Pod", &["metadata", "finalizers"]);
+        assert_eq!(
+            (finalizers.list_kind(), finalizers.patched_list()),
+            (ListKind::Set, ListKind::Set)
+        );
+        let tolerations = at("core.v1.Pod", &["spec", "tolerations"]);
+        assert_eq!(
+            (tolerations.list_kind(), tolerations.patched_list()),
+            (ListKind::Atomic, ListKind::Atomic)
+        );
+    }
+
+    #[test]
+    fn selectors_and_references_merge_as_a_whole_and_other_objects_do_not() {
+        assert!(at("apps.v1.Deployment", &["spec", "selector"]).is_atomic_map());
+        assert!(at("core.v1.Pod", &["spec", "nodeSelector"]).is_atomic_map());
+        assert!(!at("core.v1.Pod", &["metadata", "labels"]).is_atomic_map());
+        assert!(!at("core.v1.Pod", &["spec", "containers", "[]", "resources", "limits"]).is_atomic_map());
+    }
 }

@@ -14,6 +14,7 @@ use crate::api::meta;
 use crate::catalog::{Origin, Resource};
 use crate::core::Core;
 use crate::schema;
+use crate::types;
 use serde_json::{Value, json};
 
 /// Defaults that hold for every write of the kind.
@@ -21,6 +22,9 @@ pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
     if let Origin::Custom(custom) = &resource.origin {
         schema::default_fields(&custom.schema, object);
         return;
+    }
+    if let Some(message) = resource.message() {
+        types::settle(message, object);
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::default_fields(object),

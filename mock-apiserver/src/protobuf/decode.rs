@@ -1,8 +1,8 @@
 //! From a protobuf body to the object it stands for.
 
 use super::special;
-use super::table::{self, Field, Kind, Shape};
 use super::wire::{Fields, Malformed, Raw};
+use crate::types::{self, Field, Kind, Message, Multiplicity, Special};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -43,7 +43,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Undecodable> {
             _ => {}
         }
     }
-    let message = table::message_of(&api_version, &kind)
+    let message = types::message_of(&api_version, &kind)
         .ok_or_else(|| Undecodable::UnknownKind(format!("{api_version}, Kind={kind}")))?;
     let mut object = members(message, raw, MAX_DEPTH)?;
     object.insert("apiVersion".to_owned(), api_version.into());
@@ -51,41 +51,46 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Undecodable> {
     Ok(Value::Object(object))
 }
 
-fn members(message: &str, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, Undecodable> {
-    let fields = table::message(message).ok_or_else(|| Undecodable::UnknownKind(message.to_owned()))?;
+fn members(message: &'static Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, Undecodable> {
     let depth = depth.checked_sub(1).ok_or(Undecodable::TooDeep)?;
     let mut object = Map::new();
     for found in Fields(bytes) {
         let (number, raw) = found?;
         // Fields of a newer version are left out.
-        let Some(field) = fields.get(&number) else { continue };
-        match (field.name, field.shape) {
+        let Some(field) = message.numbered(number) else {
+            continue;
+        };
+        match (field.name, field.multiplicity) {
             (None, _) => {
                 if let (Kind::Message(inner), Raw::Bytes(bytes)) = (field.kind, raw) {
-                    object.append(&mut members(inner, bytes, depth)?);
+                    object.append(&mut members(known(inner)?, bytes, depth)?);
                 }
             }
-            (Some(name), Shape::Single) => {
+            (Some(name), Multiplicity::Single) => {
                 let value = value(field.kind, raw, depth)?;
                 let left_out = value.is_null() || (field.omit_zero && is_zero(&value));
                 if !left_out {
                     object.insert(name.to_owned(), value);
                 }
             }
-            (Some(name), Shape::Repeated) => {
+            (Some(name), Multiplicity::Repeated) => {
                 let value = value(field.kind, raw, depth)?;
                 match object.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
                     Value::Array(items) => items.push(value),
                     Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {}
                 }
             }
-            (Some(name), Shape::Map) => {
+            (Some(name), Multiplicity::Map) => {
                 let (key, value) = entry(field, raw, depth)?;
                 object.entry(name).or_insert_with(|| Value::Object(Map::new()))[key] = value;
             }
         }
     }
     Ok(object)
+}
+
+fn known(message: &str) -> Result<&'static Message, Undecodable> {
+    types::message(message).ok_or_else(|| Undecodable::UnknownKind(message.to_owned()))
 }
 
 /// One entry of a map: key 1, value 2; an absent value is the zero of its kind.
@@ -119,28 +124,33 @@ fn value(kind: Kind, raw: Raw<'_>, depth: usize) -> Result<Value, Undecodable> {
         (Kind::String, Raw::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned().into(),
         (Kind::Bytes, Raw::Bytes(bytes)) => STANDARD.encode(bytes).into(),
         (Kind::Bool, Raw::Number(number)) => (number != 0).into(),
-        (Kind::Integer, Raw::Number(number)) => number.cast_signed().into(),
+        (Kind::Int32 | Kind::Int64, Raw::Number(number)) => number.cast_signed().into(),
         (Kind::Double, Raw::Number(number)) => f64::from_bits(number).into(),
         (Kind::Message(name), Raw::Bytes(bytes)) => match special::decode(name, bytes) {
             Some(special) => special?,
-            None => wrapped(members(name, bytes, depth)?, name),
+            None => wrapped(members(known(name)?, bytes, depth)?, name),
         },
-        (Kind::Bool | Kind::Integer | Kind::Double, Raw::Bytes(_))
+        (Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Double, Raw::Bytes(_))
         | (Kind::String | Kind::Bytes | Kind::Message(_), Raw::Number(_)) => Value::Null,
     })
 }
 
-/// Messages that only wrap a list are that list in JSON.
+/// Messages that only wrap a list, or one of several forms, are what they wrap in JSON.
 fn wrapped(mut object: Map<String, Value>, name: &str) -> Value {
-    let is_list = matches!(
-        name,
-        "meta.Verbs" | "authentication.v1.ExtraValue" | "authorization.v1.ExtraValue"
-    );
-    if is_list {
-        object.remove("items").unwrap_or_default()
-    } else {
-        Value::Object(object)
-    }
+    let forms: &[&str] = match types::special(name) {
+        Some(Special::Strings) => &["items"],
+        Some(Special::OneOf) => &["schema", "jSONSchemas", "property", "allows"],
+        Some(
+            Special::Time
+            | Special::MicroTime
+            | Special::Duration
+            | Special::Quantity
+            | Special::IntOrString
+            | Special::Any,
+        )
+        | None => return Value::Object(object),
+    };
+    forms.iter().find_map(|form| object.remove(*form)).unwrap_or_default()
 }
 
 #[cfg(test)]

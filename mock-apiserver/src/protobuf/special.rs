@@ -1,21 +1,22 @@
 //! Messages whose JSON form is not an object of their fields.
 
 use super::wire::{Fields, Malformed, Raw};
+use crate::types::{self, Special};
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// The JSON form of a special message; `None` if the message is an ordinary one. Null stands for an absent value.
 pub(super) fn decode(message: &str, bytes: &[u8]) -> Option<Result<Value, Malformed>> {
-    let convert: fn(&[u8]) -> Result<Value, Malformed> = match message {
-        "meta.Time" => |bytes| time(bytes, 0),
-        "meta.MicroTime" => |bytes| time(bytes, 6),
-        "api.resource.Quantity" => |bytes| text(bytes, 1),
-        "util.intstr.IntOrString" => int_or_string,
-        "runtime.RawExtension" | "meta.FieldsV1" => embedded,
-        "meta.Duration" => duration,
-        _ => return None,
-    };
-    Some(convert(bytes))
+    Some(match types::special(message)? {
+        Special::Time => time(bytes, 0),
+        Special::MicroTime => time(bytes, 6),
+        Special::Quantity => text(bytes, 1),
+        Special::IntOrString => int_or_string(bytes),
+        Special::Any => embedded(bytes),
+        Special::Duration => duration(bytes),
+        // Decoded as the message that wraps them.
+        Special::Strings | Special::OneOf => return None,
+    })
 }
 
 fn numbers(bytes: &[u8]) -> Result<[u64; 4], Malformed> {

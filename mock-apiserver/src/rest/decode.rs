@@ -4,9 +4,10 @@ use super::dispatch::Call;
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
 use crate::api::options::FieldValidation;
-use crate::catalog::{Origin, Resource};
+use crate::catalog::{BuiltIn, Origin, Resource};
 use crate::protobuf::{self, Undecodable};
 use crate::schema;
+use crate::types;
 use serde_json::Value;
 
 /// What the API accepts as the body of a write.
@@ -60,10 +61,10 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
     identify(call, object, validation)
 }
 
-/// Refuses an applied configuration with fields that the schema of its custom resource does not know: nobody could own them.
+/// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
 pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> ApiResult<()> {
     let mut pruned = object.clone();
-    let problems: Vec<String> = undeclared(&call.resource, &mut pruned)
+    let problems: Vec<String> = undeclared(&call.resource, &mut pruned)?
         .into_iter()
         .map(|path| format!(".{path}: field not declared in schema"))
         .collect();
@@ -85,29 +86,36 @@ pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> Api
     ))
 }
 
-/// Drops the fields that the schema of a custom resource does not know, and returns their paths.
-fn undeclared(resource: &Resource, object: &mut Value) -> Vec<String> {
+/// Drops the fields that the kind does not have, and returns their paths. Values of another type than a built-in kind declares
+/// are refused.
+fn undeclared(resource: &Resource, object: &mut Value) -> ApiResult<Vec<String>> {
     match &resource.origin {
         Origin::Custom(custom) if !custom.preserve_unknown && custom.schema.is_object() => {
-            schema::prune(&custom.schema, object)
+            Ok(schema::prune(&custom.schema, object))
         }
-        Origin::Custom(_) | Origin::BuiltIn(_) => Vec::new(),
+        Origin::BuiltIn(BuiltIn {
+            message: Some(message), ..
+        }) => types::check(message, object).map_err(|why| unfit(resource, &why)),
+        Origin::Custom(_) | Origin::BuiltIn(_) => Ok(Vec::new()),
     }
 }
 
-/// Drops fields that the schema of a custom resource does not know: silently, with a warning, or not at all.
+fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+    ))
+}
+
+/// Drops fields that the kind does not have: silently, with a warning, or not at all.
 fn prune(call: &mut Call<'_>, object: &mut Value, validation: FieldValidation) -> ApiResult<()> {
-    let unknown: Vec<String> = undeclared(&call.resource, object)
+    let unknown: Vec<String> = undeclared(&call.resource, object)?
         .into_iter()
         .map(|path| format!("unknown field {path:?}"))
         .collect();
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => {
-            let (kind, version) = (&call.resource.kind, &call.resource.version);
-            Err(ApiError::bad_request(format!(
-                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
-                unknown.join(", ")
-            )))
+            let why = format!("strict decoding error: {}", unknown.join(", "));
+            Err(unfit(&call.resource, &why))
         }
         FieldValidation::Warn => {
             call.warnings.extend(unknown);

@@ -69,12 +69,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
         Method::Put => decode::parse_body(&call.request.content_type, &call.request.body)?,
         Method::Patch => {
             let form = patch::Form::of(&call.request.content_type, true)?;
-            patch::patched(
-                form,
-                Shape::BuiltIn { name: "", parent: "" },
-                &shown,
-                &call.request.body,
-            )?
+            patch::patched(form, Shape::Schema(&Value::Null), &shown, &call.request.body)?
         }
         Method::Post | Method::Delete => return Err(call.not_supported("create")),
     };

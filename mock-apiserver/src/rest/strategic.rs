@@ -70,7 +70,7 @@ fn merge_map(shape: Shape<'_>, current: &Map<String, Value>, patch: &Map<String,
 
 /// The member that identifies the items of a list for this kind of patch.
 fn merge_key(shape: Shape<'_>) -> Option<String> {
-    match shape.list_kind() {
+    match shape.patched_list() {
         ListKind::Map(keys) => keys.into_iter().next(),
         ListKind::Set | ListKind::Atomic => None,
     }
@@ -82,7 +82,7 @@ fn merge_list(shape: Shape<'_>, current: &[Value], patch: &[Value]) -> ApiResult
     if replaces {
         return Ok(Value::Array(plain().collect()));
     }
-    if shape.list_kind() == ListKind::Set {
+    if shape.patched_list() == ListKind::Set {
         let mut merged = current.to_vec();
         merged.extend(patch.iter().filter(|item| !current.contains(item)).cloned());
         return Ok(Value::Array(merged));
@@ -126,10 +126,12 @@ fn reorder(shape: Shape<'_>, items: &mut [Value], order: &[Value]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types;
     use serde_json::json;
 
     fn merged(object: &Value, patch: &Value) -> Value {
-        merge(Shape::BuiltIn { name: "", parent: "" }, object, patch).unwrap()
+        let pod = types::message("core.v1.Pod").unwrap();
+        merge(Shape::Message(pod), object, patch).unwrap()
     }
 
     #[test]
