@@ -3,6 +3,8 @@
 mod aggregated;
 mod legacy;
 mod openapi;
+mod openapi_v2;
+mod schemas;
 
 use crate::api::path::Route;
 use crate::catalog::Resource;
@@ -31,10 +33,31 @@ pub(crate) fn answer(core: &Core, route: &Route, accept: &str, verbose: bool) ->
                 body: health(check, verbose),
             });
         }
-        Route::OpenApi(rest) => openapi::answer(core, rest)?,
+        Route::OpenApi(rest) => return openapi_answer(core, rest, accept),
         Route::Resource(_) | Route::Unknown => return None,
     };
     Some(Answer::Document { code: 200, body })
+}
+
+/// `/openapi/v2`, `/openapi/v3` and below.
+fn openapi_answer(core: &Core, rest: &str, accept: &str) -> Option<Answer> {
+    let document = |group, version| {
+        let document = openapi::document(&core.catalog, group, version)?;
+        Some(Answer::OpenApi {
+            body: document.body.clone(),
+            hash: document.hash.clone(),
+        })
+    };
+    match rest.split('/').collect::<Vec<_>>().as_slice() {
+        ["v2"] => Some(openapi_v2::answer(&core.catalog, accept)),
+        ["v3"] => Some(Answer::Document {
+            code: 200,
+            body: openapi::index(&core.catalog),
+        }),
+        ["v3", "api", version] => document("", version),
+        ["v3", "apis", group, version] => document(group, version),
+        _ => None,
+    }
 }
 
 fn health(check: &str, verbose: bool) -> String {

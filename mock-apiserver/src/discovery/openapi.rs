@@ -1,49 +1,80 @@
 //! OpenAPI v3: an index, and a document for each group and version.
 //!
 //! The documents list the operations with their kind and parameters, by which kubectl finds out that the server validates
-//! fields itself, and the schemas of custom resources.
+//! fields itself, and the schemas of all kinds. Those of the built-in kinds are made once, when they are first asked for.
 
 use super::legacy::{fingerprint, group_version};
-use crate::catalog::{Origin, Resource};
-use crate::core::Core;
+use super::schemas;
+use crate::catalog::{Catalog, Origin, Resource};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-/// `/openapi/v3` and below.
-pub(super) fn answer(core: &Core, rest: &str) -> Option<Value> {
-    match rest.split('/').collect::<Vec<_>>().as_slice() {
-        ["v3"] => Some(index(core)),
-        ["v3", "api", version] => document(core, "", version),
-        ["v3", "apis", group, version] => document(core, group, version),
-        _ => None,
+/// A document as it is sent.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) body: Value,
+    /// Changes with the body.
+    pub(super) hash: String,
+}
+
+impl Document {
+    fn new(body: Value) -> Self {
+        let hash = fingerprint(&body.to_string());
+        let hash = hash.trim_end_matches('=').replace(['+', '/'], "_");
+        Self { body, hash }
     }
 }
 
-fn index(core: &Core) -> Value {
+/// The documents of the groups and versions that only built-in kinds belong to.
+static BUILT_IN: LazyLock<BTreeMap<(String, String), Arc<Document>>> = LazyLock::new(|| {
+    let catalog = Catalog::new();
+    let mut documents = BTreeMap::new();
+    for (group, versions) in catalog.groups() {
+        for version in versions {
+            if let Some(body) = describe(&catalog, &group, &version) {
+                documents.insert((group.clone(), version), Arc::new(Document::new(body)));
+            }
+        }
+    }
+    documents
+});
+
+/// `/openapi/v3`.
+pub(super) fn index(catalog: &Catalog) -> Value {
     let mut paths = Map::new();
-    for (group, versions) in core.catalog.groups() {
+    for (group, versions) in catalog.groups() {
         for version in versions {
             let root = if group.is_empty() { "api" } else { "apis" };
             let path = format!("{root}/{}", group_version(&group, &version));
-            let hash = fingerprint(&document(core, &group, &version).unwrap_or_default().to_string());
-            let url = format!(
-                "/openapi/v3/{path}?hash={}",
-                hash.trim_end_matches('=').replace(['+', '/'], "_")
-            );
+            let hash = document(catalog, &group, &version).map_or_else(String::new, |document| document.hash.clone());
+            let url = format!("/openapi/v3/{path}?hash={hash}");
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }
     json!({"paths": paths})
 }
 
-fn document(core: &Core, group: &str, version: &str) -> Option<Value> {
+/// The document of a group and version; `None` if they are not served.
+pub(super) fn document(catalog: &Catalog, group: &str, version: &str) -> Option<Arc<Document>> {
+    let served = |resource: &&Arc<Resource>| resource.group == group && resource.version == version;
+    if !catalog.all().filter(served).any(|resource| resource.is_custom()) {
+        return BUILT_IN.get(&(group.to_owned(), version.to_owned())).cloned();
+    }
+    describe(catalog, group, version).map(|body| Arc::new(Document::new(body)))
+}
+
+fn describe(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
-    for resource in core
-        .catalog
+    for resource in catalog
         .all()
         .filter(|resource| resource.group == group && resource.version == version)
     {
         add_paths(resource, &mut paths);
-        add_schemas(resource, &mut schemas);
+        match &resource.origin {
+            Origin::Custom(_) => add_custom(resource, &mut schemas),
+            Origin::BuiltIn(_) => add_built_in(resource, &mut schemas),
+        }
     }
     if paths.is_empty() {
         return None;
@@ -61,6 +92,9 @@ fn gvk(resource: &Resource) -> Value {
 }
 
 fn schema_name(resource: &Resource) -> String {
+    if let Some(message) = resource.message() {
+        return schemas::name_of(message.name);
+    }
     let reversed: Vec<&str> = resource.group.rsplit('.').collect();
     format!("{}.{}.{}", reversed.join("."), resource.version, resource.kind)
 }
@@ -81,12 +115,7 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
         parameter("fieldValidation"),
     ];
     let media = json!({"schema": {"$ref": format!("#/components/schemas/{}", schema_name(resource))}});
-    let content = if resource.is_custom() {
-        json!({"application/json": media})
-    } else {
-        json!({})
-    };
-    let responses = json!({"200": {"description": "OK", "content": content}});
+    let responses = json!({"200": {"description": "OK", "content": {"application/json": media}}});
     let operation = |action: &str, parameters: &[Value]| {
         json!({
             "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk(resource),
@@ -106,8 +135,33 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
     );
 }
 
+/// The schemas of a built-in kind, of its list, and of all that they hold.
+fn add_built_in(resource: &Resource, schemas: &mut Map<String, Value>) {
+    let Some(message) = resource.message() else { return };
+    let list = crate::types::message(&format!("{}List", message.name));
+    let kinds = [(Some(message), &resource.kind), (list, &resource.list_kind)];
+    for (message, kind) in kinds.into_iter().filter_map(|(message, kind)| Some((message?, kind))) {
+        schemas::add(message, schemas);
+        let mut described = gvk(resource);
+        described["kind"] = kind.as_str().into();
+        let schema = &mut schemas[&schemas::name_of(message.name)];
+        schema["x-kubernetes-group-version-kind"] = json!([described]);
+        for member in ["apiVersion", "kind"] {
+            schema["properties"][member] = json!({"type": "string", "description": describe_type_meta(member)});
+        }
+    }
+}
+
+fn describe_type_meta(member: &str) -> &'static str {
+    if member == "kind" {
+        "The REST resource this object represents."
+    } else {
+        "The versioned schema of this representation of an object."
+    }
+}
+
 /// The schema a CRD declares, with what every object has besides.
-fn add_schemas(resource: &Resource, schemas: &mut Map<String, Value>) {
+fn add_custom(resource: &Resource, schemas: &mut Map<String, Value>) {
     let Origin::Custom(custom) = &resource.origin else {
         return;
     };
@@ -124,11 +178,11 @@ fn add_schemas(resource: &Resource, schemas: &mut Map<String, Value>) {
     let properties = [
         (
             "apiVersion",
-            json!({"type": "string", "description": "The versioned schema of this representation of an object."}),
+            json!({"type": "string", "description": describe_type_meta("apiVersion")}),
         ),
         (
             "kind",
-            json!({"type": "string", "description": "The REST resource this object represents."}),
+            json!({"type": "string", "description": describe_type_meta("kind")}),
         ),
         (
             "metadata",

@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     Watch(WatchPlan),
     /// The log of a container.
     Log(LogRequest),
+    /// An OpenAPI document, which clients keep for as long as its hash is the same.
+    OpenApi { body: Value, hash: String },
     /// Any other document.
     Document { code: u16, body: Value },
     /// Plain text.

@@ -47,6 +47,7 @@ pub(super) async fn reply(
 ) -> Response<ResponseBody> {
     let mut response = match reply.answer {
         Answer::Document { code, body } => document(code, &body),
+        Answer::OpenApi { body, hash } => openapi(&body, &hash),
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
         Answer::Object { code, resource, object } => match View::new(accept, include) {
@@ -184,6 +185,18 @@ fn document(code: u16, body: &Value) -> Response<ResponseBody> {
             .headers_mut()
             .insert(header::VARY, HeaderValue::from_static("Accept"));
     }
+    response
+}
+
+/// A document whose address names its hash never changes.
+fn openapi(body: &Value, hash: &str) -> Response<ResponseBody> {
+    let mut response = json(200, body);
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 

@@ -4,6 +4,7 @@
 
 mod access;
 mod apply;
+mod builtins;
 mod custom;
 mod faults;
 mod protobuf;

@@ -1,0 +1,138 @@
+//! The types of built-in kinds: what is refused, what is left out, and what OpenAPI says of them.
+
+use crate::support::*;
+use serde_json::{Value, json};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+fn deployment(name: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "a", "image": "img"}]}},
+        },
+    })
+}
+
+#[tokio::test]
+async fn unknown_fields_of_built_in_kinds_are_left_out_with_a_warning_or_refused() {
+    let client = server().client();
+    let mut object = deployment("d");
+    object["spec"]["replica"] = json!(2);
+    object["spec"]["template"]["spec"]["containers"][0]["imagee"] = json!("x");
+    let (code, body) = post(&client, &format!("{DEPLOYMENTS}?fieldValidation=Strict"), &object).await;
+    assert_eq!(code, 400);
+    assert_eq!(
+        body["message"],
+        "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: \
+         unknown field \"spec.replica\", unknown field \"spec.template.spec.containers[0].imagee\""
+    );
+    let request = http::Request::post(DEPLOYMENTS)
+        .header("content-type", "application/json")
+        .body(kube::client::Body::from(object.to_string().into_bytes()))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    let warnings: Vec<_> = response.headers().get_all("warning").iter().collect();
+    assert_eq!(
+        warnings,
+        [
+            "299 - \"unknown field \\\"spec.replica\\\"\"",
+            "299 - \"unknown field \\\"spec.template.spec.containers[0].imagee\\\"\"",
+        ]
+    );
+    let (_, stored) = get(&client, &format!("{DEPLOYMENTS}/d")).await;
+    assert_eq!(stored["spec"].get("replica"), None);
+}
+
+#[tokio::test]
+async fn values_of_another_type_are_refused() {
+    let client = server().client();
+    let mut object = deployment("d");
+    object["spec"]["replicas"] = json!("3");
+    let (code, body) = post(&client, DEPLOYMENTS, &object).await;
+    assert_eq!(code, 400);
+    assert_eq!(
+        body["message"],
+        "Deployment in version \"v1\" cannot be handled as a Deployment: \
+         json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    );
+}
+
+#[tokio::test]
+async fn an_event_shows_the_fields_of_the_version_it_is_asked_in() {
+    let client = server().client();
+    let event = json!({
+        "metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reason": "R", "message": "m", "type": "Normal", "source": {"component": "c"}, "count": 1,
+    });
+    let path = "/api/v1/namespaces/default/events";
+    let (code, made) = post(&client, path, &event).await;
+    assert_eq!((code, made.get("note")), (201, None));
+    let (_, newer) = get(&client, "/apis/events.k8s.io/v1/namespaces/default/events/e").await;
+    assert_eq!((&newer["note"], newer.get("message")), (&json!("m"), None));
+    let strict = format!("{path}/e?fieldValidation=Strict");
+    let (code, body) = merge(&client, &strict, &json!({"count": 2})).await;
+    assert_eq!(code, 200, "{body}");
+}
+
+#[tokio::test]
+async fn openapi_describes_every_served_kind_and_resolves_every_reference() {
+    let client = server().client();
+    let (_, index) = get(&client, "/openapi/v3").await;
+    let mut kinds = 0;
+    for (path, entry) in index["paths"].as_object().unwrap() {
+        let (code, document) = get(&client, entry["serverRelativeURL"].as_str().unwrap()).await;
+        assert_eq!(code, 200, "{path}");
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for reference in document.to_string().split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{path}: {name}");
+        }
+        let (_, listed) = get(&client, &format!("/{path}")).await;
+        for resource in listed["resources"].as_array().unwrap() {
+            let kind = &resource["kind"];
+            let own = !resource["name"].as_str().unwrap().contains('/');
+            let described = schemas.values().find(|schema| {
+                schema["x-kubernetes-group-version-kind"]
+                    .as_array()
+                    .is_some_and(|list| list[0]["kind"] == *kind)
+            });
+            assert!(
+                !own || described.is_some_and(|schema| schema["description"].is_string()),
+                "{path}: {kind}"
+            );
+            kinds += usize::from(own);
+        }
+    }
+    assert!(kinds >= 50, "{kinds}");
+}
+
+#[tokio::test]
+async fn openapi_says_how_the_lists_of_a_pod_merge() {
+    let client = server().client();
+    let (_, document) = get(&client, "/openapi/v3/api/v1").await;
+    let schemas = &document["components"]["schemas"];
+    let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    assert_eq!(containers["x-kubernetes-list-map-keys"], json!(["name"]));
+    assert!(containers["description"].as_str().unwrap().contains("containers"));
+    assert_eq!(schemas["io.k8s.api.core.v1.PodSpec"]["required"], json!(["containers"]));
+    let policy = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"];
+    assert_eq!(policy["enum"], json!(["Always", "Never", "OnFailure"]));
+}
+
+#[tokio::test]
+async fn openapi_v2_is_sent_as_json_only() {
+    let client = server().client();
+    let (code, document) = get(&client, "/openapi/v2").await;
+    assert_eq!((code, &document["swagger"]), (200, &json!("2.0")));
+    let pod = &document["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"];
+    assert_eq!(pod["$ref"], "#/definitions/io.k8s.api.core.v1.PodSpec");
+    let request = http::Request::get("/openapi/v2")
+        .header("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+        .body(kube::client::Body::empty())
+        .unwrap();
+    assert_eq!(client.send(request).await.unwrap().status(), 406);
+}
