@@ -1,29 +1,24 @@
-//! Wires the passes to the watches: which sandbox to look at, and when.
+//! The controller as a whole: what it is made of, and its run.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource};
 use tokio_util::sync::CancellationToken;
-use torpor_api::{Sandbox, SandboxTemplate, label};
+use torpor_api::Sandbox;
 
 use crate::backoff::Backoff;
 use crate::defect::{Defect, Distortion};
 use crate::fence::Fence;
 use crate::metrics::ControllerMetrics;
 use crate::notice::Notice;
-use crate::reconcile::{after_error, reconcile};
-use crate::{CheckpointCustodian, ReconcileError, SandboxAgents};
+use crate::watches::follow;
+use crate::{CheckpointCustodian, SandboxAgents};
 
 /// Tells the time. The controller reads no other clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -121,7 +116,7 @@ impl Context {
     /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.
     pub(crate) async fn announce(&self, sandbox: &Sandbox, notice: &Notice) {
         if let Err(error) = self.recorder.publish(&notice.event(), &sandbox.object_ref(&())).await {
-            tracing::warn!(sandbox = sandbox.name_any(), %error, "an Event was not published");
+            tracing::warn!(%error, "an Event was not published");
         }
     }
 }
@@ -202,93 +197,4 @@ impl fmt::Debug for Controller {
             .field("config", &self.context.config)
             .finish_non_exhaustive()
     }
-}
-
-/// Watches one namespace, or all, and makes the passes that the watches ask for.
-fn follow(
-    context: &Arc<Context>,
-    namespace: Option<&str>,
-    shutdown: &CancellationToken,
-) -> (Store<Sandbox>, impl Future<Output = ()> + use<>) {
-    let client = &context.client;
-    let pods = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
-    let controller = KubeController::new(api::<Sandbox>(client, namespace), watcher::Config::default());
-    let (sandboxes, templated) = (controller.store(), controller.store());
-    let passes = controller
-        .owns(api::<Pod>(client, namespace), pods)
-        .watches(
-            api::<SandboxTemplate>(client, namespace),
-            watcher::Config::default(),
-            move |template| made_from(&templated, &template),
-        )
-        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-        .run(reconcile, on_error, Arc::clone(context))
-        .for_each(|result| {
-            match result {
-                Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
-                // Told where they happened, or gone since they were asked for.
-                Err(
-                    RuntimeError::ReconcilerFailed(..) | RuntimeError::ObjectNotFound(_) | RuntimeError::RunnerError(_),
-                )
-                | Ok(_) => {}
-            }
-            std::future::ready(())
-        });
-    (sandboxes, passes)
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// The sandboxes that name this template, in a fixed order.
-fn made_from(sandboxes: &Store<Sandbox>, template: &SandboxTemplate) -> Vec<ObjectRef<Sandbox>> {
-    let mut names: Vec<_> = sandboxes
-        .state()
-        .iter()
-        .filter(|sandbox| sandbox.namespace() == template.namespace())
-        .filter(|sandbox| {
-            sandbox
-                .spec
-                .template_ref
-                .as_ref()
-                .is_some_and(|named| named.name == template.name_any())
-        })
-        .map(|sandbox| sandbox.name_any())
-        .collect();
-    names.sort();
-    let namespace = template.namespace().unwrap_or_default();
-    names
-        .iter()
-        .map(|name| ObjectRef::new(name).within(&namespace))
-        .collect()
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature is that of the controller runtime"
-)]
-fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let key = format!("{}/{}", sandbox.namespace().unwrap_or_default(), sandbox.name_any());
-    context.metrics.reconcile_failed();
-    if error.is_outdated() {
-        tracing::debug!(
-            sandbox = key,
-            error = error.chain(),
-            "somebody else wrote first; reading again"
-        );
-    } else {
-        tracing::warn!(
-            sandbox = key,
-            error = error.chain(),
-            "a pass broke off and is tried again"
-        );
-    }
-    after_error(context.now(), &key, error, &context)
 }

@@ -1,8 +1,8 @@
 //! The reference pause and resume controller for `agents.kruise.io/v1alpha1 Sandbox`.
 //!
 //! ```text
-//!   watch ──▶ observe ──▶ decide ──▶ status, then effect ──▶ (again, until at rest)
-//!            (read once)  (pure)     (one write per step)
+//!   watch ──▶ at rest? ──▶ observe ──▶ decide ──▶ status, then effect ──▶ (again, until at rest)
+//!           (reads nothing) (read once) (pure)     (one write per step)
 //! ```
 //!
 //! Start reading at `decide`: the whole behaviour is the table in there, and `decide/table.txt` is
@@ -19,6 +19,7 @@ mod election;
 mod error;
 mod fence;
 mod http_agents;
+mod look;
 mod metrics;
 mod notice;
 mod observe;
@@ -27,6 +28,7 @@ mod ports;
 mod reconcile;
 mod status;
 mod timers;
+mod watches;
 
 pub use controller::{Clock, Controller, ControllerConfig, Deadlines};
 pub use decide::{

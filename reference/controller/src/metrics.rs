@@ -1,50 +1,33 @@
-//! Prometheus metrics: how long pauses and resumes take, how many sandboxes are where, how large checkpoints are.
+//! Prometheus metrics: how long pauses, resumes and their steps take, how many sandboxes are where, how
+//! large checkpoints are, and how far the controller is behind.
 //!
-//! A duration runs from the status that announces a step to the one that completes it or says
-//! that it failed, by the injected clock. One that began before a restart is not measured.
+//! The spans of a sandbox run from the status that announces them to the one that completes them or says
+//! that they failed (`span`), by the injected clock; one that began before a restart is not measured.
+//! What the controller does itself is measured by the monotonic clock.
 
-use std::collections::BTreeMap;
+mod labels;
+mod queue;
+mod span;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use torpor_api::{ConditionType, Phase, Reason, SandboxStatus};
+use tokio::time::Instant;
+use torpor_api::{Phase, SandboxStatus};
 
-use crate::conditions;
+use crate::decide::Effect;
+use labels::{EffectLabel, PHASES, PhaseLabel, ResultLabel, StepLabel, phase_name};
+use queue::Queue;
+use span::{Mark, Outcome, Span, marks};
 
-/// Every phase, with its label value.
-const PHASES: [(Phase, &str); 7] = [
-    (Phase::Pending, "Pending"),
-    (Phase::Running, "Running"),
-    (Phase::Pausing, "Pausing"),
-    (Phase::Paused, "Paused"),
-    (Phase::Resuming, "Resuming"),
-    (Phase::Failed, "Failed"),
-    (Phase::Terminating, "Terminating"),
-];
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: Outcome,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "the names are the label values")]
-enum Outcome {
-    success,
-    failure,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabel {
-    phase: &'static str,
-}
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The meters of a controller; a cheap handle.
 #[derive(Clone, Debug)]
@@ -55,8 +38,12 @@ pub struct ControllerMetrics {
 #[derive(Debug)]
 struct Meters {
     registry: Registry,
-    pause_seconds: Family<ResultLabel, Histogram, fn() -> Histogram>,
-    resume_seconds: Family<ResultLabel, Histogram, fn() -> Histogram>,
+    pause_seconds: Durations<ResultLabel>,
+    resume_seconds: Durations<ResultLabel>,
+    step_seconds: Durations<StepLabel>,
+    effect_seconds: Durations<EffectLabel>,
+    queue_seconds: Histogram,
+    queue_depth: Gauge,
     sandboxes: Family<PhaseLabel, Gauge>,
     checkpoint_bytes: Histogram,
     reconciles: Family<ResultLabel, Counter>,
@@ -66,30 +53,35 @@ struct Meters {
 #[derive(Debug, Default)]
 struct Memory {
     /// Phase of each sandbox, by namespace and name.
-    phases: BTreeMap<String, Phase>,
-    /// When the step under way began, by UID.
-    began: BTreeMap<String, (Step, Timestamp)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Pause,
-    Resume,
+    phases: HashMap<String, Phase>,
+    /// When the spans under way began, by UID.
+    began: HashMap<String, BTreeMap<Span, Timestamp>>,
+    queue: Queue,
 }
 
 impl ControllerMetrics {
     pub(crate) fn new() -> Self {
+        // From 1 ms and 10 ms to about two and a half minutes.
+        let own = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
         let durations: fn() -> Histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 15));
+        let effects: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
         let mut meters = Meters {
             registry: Registry::default(),
             pause_seconds: Family::new_with_constructor(durations),
             resume_seconds: Family::new_with_constructor(durations),
+            step_seconds: Family::new_with_constructor(durations),
+            effect_seconds: Family::new_with_constructor(effects),
+            queue_seconds: own(),
+            queue_depth: Gauge::default(),
             sandboxes: Family::default(),
             checkpoint_bytes: Histogram::new(exponential_buckets(1024.0, 4.0, 12)),
             reconciles: Family::default(),
             memory: Mutex::default(),
         };
         meters.register();
+        for phase in PHASES {
+            meters.phase(phase).set(0);
+        }
         Self {
             meters: Arc::new(meters),
         }
@@ -105,81 +97,80 @@ impl ControllerMetrics {
         Ok(text)
     }
 
+    /// A watch reported something of the sandbox `key`.
+    pub(crate) fn enqueued(&self, key: String) {
+        let mut memory = self.memory();
+        memory.queue.enter(key, Instant::now());
+        self.meters.show_depth(&memory);
+    }
+
+    /// The sandbox `key` is looked at.
+    pub(crate) fn dequeued(&self, key: &str) {
+        let mut memory = self.memory();
+        if let Some(since) = memory.queue.leave(key) {
+            self.meters.queue_seconds.observe(since.elapsed().as_secs_f64());
+        }
+        self.meters.show_depth(&memory);
+    }
+
+    /// The sandbox `key` is in this phase.
     pub(crate) fn observe_phase(&self, key: &str, phase: Option<Phase>) {
         let mut memory = self.memory();
-        self.meters
-            .reconciles
-            .get_or_create(&ResultLabel {
-                result: Outcome::success,
-            })
-            .inc();
-        match phase {
-            Some(phase) => drop(memory.phases.insert(key.to_owned(), phase)),
-            None => drop(memory.phases.remove(key)),
+        let before = match phase {
+            Some(phase) => memory.phases.insert(key.to_owned(), phase),
+            None => memory.phases.remove(key),
+        };
+        if before != phase {
+            before.map(|before| self.meters.phase(before).dec());
+            phase.map(|phase| self.meters.phase(phase).inc());
         }
-        self.count(&memory);
     }
 
+    /// The sandbox `key` is gone.
     pub(crate) fn forget(&self, key: &str) {
+        self.observe_phase(key, None);
         let mut memory = self.memory();
-        memory.phases.remove(key);
-        self.count(&memory);
+        memory.queue.leave(key);
+        self.meters.show_depth(&memory);
     }
 
-    pub(crate) fn reconcile_failed(&self) {
-        self.meters
-            .reconciles
-            .get_or_create(&ResultLabel {
-                result: Outcome::failure,
-            })
-            .inc();
+    pub(crate) fn reconciled(&self, succeeded: bool) {
+        let result = ResultLabel::new(succeeded);
+        self.meters.reconciles.get_or_create(&result).inc();
+    }
+
+    pub(crate) fn effect(&self, effect: Effect, succeeded: bool, began: Instant) {
+        let label = EffectLabel::new(effect, succeeded);
+        let durations = self.meters.effect_seconds.get_or_create(&label);
+        durations.observe(began.elapsed().as_secs_f64());
     }
 
     /// Measures the change from one status to the next.
     pub(crate) fn transition(&self, uid: &str, before: &SandboxStatus, after: &SandboxStatus, now: Timestamp) {
-        let newly =
-            |kind, reason| conditions::has_reason(after, kind, reason) && !conditions::has_reason(before, kind, reason);
         if let Some(record) = after.checkpoint.as_ref().filter(|_| before.checkpoint.is_none()) {
             #[expect(clippy::cast_precision_loss, reason = "a histogram needs no more than 53 bits")]
             self.meters.checkpoint_bytes.observe(record.size_bytes as f64);
         }
-        if newly(ConditionType::Paused, Reason::CheckpointFailed) {
-            self.finish(uid, Step::Pause, Outcome::failure, now);
-        } else if newly(ConditionType::Resumed, Reason::RestoreFailed) {
-            self.finish(uid, Step::Resume, Outcome::failure, now);
-        } else if before.phase != after.phase {
-            match after.phase {
-                Some(Phase::Pausing) => self.begin(uid, Step::Pause, now),
-                Some(Phase::Resuming) => self.begin(uid, Step::Resume, now),
-                Some(Phase::Paused) => self.finish(uid, Step::Pause, Outcome::success, now),
-                Some(Phase::Running) => self.finish(uid, Step::Resume, Outcome::success, now),
-                Some(Phase::Failed | Phase::Terminating) => drop(self.memory().began.remove(uid)),
-                Some(Phase::Pending) | None => {}
+        let mut memory = self.memory();
+        let began = memory.began.entry(uid.to_owned()).or_default();
+        for mark in marks(before, after) {
+            match mark {
+                Mark::Begin(span) => drop(began.insert(span, now)),
+                Mark::End(span, outcome) => {
+                    if let Some(at) = began.remove(&span) {
+                        self.meters.measure(span, outcome, at, now);
+                    }
+                }
+                Mark::FailAll => {
+                    for (span, at) in std::mem::take(began) {
+                        self.meters.measure(span, Outcome::Failure, at, now);
+                    }
+                }
+                Mark::Forget => began.clear(),
             }
         }
-    }
-
-    fn begin(&self, uid: &str, step: Step, now: Timestamp) {
-        self.memory().began.insert(uid.to_owned(), (step, now));
-    }
-
-    fn finish(&self, uid: &str, step: Step, result: Outcome, now: Timestamp) {
-        let began = self.memory().began.remove(uid).filter(|(begun, _)| *begun == step);
-        let Some((_, began)) = began else { return };
-        let durations = match step {
-            Step::Pause => &self.meters.pause_seconds,
-            Step::Resume => &self.meters.resume_seconds,
-        };
-        durations
-            .get_or_create(&ResultLabel { result })
-            .observe(now.duration_since(began).as_secs_f64());
-    }
-
-    fn count(&self, memory: &Memory) {
-        for (phase, name) in PHASES {
-            let count = memory.phases.values().filter(|other| **other == phase).count();
-            let gauge = self.meters.sandboxes.get_or_create(&PhaseLabel { phase: name });
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        if began.is_empty() {
+            memory.began.remove(uid);
         }
     }
 
@@ -189,54 +180,162 @@ impl ControllerMetrics {
 }
 
 impl Meters {
+    fn phase(&self, phase: Phase) -> Gauge {
+        let label = PhaseLabel {
+            phase: phase_name(phase),
+        };
+        self.sandboxes.get_or_create(&label).clone()
+    }
+
+    fn show_depth(&self, memory: &Memory) {
+        self.queue_depth
+            .set(i64::try_from(memory.queue.len()).unwrap_or(i64::MAX));
+    }
+
+    fn measure(&self, span: Span, outcome: Outcome, began: Timestamp, now: Timestamp) {
+        let seconds = now.duration_since(began).as_secs_f64();
+        let result = ResultLabel::new(outcome == Outcome::Success);
+        match span {
+            Span::Pause => self.pause_seconds.get_or_create(&result).observe(seconds),
+            Span::Resume => self.resume_seconds.get_or_create(&result).observe(seconds),
+            Span::Checkpoint | Span::Release | Span::Start => {}
+        }
+        self.step_seconds
+            .get_or_create(&StepLabel::new(span, outcome))
+            .observe(seconds);
+    }
+
     fn register(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("torpor");
-        let seconds = || Unit::Seconds;
-        let name = "sandbox_pause_duration";
+        let durations = [
+            (
+                "sandbox_pause_duration",
+                "From the start of a pause to its end",
+                &self.pause_seconds,
+            ),
+            (
+                "sandbox_resume_duration",
+                "From the start of a resume to its end",
+                &self.resume_seconds,
+            ),
+        ];
+        for (name, help, family) in durations {
+            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+        }
+        let help = "Parts of a pause, resumes and first starts, from the status that announces them";
+        registry.register_with_unit("sandbox_step_duration", help, Unit::Seconds, self.step_seconds.clone());
+        let help = "Calls that the controller makes to carry out a decision";
+        registry.register_with_unit("effect_duration", help, Unit::Seconds, self.effect_seconds.clone());
+        let help = "From the report of a watch until the sandbox is looked at";
         registry.register_with_unit(
-            name,
-            "From the start of a pause to its end",
-            seconds(),
-            self.pause_seconds.clone(),
+            "reconcile_queue_duration",
+            help,
+            Unit::Seconds,
+            self.queue_seconds.clone(),
         );
-        let name = "sandbox_resume_duration";
-        registry.register_with_unit(
-            name,
-            "From the start of a resume to its end",
-            seconds(),
-            self.resume_seconds.clone(),
-        );
+        let help = "Sandboxes that a watch reported and that are not looked at yet";
+        registry.register("reconcile_queue_depth", help, self.queue_depth.clone());
         registry.register("sandboxes", "Sandboxes by phase", self.sandboxes.clone());
         let help = "Context in a sealed checkpoint, before compression";
         registry.register_with_unit("checkpoint_size", help, Unit::Bytes, self.checkpoint_bytes.clone());
-        registry.register(
-            "reconciles",
-            "Steps of the controller, and passes that broke off",
-            self.reconciles.clone(),
-        );
+        let help = "Passes over a sandbox, and how many of them broke off";
+        registry.register("reconciles", help, self.reconciles.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use torpor_api::CheckpointRecord;
+
     use super::*;
 
-    #[test]
-    fn a_pause_is_measured_from_its_announcement_to_its_end() {
-        let metrics = ControllerMetrics::new();
-        let at = |phase| SandboxStatus {
+    fn at(phase: Phase) -> SandboxStatus {
+        SandboxStatus {
             phase: Some(phase),
             ..SandboxStatus::default()
-        };
-        let later = Timestamp::from_second(3).expect("a time");
-        metrics.transition("uid", &at(Phase::Running), &at(Phase::Pausing), Timestamp::UNIX_EPOCH);
-        metrics.transition("uid", &at(Phase::Pausing), &at(Phase::Paused), later);
-        metrics.observe_phase("default/one", Some(Phase::Paused));
+        }
+    }
+
+    fn text_has(metrics: &ControllerMetrics, lines: &[&str]) {
         let text = metrics.render().expect("text");
-        assert!(
-            text.contains("torpor_sandbox_pause_duration_seconds_sum{result=\"success\"} 3.0"),
-            "{text}"
+        for line in lines {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_pause_and_its_parts_are_measured_from_announcement_to_completion() {
+        let metrics = ControllerMetrics::new();
+        let record = CheckpointRecord {
+            generation: 1,
+            digest: String::new(),
+            size_bytes: 2048,
+            stored_bytes: 1,
+            engine: "sim".to_owned(),
+        };
+        let mut sealed = at(Phase::Pausing);
+        sealed.checkpoint = Some(record);
+        let paused = SandboxStatus {
+            phase: Some(Phase::Paused),
+            ..sealed.clone()
+        };
+        let second = |number| Timestamp::from_second(number).expect("a time");
+        metrics.transition("uid", &at(Phase::Running), &at(Phase::Pausing), second(0));
+        metrics.transition("uid", &at(Phase::Pausing), &sealed, second(2));
+        metrics.transition("uid", &sealed, &paused, second(3));
+        text_has(
+            &metrics,
+            &[
+                "torpor_sandbox_pause_duration_seconds_sum{result=\"success\"} 3.0",
+                "torpor_sandbox_step_duration_seconds_sum{step=\"checkpoint\",result=\"success\"} 2.0",
+                "torpor_sandbox_step_duration_seconds_sum{step=\"release\",result=\"success\"} 1.0",
+                "torpor_checkpoint_size_bytes_sum 2048.0",
+            ],
         );
-        assert!(text.contains("torpor_sandboxes{phase=\"Paused\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_is_lost_during_a_pause_is_a_failed_pause() {
+        let metrics = ControllerMetrics::new();
+        metrics.transition("uid", &at(Phase::Running), &at(Phase::Pausing), Timestamp::UNIX_EPOCH);
+        metrics.transition("uid", &at(Phase::Pausing), &at(Phase::Failed), Timestamp::UNIX_EPOCH);
+        text_has(
+            &metrics,
+            &["torpor_sandbox_pause_duration_seconds_count{result=\"failure\"} 1"],
+        );
+    }
+
+    #[test]
+    fn sandboxes_are_counted_in_the_phase_where_they_are_now() {
+        let metrics = ControllerMetrics::new();
+        metrics.observe_phase("default/one", Some(Phase::Running));
+        metrics.observe_phase("default/two", Some(Phase::Paused));
+        metrics.observe_phase("default/one", Some(Phase::Paused));
+        metrics.observe_phase("default/one", Some(Phase::Paused));
+        metrics.forget("default/two");
+        text_has(
+            &metrics,
+            &[
+                "torpor_sandboxes{phase=\"Paused\"} 1",
+                "torpor_sandboxes{phase=\"Running\"} 0",
+            ],
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_is_measured_from_the_first_report_to_the_look() {
+        let metrics = ControllerMetrics::new();
+        metrics.enqueued("default/one".to_owned());
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        metrics.enqueued("default/one".to_owned());
+        text_has(&metrics, &["torpor_reconcile_queue_depth 1"]);
+        metrics.dequeued("default/one");
+        text_has(
+            &metrics,
+            &[
+                "torpor_reconcile_queue_depth 0",
+                "torpor_reconcile_queue_duration_seconds_sum 2.0",
+            ],
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! Decides what people are told when a status changes: one notice for each step, at its completion.
 
-use kube::ResourceExt;
 use kube::runtime::events::{Event, EventType};
-use torpor_api::{ConditionType, Phase, Reason, Sandbox, SandboxStatus};
+use torpor_api::{ConditionType, Phase, Reason, SandboxStatus};
 
 use crate::conditions;
 
@@ -37,12 +36,11 @@ impl Notice {
     }
 
     /// Logs this notice.
-    pub(crate) fn log(&self, sandbox: &Sandbox) {
-        let (namespace, name) = (sandbox.namespace().unwrap_or_default(), sandbox.name_any());
+    pub(crate) fn log(&self) {
         if self.warning {
-            tracing::warn!(namespace, sandbox = name, reason = self.reason, "{}", self.text);
+            tracing::warn!(reason = self.reason, "{}", self.text);
         } else {
-            tracing::info!(namespace, sandbox = name, reason = self.reason, "{}", self.text);
+            tracing::info!(reason = self.reason, "{}", self.text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Turns what was read (the sandbox, its Pod, the agent's state) into the few facts that a decision depends on.
 //!
-//! Pure. What was read is the API server's present answer, not a cache: a cache may lag behind
+//! Pure. What a pass acts on is the API server's present answer, not a cache: a cache may lag behind
 //! our own writes, and a decision over the past could delete a Pod that serves again.
 
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub(crate) struct Details {
 }
 
 impl Reading {
+    /// `metadata.uid` of the sandbox.
+    pub(crate) fn uid(&self) -> &str {
+        self.sandbox.metadata.uid.as_deref().unwrap_or_default()
+    }
+
     /// The status, or an empty one.
     pub(crate) fn status(&self) -> SandboxStatus {
         self.sandbox.status.clone().unwrap_or_default()

@@ -10,24 +10,21 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use tokio::time::Instant;
 use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
 
 use crate::api::SandboxApi;
 use crate::controller::Context;
-use crate::decide::{Decision, Effect, Goal, History, Report, Wake, Workload, decide};
+use crate::decide::{Decision, Effect, Goal, History, Report, Workload};
+use crate::look::SOON;
 use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
 use crate::pod::{TemplateError, build};
-use crate::status::{Obstacle, compose};
-use crate::timers::timers;
+use crate::status::Obstacle;
 use crate::{AgentError, ReconcileError};
 
 /// More than any path through the state machine has.
 const MOST_STEPS: usize = 24;
-/// When only the agent knows of the change that is waited for.
-const SOON: Duration = Duration::from_secs(1);
-/// When somebody else's object is in the way.
-const LATER: Duration = Duration::from_secs(10);
 
 /// What became of an effect.
 enum Outcome {
@@ -73,13 +70,9 @@ impl Pass<'_> {
                 return Ok(Action::await_change());
             };
             self.context.metrics.observe_phase(key, reading.status().phase);
-            let decision = self.decide(&reading);
+            let decision = self.context.decide(&reading);
             let before = reading.status();
-            let after = self.context.defect.status(
-                &before,
-                compose(&reading, decision.report, obstacle.as_ref()),
-                reading.now,
-            );
+            let after = self.context.report(&reading, decision, obstacle.as_ref());
             if after != before {
                 self.write_status(&reading, &after).await?;
                 self.settle(&reading, decision, &before, &after).await;
@@ -89,14 +82,18 @@ impl Pass<'_> {
             }
             if obstacle.is_some() {
                 return Ok(Action::requeue(
-                    self.context.obstacles.failed(uid(&reading), reading.now),
+                    self.context.obstacles.failed(reading.uid(), reading.now),
                 ));
             }
             let Some(effect) = decision.effect else {
-                return Ok(self.rest(&reading, decision));
+                return Ok(self.context.rest(&reading, decision));
             };
-            match self.apply(&reading, effect).await? {
-                Outcome::Done => self.context.obstacles.succeeded(uid(&reading)),
+            let began = Instant::now();
+            let applied = self.apply(&reading, effect).await;
+            let done = matches!(applied, Ok(Outcome::Done | Outcome::UnderWay));
+            self.context.metrics.effect(effect, done, began);
+            match applied? {
+                Outcome::Done => self.context.obstacles.succeeded(reading.uid()),
                 Outcome::UnderWay => return Ok(Action::requeue(SOON)),
                 Outcome::FreezeRefused(reason) => freeze_refusal = Some(reason),
                 Outcome::Refused(reason) => obstacle = Some(reason),
@@ -105,43 +102,14 @@ impl Pass<'_> {
         Err(ReconcileError::Restless { steps: MOST_STEPS })
     }
 
-    fn decide(&self, reading: &Reading) -> Decision {
-        let observed = self
-            .context
-            .defect
-            .observed(reading.observed(), &reading.sandbox, reading.now);
-        let decision = self.context.defect.decision(decide(observed));
-        tracing::debug!(
-            namespace = self.api.namespace(),
-            sandbox = reading.sandbox.name_any(),
-            ?observed,
-            ?decision,
-            "decided"
-        );
-        decision
-    }
-
     /// Reads everything that the decision depends on. `None`: the sandbox is gone.
     async fn read(&self, freeze_refusal: Option<String>) -> Result<Option<Reading>, ReconcileError> {
         let Some(sandbox) = self.api.sandbox().await? else {
             return Ok(None);
         };
-        let now = self.context.now();
-        let retry_restore = self
-            .context
-            .restores
-            .remaining(sandbox.metadata.uid.as_deref().unwrap_or(""), now)
-            .is_zero();
-        let mut reading = Reading {
-            pod: self.api.pod().await?,
-            sandbox,
-            agent: AgentView::NotAsked,
-            template_error: None,
-            freeze_refusal,
-            now,
-            retry_restore,
-            pause_deadline: self.context.config.deadlines.pause,
-        };
+        let pod = self.api.pod().await?;
+        let mut reading = self.context.reading(sandbox, pod);
+        reading.freeze_refusal = freeze_refusal;
         if let Some(pod_ip) = reading.agent_to_ask() {
             reading.agent = match self.context.agents.state(&pod_ip).await {
                 Ok(state) => AgentView::State(state),
@@ -166,10 +134,10 @@ impl Pass<'_> {
 
     /// Tells people and meters of a step that is complete, and cleans up behind it.
     async fn settle(&self, reading: &Reading, decision: Decision, before: &SandboxStatus, after: &SandboxStatus) {
-        let (sandbox, uid) = (&reading.sandbox, uid(reading));
+        let (sandbox, uid) = (&reading.sandbox, reading.uid());
         self.context.metrics.transition(uid, before, after, reading.now);
         for notice in notices(before, after) {
-            notice.log(sandbox);
+            notice.log();
             self.context.announce(sandbox, &notice).await;
         }
         match decision.report {
@@ -196,11 +164,11 @@ impl Pass<'_> {
         if let Err(error) = self
             .context
             .custodian
-            .remove_older_than(uid(reading), record.generation)
+            .remove_older_than(reading.uid(), record.generation)
             .await
         {
             tracing::warn!(
-                namespace = self.api.namespace(), sandbox = reading.sandbox.name_any(), %error,
+                %error,
                 "outlived checkpoints are left until the next pause or the deletion"
             );
         }
@@ -310,43 +278,18 @@ impl Pass<'_> {
     }
 
     async fn release(&self, reading: &Reading) -> Result<Outcome, ReconcileError> {
-        if let Err(error) = self.context.custodian.remove_all(uid(reading)).await {
+        if let Err(error) = self.context.custodian.remove_all(reading.uid()).await {
             return Ok(Outcome::Refused(Obstacle::RemovalFailed(error.to_string())));
         }
         self.api.remove_finalizer(&reading.sandbox).await?;
-        self.context.restores.succeeded(uid(reading));
+        self.context.restores.succeeded(reading.uid());
         Ok(Outcome::Done)
-    }
-
-    /// Nothing is left to do now; says when to look again.
-    fn rest(&self, reading: &Reading, decision: Decision) -> Action {
-        let wait = match decision.wake {
-            Wake::OnChange => None,
-            // Without an agent to ask there is only the Pod to wait for, and that is watched.
-            Wake::Soon if reading.goal() == Goal::Running && matches!(reading.agent, AgentView::NotAsked) => None,
-            Wake::Soon => Some(SOON),
-            Wake::Later => Some(LATER),
-        };
-        let timer = if reading.goal() == Goal::Deleted {
-            None
-        } else {
-            timers(&reading.sandbox, reading.now).next
-        };
-        let retry = Some(self.context.restores.remaining(uid(reading), reading.now)).filter(|wait| !wait.is_zero());
-        match [wait, timer, retry].into_iter().flatten().min() {
-            Some(wait) => Action::requeue(wait),
-            None => Action::await_change(),
-        }
     }
 }
 
 /// Whether the API server will not take the Pod as it is, or not now. A name that is taken shows in the next reading.
 fn is_refusal(status: &kube::core::Status) -> bool {
     (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
-}
-
-fn uid(reading: &Reading) -> &str {
-    reading.sandbox.metadata.uid.as_deref().unwrap_or("")
 }
 
 fn pod_ip(reading: &Reading) -> String {

@@ -1,0 +1,90 @@
+//! What a pass and a first look have in common: from what is known of a sandbox to what is left to do.
+//!
+//! Reads and writes nothing. A first look knows what the watches have brought, a pass what it has just read.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use torpor_api::{Sandbox, SandboxStatus};
+
+use crate::controller::Context;
+use crate::decide::{Decision, Goal, Wake, decide};
+use crate::observe::{AgentView, Reading};
+use crate::status::{Obstacle, compose};
+use crate::timers::timers;
+
+/// When only the agent knows of the change that is waited for.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// When somebody else's object is in the way.
+const LATER: Duration = Duration::from_secs(10);
+
+/// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its Pod; then
+/// says when to look again. A sandbox whose agent has to be asked is not at rest.
+pub(crate) fn at_rest(sandbox: &Sandbox, pod: Option<&Pod>, context: &Context) -> Option<Action> {
+    let reading = context.reading(sandbox.clone(), pod.cloned());
+    if reading.agent_to_ask().is_some() {
+        return None;
+    }
+    let decision = context.decide(&reading);
+    if decision.effect.is_some() || context.report(&reading, decision, None) != reading.status() {
+        return None;
+    }
+    let key = format!("{}/{}", sandbox.namespace()?, sandbox.name_any());
+    context.metrics.observe_phase(&key, reading.status().phase);
+    context.errors.succeeded(&key);
+    Some(context.rest(&reading, decision))
+}
+
+impl Context {
+    /// What a pass begins with: nobody was asked yet.
+    pub(crate) fn reading(&self, sandbox: Sandbox, pod: Option<Pod>) -> Reading {
+        let now = self.now();
+        let uid = sandbox.metadata.uid.as_deref().unwrap_or("");
+        Reading {
+            retry_restore: self.restores.remaining(uid, now).is_zero(),
+            sandbox,
+            pod,
+            agent: AgentView::NotAsked,
+            template_error: None,
+            freeze_refusal: None,
+            now,
+            pause_deadline: self.config.deadlines.pause,
+        }
+    }
+
+    pub(crate) fn decide(&self, reading: &Reading) -> Decision {
+        let observed = self.defect.observed(reading.observed(), &reading.sandbox, reading.now);
+        let decision = self.defect.decision(decide(observed));
+        tracing::debug!(?observed, ?decision, "decided");
+        decision
+    }
+
+    /// The status that says what was decided.
+    pub(crate) fn report(&self, reading: &Reading, decision: Decision, obstacle: Option<&Obstacle>) -> SandboxStatus {
+        let after = compose(reading, decision.report, obstacle);
+        self.defect.status(&reading.status(), after, reading.now)
+    }
+
+    /// Nothing is left to do now; says when to look again.
+    pub(crate) fn rest(&self, reading: &Reading, decision: Decision) -> Action {
+        let wait = match decision.wake {
+            Wake::OnChange => None,
+            // Without an agent to ask there is only the Pod to wait for, and that is watched.
+            Wake::Soon if reading.goal() == Goal::Running && matches!(reading.agent, AgentView::NotAsked) => None,
+            Wake::Soon => Some(SOON),
+            Wake::Later => Some(LATER),
+        };
+        let timer = if reading.goal() == Goal::Deleted {
+            None
+        } else {
+            timers(&reading.sandbox, reading.now).next
+        };
+        let retry = Some(self.restores.remaining(reading.uid(), reading.now)).filter(|wait| !wait.is_zero());
+        match [wait, timer, retry].into_iter().flatten().min() {
+            Some(wait) => Action::requeue(wait),
+            None => Action::await_change(),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Which sandbox to look at, and when: what the watches report, and all of them after each list.
+//!
+//! Every report is first judged by what the watches have brought so far (`at_rest`). It is acted on only
+//! when something seems to be left to do, and then over a live reading: a report that lags behind costs
+//! a reading, or is followed by a newer report; it never causes a write. A list may have left out what is
+//! gone without a report of it, so after each list every sandbox is judged again, which reads nothing.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use torpor_api::{Sandbox, SandboxTemplate, label};
+use tracing::Instrument;
+
+use crate::ReconcileError;
+use crate::controller::Context;
+use crate::look::at_rest;
+use crate::reconcile::{after_error, reconcile};
+
+/// What the passes over the sandboxes of one watch share.
+struct Scope {
+    context: Arc<Context>,
+    pods: Store<Pod>,
+}
+
+/// Watches one namespace, or all, and makes the passes that the watches ask for.
+pub(crate) fn follow(
+    context: &Arc<Context>,
+    namespace: Option<&str>,
+    shutdown: &CancellationToken,
+) -> (Store<Sandbox>, impl Future<Output = ()> + use<>) {
+    let client = &context.client;
+    let (sandboxes, sandbox_writer) = reflector::store();
+    let (pods, pod_writer) = reflector::store();
+    let (listed, all_again) = unbounded();
+    let made_here = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
+    let sandbox_api = api::<Sandbox>(client, namespace);
+    let sandbox_reports = reports(sandbox_api, watcher::Config::default(), sandbox_writer, listed.clone());
+    let pod_reports = reports(api::<Pod>(client, namespace), made_here, pod_writer, listed);
+    let (of_sandboxes, of_pods, templated) = (Arc::clone(context), Arc::clone(context), sandboxes.clone());
+    let scope = Arc::new(Scope {
+        context: Arc::clone(context),
+        pods,
+    });
+    let of_passes = Arc::clone(context);
+    let passes = KubeController::for_stream(
+        sandbox_reports
+            .applied_objects()
+            .inspect_ok(move |sandbox| of_sandboxes.metrics.enqueued(key(sandbox))),
+        sandboxes.clone(),
+    )
+    .owns_stream(pod_reports.touched_objects().inspect_ok(move |pod| {
+        if let Some(key) = owner_key(pod) {
+            of_pods.metrics.enqueued(key);
+        }
+    }))
+    .watches(
+        api::<SandboxTemplate>(client, namespace),
+        watcher::Config::default(),
+        move |template| made_from(&templated, &template),
+    )
+    .reconcile_all_on(all_again)
+    .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+    .run(pass, on_error, scope)
+    .for_each(move |result| {
+        match result {
+            Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
+            Err(RuntimeError::ObjectNotFound(gone)) => {
+                of_passes
+                    .metrics
+                    .forget(&format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name));
+            }
+            // Told where they happened, or the end of the passes.
+            Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}
+        }
+        std::future::ready(())
+    });
+    (sandboxes, passes)
+}
+
+/// The events of a watch, once they are in its store; tells `listed` after each list.
+fn reports<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    writer: Writer<K>,
+    listed: UnboundedSender<()>,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watcher(api, config)
+        .reflect(writer)
+        .inspect_ok(move |event| match event {
+            // Nobody listens any more only at the end.
+            Event::InitDone => drop(listed.unbounded_send(())),
+            Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
+        })
+}
+
+/// Looks at one sandbox. Every line that is logged on the way names it.
+async fn pass(sandbox: Arc<Sandbox>, scope: Arc<Scope>) -> Result<Action, ReconcileError> {
+    let key = key(&sandbox);
+    scope.context.metrics.dequeued(&key);
+    let pod = scope
+        .pods
+        .get(&ObjectRef::new(&sandbox.name_any()).within(&sandbox.namespace().unwrap_or_default()));
+    if let Some(action) = at_rest(&sandbox, pod.as_deref(), &scope.context) {
+        return Ok(action);
+    }
+    // Of the highest level, so that no filter leaves it out of a line that passes.
+    let span = tracing::error_span!(
+        "reconcile",
+        namespace = sandbox.namespace(),
+        sandbox = sandbox.name_any(),
+        uid = sandbox.uid()
+    );
+    let outcome = reconcile(sandbox, Arc::clone(&scope.context)).instrument(span).await;
+    scope.context.metrics.reconciled(outcome.is_ok());
+    outcome
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature is that of the controller runtime"
+)]
+fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, scope: Arc<Scope>) -> Action {
+    let (namespace, name, uid) = (sandbox.namespace(), sandbox.name_any(), sandbox.uid());
+    if error.is_outdated() {
+        tracing::debug!(
+            namespace,
+            sandbox = name,
+            uid,
+            error = error.chain(),
+            "somebody else wrote first; reading again"
+        );
+    } else {
+        tracing::warn!(
+            namespace,
+            sandbox = name,
+            uid,
+            error = error.chain(),
+            "a pass broke off and is tried again"
+        );
+    }
+    after_error(scope.context.now(), &key(&sandbox), error, &scope.context)
+}
+
+fn key(sandbox: &Sandbox) -> String {
+    format!("{}/{}", sandbox.namespace().unwrap_or_default(), sandbox.name_any())
+}
+
+/// The sandbox that a Pod belongs to.
+fn owner_key(pod: &Pod) -> Option<String> {
+    let kind = Sandbox::kind(&());
+    let owner = pod.owner_references().iter().find(|owner| owner.kind == kind)?;
+    Some(format!("{}/{}", pod.namespace().unwrap_or_default(), owner.name))
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The sandboxes that name this template, in a fixed order.
+fn made_from(sandboxes: &Store<Sandbox>, template: &SandboxTemplate) -> Vec<ObjectRef<Sandbox>> {
+    let uses_it = |sandbox: &Sandbox| {
+        let reference = sandbox.spec.template_ref.as_ref();
+        reference.is_some_and(|reference| reference.name == template.name_any())
+    };
+    let mut names: Vec<_> = sandboxes
+        .state()
+        .iter()
+        .filter(|sandbox| sandbox.namespace() == template.namespace() && uses_it(sandbox))
+        .map(|sandbox| sandbox.name_any())
+        .collect();
+    names.sort();
+    let namespace = template.namespace().unwrap_or_default();
+    names
+        .iter()
+        .map(|name| ObjectRef::new(name).within(&namespace))
+        .collect()
+}
