@@ -5,6 +5,7 @@
 //! clean-up), which [`crate::upkeep::settle`] carries out before the request is answered.
 
 use crate::access::Access;
+use crate::admission;
 use crate::api::meta;
 use crate::api::names::Random;
 use crate::catalog::{Catalog, Resource};
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) graph: Graph,
     pub(crate) agenda: Agenda,
     pub(crate) access: Access,
+    pub(crate) webhooks: admission::Registry,
     clock: Arc<dyn Clock>,
     signals: BTreeMap<CollectionName, watch::Sender<u64>>,
     journal: Option<Journal>,
@@ -42,6 +44,7 @@ impl Core {
             graph: Graph::default(),
             agenda: Agenda::default(),
             access: Access::default(),
+            webhooks: admission::Registry::default(),
             clock,
             signals: BTreeMap::new(),
             journal: None,
@@ -168,6 +171,7 @@ impl Core {
                 Event::Deleted => self.catalog.remove_crd(&change.name.name),
             }
         }
+        self.webhooks.follow(resource, change);
         self.graph.follow(&resource.collection, change);
         self.agenda.note(resource, change, &self.graph);
         if let Some(signal) = self.signals.get(&resource.collection) {

@@ -11,6 +11,7 @@
 //! ```
 
 mod access;
+mod admission;
 mod api;
 mod catalog;
 mod clock;
@@ -34,6 +35,7 @@ mod types;
 mod upkeep;
 
 pub use access::{Authentication, User};
+pub use admission::{WebhookCall, WebhookCaller, WebhookFailure};
 pub use clock::{Clock, SystemClock};
 pub use durable::{JournalError, Recovery};
 pub use faults::{Refusal, RequestInfo, RuleGuard, Verdict};

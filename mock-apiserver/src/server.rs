@@ -1,6 +1,7 @@
 //! The handle: how a server is built, called in process, and served over HTTP.
 
 use crate::access::{Access, Authentication, User, bootstrap};
+use crate::admission::{ServiceAddresses, WebhookCaller};
 use crate::api::meta;
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
@@ -9,7 +10,7 @@ use crate::faults::{RequestInfo, RuleGuard, Verdict};
 use crate::kinds::new_object;
 use crate::logs::{NoLogs, PodLogs};
 use crate::request_log::LoggedRequest;
-use crate::shim::{ConnectionLost, ResponseBody, Shared, respond_to};
+use crate::shim::{ConnectionLost, HttpCaller, ResponseBody, Shared, respond_to};
 use crate::snapshot::Snapshot;
 use crate::store::ObjectName;
 use crate::upkeep::{self, StandIn};
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 const DEFAULT_HISTORY: usize = 4096;
 
@@ -34,6 +36,8 @@ pub struct Builder {
     authentication: Option<Authentication>,
     rbac: bool,
     absent: Vec<StandIn>,
+    webhooks: Arc<dyn WebhookCaller>,
+    services: ServiceAddresses,
 }
 
 impl Builder {
@@ -87,11 +91,24 @@ impl Builder {
         self
     }
 
+    /// What carries the calls to webhooks; HTTP and HTTPS by default.
+    pub fn webhook_caller(mut self, caller: Arc<dyn WebhookCaller>) -> Self {
+        self.webhooks = caller;
+        self
+    }
+
+    /// Where webhooks of a Service are to be called, such as `https://127.0.0.1:9443` for a program that runs on this machine.
+    /// Certificates are still checked against the Service's name, `name.namespace.svc`.
+    pub fn webhook_service(mut self, namespace: &str, name: &str, address: Url) -> Self {
+        self.services.insert(namespace, name, address);
+        self
+    }
+
     /// A server that holds the four namespaces of every cluster.
     #[must_use]
     pub fn build(self) -> MockApiServer {
-        let logs = self.logs.clone();
-        finish(self.core(), logs)
+        let (logs, webhooks) = (self.logs.clone(), self.webhooks.clone());
+        finish(self.core(), logs, webhooks)
     }
 
     /// A server that takes up what the folder `dir` holds and keeps every write there before it
@@ -100,16 +117,17 @@ impl Builder {
     /// # Errors
     /// The folder cannot be used or is in use, or what it holds is damaged by more than an interrupted write.
     pub fn open(self, dir: &Path) -> Result<(MockApiServer, Recovery), JournalError> {
-        let logs = self.logs.clone();
+        let (logs, webhooks) = (self.logs.clone(), self.webhooks.clone());
         let mut core = self.core();
         let recovery = core.keep_in(dir)?;
-        Ok((finish(core, logs), recovery))
+        Ok((finish(core, logs, webhooks), recovery))
     }
 
     fn core(self) -> Core {
         let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
         let mut core = Core::new(self.clock, seed, self.history);
         core.access = Access::new(self.authentication, self.rbac, seed);
+        core.webhooks.services = self.services;
         for stand_in in self.absent {
             core.agenda.dismiss(stand_in);
         }
@@ -118,7 +136,7 @@ impl Builder {
 }
 
 /// Makes the namespaces that are missing, and what follows from the state.
-fn finish(mut core: Core, logs: Arc<dyn PodLogs>) -> MockApiServer {
+fn finish(mut core: Core, logs: Arc<dyn PodLogs>, webhooks: Arc<dyn WebhookCaller>) -> MockApiServer {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         if core.namespace_state(name).is_none()
             && let Some(resource) = core.catalog.by_kind("", "v1", "Namespace")
@@ -132,7 +150,7 @@ fn finish(mut core: Core, logs: Arc<dyn PodLogs>) -> MockApiServer {
     }
     upkeep::settle(&mut core);
     MockApiServer {
-        shared: Arc::new(Shared::new(core, logs)),
+        shared: Arc::new(Shared::new(core, logs, webhooks)),
     }
 }
 
@@ -177,6 +195,8 @@ impl MockApiServer {
             authentication: None,
             rbac: false,
             absent: Vec::new(),
+            webhooks: Arc::new(HttpCaller),
+            services: ServiceAddresses::default(),
         }
     }
 

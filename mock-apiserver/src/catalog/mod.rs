@@ -66,6 +66,12 @@ impl Catalog {
         self.all().find(|resource| &*resource.collection == collection).cloned()
     }
 
+    /// The resource in all versions, which show the same stored objects.
+    pub(crate) fn versions(&self, resource: &Resource) -> Vec<Arc<Resource>> {
+        let same = self.all().filter(|other| other.collection == resource.collection);
+        same.cloned().collect()
+    }
+
     /// All resources, ordered by group, version and plural.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.resources.values()

@@ -8,6 +8,7 @@ mod secret;
 mod selectable;
 mod service;
 
+use crate::admission;
 use crate::api::error::ApiResult;
 use crate::api::field::FieldError;
 use crate::api::meta;
@@ -70,6 +71,9 @@ pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value)
         ("", "ConfigMap" | "Secret") => secret::problems(old, object),
         ("", "Service") => service::problems(old, object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::problems(object),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
+            admission::problems(object)
+        }
         _ => Vec::new(),
     }
 }

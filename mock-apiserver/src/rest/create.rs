@@ -1,16 +1,17 @@
 //! POST of an object.
 
+use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
-use super::update::{Part, Write};
+use super::update::{Part, Write, record};
 use super::validate;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
 use crate::api::options::WriteOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::fields::{Operation, Shape, record_update};
+use crate::fields::Operation;
 use crate::kinds;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
@@ -34,40 +35,52 @@ pub(super) fn create(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
 /// Creates an object whose kind and namespace have been checked.
 pub(super) fn create_object(
     core: &mut Core,
-    call: &Call<'_>,
+    call: &mut Call<'_>,
     mut object: Value,
     write: &Write,
 ) -> ApiResult<Arc<Object>> {
-    let resource = &call.resource;
+    let resource = call.resource.clone();
     if !matches!(meta::resource_version(&object), "" | "0") {
         return Err(ApiError::bad_request(
             "resourceVersion should not be set on objects to be created",
         ));
     }
     admit_namespace(core, call, &object)?;
+    if write.manager.operation == Operation::Update {
+        meta::set(&mut object, "managedFields", None);
+    }
+    complete(&resource, &mut object);
+    let nameless = meta::name(&object).is_empty();
+    let Mutated { mut object, requested } = admit::mutate(core, call, object, None, write.dry_run)?;
     generate_name(core, call, &mut object)?;
+    if nameless || requested.is_some() {
+        complete(&resource, &mut object);
+    }
+    kinds::prepare_create(core, &resource, &mut object)?;
+    validate::check(&resource, None, &object)?;
+    kinds::stamp_new(core, &resource, &mut object);
+    if write.manager.operation == Operation::Update {
+        record(core, &resource, &Value::Null, &mut object, requested, write);
+    }
+    let object = admit::validate(core, call, object, None, write.dry_run)?;
     let name = ObjectName::new(meta::namespace(&object), meta::name(&object));
+    if core.store.get(&resource.collection, &name).is_some() {
+        return Err(ApiError::already_exists(&resource.plural, &resource.group, &name.name));
+    }
+    if write.dry_run {
+        return Ok(Arc::new(Object::new(object)));
+    }
+    Ok(core.put(&resource, object))
+}
+
+/// Fills in defaults; a status that is a subresource is not the creator's.
+fn complete(resource: &Resource, object: &mut Value) {
     if resource.status
         && let Some(map) = object.as_object_mut()
     {
         map.remove("status");
     }
-    kinds::default_fields(resource, &mut object);
-    kinds::prepare_create(core, resource, &mut object)?;
-    validate::check(resource, None, &object)?;
-    if core.store.get(&resource.collection, &name).is_some() {
-        return Err(ApiError::already_exists(&resource.plural, &resource.group, &name.name));
-    }
-    kinds::stamp_new(core, resource, &mut object);
-    if write.manager.operation == Operation::Update {
-        let now = core.now();
-        meta::set(&mut object, "managedFields", None);
-        record_update(Shape::of(resource), &Value::Null, &mut object, &write.manager, &now);
-    }
-    if write.dry_run {
-        return Ok(Arc::new(Object::new(object)));
-    }
-    Ok(core.put(resource, object))
+    kinds::default_fields(resource, object);
 }
 
 /// The namespace must exist and must not be on its way out.

@@ -88,7 +88,7 @@ pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> Api
 
 /// Drops the fields that the kind does not have, and returns their paths. Values of another type than a built-in kind declares
 /// are refused.
-fn undeclared(resource: &Resource, object: &mut Value) -> ApiResult<Vec<String>> {
+pub(super) fn undeclared(resource: &Resource, object: &mut Value) -> ApiResult<Vec<String>> {
     match &resource.origin {
         Origin::Custom(custom) if !custom.preserve_unknown && custom.schema.is_object() => {
             Ok(schema::prune(&custom.schema, object))

@@ -8,6 +8,7 @@
 //!   deletionTimestamp set --(a shorter grace may follow)-----+
 //! ```
 
+use super::admit;
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
@@ -112,6 +113,7 @@ pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiRes
     let Some(object) = core.find(&resource, &at) else {
         return Err(call.not_found(name));
     };
+    admit::delete(core, call, &object, options.dry_run)?;
     match delete_object(core, &resource, &object, &options)? {
         Deleted::Pending(object) => Ok(Answer::Object {
             code: 200,
@@ -156,6 +158,10 @@ pub(super) fn delete_collection(core: &mut Core, call: &mut Call<'_>) -> ApiResu
     else {
         return Err(ApiError::internal("a list was expected"));
     };
+    // All of them before the first is deleted: a request that waits for webhooks must have done nothing yet.
+    for object in &items {
+        admit::delete(core, call, object, options.dry_run)?;
+    }
     for object in &items {
         let at = ObjectName::new(meta::namespace(object), meta::name(object));
         if let Some(object) = core.find(&resource, &at) {

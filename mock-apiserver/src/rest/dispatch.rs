@@ -3,6 +3,7 @@
 use super::answer::{Answer, Reply};
 use super::{create, delete, patch, read, review, subresource, update};
 use crate::access::User;
+use crate::admission::Admission;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::options::Query;
 use crate::api::path::{self, ResourcePath, Route};
@@ -41,6 +42,7 @@ pub(crate) struct Call<'a> {
     pub(crate) path: ResourcePath,
     pub(crate) user: &'a User,
     pub(crate) warnings: Vec<String>,
+    pub(crate) admission: &'a mut Admission,
 }
 
 impl Call<'_> {
@@ -59,7 +61,10 @@ impl Call<'_> {
 }
 
 /// Carries out a request and what follows from it.
-pub(crate) fn handle(core: &mut Core, request: &Request, user: &User) -> ApiResult<Reply> {
+///
+/// Where webhooks have to be asked first, the request is interrupted: `admission` then holds the question, and the error is not
+/// to be shown.
+pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, admission: &mut Admission) -> ApiResult<Reply> {
     match path::parse(&request.path) {
         Route::Resource(path) => {
             let Some(resource) = core.catalog.find(&path) else {
@@ -72,6 +77,7 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User) -> ApiResu
                 path,
                 user,
                 warnings,
+                admission,
             };
             let answer = resource_request(core, &mut call);
             upkeep::settle(core);

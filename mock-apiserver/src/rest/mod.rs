@@ -5,6 +5,7 @@
 //! ```
 //! It leaves out everything about HTTP but methods and media types; waiting (watches, logs) happens in the HTTP shim.
 
+mod admit;
 mod answer;
 mod create;
 mod decode;

@@ -69,7 +69,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
         );
     }
     let write = Write::new(&resource, part, Operation::Update, &options);
-    let object = update_object(core, &resource, &old, patched, &write)?;
+    let object = update_object(core, call, &old, patched, &write)?;
     Ok(Answer::Object {
         code: 200,
         resource,
@@ -175,7 +175,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
         version
     };
     meta::set(&mut merged, "resourceVersion", Some(version.into()));
-    let object = update_object(core, &resource, &old, merged, &write)?;
+    let object = update_object(core, call, &old, merged, &write)?;
     Ok(Answer::Object {
         code: 200,
         resource,
@@ -184,7 +184,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
 }
 
 /// Applies to an absent object, which creates it.
-fn apply_new(core: &mut Core, call: &Call<'_>, wanted: &Value, write: &Write, force: bool) -> ApiResult<Answer> {
+fn apply_new(core: &mut Core, call: &mut Call<'_>, wanted: &Value, write: &Write, force: bool) -> ApiResult<Answer> {
     let resource = call.resource.clone();
     let (name, uid) = (meta::name(wanted), meta::uid(wanted));
     if write.part != Part::Main {

@@ -1,10 +1,12 @@
 //! The scale subresource: an `autoscaling/v1` `Scale` as a view of the object's replica fields.
 
+use super::admit;
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::{Call, Method};
 use super::patch;
 use super::update::{Part, Write, update_object};
+use crate::admission::GroupVersionKind;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::FieldError;
 use crate::api::meta;
@@ -12,8 +14,9 @@ use crate::api::options::WriteOptions;
 use crate::catalog::{Resource, ScalePaths};
 use crate::core::Core;
 use crate::fields::{Operation, Shape};
-use crate::store::ObjectName;
+use crate::store::{Object, ObjectName};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     path.trim_start_matches('.')
@@ -73,8 +76,21 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
         }
         Method::Post | Method::Delete => return Err(call.not_supported("create")),
     };
-    let replicas = replicas(&wanted, name)?;
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let kind = GroupVersionKind {
+        group: "autoscaling".to_owned(),
+        version: "v1".to_owned(),
+        kind: "Scale".to_owned(),
+    };
+    let wanted = admit::subresource(
+        core,
+        call,
+        &kind,
+        wanted,
+        Some(&Arc::new(Object::new(shown))),
+        options.dry_run,
+    )?;
+    let replicas = replicas(&wanted, name)?;
     let mut object = Value::clone(&resource.present(&old));
     place(&resource, &mut object, &paths.spec_replicas, replicas)?;
     let version = meta::resource_version(&wanted);
@@ -85,8 +101,9 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
     };
     meta::set(&mut object, "resourceVersion", Some(version.into()));
     let mut write = Write::new(&resource, Part::Main, Operation::Update, &options);
+    write.admitted = true;
     "scale".clone_into(&mut write.manager.subresource);
-    let object = update_object(core, &resource, &old, object, &write)?;
+    let object = update_object(core, call, &old, object, &write)?;
     Ok(Answer::Document {
         code: 200,
         body: view(paths, &object),

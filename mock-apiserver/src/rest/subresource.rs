@@ -1,5 +1,6 @@
 //! Subresources: status, scale, log, binding, finalize.
 
+use super::admit;
 use super::answer::{Answer, LogRequest};
 use super::decode;
 use super::delete::{DeleteOptions, delete_object};
@@ -9,6 +10,7 @@ use super::read;
 use super::scale;
 use super::token;
 use super::update::{self, Part};
+use crate::admission::GroupVersionKind;
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::core::Core;
 use crate::logs::LogOptions;
@@ -93,9 +95,20 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
     }))
 }
 
+/// The kind of a subresource's own object.
+fn kind(group: &str, kind: &str) -> GroupVersionKind {
+    GroupVersionKind {
+        group: group.to_owned(),
+        version: "v1".to_owned(),
+        kind: kind.to_owned(),
+    }
+}
+
 /// Deletes a pod, unless a disruption budget that covers it allows no disruption.
-fn evict(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+fn evict(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
     let eviction = decode::parse_body(&call.request.content_type, &call.request.body)?;
+    let dry_run = eviction["deleteOptions"]["dryRun"][0] == "All" || call.request.query.get("dryRun") == Some("All");
+    let eviction = admit::subresource(core, call, &kind("policy", "Eviction"), eviction, None, dry_run)?;
     let at = ObjectName::new(call.namespace(), name);
     let pod = core.store.get("pods", &at).ok_or_else(|| call.not_found(name))?;
     let exhausted = core
@@ -120,7 +133,7 @@ fn evict(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
     }
     let options = DeleteOptions {
         grace: eviction["deleteOptions"]["gracePeriodSeconds"].as_i64(),
-        dry_run: eviction["deleteOptions"]["dryRun"][0] == "All" || call.request.query.get("dryRun") == Some("All"),
+        dry_run,
         ..DeleteOptions::default()
     };
     delete_object(core, &call.resource, &pod, &options)?;
@@ -129,8 +142,9 @@ fn evict(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
 }
 
 /// Assigns a pod to a node, once.
-fn bind(core: &mut Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+fn bind(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
     let binding = decode::parse_body(&call.request.content_type, &call.request.body)?;
+    let binding = admit::subresource(core, call, &kind("", "Binding"), binding, None, false)?;
     let Some(node) = binding["target"]["name"].as_str().filter(|node| !node.is_empty()) else {
         let error = crate::api::field::FieldError::required("target.name", "");
         return Err(ApiError::invalid("Binding", "", name, &[error]));

@@ -1,5 +1,6 @@
 //! PUT of an object or of its status, and the rules every update obeys.
 
+use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::dispatch::Call;
 use super::{create, decode, validate};
@@ -32,6 +33,8 @@ pub(super) struct Write {
     pub(super) part: Part,
     pub(super) manager: Manager,
     pub(super) dry_run: bool,
+    /// Admission has been settled already, on the object of a subresource such as `scale`.
+    pub(super) admitted: bool,
 }
 
 impl Write {
@@ -56,6 +59,7 @@ impl Write {
             part,
             manager,
             dry_run: options.dry_run,
+            admitted: false,
         }
     }
 }
@@ -78,7 +82,7 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
     let at = ObjectName::new(call.namespace(), name);
     match core.find(&resource, &at) {
         Some(old) => {
-            let object = update_object(core, &resource, &old, object, &write)?;
+            let object = update_object(core, call, &old, object, &write)?;
             Ok(Answer::Object {
                 code: 200,
                 resource,
@@ -101,25 +105,36 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
 /// Updates `old` to what `new` says, as far as `part` may.
 pub(super) fn update_object(
     core: &mut Core,
-    resource: &Resource,
+    call: &mut Call<'_>,
     old: &Arc<Object>,
     new: Value,
     write: &Write,
 ) -> ApiResult<Arc<Object>> {
-    let part = write.part;
+    let resource = &call.resource.clone();
     lock(resource, old, &new)?;
-    let mut object = restrict(resource, old, new, part);
-    keep_identity(old, &mut object);
-    kinds::default_fields(resource, &mut object);
-    if part == Part::Main {
+    let object = confine(resource, old, new, write.part);
+    let Mutated { mut object, requested } = if write.admitted {
+        Mutated {
+            object,
+            requested: None,
+        }
+    } else {
+        admit::mutate(core, call, object, Some(old), write.dry_run)?
+    };
+    if requested.is_some() {
+        object = confine(resource, old, object, write.part);
+    }
+    if write.part == Part::Main {
         kinds::prepare_update(core, resource, old, &mut object)?;
     }
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);
     validate::check(resource, Some(old), &object)?;
     if write.manager.operation == Operation::Update {
-        let now = core.now();
-        record_update(Shape::of(resource), old, &mut object, &write.manager, &now);
+        record(core, resource, old, &mut object, requested, write);
+    }
+    if !write.admitted {
+        object = admit::validate(core, call, object, Some(old), write.dry_run)?;
     }
     // What is stored may lack defaults that `old` was read with; then the write is one.
     let at = ObjectName::new(meta::namespace(old), meta::name(old));
@@ -138,6 +153,34 @@ pub(super) fn update_object(
     } else {
         core.put(resource, object)
     })
+}
+
+/// Takes from `new` what may change, with defaults.
+fn confine(resource: &Resource, old: &Value, new: Value, part: Part) -> Value {
+    let mut object = restrict(resource, old, new, part);
+    keep_identity(old, &mut object);
+    kinds::default_fields(resource, &mut object);
+    object
+}
+
+/// Records whose fields the write changes. What webhooks changed beyond what was `requested` is nobody's.
+pub(super) fn record(
+    core: &Core,
+    resource: &Resource,
+    old: &Value,
+    object: &mut Value,
+    requested: Option<Value>,
+    write: &Write,
+) {
+    let (shape, now) = (Shape::of(resource), core.now());
+    match requested {
+        None => record_update(shape, old, object, &write.manager, &now),
+        Some(mut requested) => {
+            record_update(shape, old, &mut requested, &write.manager, &now);
+            let fields = requested["metadata"].get("managedFields").cloned();
+            meta::set(object, "managedFields", fields);
+        }
+    }
 }
 
 /// Whether nothing holds up the end of an object that is being deleted.

@@ -5,7 +5,9 @@ mod respond;
 mod service;
 mod streaming;
 mod view;
+mod webhook_http;
 
 pub use body::ResponseBody;
 pub use service::ConnectionLost;
 pub(crate) use service::{Shared, respond_to};
+pub(crate) use webhook_http::HttpCaller;

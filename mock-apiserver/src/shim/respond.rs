@@ -4,6 +4,7 @@ use super::body::ResponseBody;
 use super::service::{Shared, WatchFault};
 use super::streaming;
 use super::view::{Form, View};
+use crate::admission::Denial;
 use crate::api::error::{ApiError, Reason};
 use crate::catalog::Resource;
 use crate::faults::Refusal;
@@ -71,13 +72,18 @@ pub(super) async fn reply(
             Err(refused) => refusal(&refused),
         },
     };
-    for warning in reply.warnings {
+    warn(&mut response, &reply.warnings);
+    response
+}
+
+/// Adds warnings, which kubectl and client-go show to people.
+pub(super) fn warn(response: &mut Response<ResponseBody>, warnings: &[String]) {
+    for warning in warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(header::WARNING, value);
         }
     }
-    response
 }
 
 /// The response that a fault rule gives.
@@ -91,14 +97,19 @@ pub(super) fn injected(refusal: &Refusal) -> Response<ResponseBody> {
     response
 }
 
-/// The response to a request that was refused.
+/// The response to a request that could not be read.
 pub(super) fn refusal(refused: &ApiError) -> Response<ResponseBody> {
-    let mut response = json(refused.code(), &refused.body());
-    let seconds = refused
-        .details
-        .as_ref()
-        .and_then(|details| details["retryAfterSeconds"].as_u64());
-    if let Some(seconds) = seconds {
+    status(refused.code(), &refused.body())
+}
+
+/// The response to a request that was refused, by the server or by a webhook.
+pub(super) fn denial(denial: &Denial) -> Response<ResponseBody> {
+    status(denial.code(), &denial.0)
+}
+
+fn status(code: u16, body: &Value) -> Response<ResponseBody> {
+    let mut response = json(code, body);
+    if let Some(seconds) = body["details"]["retryAfterSeconds"].as_u64() {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -3,6 +3,7 @@
 use super::body::ResponseBody;
 use super::respond;
 use crate::access::{self, Credentials, User};
+use crate::admission::{Admission, Denial, WebhookCaller, consult};
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::options::Query;
 use crate::api::path::{self, Route};
@@ -30,6 +31,7 @@ pub struct ConnectionLost;
 pub(crate) struct Shared {
     core: Mutex<Core>,
     pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) webhooks: Arc<dyn WebhookCaller>,
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
     /// Cancelled when the server ends; ends the open streams.
@@ -37,10 +39,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Core, logs: Arc<dyn PodLogs>) -> Self {
+    pub(crate) fn new(core: Core, logs: Arc<dyn PodLogs>, webhooks: Arc<dyn WebhookCaller>) -> Self {
         Self {
             core: Mutex::new(core),
             logs,
+            webhooks,
             faults: Faults::default(),
             requests: RequestLog::default(),
             closing: CancellationToken::new(),
@@ -99,12 +102,13 @@ where
         Verdict::CutWatch(after) => fault.cut_after = Some(after),
         Verdict::HoldWatch(until) => fault.hold = Some(until),
     }
-    let outcome = carry_out(&shared, &request, &credentials);
+    let outcome = carry_out(&shared, &request, &credentials).await;
     let include = include_object(&request.query);
-    let response = match outcome {
+    let mut response = match outcome.reply {
         Ok(reply) => respond::reply(shared.clone(), reply, &request.accept, include, fault).await,
-        Err(refused) => respond::refusal(&refused),
+        Err(denial) => respond::denial(&denial),
     };
+    respond::warn(&mut response, &outcome.warnings);
     note(&shared, info, (!lose_answer).then(|| response.status().as_u16()));
     if lose_answer { Err(ConnectionLost) } else { Ok(response) }
 }
@@ -158,10 +162,51 @@ fn include_object(query: &Query) -> IncludeObject {
     }
 }
 
-fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials) -> ApiResult<Reply> {
+/// What came of a request, and the texts of `Warning` headers from webhooks.
+struct Outcome {
+    reply: Result<Reply, Denial>,
+    warnings: Vec<String>,
+}
+
+/// Carries a request out, from the start again each time that webhooks have answered. They are called without the lock.
+async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials) -> Outcome {
+    let mut admission = Admission::default();
+    let mut warnings = Vec::new();
+    loop {
+        let attempt = attempt(shared, request, credentials, &mut admission);
+        let Some(question) = admission.take_question() else {
+            return Outcome {
+                reply: attempt.map_err(Denial::from),
+                warnings,
+            };
+        };
+        let consulted = consult(&question, &*shared.webhooks).await;
+        for warning in consulted.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        match consulted.outcome {
+            Ok(object) => admission.answer(question, object),
+            Err(denial) => {
+                return Outcome {
+                    reply: Err(denial),
+                    warnings,
+                };
+            }
+        }
+    }
+}
+
+fn attempt(
+    shared: &Shared,
+    request: &Request,
+    credentials: &Credentials,
+    admission: &mut Admission,
+) -> ApiResult<Reply> {
     let mut core = shared.core();
     let user = access::admit(&core, request, credentials)?;
-    let reply = rest::handle(&mut core, request, &user)?;
+    let reply = rest::handle(&mut core, request, &user, admission)?;
     match core.journal_failure() {
         // It would be lost with the process: not to be acknowledged.
         Some(failure) => Err(ApiError::internal(failure)),

@@ -15,3 +15,4 @@ mod services;
 mod snapshot;
 mod stand_ins;
 mod support;
+mod webhooks;
