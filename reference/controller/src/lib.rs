@@ -26,6 +26,7 @@ mod observe;
 mod pod;
 mod ports;
 mod reconcile;
+mod sim;
 mod status;
 mod timers;
 mod watches;
@@ -40,6 +41,7 @@ pub use fence::{Fence, NotLeading};
 pub use http_agents::HttpAgents;
 pub use metrics::ControllerMetrics;
 pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+pub use sim::SimNode;
 pub use timers::{Timers, timers};
 
 use error::ReconcileError;

@@ -1,0 +1,113 @@
+//! What the controller asks of the API server, counted from its request log, in virtual time.
+
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use support::{CONTROLLER, Plane};
+use torpor_api::Phase;
+
+/// Writes of the controller since `from`, by kind.
+fn writes(plane: &Plane, from: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for logged in plane.requests(CONTROLLER).iter().skip(from) {
+        let request = &logged.request;
+        if !matches!(request.verb, "get" | "list" | "watch") {
+            let subresource = request
+                .subresource
+                .as_ref()
+                .map(|name| format!("/{name}"))
+                .unwrap_or_default();
+            let kind = format!("{} {}{subresource}", request.verb, request.resource);
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_hour_costs_the_renewal_of_watches_and_nothing_else() {
+    let plane = Plane::start().await;
+    for number in 0..20 {
+        plane.create(&format!("sandbox-{number}"), number % 2 == 0).await;
+    }
+    for number in 0..20 {
+        let phase = if number % 2 == 0 { Phase::Paused } else { Phase::Running };
+        plane.until_phase(&format!("sandbox-{number}"), phase).await;
+    }
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let before = plane.requests(CONTROLLER).len();
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let requests = plane.requests(CONTROLLER).split_off(before);
+    let others: Vec<_> = requests
+        .iter()
+        .filter(|logged| logged.request.verb != "watch")
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+    // A watch lasts for at least 290 s, and there are three.
+    assert!(requests.len() <= 3 * 3600 / 290 + 3, "{} watches", requests.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_takes_four_writes_a_resume_three_and_each_tells_of_its_steps() {
+    let plane = Plane::start().await;
+    plane.create("one", false).await;
+    plane.until_phase("one", Phase::Running).await;
+    plane.settle().await;
+    for _ in 0..3 {
+        let from = plane.requests(CONTROLLER).len();
+        plane.patch("one", json!({"spec": {"paused": true}})).await;
+        plane.until_phase("one", Phase::Paused).await;
+        plane.settle().await;
+        let mut counts = writes(&plane, from);
+        let told = counts.remove("create events").unwrap_or(0) + counts.remove("patch events").unwrap_or(0);
+        let expected = [("delete pods", 1), ("patch sandboxes/status", 3)];
+        assert_eq!(counts, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
+        assert_eq!(told, 2, "one for the checkpoint, one for the pause");
+
+        let from = plane.requests(CONTROLLER).len();
+        plane.patch("one", json!({"spec": {"paused": false}})).await;
+        plane.until_phase("one", Phase::Running).await;
+        plane.settle().await;
+        let mut counts = writes(&plane, from);
+        let told = counts.remove("create events").unwrap_or(0) + counts.remove("patch events").unwrap_or(0);
+        let expected = [("create pods", 1), ("patch sandboxes/status", 2)];
+        assert_eq!(counts, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
+        assert_eq!(told, 1, "one for the resume");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_over_sandboxes_at_rest_reads_lists_and_nothing_else() {
+    let plane = Plane::start().await;
+    for number in 0..50 {
+        plane.create(&format!("sandbox-{number}"), number % 2 == 0).await;
+    }
+    for number in 0..50 {
+        let phase = if number % 2 == 0 { Phase::Paused } else { Phase::Running };
+        plane.until_phase(&format!("sandbox-{number}"), phase).await;
+    }
+    plane.settle().await;
+    let from = plane.requests(CONTROLLER).len();
+    plane.restart_controller().await;
+    plane.settle().await;
+    let verbs: Vec<_> = plane.requests(CONTROLLER)[from..]
+        .iter()
+        .map(|logged| logged.request.verb)
+        .collect();
+    assert!(verbs.iter().all(|verb| matches!(*verb, "list" | "watch")), "{verbs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_vanished_while_no_watch_was_open_is_found_by_the_next_list() {
+    let plane = Plane::start().await;
+    plane.create("one", false).await;
+    plane.until_phase("one", Phase::Running).await;
+    plane.settle().await;
+    plane.delete_pod_unseen("one").await;
+    plane.until_phase("one", Phase::Failed).await;
+}
