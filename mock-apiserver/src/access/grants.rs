@@ -3,13 +3,12 @@
 //! The rules of an aggregated cluster role are those of the cluster roles it selects, at the moment of the decision; the stored
 //! role is not rewritten.
 
+use super::GROUP;
 use super::rules::{Grant, Rule};
 use super::user::User;
 use crate::api::selector::LabelSelector;
 use crate::store::{ObjectName, Store};
 use serde_json::Value;
-
-const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What a user was granted, and the bindings that name a role that does not exist.
 #[derive(Debug, Default)]
@@ -93,7 +92,7 @@ fn describe(subject: &Value, namespace: &str) -> String {
 }
 
 /// The rules of a role; `None` if there is no such role.
-fn role_rules(store: &Store, kind: &str, name: &str, namespace: &str) -> Option<Vec<Rule>> {
+pub(super) fn role_rules(store: &Store, kind: &str, name: &str, namespace: &str) -> Option<Vec<Rule>> {
     match kind {
         "Role" if !namespace.is_empty() => {
             let role = store.get(&collection("roles"), &ObjectName::new(namespace, name))?;
@@ -108,7 +107,8 @@ fn role_rules(store: &Store, kind: &str, name: &str, namespace: &str) -> Option<
     }
 }
 
-fn own_rules(role: &Value) -> impl Iterator<Item = Rule> + '_ {
+/// The rules that a role itself lists.
+pub(super) fn own_rules(role: &Value) -> impl Iterator<Item = Rule> + '_ {
     role["rules"].as_array().into_iter().flatten().map(Rule::read)
 }
 

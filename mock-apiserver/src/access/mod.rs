@@ -10,6 +10,7 @@
 mod admit;
 mod authentication;
 pub(crate) mod bootstrap;
+pub(crate) mod escalation;
 mod grants;
 mod impersonation;
 mod people;
@@ -28,6 +29,8 @@ use crate::store::Store;
 use rules::{Decision, authorize};
 use token::Key;
 use user::MASTERS;
+
+const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// The switches.
 #[derive(Debug, Default)]

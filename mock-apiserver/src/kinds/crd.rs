@@ -51,6 +51,18 @@ pub(super) fn prepare_write(core: &Core, old: Option<&Value>, crd: &mut Value) {
     }
 }
 
+/// Versions differ in `apiVersion` only, whatever the definition says.
+pub(super) fn warnings(crd: &Value) -> Vec<String> {
+    if crd["spec"]["conversion"]["strategy"] != "Webhook" {
+        return Vec::new();
+    }
+    let name = meta::name(crd);
+    tracing::warn!(name, "the conversion webhook of a definition is not called");
+    vec![format!(
+        "spec.conversion.strategy: Webhook is treated as None: this server calls no conversion webhooks, objects of {name} differ between versions in apiVersion only"
+    )]
+}
+
 pub(super) fn problems(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];

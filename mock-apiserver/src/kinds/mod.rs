@@ -61,6 +61,14 @@ pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, obje
     Ok(())
 }
 
+/// What the writer of an object should know, though it is accepted.
+pub(crate) fn warnings(resource: &Resource, object: &Value) -> Vec<String> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::warnings(object),
+        _ => Vec::new(),
+    }
+}
+
 /// What is wrong with an object of the kind; `old` at an update.
 pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     if let Origin::Custom(custom) = &resource.origin {

@@ -6,6 +6,7 @@ use super::decode;
 use super::dispatch::Call;
 use super::update::{Part, Write, record};
 use super::validate;
+use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
 use crate::api::options::WriteOptions;
@@ -56,6 +57,8 @@ pub(super) fn create_object(
     if nameless || requested.is_some() {
         complete(&resource, &mut object);
     }
+    escalation::check(core, call.user, &resource, None, &object)?;
+    call.warnings.extend(kinds::warnings(&resource, &object));
     kinds::prepare_create(core, &resource, &mut object)?;
     validate::check(&resource, None, &object)?;
     kinds::stamp_new(core, &resource, &mut object);

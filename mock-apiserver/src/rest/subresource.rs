@@ -34,6 +34,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
             crate::upkeep::settle(core);
             answer
         }
+        ("exec" | "attach" | "portforward" | "proxy", _) if pod => Err(unconnected(core, call, &name, &subresource)),
         ("log", Method::Get) if pod => log(core, call, &name),
         ("eviction", Method::Post) if pod => evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
@@ -44,6 +45,18 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
             body: "404 page not found\n".to_owned(),
         }),
     }
+}
+
+/// There are no containers behind the Pods of this server.
+fn unconnected(core: &Core, call: &Call<'_>, name: &str, subresource: &str) -> ApiError {
+    let at = ObjectName::new(call.namespace(), name);
+    if core.store.get("pods", &at).is_none() {
+        return call.not_found(name);
+    }
+    let why = format!(
+        "pods/{subresource} is not implemented: this API server has no connection to the containers of its pods"
+    );
+    ApiError::new(Reason::NotImplemented, why)
 }
 
 /// Which container's log is wanted; the only one by default.

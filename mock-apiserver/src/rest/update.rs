@@ -4,6 +4,7 @@ use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::dispatch::Call;
 use super::{create, decode, validate};
+use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::{FieldError, Problem};
 use crate::api::meta;
@@ -124,7 +125,9 @@ pub(super) fn update_object(
     if requested.is_some() {
         object = confine(resource, old, object, write.part);
     }
+    escalation::check(core, call.user, resource, Some(old), &object)?;
     if write.part == Part::Main {
+        call.warnings.extend(kinds::warnings(resource, &object));
         kinds::prepare_update(core, resource, old, &mut object)?;
     }
     object["apiVersion"] = old["apiVersion"].clone();

@@ -304,3 +304,85 @@ async fn acting_as_somebody_else_needs_the_right_to() {
     let masters = acting(&[("impersonate-user", "v"), ("impersonate-group", "system:masters")]).await;
     assert!(masters.contains(r#"cannot impersonate resource "groups""#), "{masters}");
 }
+
+/// A user with the rules in the whole cluster.
+async fn cluster_role_of_u(server: &MockApiServer, rules: Value) -> Client {
+    let admin = server.client();
+    let role = json!({"metadata": {"name": "held"}, "rules": rules});
+    make(&admin, &format!("{RBAC}/clusterroles"), role).await;
+    let held = binding("held", "ClusterRole", "held");
+    make(&admin, &format!("{RBAC}/clusterrolebindings"), held).await;
+    server.client_as_user(User::new("u"))
+}
+
+fn all_of_rbac(verbs: &[&str]) -> Value {
+    json!({"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": verbs})
+}
+
+#[tokio::test]
+async fn nobody_grants_by_a_role_what_they_do_not_have() {
+    let server = strict();
+    let pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+    let client = cluster_role_of_u(&server, json!([all_of_rbac(&["create", "update", "get"]), pods])).await;
+    let roles = format!("{RBAC}/namespaces/default/roles");
+    let role = |verbs: Value| json!({"metadata": {"name": "new"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]});
+    let (code, refused) = post(&client, &roles, &role(json!(["get", "delete"]))).await;
+    assert_eq!(code, 403);
+    assert_eq!(
+        refused["message"],
+        "roles.rbac.authorization.k8s.io \"new\" is forbidden: user \"u\" (groups=[\"system:authenticated\"]) is attempting to \
+         grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}"
+    );
+    make(&client, &roles, role(json!(["get"]))).await;
+    let (code, _) = put(&client, &format!("{roles}/new"), &role(json!(["delete"]))).await;
+    assert_eq!(code, 403, "nor by changing one");
+    let gathering = json!({
+        "metadata": {"name": "gathering"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}, "rules": [],
+    });
+    let (code, refused) = post(&client, &format!("{RBAC}/clusterroles"), &gathering).await;
+    assert_eq!(code, 403);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("must have cluster-admin privileges to use the aggregationRule")
+    );
+}
+
+#[tokio::test]
+async fn nobody_binds_a_role_that_allows_more_than_they_may() {
+    let server = strict();
+    let client = cluster_role_of_u(&server, json!([all_of_rbac(&["create"])])).await;
+    let bindings = format!("{RBAC}/namespaces/default/rolebindings");
+    let (code, refused) = post(&client, &bindings, &binding("b", "ClusterRole", "cluster-admin")).await;
+    assert_eq!(code, 403);
+    let text = refused["message"].as_str().unwrap();
+    assert!(
+        text.contains(
+            "{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}"
+        ),
+        "{text}"
+    );
+    let (code, refused) = post(&client, &bindings, &binding("b", "Role", "absent")).await;
+    assert_eq!(
+        (code, &refused["message"]),
+        (404, &json!("roles.rbac.authorization.k8s.io \"absent\" not found"))
+    );
+}
+
+#[tokio::test]
+async fn who_may_escalate_or_bind_is_let_pass() {
+    let server = strict();
+    let binder = json!({
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"],
+    });
+    let rules = json!([all_of_rbac(&["create", "escalate"]), binder]);
+    let client = cluster_role_of_u(&server, rules).await;
+    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let role = json!({"metadata": {"name": "all"}, "rules": everything});
+    make(&client, &format!("{RBAC}/namespaces/default/roles"), role).await;
+    let bindings = format!("{RBAC}/namespaces/default/rolebindings");
+    make(&client, &bindings, binding("b", "ClusterRole", "view")).await;
+    let (code, _) = post(&client, &bindings, &binding("c", "ClusterRole", "edit")).await;
+    assert_eq!(code, 403);
+}

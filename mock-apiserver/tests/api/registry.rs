@@ -389,3 +389,41 @@ async fn delete_collection_takes_what_the_selector_chooses() {
     assert_eq!(get(&client, &format!("{MAPS}/c")).await.0, 200);
     assert_eq!(get(&client, &format!("{MAPS}/a")).await.0, 404);
 }
+
+#[tokio::test]
+async fn what_needs_a_container_is_refused_and_does_not_hang() {
+    let client = server().client();
+    assert_eq!(post(&client, &format!("{PODS}/p/exec"), &json!({})).await.0, 404);
+    post(&client, PODS, &pod("p")).await;
+    for subresource in ["exec", "attach", "portforward", "proxy"] {
+        let (code, refused) = get(&client, &format!("{PODS}/p/{subresource}?command=ls")).await;
+        assert_eq!((code, &refused["kind"]), (501, &json!("Status")), "{refused}");
+        let text = refused["message"].as_str().unwrap();
+        assert!(
+            text.starts_with(&format!("pods/{subresource} is not implemented")),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_webhook_is_accepted_with_a_warning() {
+    let client = server().client();
+    let mut crd = widget_crd();
+    crd["spec"]["conversion"] = json!({
+        "strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://convert.test/"}},
+    });
+    let request = http::Request::post(CRDS).header("content-type", "application/json");
+    let request = request
+        .body(kube::client::Body::from(crd.to_string().into_bytes()))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 201);
+    let warning = response.headers()["warning"].to_str().unwrap();
+    assert!(
+        warning.starts_with("299 - \"spec.conversion.strategy: Webhook is treated as None"),
+        "{warning}"
+    );
+    assert_eq!(post(&client, WIDGETS, &widget("w")).await.0, 201);
+}
