@@ -9,6 +9,8 @@ pub enum ConditionType {
     Paused,
     /// True once a paused sandbox serves again.
     Resumed,
+    /// True once context was lost and the sandbox was started afresh, as its `lostPodPolicy` asks.
+    ContextLost,
 }
 
 impl ConditionType {
@@ -19,6 +21,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Paused => "SandboxPaused",
             Self::Resumed => "SandboxResumed",
+            Self::ContextLost => "ContextLost",
         }
     }
 }
@@ -56,6 +59,14 @@ pub enum Reason {
     PodOwnerMismatch,
     /// `Ready`: the template is missing or no Pod can be made from it.
     TemplateInvalid,
+    /// `Ready`: a volume claim of the sandbox's name belongs to somebody else.
+    ClaimOwnerMismatch,
+    /// `Ready`: a volume claim is gone, with what the sandbox kept in it.
+    ClaimLost,
+    /// `Ready`: `shutdownTime` has passed; the sandbox is retained.
+    SandboxExpired,
+    /// `ContextLost`: the Pod vanished, and another was started afresh.
+    PodRecreated,
 }
 
 impl Reason {
@@ -78,6 +89,10 @@ impl Reason {
             Self::StateLost => "StateLost",
             Self::PodOwnerMismatch => "PodOwnerMismatch",
             Self::TemplateInvalid => "TemplateInvalid",
+            Self::ClaimOwnerMismatch => "ClaimOwnerMismatch",
+            Self::ClaimLost => "ClaimLost",
+            Self::SandboxExpired => "SandboxExpired",
+            Self::PodRecreated => "PodRecreated",
         }
     }
 }

@@ -8,7 +8,10 @@ mod condition;
 mod crd;
 mod names;
 mod sandbox;
+mod schema;
+mod status;
 mod template;
+mod volume;
 
 pub use agent::{
     AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
@@ -16,5 +19,9 @@ pub use agent::{
 pub use condition::{ConditionType, Reason};
 pub use crd::custom_resource_definitions;
 pub use names::{annotation, env, finalizer, label, port};
-pub use sandbox::{CheckpointRecord, Phase, PodInfo, PodTemplate, Sandbox, SandboxSpec, SandboxStatus, TemplateRef};
+pub use sandbox::{
+    LostPodPolicy, PauseStrategy, PodTemplate, Runtime, Sandbox, SandboxSpec, ShutdownPolicy, TemplateRef,
+};
+pub use status::{CheckpointRecord, FailedRestores, Phase, PodInfo, SandboxStatus};
 pub use template::{SandboxTemplate, SandboxTemplateSpec};
+pub use volume::{ClaimRetention, ClaimRetentionPolicy, VolumeClaimMetadata, VolumeClaimTemplate};

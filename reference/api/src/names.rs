@@ -6,6 +6,8 @@
 pub mod annotation {
     /// On a Pod: the checkpoint generation it was started from, in decimal. Absent on a fresh start.
     pub const RESTORE_GENERATION: &str = "torpor.dev/restore-generation";
+    /// On a volume claim: `metadata.uid` of the Sandbox it was created for, also when it outlives it.
+    pub const SANDBOX_UID: &str = "torpor.dev/sandbox-uid";
     /// On a Sandbox made by the gateway: its E2B metadata, a JSON object of strings.
     pub const E2B_METADATA: &str = "torpor.dev/e2b-metadata";
     /// On a Sandbox made by the gateway: what happens at the timeout and how it was created, as JSON.
@@ -22,7 +24,7 @@ pub mod label {
     pub const TEMPLATE: &str = "agents.kruise.io/sandbox-template";
     /// On a Sandbox made by the gateway: its E2B sandbox id, equal to its name.
     pub const SANDBOX_ID: &str = "agents.kruise.io/sandbox-id";
-    /// On a Pod: the name of its Sandbox.
+    /// On a Pod, a volume claim, a Service: the name of its Sandbox.
     pub const SANDBOX_NAME: &str = "torpor.dev/sandbox";
 }
 

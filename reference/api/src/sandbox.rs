@@ -1,13 +1,16 @@
-//! `Sandbox`, `agents.kruise.io/v1alpha1`: what a user asks for and what is reported back.
+//! `Sandbox`, `agents.kruise.io/v1alpha1`: what a user asks for.
 //!
-//! Field names and meanings follow `OpenKruise` agents; `status.phase: Pausing`,
-//! `status.checkpoint`, `status.lastCheckpointGeneration` and `status.runningSince` are ours.
+//! Field names and meanings follow `OpenKruise` agents; `lostPodPolicy`, `shutdownPolicy`, `service` and
+//! `persistentVolumeClaimRetentionPolicy` are ours. What is not supported is refused by the definition,
+//! with a message that says what to do instead.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::volume::is_default;
+use crate::{ClaimRetentionPolicy, SandboxStatus, VolumeClaimTemplate, schema};
 
 /// A Pod template as given: read and checked when a Pod is made from it, so that one
 /// malformed template cannot break the reading of a whole list of sandboxes.
@@ -26,6 +29,8 @@ pub type PodTemplate = Value;
     status = "SandboxStatus",
     derive = "Default",
     derive = "PartialEq",
+    validation = Rule::new("size(self.metadata.name) <= 63")
+        .message("the name of a sandbox is a label value too and has at most 63 characters"),
     doc = "Sandbox is an isolated workload that can be paused, its compute released, and resumed with its context.",
     printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -36,8 +41,15 @@ pub type PodTemplate = Value;
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message","priority":1}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.template) != has(self.templateRef)")
-    .message("exactly one of template and templateRef must be set"))]
+#[x_kube(
+    validation = Rule::new("has(self.template) != has(self.templateRef)")
+        .message("exactly one of template and templateRef must be set"),
+    validation = Rule::new("has(self.volumeClaimTemplates) == has(oldSelf.volumeClaimTemplates)")
+        .message("volumeClaimTemplates is immutable; delete the sandbox and create it with the volumes it needs"),
+    validation = Rule::new(
+        "has(self.persistentVolumeClaimRetentionPolicy) == has(oldSelf.persistentVolumeClaimRetentionPolicy)")
+        .message("persistentVolumeClaimRetentionPolicy is immutable"),
+)]
 pub struct SandboxSpec {
     /// Whether the sandbox holds its context and no compute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -45,16 +57,97 @@ pub struct SandboxSpec {
     /// When to set `paused` by itself. A time that has passed does not pause a sandbox that was resumed after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_time: Option<Time>,
-    /// When to delete the sandbox by itself.
+    /// When to end the sandbox by itself, also while it is paused, and without waking it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown_time: Option<Time>,
-    /// The Pod to run. Exactly one of `template` and `templateRef` is set.
+    /// What ending at `shutdownTime` means. Absent: `Delete`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("enum" = ["Delete", "Retain"]), with = "String")]
+    pub shutdown_policy: ShutdownPolicy,
+    /// How to pause. `Hibernate`, which is also what absence means, keeps memory and files; another is not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
+    pub pause_strategy: Option<PauseStrategy>,
+    /// What a pause has to keep: `memory` and `filesystem`. Both are kept whatever is listed; `ip` is not supported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 8))]
+    #[x_kube(validation = Rule::new("self.all(content, content == 'memory' || content == 'filesystem')")
+        .message("only memory and filesystem can be kept; a resumed sandbox has a new Pod IP, so leave ip out and reach it by its Service"))]
+    pub persistent_contents: Vec<String>,
+    /// What to do when the Pod of a running sandbox vanishes, and its context with it. Absent: `Fail`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("enum" = ["Fail", "Recreate"]), with = "String")]
+    pub lost_pod_policy: LostPodPolicy,
+    /// The Pod to run. Exactly one of `template` and `templateRef` is set. An edit counts from the next start or resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pod_template")]
     pub template: Option<PodTemplate>,
     /// The `SandboxTemplate` to run, of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<TemplateRef>,
+    /// Volumes to create before the first start. They are kept over every pause. Immutable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 16))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("volumeClaimTemplates is immutable; delete the sandbox and create it with the volumes it needs"),
+        validation = Rule::new("self.all(one, self.exists_one(other, other.metadata.name == one.metadata.name))")
+            .message("each of volumeClaimTemplates needs a name of its own"),
+    )]
+    pub volume_claim_templates: Vec<VolumeClaimTemplate>,
+    /// What becomes of the volumes when the sandbox is deleted. Absent: they are deleted. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("persistentVolumeClaimRetentionPolicy is immutable"))]
+    pub persistent_volume_claim_retention_policy: Option<ClaimRetentionPolicy>,
+    /// Whether the sandbox has a headless Service of its name, which outlives pauses. False deletes it; absent leaves
+    /// one that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<bool>,
+    /// Runtimes that the Pod needs: `agent-runtime`, which every sandbox has; another is not supported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 8))]
+    #[x_kube(validation = Rule::new("self.all(runtime, runtime.name == 'agent-runtime')")
+        .message("only agent-runtime is supported; add other sidecars to the containers of the template"))]
+    pub runtimes: Vec<Runtime>,
+}
+
+/// What `shutdownTime` does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShutdownPolicy {
+    /// Delete the sandbox.
+    #[default]
+    Delete,
+    /// Keep the sandbox, paused with its context, until the time is put off or removed.
+    Retain,
+}
+
+/// What to do when the Pod of a running sandbox vanishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LostPodPolicy {
+    /// Report `Failed` and leave the rest to a person.
+    #[default]
+    Fail,
+    /// Start afresh, and say so in the condition `ContextLost`.
+    Recreate,
+}
+
+/// How to pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseStrategy {
+    /// `Hibernate`.
+    #[serde(rename = "type")]
+    #[x_kube(validation = Rule::new("self == 'Hibernate'")
+        .message("only Hibernate is supported, as Stop would lose the memory of the sandbox; to let go of it, delete the sandbox"))]
+    pub kind: String,
+}
+
+/// A runtime of the Pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Runtime {
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
 }
 
 /// Names a `SandboxTemplate` of the same namespace.
@@ -62,102 +155,14 @@ pub struct SandboxSpec {
 #[serde(rename_all = "camelCase")]
 pub struct TemplateRef {
     /// `metadata.name` of the template.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
-}
-
-/// What is reported of a sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SandboxStatus {
-    /// The `metadata.generation` that this status speaks of.
+    /// `SandboxTemplate`, which is also what absence means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Where the sandbox is on its way.
+    #[schemars(extend("enum" = ["SandboxTemplate"]), with = "String")]
+    pub kind: Option<String>,
+    /// `agents.kruise.io/v1alpha1`, which is also what absence means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub phase: Option<Phase>,
-    /// Why it is there, and what to do about it, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Conditions: `Ready`, `SandboxPaused`, `SandboxResumed`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "conditions")]
-    pub conditions: Vec<Condition>,
-    /// The Pod that runs now. Absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod_info: Option<PodInfo>,
-    /// The checkpoint that a resume starts from. Absent while the workload serves: it has outlived it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<CheckpointRecord>,
-    /// The largest checkpoint generation ever recorded; numbers are never used again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_checkpoint_generation: Option<u64>,
-    /// When the current or last run began to serve, in microseconds, so that lists have an order. Absent before the first: then there is no context to lose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running_since: Option<MicroTime>,
-}
-
-/// Where a sandbox is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Phase {
-    /// On its first way up.
-    Pending,
-    /// It serves.
-    Running,
-    /// On the way from `Running` to `Paused`.
-    Pausing,
-    /// Context kept, compute released.
-    Paused,
-    /// On the way from `Paused` to `Running`.
-    Resuming,
-    /// No step is safe without a person; see the message.
-    Failed,
-    /// It is being deleted.
-    Terminating,
-}
-
-/// The Pod of a running sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PodInfo {
-    /// `metadata.uid` of the Pod.
-    #[serde(rename = "podUID")]
-    pub pod_uid: String,
-    /// `status.podIP` of the Pod.
-    #[serde(default, rename = "podIP", skip_serializing_if = "Option::is_none")]
-    pub pod_ip: Option<String>,
-    /// `spec.nodeName` of the Pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node_name: Option<String>,
-}
-
-/// A sealed checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckpointRecord {
-    /// Its number within the sandbox, from 1.
-    pub generation: u64,
-    /// `blake3:` and the hash of the sealed envelope in lower-case hex; restore checks it.
-    pub digest: String,
-    /// Bytes of context, before compression and deduplication.
-    pub size_bytes: u64,
-    /// Bytes that this checkpoint added to the store.
-    pub stored_bytes: u64,
-    /// The engine that wrote it, and that alone can restore it.
-    pub engine: String,
-}
-
-fn any_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
-}
-
-fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let item = generator.subschema_for::<Condition>();
-    json_schema!({
-        "type": "array",
-        "items": item,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-    })
+    #[schemars(extend("enum" = ["agents.kruise.io/v1alpha1"]), with = "String")]
+    pub api_version: Option<String>,
 }

@@ -1,10 +1,9 @@
 //! `SandboxTemplate`, `agents.kruise.io/v1alpha1`: a Pod template that sandboxes are made from by name.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::PodTemplate;
+use crate::{PodTemplate, schema};
 
 /// What a sandbox made from this template runs.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,10 +20,6 @@ use crate::PodTemplate;
 #[serde(rename_all = "camelCase")]
 pub struct SandboxTemplateSpec {
     /// The Pod to run.
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "schema::pod_template")]
     pub template: PodTemplate,
-}
-
-fn any_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

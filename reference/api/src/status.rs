@@ -1,0 +1,110 @@
+//! What is reported of a sandbox.
+//!
+//! Field names and meanings follow `OpenKruise` agents; `phase: Pausing`, `checkpoint`,
+//! `lastCheckpointGeneration`, `restore` and `runningSince` are ours.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// What is reported of a sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxStatus {
+    /// The `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the sandbox is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub phase: Option<Phase>,
+    /// Why it is there, and what to do about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Conditions: `Ready`, `SandboxPaused`, `SandboxResumed`, `ContextLost`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The Pod that runs now. Absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_info: Option<PodInfo>,
+    /// IP of the Pod that runs now, as in `podInfo`. Another one after every resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_ip: Option<String>,
+    /// Node of the Pod that runs now, as in `podInfo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// The checkpoint that a resume starts from. Absent while the workload serves: it has outlived it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointRecord>,
+    /// The largest checkpoint generation ever recorded; numbers are never used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_checkpoint_generation: Option<u64>,
+    /// Restores of the checkpoint that failed in a row. Absent when the last one worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<FailedRestores>,
+    /// When the current or last run began to serve, in microseconds, so that lists have an order. Absent before the first: then there is no context to lose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<MicroTime>,
+}
+
+/// Where a sandbox is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// On its first way up.
+    Pending,
+    /// It serves.
+    Running,
+    /// On the way from `Running` to `Paused`.
+    Pausing,
+    /// Context kept, compute released.
+    Paused,
+    /// On the way from `Paused` to `Running`.
+    Resuming,
+    /// No step is safe without a person; see the message.
+    Failed,
+    /// It is being deleted.
+    Terminating,
+}
+
+/// The Pod of a running sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodInfo {
+    /// `metadata.uid` of the Pod.
+    #[serde(rename = "podUID")]
+    pub pod_uid: String,
+    /// `status.podIP` of the Pod.
+    #[serde(default, rename = "podIP", skip_serializing_if = "Option::is_none")]
+    pub pod_ip: Option<String>,
+    /// `spec.nodeName` of the Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+}
+
+/// A sealed checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointRecord {
+    /// Its number within the sandbox, from 1.
+    pub generation: u64,
+    /// `blake3:` and the hash of the sealed envelope in lower-case hex; restore checks it.
+    pub digest: String,
+    /// Bytes of context, before compression and deduplication.
+    pub size_bytes: u64,
+    /// Bytes that this checkpoint added to the store.
+    pub stored_bytes: u64,
+    /// The engine that wrote it, and that alone can restore it.
+    pub engine: String,
+}
+
+/// Restores that failed in a row, and when the next one is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRestores {
+    /// How many.
+    pub failures: u32,
+    /// When the restore is tried again by itself. Any change of the spec has it tried at once.
+    pub retry_time: Time,
+}

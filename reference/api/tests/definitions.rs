@@ -1,0 +1,252 @@
+//! What an API server refuses by the definitions alone, and with which words.
+
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Client, Resource};
+use mock_apiserver::MockApiServer;
+use serde_json::{Value, json};
+use torpor_api::{Sandbox, SandboxTemplate, custom_resource_definitions};
+
+/// An API server that serves our kinds.
+async fn client() -> Client {
+    let client = MockApiServer::builder().build().client();
+    let definitions = Api::all(client.clone());
+    for definition in custom_resource_definitions() {
+        let created = definitions.create(&PostParams::default(), &definition).await;
+        created.expect("the definition is taken");
+    }
+    client
+}
+
+fn api<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), "default", &ApiResource::erase::<K>(&()))
+}
+
+fn object<K: Resource<DynamicType = ()>>(name: &str, spec: &Value) -> DynamicObject {
+    let object = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": name }, "spec": spec,
+    });
+    serde_json::from_value(object).expect("an object")
+}
+
+/// The words of the refusal, or of nothing.
+fn refusal<T>(answer: Result<T, kube::Error>) -> String {
+    match answer {
+        Ok(_) => "taken".to_owned(),
+        Err(kube::Error::Api(status)) => {
+            assert_eq!(status.code, 422, "{status:?}");
+            status.message
+        }
+        Err(other) => panic!("no answer: {other}"),
+    }
+}
+
+fn template() -> Value {
+    json!({ "spec": { "containers": [{ "name": "sandbox", "image": "i" }] } })
+}
+
+fn claim(name: &str) -> Value {
+    json!({ "metadata": { "name": name }, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } },
+    }})
+}
+
+/// A complete spec, with one field changed.
+fn changed(path: &str, value: Value) -> Value {
+    let mut spec = json!({
+        "paused": true,
+        "pauseTime": "2027-01-01T00:00:00Z",
+        "shutdownTime": "2027-01-02T00:00:00.5+01:00",
+        "shutdownPolicy": "Retain",
+        "pauseStrategy": { "type": "Hibernate" },
+        "persistentContents": ["memory", "filesystem"],
+        "lostPodPolicy": "Recreate",
+        "template": template(),
+        "volumeClaimTemplates": [claim("data"), claim("cache")],
+        "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" },
+        "service": true,
+        "runtimes": [{ "name": "agent-runtime" }],
+    });
+    let fields = spec.as_object_mut().expect("an object");
+    if let Some(slot) = fields
+        .get_mut("template")
+        .and_then(|template| template.pointer_mut(path))
+    {
+        *slot = value;
+    } else {
+        fields.insert(path.to_owned(), value);
+    }
+    spec
+}
+
+#[tokio::test]
+async fn a_sandbox_that_breaks_a_rule_is_refused_and_told_why() {
+    let client = client().await;
+    let sandboxes = api::<Sandbox>(&client);
+    let whole = object::<Sandbox>("whole", &changed("paused", json!(false)));
+    let created = sandboxes.create(&PostParams::default(), &whole).await;
+    assert_eq!(refusal(created), "taken");
+    let container = |more: Value| {
+        let mut container = json!({ "name": "sandbox" });
+        container["resources"] = more;
+        json!([container])
+    };
+    let mut no_storage = claim("data");
+    no_storage["spec"]["resources"]["requests"] = json!({ "cpu": "1" });
+    let mut no_quantity = claim("data");
+    no_quantity["spec"]["resources"]["requests"]["storage"] = json!("much");
+    let mut no_mode = claim("data");
+    no_mode["spec"]["accessModes"] = json!(["ReadWrite"]);
+    let table = [
+        (
+            "templateRef",
+            json!({ "name": "base" }),
+            "exactly one of template and templateRef must be set",
+        ),
+        ("template", json!({}), "spec.template.spec: Required value"),
+        ("/spec/containers", json!([]), "spec.template.spec.containers"),
+        (
+            "/spec/containers",
+            json!([{ "image": "i" }]),
+            "spec.template.spec.containers[0].name: Required value",
+        ),
+        (
+            "/spec/containers",
+            container(json!({ "requests": { "cpu": "a lot" } })),
+            "resources.requests",
+        ),
+        (
+            "/spec/containers",
+            container(json!({ "limits": { "memory": "64MB" } })),
+            "resources.limits",
+        ),
+        (
+            "pauseTime",
+            json!("soon"),
+            "spec.pauseTime in body must be of type date-time",
+        ),
+        (
+            "shutdownTime",
+            json!("2027-13-01T00:00:00Z"),
+            "spec.shutdownTime in body must be of type date-time",
+        ),
+        (
+            "shutdownPolicy",
+            json!("Keep"),
+            "supported values: \"Delete\", \"Retain\"",
+        ),
+        (
+            "lostPodPolicy",
+            json!("Ignore"),
+            "supported values: \"Fail\", \"Recreate\"",
+        ),
+        (
+            "pauseStrategy",
+            json!({ "type": "Stop" }),
+            "only Hibernate is supported",
+        ),
+        (
+            "persistentContents",
+            json!(["memory", "ip"]),
+            "a resumed sandbox has a new Pod IP",
+        ),
+        (
+            "runtimes",
+            json!([{ "name": "csi" }]),
+            "only agent-runtime is supported",
+        ),
+        (
+            "volumeClaimTemplates",
+            json!([claim("data"), claim("data")]),
+            "needs a name of its own",
+        ),
+        (
+            "volumeClaimTemplates",
+            json!([claim("Not A Name")]),
+            "spec.volumeClaimTemplates[0].metadata.name",
+        ),
+        ("volumeClaimTemplates", json!([no_storage]), "storage: Required value"),
+        (
+            "volumeClaimTemplates",
+            json!([no_quantity]),
+            "resources.requests.storage",
+        ),
+        ("volumeClaimTemplates", json!([no_mode]), "\"ReadWriteOncePod\""),
+        (
+            "persistentVolumeClaimRetentionPolicy",
+            json!({ "whenDeleted": "Keep" }),
+            "\"Delete\", \"Retain\"",
+        ),
+        ("service", json!("yes"), "spec.service"),
+    ];
+    for (field, value, words) in table {
+        let bad = object::<Sandbox>("bad", &changed(field, value.clone()));
+        let message = refusal(sandboxes.create(&PostParams::default(), &bad).await);
+        assert!(message.contains(words), "{field} {value}: {message}");
+    }
+    let long = object::<Sandbox>(&"x".repeat(64), &changed("paused", json!(false)));
+    let message = refusal(sandboxes.create(&PostParams::default(), &long).await);
+    assert!(message.contains("at most 63 characters"), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_immutable_cannot_be_changed_added_or_removed() {
+    let client = client().await;
+    let sandboxes = api::<Sandbox>(&client);
+    let whole = object::<Sandbox>("whole", &changed("paused", json!(false)));
+    let bare = object::<Sandbox>("bare", &json!({ "template": template() }));
+    for sandbox in [whole, bare] {
+        let created = sandboxes.create(&PostParams::default(), &sandbox).await;
+        created.expect("the sandbox is taken");
+    }
+    let volumes = "volumeClaimTemplates is immutable";
+    let retention = "persistentVolumeClaimRetentionPolicy is immutable";
+    let table = [
+        ("whole", "volumeClaimTemplates", json!([claim("data")]), volumes),
+        ("whole", "volumeClaimTemplates", Value::Null, volumes),
+        ("bare", "volumeClaimTemplates", json!([claim("data")]), volumes),
+        (
+            "whole",
+            "persistentVolumeClaimRetentionPolicy",
+            json!({ "whenDeleted": "Delete" }),
+            retention,
+        ),
+        ("whole", "persistentVolumeClaimRetentionPolicy", Value::Null, retention),
+        (
+            "bare",
+            "persistentVolumeClaimRetentionPolicy",
+            json!({ "whenDeleted": "Retain" }),
+            retention,
+        ),
+        ("whole", "paused", json!(true), "taken"),
+        ("whole", "shutdownPolicy", Value::Null, "taken"),
+        (
+            "whole",
+            "template",
+            json!({ "metadata": { "labels": { "a": "b" } } }),
+            "taken",
+        ),
+    ];
+    for (name, field, value, words) in table {
+        let mut patch = json!({ "spec": {} });
+        patch["spec"][field] = value.clone();
+        let answer = sandboxes
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        let message = refusal(answer);
+        assert!(message.contains(words), "{name} {field} {value}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_without_a_container_is_refused() {
+    let client = client().await;
+    let bad = object::<SandboxTemplate>("bad", &json!({ "template": { "spec": { "containers": [] } } }));
+    let message = refusal(
+        api::<SandboxTemplate>(&client)
+            .create(&PostParams::default(), &bad)
+            .await,
+    );
+    assert!(message.contains("spec.template.spec.containers"), "{message}");
+}
