@@ -81,6 +81,7 @@ fn changed(path: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of refusals")]
 async fn a_sandbox_that_breaks_a_rule_is_refused_and_told_why() {
     let client = client().await;
     let sandboxes = api::<Sandbox>(&client);

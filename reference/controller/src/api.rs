@@ -1,7 +1,7 @@
 //! Reads and writes of one sandbox and its Pod at the API server, each with the preconditions
 //! that keep a stale decision from doing harm.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,8 @@ pub(crate) struct SandboxApi {
     name: String,
     sandboxes: Api<Sandbox>,
     pods: Api<Pod>,
+    claims: Api<PersistentVolumeClaim>,
+    services: Api<Service>,
     templates: Api<SandboxTemplate>,
 }
 
@@ -28,6 +30,8 @@ impl SandboxApi {
             name: name.to_owned(),
             sandboxes: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
+            claims: Api::namespaced(client.clone(), namespace),
+            services: Api::namespaced(client.clone(), namespace),
             templates: Api::namespaced(client.clone(), namespace),
         }
     }
@@ -55,6 +59,20 @@ impl SandboxApi {
             .get_opt(name)
             .await
             .map_err(ReconcileError::api("read the template"))
+    }
+
+    pub(crate) async fn claim(&self, name: &str) -> Result<Option<PersistentVolumeClaim>, ReconcileError> {
+        self.claims
+            .get_opt(name)
+            .await
+            .map_err(ReconcileError::api("read a volume claim"))
+    }
+
+    pub(crate) async fn service(&self) -> Result<Option<Service>, ReconcileError> {
+        self.services
+            .get_opt(&self.name)
+            .await
+            .map_err(ReconcileError::api("read the Service"))
     }
 
     /// Writes the status, unless the sandbox has changed since it was read.
@@ -110,6 +128,20 @@ impl SandboxApi {
     /// Creates the Pod. The answer of the API server is kept apart: a Pod that it will not take is no fault of the pass.
     pub(crate) async fn create_pod(&self, pod: &Pod) -> Result<(), kube::Error> {
         self.pods.create(&PostParams::default(), pod).await.map(drop)
+    }
+
+    /// Creates a volume claim; like that of the Pod, the answer is kept apart.
+    pub(crate) async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), kube::Error> {
+        self.claims.create(&PostParams::default(), claim).await.map(drop)
+    }
+
+    pub(crate) async fn create_service(&self, service: &Service) -> Result<(), kube::Error> {
+        self.services.create(&PostParams::default(), service).await.map(drop)
+    }
+
+    pub(crate) async fn delete_service(&self) -> Result<(), kube::Error> {
+        let deleted = self.services.delete(&self.name, &DeleteParams::default()).await;
+        gone_is_fine(deleted.map(drop))
     }
 
     async fn patch(&self, sandbox: &Sandbox, mut patch: Value, attempt: &'static str) -> Result<(), ReconcileError> {

@@ -96,8 +96,6 @@ pub(crate) struct Context {
     pub(crate) errors: Backoff,
     /// Refused writes, by UID.
     pub(crate) obstacles: Backoff,
-    /// Failed restores, by UID.
-    pub(crate) restores: Backoff,
     recorder: Recorder,
     synced: CancellationToken,
 }
@@ -139,14 +137,12 @@ impl Controller {
         let agents = config.fence.agents(agents);
         let custodian = config.fence.custodian(custodian);
         let defect = Distortion::new(config.defect);
-        let retry = config.deadlines.restore_retry;
         let context = Context {
             recorder: Recorder::new(client.clone(), Reporter::from("torpor-controller")),
             custodian: defect.custodian(custodian),
             metrics: ControllerMetrics::new(),
             errors: Backoff::new(Duration::from_millis(100), Duration::from_mins(1)),
             obstacles: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            restores: Backoff::new(retry, retry.saturating_mul(32)),
             client,
             config,
             agents,

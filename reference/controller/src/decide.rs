@@ -16,6 +16,8 @@
 //! Every status is written before the effect that it announces, so a controller that dies
 //! between any two writes finds on its return what it was about to do.
 
+use torpor_api::LostPodPolicy;
+
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
@@ -92,6 +94,19 @@ pub enum Due {
     Pause,
 }
 
+/// Whether a Pod can be made, with the volumes it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// It can.
+    Complete,
+    /// The template is missing, or no Pod can be made from it.
+    TemplateInvalid,
+    /// A volume claim of the name belongs to somebody else.
+    ClaimForeign,
+    /// A volume claim is gone, with what the sandbox kept in it.
+    ClaimLost,
+}
+
 /// Everything a decision may depend on. Read once per pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -107,8 +122,10 @@ pub struct Observed {
     pub patience: Patience,
     /// Whether the sandbox holds our finalizer.
     pub guarded: bool,
-    /// Whether a Pod can be made from the template.
-    pub template_valid: bool,
+    /// Whether a Pod can be made, with the volumes it needs.
+    pub provision: Provision,
+    /// What to do when the Pod of a running sandbox vanishes.
+    pub lost_pod: LostPodPolicy,
     /// The timer that has come due, if any.
     pub due: Option<Due>,
 }
@@ -139,14 +156,27 @@ pub enum Report {
     PauseFailed,
     /// The checkpoint could not be restored; it is kept.
     RestoreFailed,
-    /// No Pod can be made from the template.
-    TemplateInvalid,
-    /// The Pod's name is taken by somebody else.
-    PodForeign,
+    /// The context is lost, and the sandbox is to begin afresh, as its policy asks.
+    ContextLost,
+    /// Nothing can be started for now.
+    Blocked(Blocker),
     /// No step is safe without a person.
     Failed(Fault),
     /// Being deleted.
     Terminating,
+}
+
+/// What is in the way of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// The template is missing, or no Pod can be made from it.
+    TemplateInvalid,
+    /// The Pod's name is taken by somebody else.
+    PodForeign,
+    /// The name of a volume claim is taken by somebody else.
+    ClaimForeign,
+    /// A volume claim is gone, with what the sandbox kept in it.
+    ClaimLost,
 }
 
 /// Why a sandbox failed for good.
@@ -272,7 +302,8 @@ const fn toward_paused(seen: Observed) -> Decision {
         (H::New | H::Kept, W::Unready | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::FailedToStart | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::Stopping, _) => D::rest(R::Stopping),
-        (H::New | H::Kept, W::Absent | W::Foreign, _) => D::rest(R::Paused),
+        (H::New | H::Kept, W::Absent, _) => D::rest(R::Paused),
+        (H::New | H::Kept, W::Foreign, _) => D::wait(R::Paused, Wake::Later),
 
         // The pause failed. The goal is `Running` from the next pass on.
         (H::Live, W::Frozen(Seal::Failed), _) => D::rest(R::PauseFailed),
@@ -308,23 +339,27 @@ const fn toward_running(seen: Observed) -> Decision {
         (H::Kept, W::FailedToStart) => D::act(R::RestoreFailed, E::DeletePod),
         (H::Kept, W::Ended) => D::act(R::Resuming, E::DeletePod),
         (H::New, W::FailedToStart | W::Ended) => D::rest(R::Failed(F::StartFailed)),
-        (H::New | H::Kept, W::Foreign) => D::wait(R::PodForeign, Wake::Later),
+        (H::New | H::Kept, W::Foreign) => D::wait(R::Blocked(Blocker::PodForeign), Wake::Later),
 
-        // Never start afresh over a history that cannot be restored.
-        (H::Live, W::Absent | W::Foreign | W::FailedToStart | W::Ended | W::Stopping) => {
-            D::rest(R::Failed(F::StateLost))
-        }
+        // A fresh start over a history that cannot be restored is for the user to ask for, and only over a Pod that
+        // somebody took away: one that ended by itself would end again.
+        (H::Live, W::Absent | W::Foreign | W::Stopping) => match seen.lost_pod {
+            LostPodPolicy::Fail => D::rest(R::Failed(F::StateLost)),
+            LostPodPolicy::Recreate => D::rest(R::ContextLost),
+        },
+        (H::Live, W::FailedToStart | W::Ended) => D::rest(R::Failed(F::StateLost)),
     }
 }
 
 /// The Pod is created under the finalizer, so that none outlives its sandbox.
 const fn start(seen: Observed, report: Report, effect: Effect) -> Decision {
-    if !seen.template_valid {
-        Decision::rest(Report::TemplateInvalid)
-    } else if seen.guarded {
-        Decision::act(report, effect)
-    } else {
-        Decision::act(report, Effect::AddFinalizer)
+    match (seen.provision, seen.guarded) {
+        (Provision::Complete, true) => Decision::act(report, effect),
+        (Provision::Complete, false) => Decision::act(report, Effect::AddFinalizer),
+        // A template is watched.
+        (Provision::TemplateInvalid, _) => Decision::rest(Report::Blocked(Blocker::TemplateInvalid)),
+        (Provision::ClaimForeign, _) => Decision::wait(Report::Blocked(Blocker::ClaimForeign), Wake::Later),
+        (Provision::ClaimLost, _) => Decision::wait(Report::Blocked(Blocker::ClaimLost), Wake::Later),
     }
 }
 

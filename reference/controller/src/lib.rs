@@ -11,6 +11,7 @@
 
 mod api;
 mod backoff;
+mod companions;
 mod conditions;
 mod controller;
 mod decide;
@@ -33,7 +34,8 @@ mod watches;
 
 pub use controller::{Clock, Controller, ControllerConfig, Deadlines};
 pub use decide::{
-    Decision, Due, Effect, Fault, Goal, History, Observed, Patience, Report, Seal, Wake, Workload, decide,
+    Blocker, Decision, Due, Effect, Fault, Goal, History, Observed, Patience, Provision, Report, Seal, Wake, Workload,
+    decide,
 };
 pub use defect::{Defect, UnknownDefect};
 pub use election::{Election, Ended, LeaseTerms, TermsError};

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use torpor_api::{Sandbox, SandboxStatus};
 
+use crate::companions::Companions;
 use crate::controller::Context;
 use crate::decide::{Decision, Goal, Wake, decide};
 use crate::observe::{AgentView, Reading};
@@ -21,10 +22,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(10);
 
 /// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its Pod; then
-/// says when to look again. A sandbox whose agent has to be asked is not at rest.
+/// says when to look again. A sandbox whose agent has to be asked, or for which a write was refused, is not at rest.
 pub(crate) fn at_rest(sandbox: &Sandbox, pod: Option<&Pod>, context: &Context) -> Option<Action> {
     let reading = context.reading(sandbox.clone(), pod.cloned());
-    if reading.agent_to_ask().is_some() {
+    if reading.agent_to_ask().is_some() || context.obstacles.is_failing(reading.uid()) {
         return None;
     }
     let decision = context.decide(&reading);
@@ -34,23 +35,23 @@ pub(crate) fn at_rest(sandbox: &Sandbox, pod: Option<&Pod>, context: &Context) -
     let key = format!("{}/{}", sandbox.namespace()?, sandbox.name_any());
     context.metrics.observe_phase(&key, reading.status().phase);
     context.errors.succeeded(&key);
-    Some(context.rest(&reading, decision))
+    Some(rest(&reading, decision))
 }
 
 impl Context {
     /// What a pass begins with: nobody was asked yet.
     pub(crate) fn reading(&self, sandbox: Sandbox, pod: Option<Pod>) -> Reading {
         let now = self.now();
-        let uid = sandbox.metadata.uid.as_deref().unwrap_or("");
         Reading {
-            retry_restore: self.restores.remaining(uid, now).is_zero(),
             sandbox,
             pod,
             agent: AgentView::NotAsked,
+            companions: Companions::default(),
             template_error: None,
             freeze_refusal: None,
             now,
             pause_deadline: self.config.deadlines.pause,
+            restore_retry: self.config.deadlines.restore_retry,
         }
     }
 
@@ -66,25 +67,24 @@ impl Context {
         let after = compose(reading, decision.report, obstacle);
         self.defect.status(&reading.status(), after, reading.now)
     }
+}
 
-    /// Nothing is left to do now; says when to look again.
-    pub(crate) fn rest(&self, reading: &Reading, decision: Decision) -> Action {
-        let wait = match decision.wake {
-            Wake::OnChange => None,
-            // Without an agent to ask there is only the Pod to wait for, and that is watched.
-            Wake::Soon if reading.goal() == Goal::Running && matches!(reading.agent, AgentView::NotAsked) => None,
-            Wake::Soon => Some(SOON),
-            Wake::Later => Some(LATER),
-        };
-        let timer = if reading.goal() == Goal::Deleted {
-            None
-        } else {
-            timers(&reading.sandbox, reading.now).next
-        };
-        let retry = Some(self.restores.remaining(reading.uid(), reading.now)).filter(|wait| !wait.is_zero());
-        match [wait, timer, retry].into_iter().flatten().min() {
-            Some(wait) => Action::requeue(wait),
-            None => Action::await_change(),
-        }
+/// Nothing is left to do now; says when to look again.
+pub(crate) fn rest(reading: &Reading, decision: Decision) -> Action {
+    let wait = match decision.wake {
+        Wake::OnChange => None,
+        // Without an agent to ask there is only the Pod to wait for, and that is watched.
+        Wake::Soon if reading.goal() == Goal::Running && matches!(reading.agent, AgentView::NotAsked) => None,
+        Wake::Soon => Some(SOON),
+        Wake::Later => Some(LATER),
+    };
+    let timer = if reading.goal() == Goal::Deleted {
+        None
+    } else {
+        timers(&reading.sandbox, reading.now).next
+    };
+    match [wait, timer, reading.restore_wait()].into_iter().flatten().min() {
+        Some(wait) => Action::requeue(wait),
+        None => Action::await_change(),
     }
 }

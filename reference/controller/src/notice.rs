@@ -47,10 +47,13 @@ impl Notice {
 
 /// What to tell of the change from one status to the next.
 pub(crate) fn notices(before: &SandboxStatus, after: &SandboxStatus) -> Vec<Notice> {
-    [sealed(before, after), arrived(before, after), failed(before, after)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let notices = [
+        sealed(before, after),
+        lost(before, after),
+        arrived(before, after),
+        failed(before, after),
+    ];
+    notices.into_iter().flatten().collect()
 }
 
 fn sealed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
@@ -58,6 +61,13 @@ fn sealed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
     let (generation, size, stored) = (record.generation, record.size_bytes, record.stored_bytes);
     let text = format!("checkpoint {generation} is sealed: {size} bytes of context, {stored} bytes added to the store");
     Some(normal("CheckpointSealed", "Checkpoint", text))
+}
+
+/// A fresh start over lost context is told every time.
+fn lost(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
+    let text = |status| conditions::find(status, ConditionType::ContextLost).map(|lost| lost.message.clone());
+    let message = text(after).filter(|message| text(before).as_ref() != Some(message))?;
+    Some(warning(Reason::PodRecreated.as_str(), "Start", message))
 }
 
 fn arrived(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
@@ -101,13 +111,15 @@ fn paused_text(after: &SandboxStatus) -> String {
 
 /// What went wrong is told once, when its reason appears or its text changes.
 fn failed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
-    const TROUBLE: [(ConditionType, Reason, &str); 6] = [
+    const TROUBLE: [(ConditionType, Reason, &str); 8] = [
         (ConditionType::Paused, Reason::CheckpointFailed, "Pause"),
         (ConditionType::Resumed, Reason::RestoreFailed, "Resume"),
         (ConditionType::Ready, Reason::StateLost, "Run"),
         (ConditionType::Ready, Reason::TemplateInvalid, "Start"),
         (ConditionType::Ready, Reason::PodOwnerMismatch, "Start"),
         (ConditionType::Ready, Reason::PodCreateFailed, "Start"),
+        (ConditionType::Ready, Reason::ClaimOwnerMismatch, "Start"),
+        (ConditionType::Ready, Reason::ClaimLost, "Start"),
     ];
     let message = after.message.clone()?;
     if before.message.as_ref() == Some(&message) {

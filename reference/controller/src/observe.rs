@@ -3,6 +3,9 @@
 //! Pure. What a pass acts on is the API server's present answer, not a cache: a cache may lag behind
 //! our own writes, and a decision over the past could delete a Pod that serves again.
 
+mod facts;
+mod trouble;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,12 +13,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use torpor_api::{
     AgentState, CheckpointRecord, CheckpointState, ConditionType, Phase, PodInfo, Reason, Sandbox, SandboxStatus,
-    WorkloadState, annotation,
+    WorkloadState,
 };
 
+use crate::companions::Companions;
 use crate::conditions;
-use crate::decide::{Goal, History, Observed, Patience, Seal, Workload};
-use crate::timers::timers;
+use crate::decide::{Goal, History, Observed, Patience, Provision, Seal, Workload};
+use crate::timers::{expired, timers};
+
+pub(crate) use facts::{is_ours, owner};
+use facts::{is_over, is_ready, pod_info, restarts, restore_annotation};
 
 /// What an agent answered, if it was asked.
 #[derive(Clone, Debug)]
@@ -37,16 +44,18 @@ pub(crate) struct Reading {
     pub(crate) pod: Option<Pod>,
     /// What the agent in the Pod answered.
     pub(crate) agent: AgentView,
+    /// The objects beside the Pod.
+    pub(crate) companions: Companions,
     /// Why no Pod can be made from the template; looked at only when one is to be made.
     pub(crate) template_error: Option<String>,
     /// Why the agent refused to freeze in this pass.
     pub(crate) freeze_refusal: Option<String>,
     /// The time of the pass.
     pub(crate) now: Timestamp,
-    /// Whether a failed restore may be tried again.
-    pub(crate) retry_restore: bool,
     /// How long a pause may take before it is given up.
     pub(crate) pause_deadline: Duration,
+    /// How long to wait after the first failed restore.
+    pub(crate) restore_retry: Duration,
 }
 
 /// What the status tells beyond the decision.
@@ -79,17 +88,40 @@ impl Reading {
         let failed = |kind, reason| conditions::in_force(&status, kind, reason, generation);
         if self.sandbox.metadata.deletion_timestamp.is_some() {
             Goal::Deleted
-        } else if self.sandbox.spec.paused {
+        } else if self.asks_for_pause() {
             if failed(ConditionType::Paused, Reason::CheckpointFailed) {
                 Goal::Running
             } else {
                 Goal::Paused
             }
-        } else if failed(ConditionType::Resumed, Reason::RestoreFailed) && !self.retry_restore {
+        } else if failed(ConditionType::Resumed, Reason::RestoreFailed) && self.restore_wait().is_some() {
             Goal::Paused
         } else {
             Goal::Running
         }
+    }
+
+    /// Whether the spec asks for a pause: in so many words, or by a `shutdownTime` that has passed and retains.
+    pub(crate) fn asks_for_pause(&self) -> bool {
+        self.sandbox.spec.paused || self.expired()
+    }
+
+    /// Whether `shutdownTime` has passed for a sandbox that is retained.
+    pub(crate) fn expired(&self) -> bool {
+        expired(&self.sandbox, self.now)
+    }
+
+    /// How long to wait before a failed restore is tried again; `None` when there is nothing to wait for.
+    pub(crate) fn restore_wait(&self) -> Option<Duration> {
+        let restore = self.sandbox.status.as_ref()?.restore.as_ref()?;
+        Duration::try_from(restore.retry_time.0.duration_since(self.now))
+            .ok()
+            .filter(|wait| !wait.is_zero())
+    }
+
+    /// Whether the next step may be to start a Pod, so that it matters whether one can be made.
+    pub(crate) fn may_start(&self) -> bool {
+        self.goal() == Goal::Running && self.workload() == Workload::Absent && self.history() != History::Live
     }
 
     /// Where the context is.
@@ -106,7 +138,7 @@ impl Reading {
         let pod = self
             .pod
             .as_ref()
-            .filter(|pod| is_ours(pod, &self.sandbox) && !is_over(pod))?;
+            .filter(|pod| is_ours(*pod, &self.sandbox) && !is_over(pod))?;
         let status = pod.status.as_ref()?;
         let running = pod.metadata.deletion_timestamp.is_none() && status.phase.as_deref() == Some("Running");
         let needed = match (self.goal(), self.history()) {
@@ -135,14 +167,15 @@ impl Reading {
                 .finalizers()
                 .iter()
                 .any(|name| name == torpor_api::finalizer::SANDBOX),
-            template_valid: self.template_error.is_none(),
+            provision: self.provision(),
+            lost_pod: self.sandbox.spec.lost_pod_policy,
             due: timers(&self.sandbox, self.now).due,
         }
     }
 
     /// What the status tells beyond the decision.
     pub(crate) fn details(&self) -> Details {
-        let ours = self.pod.as_ref().filter(|pod| is_ours(pod, &self.sandbox));
+        let ours = self.pod.as_ref().filter(|pod| is_ours(*pod, &self.sandbox));
         let agent = match &self.agent {
             AgentView::State(state) => Some(state),
             AgentView::NotAsked | AgentView::Silent(_) => None,
@@ -155,6 +188,18 @@ impl Reading {
             }),
             pod_info: ours.map(pod_info),
             restored_generation: agent.and_then(|state| state.restored_generation),
+        }
+    }
+
+    fn provision(&self) -> Provision {
+        if self.template_error.is_some() {
+            Provision::TemplateInvalid
+        } else if self.companions.foreign_claim().is_some() {
+            Provision::ClaimForeign
+        } else if self.history() == History::Kept && self.companions.missing_claim().is_some() {
+            Provision::ClaimLost
+        } else {
+            Provision::Complete
         }
     }
 
@@ -171,7 +216,7 @@ impl Reading {
         served.is_some_and(|served| Some(&served.pod_uid) == pod.metadata.uid.as_ref())
     }
 
-    fn workload(&self) -> Workload {
+    pub(crate) fn workload(&self) -> Workload {
         let Some(pod) = &self.pod else { return Workload::Absent };
         let continues = self.continues(pod);
         if !is_ours(pod, &self.sandbox) {
@@ -222,71 +267,6 @@ impl Reading {
             && self.now.duration_since(began).unsigned_abs() >= self.pause_deadline
             && self.now >= began
     }
-
-    /// What went wrong, for people. Only told when the decision is that something did.
-    fn trouble(&self) -> Option<String> {
-        if let Some(reason) = self.template_error.as_ref().or(self.freeze_refusal.as_ref()) {
-            return Some(reason.clone());
-        }
-        let Some(pod) = &self.pod else {
-            return Some("the Pod is gone; it was not deleted by this controller".to_owned());
-        };
-        if !is_ours(pod, &self.sandbox) {
-            return Some(format!(
-                "a Pod named {} belongs to {}; delete or rename it",
-                pod.name_any(),
-                owner(pod)
-            ));
-        }
-        if is_over(pod) {
-            return Some(format!("the Pod ended: {}", ending(pod)));
-        }
-        if pod.metadata.deletion_timestamp.is_some() {
-            return Some("the Pod is being deleted, and not by this controller".to_owned());
-        }
-        if restarts(pod) > 0 {
-            return Some("a container of the Pod was restarted and has lost its memory".to_owned());
-        }
-        match &self.agent {
-            AgentView::NotAsked => None,
-            AgentView::Silent(reason) => Some(reason.clone()),
-            AgentView::State(state) => Some(agent_trouble(state, restore_annotation(pod), self.pause_deadline)),
-        }
-    }
-}
-
-/// Whether the Pod is controlled by this very sandbox, not by an earlier one of the same name.
-pub(crate) fn is_ours(pod: &Pod, sandbox: &Sandbox) -> bool {
-    pod.owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == sandbox.metadata.uid.as_ref())
-}
-
-fn is_over(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })
-}
-
-fn restarts(pod: &Pod) -> i32 {
-    let containers = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.container_statuses.as_ref());
-    containers.map_or(0, |all| all.iter().map(|container| container.restart_count).sum())
-}
-
-fn restore_annotation(pod: &Pod) -> Option<u64> {
-    pod.annotations()
-        .get(annotation::RESTORE_GENERATION)
-        .and_then(|generation| generation.parse().ok())
 }
 
 fn seal(checkpoint: &CheckpointState) -> Seal {
@@ -295,64 +275,5 @@ fn seal(checkpoint: &CheckpointState) -> Seal {
         CheckpointState::Writing { .. } => Seal::Writing,
         CheckpointState::Sealed { .. } => Seal::Sealed,
         CheckpointState::Failed { .. } => Seal::Failed,
-    }
-}
-
-fn pod_info(pod: &Pod) -> PodInfo {
-    PodInfo {
-        pod_uid: pod.metadata.uid.clone().unwrap_or_default(),
-        pod_ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
-        node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-    }
-}
-
-fn owner(pod: &Pod) -> String {
-    let controller = pod
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true));
-    controller.map_or_else(
-        || "nobody".to_owned(),
-        |owner| format!("{} {} ({})", owner.kind, owner.name, owner.uid),
-    )
-}
-
-fn ending(pod: &Pod) -> String {
-    let Some(status) = &pod.status else {
-        return "no reason given".to_owned();
-    };
-    let terminated = status.container_statuses.iter().flatten().find_map(|container| {
-        let terminated = container.state.as_ref()?.terminated.as_ref()?;
-        let reason = terminated
-            .message
-            .as_ref()
-            .or(terminated.reason.as_ref())
-            .map_or("no reason given", |text| text);
-        Some(format!(
-            "container {} exited with code {}: {reason}",
-            container.name, terminated.exit_code
-        ))
-    });
-    status
-        .message
-        .clone()
-        .or(terminated)
-        .or(status.reason.clone())
-        .unwrap_or_else(|| "no reason given".to_owned())
-}
-
-fn agent_trouble(state: &AgentState, wanted: Option<u64>, deadline: Duration) -> String {
-    match (&state.workload, &state.checkpoint) {
-        (WorkloadState::Failed { message }, _) | (WorkloadState::Frozen, CheckpointState::Failed { message, .. }) => {
-            message.clone()
-        }
-        (WorkloadState::Serving | WorkloadState::Starting, _) if state.restored_generation != wanted => {
-            let name = |generation: Option<u64>| generation.map_or("none".to_owned(), |number| number.to_string());
-            let (from, wanted) = (name(state.restored_generation), name(wanted));
-            format!("the workload was started from checkpoint {from} instead of {wanted}")
-        }
-        (WorkloadState::Serving | WorkloadState::Starting | WorkloadState::Frozen, _) => {
-            format!("it took longer than {} s", deadline.as_secs())
-        }
     }
 }

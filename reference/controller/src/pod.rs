@@ -1,15 +1,17 @@
 //! Makes the Pod of a sandbox from its template.
 //!
-//! Decides names, owner, labels, the environment that the agent reads, and that containers never
+//! Decides names, owner, labels, volumes, the environment that the agent reads, and that containers never
 //! restart by themselves: a container that begins anew has lost its memory, and would bring back an
 //! older checkpoint without anybody having asked for it.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::Value;
 use torpor_api::{Sandbox, annotation, env, label};
+
+use crate::companions::claim_name;
 
 /// Why no Pod can be made from a template.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,14 @@ pub(crate) enum TemplateError {
         name: String,
         /// Where it was looked for.
         namespace: String,
+    },
+    /// The definition in this cluster let through what ours refuses.
+    #[error("{field}: {message}")]
+    Unsupported {
+        /// Where it is asked for.
+        field: &'static str,
+        /// What is not supported, and what to do instead.
+        message: &'static str,
     },
     /// It is not a Pod template.
     #[error("spec.template: {message}")]
@@ -60,9 +70,11 @@ pub(crate) fn build(
         Template::deserialize(template).map_err(|error| TemplateError::Malformed {
             message: error.to_string(),
         })?;
+    refuse_unsupported(sandbox)?;
     let container = spec.containers.first_mut().ok_or(TemplateError::NoContainer)?;
     set_env(container, environment(sandbox, restore, store_url));
     spec.restart_policy = Some("Never".to_owned());
+    set_volumes(&mut spec, sandbox);
 
     let mut labels = metadata.labels.unwrap_or_default();
     labels.insert(label::CREATED_BY.to_owned(), label::CREATED_BY_SANDBOX.to_owned());
@@ -85,6 +97,41 @@ pub(crate) fn build(
         spec: Some(spec),
         status: None,
     })
+}
+
+/// What would change the meaning of a pause must not be passed over in silence.
+fn refuse_unsupported(sandbox: &Sandbox) -> Result<(), TemplateError> {
+    let strategy = sandbox.spec.pause_strategy.as_ref();
+    if strategy.is_some_and(|strategy| strategy.kind != "Hibernate") {
+        return Err(TemplateError::Unsupported {
+            field: "spec.pauseStrategy.type",
+            message: "only Hibernate is supported; leave it out, memory and files are kept",
+        });
+    }
+    let kept = |content: &String| content == "memory" || content == "filesystem";
+    if !sandbox.spec.persistent_contents.iter().all(kept) {
+        return Err(TemplateError::Unsupported {
+            field: "spec.persistentContents",
+            message: "only memory and filesystem can be kept; leave ip out and reach the sandbox by its Service",
+        });
+    }
+    Ok(())
+}
+
+/// Each claim is the volume of its template's name, in place of what the Pod template says under that name.
+fn set_volumes(spec: &mut PodSpec, sandbox: &Sandbox) {
+    for template in &sandbox.spec.volume_claim_templates {
+        let volumes = spec.volumes.get_or_insert_default();
+        volumes.retain(|volume| volume.name != template.metadata.name);
+        volumes.push(Volume {
+            name: template.metadata.name.clone(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim_name(sandbox, template),
+                read_only: None,
+            }),
+            ..Volume::default()
+        });
+    }
 }
 
 fn environment(sandbox: &Sandbox, restore: Option<u64>, store_url: &str) -> Vec<(&'static str, Option<String>)> {
@@ -146,6 +193,38 @@ mod tests {
         assert_eq!(pod.annotations()[annotation::RESTORE_GENERATION], "3");
         assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
         assert_eq!(pod.owner_references()[0].uid, "uid-1");
+    }
+
+    #[test]
+    fn a_claim_takes_the_place_of_the_volume_of_its_name() {
+        let mut sandbox = sandbox();
+        let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+        sandbox.spec.volume_claim_templates = vec![serde_json::from_value(claim).expect("a template")];
+        let template = json!({"spec": {"containers": [{"name": "sandbox"}], "volumes": [
+            {"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
+        ]}});
+        let pod = build(&sandbox, &template, None, "memory:///").expect("a Pod");
+        let volumes = serde_json::to_value(pod.spec.expect("a spec").volumes).expect("JSON");
+        let expected = json!([
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data-one"}},
+        ]);
+        assert_eq!(volumes, expected);
+    }
+
+    #[test]
+    fn what_would_change_the_meaning_of_a_pause_is_refused_even_if_the_definition_let_it_through() {
+        let template = json!({"spec": {"containers": [{"name": "sandbox"}]}});
+        let mut ip = sandbox();
+        ip.spec.persistent_contents = vec!["memory".to_owned(), "ip".to_owned()];
+        let mut stop = sandbox();
+        stop.spec.pause_strategy = Some(torpor_api::PauseStrategy {
+            kind: "Stop".to_owned(),
+        });
+        for (sandbox, field) in [(ip, "spec.persistentContents"), (stop, "spec.pauseStrategy.type")] {
+            let error = build(&sandbox, &template, None, "memory:///").expect_err("no Pod");
+            assert!(error.to_string().starts_with(field), "{error}");
+        }
     }
 
     #[test]

@@ -3,28 +3,29 @@
 //! Every step makes at most one write. The status comes first and the effect that it announces
 //! second, so every moment at which the controller may die is one from which it can go on.
 
+mod chores;
+mod read;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
 
 use crate::api::SandboxApi;
+use crate::companions::{Chore, chore};
 use crate::controller::Context;
-use crate::decide::{Decision, Effect, Goal, History, Report, Workload};
-use crate::look::SOON;
+use crate::decide::{Decision, Effect, Report};
+use crate::look::{SOON, rest};
 use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
-use crate::pod::{TemplateError, build};
 use crate::status::Obstacle;
 use crate::{AgentError, ReconcileError};
 
 /// More than any path through the state machine has.
-const MOST_STEPS: usize = 24;
+const MOST_STEPS: usize = 48;
 
 /// What became of an effect.
 enum Outcome {
@@ -36,6 +37,14 @@ enum Outcome {
     FreezeRefused(String),
     /// It was refused and is tried again later.
     Refused(Obstacle),
+    /// It could not be done, and nothing waits for it.
+    PutOff,
+}
+
+/// What a step does once the status is as it should be.
+enum Deed {
+    Chore(Chore),
+    Effect(Effect),
 }
 
 /// Brings one sandbox to rest, or as far as it gets without waiting.
@@ -63,7 +72,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn run(&self, key: &str) -> Result<Action, ReconcileError> {
-        let (mut freeze_refusal, mut obstacle) = (None, None);
+        let (mut freeze_refusal, mut obstacle, mut put_off) = (None, None, false);
         for _ in 0..MOST_STEPS {
             let Some(reading) = self.read(freeze_refusal.take()).await? else {
                 self.context.forget(key);
@@ -81,51 +90,35 @@ impl Pass<'_> {
                 }
             }
             if obstacle.is_some() {
-                return Ok(Action::requeue(
-                    self.context.obstacles.failed(reading.uid(), reading.now),
-                ));
+                return Ok(Action::requeue(self.context.obstacles.failed(reading.uid())));
             }
-            let Some(effect) = decision.effect else {
-                return Ok(self.context.rest(&reading, decision));
+            let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
+            let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
+                Some(Deed::Chore(chore)) => self.carry_out(&chore).await?,
+                Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
+                None if put_off => return Ok(Action::requeue(self.context.obstacles.failed(reading.uid()))),
+                None => {
+                    self.context.obstacles.succeeded(reading.uid());
+                    return Ok(rest(&reading, decision));
+                }
             };
-            let began = Instant::now();
-            let applied = self.apply(&reading, effect).await;
-            let done = matches!(applied, Ok(Outcome::Done | Outcome::UnderWay));
-            self.context.metrics.effect(effect, done, began);
-            match applied? {
+            match outcome {
                 Outcome::Done => self.context.obstacles.succeeded(reading.uid()),
                 Outcome::UnderWay => return Ok(Action::requeue(SOON)),
                 Outcome::FreezeRefused(reason) => freeze_refusal = Some(reason),
                 Outcome::Refused(reason) => obstacle = Some(reason),
+                Outcome::PutOff => put_off = true,
             }
         }
         Err(ReconcileError::Restless { steps: MOST_STEPS })
     }
 
-    /// Reads everything that the decision depends on. `None`: the sandbox is gone.
-    async fn read(&self, freeze_refusal: Option<String>) -> Result<Option<Reading>, ReconcileError> {
-        let Some(sandbox) = self.api.sandbox().await? else {
-            return Ok(None);
-        };
-        let pod = self.api.pod().await?;
-        let mut reading = self.context.reading(sandbox, pod);
-        reading.freeze_refusal = freeze_refusal;
-        if let Some(pod_ip) = reading.agent_to_ask() {
-            reading.agent = match self.context.agents.state(&pod_ip).await {
-                Ok(state) => AgentView::State(state),
-                Err(error) => AgentView::Silent(error.to_string()),
-            };
-        }
-        let observed = reading.observed();
-        if observed.goal == Goal::Running && observed.workload == Workload::Absent && observed.history != History::Live
-        {
-            reading.template_error = self
-                .pod_to_start(&reading.sandbox, None)
-                .await?
-                .err()
-                .map(|error| error.to_string());
-        }
-        Ok(Some(reading))
+    async fn measured(&self, reading: &Reading, effect: Effect) -> Result<Outcome, ReconcileError> {
+        let began = Instant::now();
+        let applied = self.apply(reading, effect).await;
+        let done = matches!(applied, Ok(Outcome::Done | Outcome::UnderWay));
+        self.context.metrics.effect(effect, done, began);
+        applied
     }
 
     async fn write_status(&self, reading: &Reading, after: &SandboxStatus) -> Result<(), ReconcileError> {
@@ -141,18 +134,18 @@ impl Pass<'_> {
             self.context.announce(sandbox, &notice).await;
         }
         match decision.report {
-            Report::RestoreFailed => drop(self.context.restores.failed(uid, reading.now)),
-            Report::Running { .. } => self.context.restores.succeeded(uid),
             Report::Paused => self.drop_outlived(reading, after).await,
             Report::AsIs
             | Report::Starting
+            | Report::Running { .. }
             | Report::Pausing
             | Report::Sealed
             | Report::Stopping
             | Report::Resuming
             | Report::PauseFailed
-            | Report::TemplateInvalid
-            | Report::PodForeign
+            | Report::RestoreFailed
+            | Report::ContextLost
+            | Report::Blocked(_)
             | Report::Failed(_)
             | Report::Terminating => {}
         }
@@ -193,7 +186,7 @@ impl Pass<'_> {
                 })?;
             }
             Effect::DeletePod => {
-                if let Some(pod) = reading.pod.as_ref().filter(|pod| is_ours(pod, sandbox)) {
+                if let Some(pod) = reading.pod.as_ref().filter(|pod| is_ours(*pod, sandbox)) {
                     self.api.delete_pod(pod).await?;
                 }
             }
@@ -245,9 +238,9 @@ impl Pass<'_> {
         };
         match self.api.create_pod(&pod).await {
             Ok(()) => Ok(Outcome::Done),
-            Err(kube::Error::Api(status)) if is_refusal(&status) => {
-                Ok(Outcome::Refused(Obstacle::CreateRefused(status.message.clone())))
-            }
+            Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Outcome::Refused(Obstacle::CreateRefused(
+                format!("create the Pod: {}", status.message),
+            ))),
             Err(source) => Err(ReconcileError::Api {
                 attempt: "create the Pod",
                 source,
@@ -255,34 +248,11 @@ impl Pass<'_> {
         }
     }
 
-    async fn pod_to_start(
-        &self,
-        sandbox: &Sandbox,
-        restore: Option<u64>,
-    ) -> Result<Result<Pod, TemplateError>, ReconcileError> {
-        let template = match (&sandbox.spec.template, &sandbox.spec.template_ref) {
-            (Some(template), None) => template.clone(),
-            (None, Some(reference)) => {
-                let Some(template) = self.api.template(&reference.name).await? else {
-                    let namespace = self.api.namespace().to_owned();
-                    return Ok(Err(TemplateError::NotFound {
-                        name: reference.name.clone(),
-                        namespace,
-                    }));
-                };
-                template.spec.template
-            }
-            (Some(_), Some(_)) | (None, None) => return Ok(Err(TemplateError::Ambiguous)),
-        };
-        Ok(build(sandbox, &template, restore, &self.context.config.store_url))
-    }
-
     async fn release(&self, reading: &Reading) -> Result<Outcome, ReconcileError> {
         if let Err(error) = self.context.custodian.remove_all(reading.uid()).await {
             return Ok(Outcome::Refused(Obstacle::RemovalFailed(error.to_string())));
         }
         self.api.remove_finalizer(&reading.sandbox).await?;
-        self.context.restores.succeeded(reading.uid());
         Ok(Outcome::Done)
     }
 }
@@ -298,11 +268,11 @@ fn pod_ip(reading: &Reading) -> String {
 }
 
 /// The delay after a pass that broke off.
-pub(crate) fn after_error(now: Timestamp, key: &str, error: &ReconcileError, context: &Context) -> Action {
+pub(crate) fn after_error(key: &str, error: &ReconcileError, context: &Context) -> Action {
     if error.is_outdated() {
         return Action::requeue(Duration::from_millis(50));
     }
-    Action::requeue(context.errors.failed(key, now))
+    Action::requeue(context.errors.failed(key))
 }
 
 #[cfg(test)]

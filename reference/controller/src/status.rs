@@ -1,18 +1,23 @@
 //! Writes a decision out as a status. Pure: the same report over the same status changes nothing,
 //! so a sandbox at rest is never written to.
 
+mod trouble;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use torpor_api::{ConditionType, Phase, Reason, SandboxStatus};
 
 use crate::conditions;
-use crate::decide::{Fault, History, Report};
+use crate::decide::{Blocker, History, Report};
 use crate::observe::{Details, Reading};
+
+/// What is told of a sandbox that has expired.
+const EXPIRED: &str = "shutdownTime has passed; put it off or remove it to resume the sandbox";
 
 /// A write that was refused, and that is tried again later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
-    /// The API server did not take the Pod.
+    /// The API server did not take the Pod, or a volume claim that it needs.
     CreateRefused(String),
     /// The checkpoint data could not be removed.
     RemovalFailed(String),
@@ -66,11 +71,16 @@ impl<'a> Draft<'a> {
             Report::Resuming => self.resuming(obstacle),
             Report::PauseFailed => self.pause_failed(),
             Report::RestoreFailed => self.restore_failed(),
-            Report::TemplateInvalid => self.blocked(Phase::Failed, Reason::TemplateInvalid),
-            Report::PodForeign => self.blocked(Phase::Pending, Reason::PodOwnerMismatch),
+            Report::ContextLost => self.context_lost(),
+            Report::Blocked(Blocker::TemplateInvalid) => self.blocked(Phase::Failed, Reason::TemplateInvalid),
+            Report::Blocked(Blocker::PodForeign) => self.blocked(Phase::Pending, Reason::PodOwnerMismatch),
+            Report::Blocked(Blocker::ClaimForeign) => self.blocked(Phase::Pending, Reason::ClaimOwnerMismatch),
+            Report::Blocked(Blocker::ClaimLost) => self.blocked(Phase::Pending, Reason::ClaimLost),
             Report::Failed(fault) => self.failed(fault),
             Report::Terminating => self.terminating(obstacle),
         }
+        self.status.sandbox_ip = self.status.pod_info.as_ref().and_then(|pod| pod.pod_ip.clone());
+        self.status.node_name = self.status.pod_info.as_ref().and_then(|pod| pod.node_name.clone());
         self.status
     }
 
@@ -112,6 +122,7 @@ impl<'a> Draft<'a> {
         }
         self.status.phase = Some(Phase::Running);
         self.status.checkpoint = None;
+        self.status.restore = None;
         self.status.pod_info = self.details.pod_info.clone();
         if ready {
             self.set(ConditionType::Ready, (true, Reason::PodReady), "the Pod serves");
@@ -166,31 +177,42 @@ impl<'a> Draft<'a> {
     /// What all reports on the way to `Paused` have in common.
     fn going(&mut self, message: Option<String>) {
         self.status.phase = Some(Phase::Pausing);
-        if message.is_none() {
-            conditions::remove(&mut self.status, ConditionType::Resumed);
-        }
-        self.status.message = message;
-        self.set(
-            ConditionType::Ready,
-            (false, Reason::PodNotReady),
-            "the sandbox is being paused",
-        );
+        self.forget_restore_failure(message);
+        self.not_ready("the sandbox is being paused");
     }
 
     fn paused(&mut self, ready: Reason) {
         let message = self.kept_restore_failure();
-        if message.is_none() {
-            conditions::remove(&mut self.status, ConditionType::Resumed);
-        }
+        self.forget_restore_failure(message);
         let reason = match self.reading.history() {
             History::New => Reason::StopPauseSucceed,
             History::Live | History::Kept => Reason::SnapshotPauseSucceed,
         };
         self.status.phase = Some(Phase::Paused);
         self.status.pod_info = None;
-        self.status.message = message;
         self.set(ConditionType::Paused, (true, reason), "no Pod is left");
-        self.set(ConditionType::Ready, (false, ready), "the sandbox is paused");
+        match ready {
+            Reason::PodNotReady => self.not_ready("the sandbox is paused"),
+            ready => self.set(ConditionType::Ready, (false, ready), "the sandbox is paused"),
+        }
+    }
+
+    /// Not ready on the way to a pause and in it.
+    fn not_ready(&mut self, message: &str) {
+        if self.reading.expired() {
+            self.set(ConditionType::Ready, (false, Reason::SandboxExpired), EXPIRED);
+        } else {
+            self.set(ConditionType::Ready, (false, Reason::PodNotReady), message);
+        }
+    }
+
+    /// A failed restore stays in sight for as long as the spec that it was tried for holds.
+    fn forget_restore_failure(&mut self, kept: Option<String>) {
+        if kept.is_none() {
+            conditions::remove(&mut self.status, ConditionType::Resumed);
+            self.status.restore = None;
+        }
+        self.status.message = kept;
     }
 
     fn resuming(&mut self, obstacle: Option<&Obstacle>) {
@@ -212,61 +234,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn pause_failed(&mut self) {
-        let cause = self.details.message.clone().unwrap_or_default();
-        let message =
-            format!("pause failed, the sandbox runs on: {cause}; to try again set paused to false, then to true");
-        self.status.phase = Some(Phase::Resuming);
-        self.set(ConditionType::Paused, (false, Reason::CheckpointFailed), &message);
-        self.status.message = Some(message);
-    }
-
-    fn restore_failed(&mut self) {
-        let cause = self.details.message.clone().unwrap_or_default();
-        let generation = self.before.checkpoint.as_ref().map_or(0, |record| record.generation);
-        let message = format!("restore of checkpoint {generation} failed, it is kept and will be tried again: {cause}");
-        self.status.phase = Some(Phase::Resuming);
-        self.set(ConditionType::Resumed, (false, Reason::RestoreFailed), &message);
-        self.status.message = Some(message);
-    }
-
-    /// Nothing can be started: back to where the sandbox rests.
-    fn blocked(&mut self, before_first_run: Phase, reason: Reason) {
-        let message = self.details.message.clone().unwrap_or_default();
-        conditions::remove(&mut self.status, ConditionType::Resumed);
-        match self.reading.history() {
-            History::New => {
-                conditions::remove(&mut self.status, ConditionType::Paused);
-                self.status.phase = Some(before_first_run);
-                self.status.pod_info = None;
-            }
-            History::Live | History::Kept => self.paused(reason),
-        }
-        self.set(ConditionType::Ready, (false, reason), &message);
-        self.status.message = Some(message);
-    }
-
-    fn failed(&mut self, fault: Fault) {
-        let (reason, message) = match (fault, self.before.phase) {
-            // The first account is the best one: what is left of the Pod changes later.
-            (_, Some(Phase::Failed)) if self.before.message.is_some() => {
-                let kept = conditions::has_reason(&self.before, ConditionType::Ready, Reason::StateLost);
-                (
-                    if kept { Reason::StateLost } else { Reason::PodNotReady },
-                    self.before.message.clone().unwrap_or_default(),
-                )
-            }
-            (Fault::StateLost, _) => (Reason::StateLost, format!("context lost: {}", self.cause())),
-            (Fault::StartFailed, _) => (Reason::PodNotReady, format!("first start failed: {}", self.cause())),
-        };
-        conditions::remove(&mut self.status, ConditionType::Paused);
-        conditions::remove(&mut self.status, ConditionType::Resumed);
-        self.status.phase = Some(Phase::Failed);
-        self.status.pod_info = None;
-        self.set(ConditionType::Ready, (false, reason), &message);
-        self.status.message = Some(message);
-    }
-
     fn terminating(&mut self, obstacle: Option<&Obstacle>) {
         self.status.phase = Some(Phase::Terminating);
         self.set(
@@ -285,7 +252,7 @@ impl<'a> Draft<'a> {
     fn awaiting_pod(&mut self, obstacle: Option<&Obstacle>) {
         let refused_before = conditions::has_reason(&self.before, ConditionType::Ready, Reason::PodCreateFailed);
         if let Some(Obstacle::CreateRefused(message)) = obstacle {
-            let message = format!("create the Pod: {message}; it is tried again");
+            let message = format!("{message}; it is tried again");
             self.set(ConditionType::Ready, (false, Reason::PodCreateFailed), &message);
             self.status.message = Some(message);
         } else if !refused_before || self.details.pod_info.is_some() {
@@ -302,7 +269,7 @@ impl<'a> Draft<'a> {
     fn kept_restore_failure(&self) -> Option<String> {
         let generation = self.status.observed_generation;
         let failed = conditions::in_force(&self.before, ConditionType::Resumed, Reason::RestoreFailed, generation);
-        if failed && !self.reading.sandbox.spec.paused {
+        if failed && !self.reading.asks_for_pause() {
             self.before.message.clone()
         } else {
             None
@@ -311,7 +278,7 @@ impl<'a> Draft<'a> {
 
     fn pause_failed_in_force(&self) -> bool {
         let generation = self.status.observed_generation;
-        self.reading.sandbox.spec.paused
+        self.reading.asks_for_pause()
             && conditions::in_force(
                 &self.before,
                 ConditionType::Paused,

@@ -151,7 +151,7 @@ fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, scope: Arc<Scope>) ->
             "a pass broke off and is tried again"
         );
     }
-    after_error(scope.context.now(), &key(&sandbox), error, &scope.context)
+    after_error(&key(&sandbox), error, &scope.context)
 }
 
 fn key(sandbox: &Sandbox) -> String {

@@ -18,6 +18,13 @@ const WORKLOADS: [Workload; 12] = [
     Workload::Ended,
     Workload::Stopping,
 ];
+const PROVISIONS: [Provision; 4] = [
+    Provision::Complete,
+    Provision::TemplateInvalid,
+    Provision::ClaimForeign,
+    Provision::ClaimLost,
+];
+const POLICIES: [LostPodPolicy; 2] = [LostPodPolicy::Fail, LostPodPolicy::Recreate];
 const DUE: [Option<Due>; 3] = [None, Some(Due::Pause), Some(Due::Shutdown)];
 
 fn every_world() -> Vec<Observed> {
@@ -25,20 +32,30 @@ fn every_world() -> Vec<Observed> {
     for goal in GOALS {
         for history in HISTORIES {
             for workload in WORKLOADS {
-                for bits in 0..16_u8 {
-                    for due in DUE {
-                        worlds.push(Observed {
-                            goal,
-                            history,
-                            workload,
-                            routed: bits & 1 != 0,
-                            patience: if bits & 2 == 0 { Patience::Left } else { Patience::Spent },
-                            guarded: bits & 4 == 0,
-                            template_valid: bits & 8 == 0,
-                            due,
-                        });
-                    }
-                }
+                worlds.extend(worlds_of(goal, history, workload));
+            }
+        }
+    }
+    worlds
+}
+
+/// Every world with this goal, history and workload.
+fn worlds_of(goal: Goal, history: History, workload: Workload) -> Vec<Observed> {
+    let mut worlds = Vec::new();
+    for bits in 0..8_u8 {
+        for provision in PROVISIONS {
+            for lost_pod in POLICIES {
+                worlds.extend(DUE.map(|due| Observed {
+                    goal,
+                    history,
+                    workload,
+                    routed: bits & 1 != 0,
+                    patience: if bits & 2 == 0 { Patience::Left } else { Patience::Spent },
+                    guarded: bits & 4 == 0,
+                    provision,
+                    lost_pod,
+                    due,
+                }));
             }
         }
     }
@@ -53,7 +70,8 @@ fn serving() -> Observed {
         routed: true,
         patience: Patience::Left,
         guarded: true,
-        template_valid: true,
+        provision: Provision::Complete,
+        lost_pod: LostPodPolicy::Fail,
         due: None,
     }
 }
@@ -66,6 +84,7 @@ fn step(mut world: Observed) -> Observed {
     match report {
         R::Running { .. } => world.history = History::Live,
         R::Sealed => world.history = History::Kept,
+        R::ContextLost => world.history = History::New,
         // The failure is on record, and with it the goal changes until the spec does.
         R::PauseFailed => world.goal = Goal::Running,
         R::RestoreFailed => world.goal = Goal::Paused,
@@ -75,8 +94,7 @@ fn step(mut world: Observed) -> Observed {
         | R::Stopping
         | R::Paused
         | R::Resuming
-        | R::TemplateInvalid
-        | R::PodForeign
+        | R::Blocked(_)
         | R::Failed(_)
         | R::Terminating => {}
     }
@@ -167,8 +185,8 @@ fn a_resting_phase_is_true_of_the_world() {
             | Report::Resuming
             | Report::PauseFailed
             | Report::RestoreFailed
-            | Report::TemplateInvalid
-            | Report::PodForeign
+            | Report::ContextLost
+            | Report::Blocked(_)
             | Report::Failed(_)
             | Report::Terminating => {}
         }
@@ -218,7 +236,7 @@ fn a_live_workload_can_always_be_brought_back_to_running() {
                 goal: Goal::Running,
                 due: None,
                 guarded: true,
-                template_valid: true,
+                provision: Provision::Complete,
                 ..world
             });
             assert_eq!(decide(back).report, Report::Running { ready: true }, "{world:?}");
@@ -233,7 +251,7 @@ fn what_is_reported_as_paused_can_be_resumed() {
             let resumed = settle(Observed {
                 goal: Goal::Running,
                 due: None,
-                template_valid: true,
+                provision: Provision::Complete,
                 ..world
             });
             assert_eq!(decide(resumed).report, Report::Running { ready: true }, "{world:?}");
@@ -310,7 +328,71 @@ fn a_workload_lost_before_the_seal_is_on_record_is_reported_lost() {
                 expected,
                 "lost at {world:?}"
             );
+            // The policy speaks of running sandboxes: one that was to be paused is not started afresh.
+            let recreate = Observed {
+                lost_pod: LostPodPolicy::Recreate,
+                ..lost
+            };
+            let afresh = decide(recreate).report == Report::ContextLost;
+            assert_eq!(afresh, expected && goal == Goal::Running, "lost at {world:?}");
         }
+    }
+}
+
+#[test]
+fn context_is_given_up_only_by_policy_and_only_over_a_pod_that_vanished() {
+    for world in every_world() {
+        if decide(world).report == Report::ContextLost {
+            assert_eq!(
+                (world.goal, world.history, world.lost_pod),
+                (Goal::Running, History::Live, LostPodPolicy::Recreate),
+                "{world:?}"
+            );
+            let vanished = [Workload::Absent, Workload::Foreign, Workload::Stopping];
+            assert!(vanished.contains(&world.workload), "{world:?}");
+        }
+    }
+    let vanished = Observed {
+        workload: Workload::Stopping,
+        lost_pod: LostPodPolicy::Recreate,
+        ..serving()
+    };
+    let end = settle(vanished);
+    assert_eq!(decide(end).report, Report::Running { ready: true });
+}
+
+#[test]
+fn nothing_is_started_without_what_the_pod_needs() {
+    for world in every_world() {
+        let effect = decide(world).effect;
+        if matches!(effect, Some(Effect::StartFresh | Effect::StartFromCheckpoint)) {
+            assert_eq!(world.provision, Provision::Complete, "{world:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_watched_is_looked_at_again() {
+    for world in every_world() {
+        let decision = decide(world);
+        let unwatched = match decision.report {
+            Report::Blocked(Blocker::PodForeign | Blocker::ClaimForeign | Blocker::ClaimLost) => true,
+            Report::Paused => world.workload == Workload::Foreign,
+            Report::Blocked(Blocker::TemplateInvalid)
+            | Report::AsIs
+            | Report::Starting
+            | Report::Running { .. }
+            | Report::Pausing
+            | Report::Sealed
+            | Report::Stopping
+            | Report::Resuming
+            | Report::PauseFailed
+            | Report::RestoreFailed
+            | Report::ContextLost
+            | Report::Failed(_)
+            | Report::Terminating => false,
+        };
+        assert_eq!(decision.wake == Wake::Later, unwatched, "{world:?}");
     }
 }
 
@@ -395,14 +477,13 @@ fn table() -> String {
     for goal in GOALS {
         for history in HISTORIES {
             for workload in WORKLOADS {
-                let mut rows: Vec<(String, Decision)> = Vec::new();
-                let same = |world: &Observed| (world.goal, world.history, world.workload) == (goal, history, workload);
-                for world in every_world()
-                    .into_iter()
-                    .filter(|world| world.due.is_none() && same(world))
-                {
-                    rows.push((circumstances(world), decide(world)));
-                }
+                let mut worlds = worlds_of(goal, history, workload);
+                worlds.retain(|world| world.due.is_none());
+                let dependent = FACTS.map(|(fact, _)| differs(&worlds, fact));
+                let mut rows: Vec<_> = worlds
+                    .iter()
+                    .map(|world| (circumstances(*world, dependent), decide(*world)))
+                    .collect();
                 rows.sort_by(|left, right| left.0.cmp(&right.0));
                 rows.dedup();
                 for (circumstances, decision) in rows {
@@ -414,38 +495,58 @@ fn table() -> String {
     table
 }
 
-/// The further facts that the decision in this world depends on.
-fn circumstances(world: Observed) -> String {
-    let differs = |change: fn(&mut Observed)| {
-        every_world().into_iter().any(|base| {
-            let same = (base.goal, base.history, base.workload) == (world.goal, world.history, world.workload);
-            let mut other = base;
-            change(&mut other);
-            same && base.due.is_none() && decide(base) != decide(other)
+/// A further fact that a decision may depend on: set to that of another world, and its name.
+type Fact = (fn(&mut Observed, Observed), fn(Observed) -> &'static str);
+
+const FACTS: [Fact; 5] = [
+    (
+        |world, other| world.routed = other.routed,
+        |world| if world.routed { "routed" } else { "not-routed" },
+    ),
+    (
+        |world, other| world.patience = other.patience,
+        |world| match world.patience {
+            Patience::Left => "in-time",
+            Patience::Spent => "overdue",
+        },
+    ),
+    (
+        |world, other| world.provision = other.provision,
+        |world| match world.provision {
+            Provision::Complete => "provided",
+            Provision::TemplateInvalid => "bad-template",
+            Provision::ClaimForeign => "foreign-claim",
+            Provision::ClaimLost => "lost-claim",
+        },
+    ),
+    (
+        |world, other| world.guarded = other.guarded,
+        |world| if world.guarded { "guarded" } else { "unguarded" },
+    ),
+    (
+        |world, other| world.lost_pod = other.lost_pod,
+        |world| match world.lost_pod {
+            LostPodPolicy::Fail => "fail",
+            LostPodPolicy::Recreate => "recreate",
+        },
+    ),
+];
+
+/// Whether some decision in these worlds depends on the fact.
+fn differs(worlds: &[Observed], set: fn(&mut Observed, Observed)) -> bool {
+    worlds.iter().any(|world| {
+        worlds.iter().any(|other| {
+            let mut changed = *world;
+            set(&mut changed, *other);
+            decide(changed) != decide(*world)
         })
-    };
-    let mut facts = Vec::new();
-    if differs(|world| world.routed = !world.routed) {
-        facts.push(if world.routed { "routed" } else { "not-routed" });
-    }
-    if differs(|world| world.patience = Patience::Spent) {
-        facts.push(if world.patience == Patience::Left {
-            "in-time"
-        } else {
-            "overdue"
-        });
-    }
-    if differs(|world| world.template_valid = false) {
-        facts.push(if world.template_valid {
-            "template"
-        } else {
-            "bad-template"
-        });
-    }
-    if differs(|world| world.guarded = false) {
-        facts.push(if world.guarded { "guarded" } else { "unguarded" });
-    }
-    facts.join(",")
+    })
+}
+
+/// The facts that decisions like the one in this world depend on.
+fn circumstances(world: Observed, dependent: [bool; 5]) -> String {
+    let facts = FACTS.iter().zip(dependent).filter(|(_, depends)| *depends);
+    facts.map(|((_, name), _)| name(world)).collect::<Vec<_>>().join(",")
 }
 
 fn row(goal: Goal, history: History, workload: Workload, circumstances: &str, decision: Decision) -> String {
@@ -454,7 +555,7 @@ fn row(goal: Goal, history: History, workload: Workload, circumstances: &str, de
     let (report, wake) = (format!("{report:?}"), format!("{wake:?}"));
     let effect = effect.map_or_else(|| "-".to_owned(), |effect| format!("{effect:?}"));
     let mut row = String::new();
-    let facts = format!("{goal:<8} {history:<5} {workload:<16} {circumstances:<22}");
-    writeln!(row, "{facts} => {report:<24} {effect:<20} {wake}").expect("a string takes everything");
+    let facts = format!("{goal:<8} {history:<5} {workload:<16} {circumstances:<23}");
+    writeln!(row, "{facts} => {report:<25} {effect:<20} {wake}").expect("a string takes everything");
     row
 }

@@ -8,7 +8,9 @@ use self::world::{AgentMood, Break, World};
 use crate::conditions;
 use crate::controller::Context;
 
+mod companions;
 mod defects;
+mod losses;
 mod world;
 
 fn spec() -> Value {
@@ -200,44 +202,6 @@ async fn a_checkpoint_that_takes_too_long_is_given_up() {
     world.settle(&mut controller).await;
     assert_eq!(phase(&world), Some(Phase::Running));
     assert!(says(&world, ConditionType::Paused, Reason::CheckpointFailed));
-}
-
-#[tokio::test]
-async fn a_failed_restore_stays_paused_with_its_checkpoint_and_is_tried_again() {
-    let (world, mut controller) = paused(9).await;
-    world.state().mood = AgentMood::FailsToRestore;
-    world.patch_spec(json!({"paused": false}));
-    world.settle(&mut controller).await;
-    assert_eq!(
-        (phase(&world), world.state().pod.is_none()),
-        (Some(Phase::Paused), true)
-    );
-    assert!(says(&world, ConditionType::Resumed, Reason::RestoreFailed));
-    assert!(
-        world
-            .sandbox()
-            .status
-            .expect("a status")
-            .message
-            .expect("a message")
-            .contains("torn")
-    );
-    assert_eq!(world.state().store.len(), 1);
-    world.state().mood = AgentMood::Works;
-    let later = seconds_from_now(&world, 11);
-    world.state().now = later;
-    world.settle(&mut controller).await;
-    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
-}
-
-#[tokio::test]
-async fn a_pod_that_vanishes_while_running_is_reported_lost_and_not_replaced() {
-    let (world, mut controller) = running().await;
-    world.state().pod = None;
-    world.settle(&mut controller).await;
-    assert_eq!(phase(&world), Some(Phase::Failed));
-    assert!(says(&world, ConditionType::Ready, Reason::StateLost));
-    assert!(world.state().pod.is_none());
 }
 
 #[tokio::test]

@@ -44,6 +44,10 @@ pub(super) struct State {
     revision: u64,
     pub(super) sandbox: Option<Value>,
     pub(super) pod: Option<Value>,
+    /// Objects beside the sandbox and its Pod, by `resource/name`.
+    pub(super) others: BTreeMap<String, Value>,
+    /// Resources that the API server will not let be created.
+    pub(super) forbidden: Option<&'static str>,
     /// What runs in the Pod, with its context: a number.
     pub(super) agent: Option<(AgentState, u64)>,
     pub(super) store: BTreeMap<u64, u64>,
@@ -178,15 +182,35 @@ impl World {
 impl State {
     fn read(&self, path: &str) -> Response<Body> {
         let object = if path.contains("/pods/") {
-            &self.pod
+            self.pod.as_ref()
         } else if path.contains("/sandboxes/") {
-            &self.sandbox
+            self.sandbox.as_ref()
         } else {
-            &None
+            self.others.get(&other(path))
         };
-        object
-            .as_ref()
-            .map_or_else(|| failure(404, "not found"), |object| respond(StatusCode::OK, object))
+        object.map_or_else(|| failure(404, "not found"), |object| respond(StatusCode::OK, object))
+    }
+
+    /// Creates or deletes an object beside the sandbox and its Pod.
+    fn write_other(&mut self, method: &Method, path: &str, mut body: Value) -> Response<Body> {
+        if *method == Method::DELETE {
+            self.revision += 1;
+            self.others.remove(&other(path));
+            return respond(StatusCode::OK, &json!({"kind": "Status", "status": "Success"}));
+        }
+        let resource = path.rsplit('/').next().unwrap_or_default();
+        if self.forbidden == Some(resource) {
+            return failure(403, "exceeded quota");
+        }
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        let key = format!("{resource}/{name}");
+        if self.others.contains_key(&key) {
+            return failure(409, "already exists");
+        }
+        self.revision += 1;
+        body["metadata"]["uid"] = json!(format!("uid-of-{key}"));
+        self.others.insert(key, body.clone());
+        respond(StatusCode::CREATED, &body)
     }
 
     fn write(&mut self, method: &Method, path: &str, body: Value) -> Response<Body> {
@@ -203,6 +227,9 @@ impl State {
             }
             self.stop_pod();
             return respond(StatusCode::OK, &self.pod);
+        }
+        if !path.contains("/sandboxes/") {
+            return self.write_other(method, path, body);
         }
         if *method == Method::DELETE {
             self.delete_sandbox();
@@ -403,6 +430,13 @@ impl CheckpointCustodian for World {
         World::state(self).store.retain(|number, _| *number >= generation);
         std::future::ready(Ok(())).boxed()
     }
+}
+
+/// `resource/name` of the object that a path ends in.
+fn other(path: &str) -> String {
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or_default();
+    format!("{}/{name}", parts.next().unwrap_or_default())
 }
 
 fn record(generation: u64) -> CheckpointRecord {

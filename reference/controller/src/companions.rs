@@ -1,0 +1,188 @@
+//! Decides about the objects beside the Pod: the volume claims and the Service of a sandbox.
+//!
+//! They follow the spec and not the state machine: claims are there before the first start and stay
+//! over every pause, the Service stays for as long as it is wanted. So what is missing is made as
+//! found, without a word in the status first. Pure. Left out: what becomes of them at the deletion,
+//! which is the garbage collector's work, by the owner that they are given here or not.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+use torpor_api::{ClaimRetention, Sandbox, VolumeClaimTemplate, annotation, label};
+
+use crate::decide::{Goal, History};
+use crate::observe::{Reading, is_ours, owner};
+
+/// An object beside the Pod, as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Companion {
+    /// It is not there.
+    Missing,
+    /// It is this sandbox's.
+    Ours,
+    /// It is somebody else's.
+    Foreign {
+        /// Whose it is, for people.
+        owner: String,
+    },
+}
+
+/// The objects beside the Pod, as last seen. Empty where nothing depends on them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Companions {
+    /// By the name of the claim, in the order of the spec.
+    pub(crate) claims: Vec<(String, Companion)>,
+    /// The Service of the sandbox's name.
+    pub(crate) service: Option<Companion>,
+}
+
+/// One write that brings the objects beside the Pod in line with the spec.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Chore {
+    /// Create a volume claim. Nothing can be started without it.
+    CreateClaim(Box<PersistentVolumeClaim>),
+    /// Create the Service.
+    CreateService(Box<Service>),
+    /// Delete the Service.
+    DeleteService,
+}
+
+impl Companions {
+    /// The first claim that is somebody else's, and whose.
+    pub(crate) fn foreign_claim(&self) -> Option<(&str, &str)> {
+        self.claims.iter().find_map(|(name, seen)| match seen {
+            Companion::Foreign { owner } => Some((name.as_str(), owner.as_str())),
+            Companion::Missing | Companion::Ours => None,
+        })
+    }
+
+    /// The first claim that is not there.
+    pub(crate) fn missing_claim(&self) -> Option<&str> {
+        let missing = self.claims.iter().find(|(_, seen)| *seen == Companion::Missing);
+        missing.map(|(name, _)| name.as_str())
+    }
+}
+
+impl Companion {
+    /// Whose the claim is. One that outlives its sandbox has no owner, so it says whom it was made for.
+    pub(crate) fn of_claim(claim: Option<&PersistentVolumeClaim>, sandbox: &Sandbox) -> Self {
+        match claim {
+            None => Self::Missing,
+            Some(claim) if claim.metadata.deletion_timestamp.is_some() => Self::Foreign {
+                owner: "nobody, it is being deleted".to_owned(),
+            },
+            Some(claim) if is_ours(claim, sandbox) || made_for(claim) == sandbox.metadata.uid.as_deref() => Self::Ours,
+            Some(claim) => Self::Foreign {
+                owner: made_for(claim).map_or_else(|| owner(claim), |uid| format!("an earlier sandbox ({uid})")),
+            },
+        }
+    }
+
+    /// Whose the Service is.
+    pub(crate) fn of_service(service: Option<&Service>, sandbox: &Sandbox) -> Self {
+        match service {
+            None => Self::Missing,
+            Some(service) if is_ours(service, sandbox) => Self::Ours,
+            Some(service) => Self::Foreign { owner: owner(service) },
+        }
+    }
+}
+
+fn made_for(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim.annotations().get(annotation::SANDBOX_UID).map(String::as_str)
+}
+
+/// Whether it matters which claims there are: before the first start, and before every other.
+pub(crate) fn claims_matter(reading: &Reading) -> bool {
+    match reading.goal() {
+        Goal::Deleted => false,
+        Goal::Running | Goal::Paused => {
+            reading.pod.is_none() && (reading.may_start() || reading.history() == History::New)
+        }
+    }
+}
+
+/// The next write, if one is needed.
+pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
+    let (sandbox, seen) = (&reading.sandbox, &reading.companions);
+    if reading.goal() == Goal::Deleted {
+        return None;
+    }
+    // Made anew later, a claim would pass an empty volume for the one that was lost.
+    let missing = seen.missing_claim().filter(|_| reading.history() == History::New);
+    if let Some(template) = missing.and_then(|missing| template_of(sandbox, missing)) {
+        return Some(Chore::CreateClaim(Box::new(claim(sandbox, template))));
+    }
+    match (sandbox.spec.service, seen.service.as_ref()?) {
+        (Some(true), Companion::Missing) => Some(Chore::CreateService(Box::new(service(sandbox)))),
+        (Some(false), Companion::Ours) => Some(Chore::DeleteService),
+        (Some(true), Companion::Ours | Companion::Foreign { .. })
+        | (Some(false), Companion::Missing | Companion::Foreign { .. })
+        | (None, _) => None,
+    }
+}
+
+/// The name of the claim of a template, as `OpenKruise` agents and agent-sandbox name it.
+pub(crate) fn claim_name(sandbox: &Sandbox, template: &VolumeClaimTemplate) -> String {
+    format!("{}-{}", template.metadata.name, sandbox.name_any())
+}
+
+fn template_of<'a>(sandbox: &'a Sandbox, name: &str) -> Option<&'a VolumeClaimTemplate> {
+    let mut templates = sandbox.spec.volume_claim_templates.iter();
+    templates.find(|template| claim_name(sandbox, template) == name)
+}
+
+fn claim(sandbox: &Sandbox, template: &VolumeClaimTemplate) -> PersistentVolumeClaim {
+    let policy = sandbox
+        .spec
+        .persistent_volume_claim_retention_policy
+        .unwrap_or_default();
+    let mut annotations = template.metadata.annotations.clone();
+    annotations.extend(
+        sandbox
+            .metadata
+            .uid
+            .clone()
+            .map(|uid| (annotation::SANDBOX_UID.to_owned(), uid)),
+    );
+    let mut metadata = ObjectMeta {
+        name: Some(claim_name(sandbox, template)),
+        annotations: Some(annotations),
+        ..beside(sandbox, template.metadata.labels.clone())
+    };
+    if policy.when_deleted == ClaimRetention::Retain {
+        metadata.owner_references = None;
+    }
+    PersistentVolumeClaim {
+        metadata,
+        spec: Some(template.spec.clone()),
+        status: None,
+    }
+}
+
+/// Headless: one name for the Pod of today and that of after the next resume.
+fn service(sandbox: &Sandbox) -> Service {
+    Service {
+        metadata: beside(sandbox, BTreeMap::new()),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            selector: Some(BTreeMap::from([(label::SANDBOX_NAME.to_owned(), sandbox.name_any())])),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The metadata of an object that belongs to the sandbox and has its name.
+fn beside(sandbox: &Sandbox, mut labels: BTreeMap<String, String>) -> ObjectMeta {
+    labels.insert(label::SANDBOX_NAME.to_owned(), sandbox.name_any());
+    ObjectMeta {
+        name: sandbox.metadata.name.clone(),
+        namespace: sandbox.metadata.namespace.clone(),
+        labels: Some(labels),
+        owner_references: sandbox.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}

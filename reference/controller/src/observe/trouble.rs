@@ -1,0 +1,80 @@
+//! What went wrong, for people: what was seen, and what to do about it where there is something to do.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use torpor_api::{AgentState, CheckpointState, WorkloadState, annotation};
+
+use super::facts::{ending, is_ours, is_over, owner, restarts, restore_annotation};
+use super::{AgentView, Reading};
+use crate::decide::History;
+
+impl Reading {
+    /// What went wrong, for people. Only told when the decision is that something did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if let Some(reason) = self.template_error.as_ref().or(self.freeze_refusal.as_ref()) {
+            return Some(reason.clone());
+        }
+        if let Some(trouble) = self.claim_trouble().filter(|_| self.may_start()) {
+            return Some(trouble);
+        }
+        let Some(pod) = &self.pod else {
+            return Some("the Pod is gone; it was not deleted by this controller".to_owned());
+        };
+        if !is_ours(pod, &self.sandbox) {
+            return Some(format!(
+                "a Pod named {} belongs to {}; delete or rename it",
+                pod.name_any(),
+                owner(pod)
+            ));
+        }
+        if is_over(pod) {
+            return Some(format!("the Pod ended: {}", ending(pod)));
+        }
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Some("the Pod is being deleted, and not by this controller".to_owned());
+        }
+        if restarts(pod) > 0 {
+            return Some("a container of the Pod was restarted and has lost its memory".to_owned());
+        }
+        match &self.agent {
+            AgentView::NotAsked => None,
+            AgentView::Silent(reason) => Some(reason.clone()),
+            AgentView::State(state) => Some(agent_trouble(state, restore_annotation(pod), self.pause_deadline)),
+        }
+    }
+
+    fn claim_trouble(&self) -> Option<String> {
+        if let Some((name, owner)) = self.companions.foreign_claim() {
+            return Some(format!(
+                "the volume claim {name} is not of this sandbox but of {owner}; delete or rename it"
+            ));
+        }
+        let name = self
+            .companions
+            .missing_claim()
+            .filter(|_| self.history() == History::Kept)?;
+        Some(format!(
+            "the volume claim {name} is gone with the files in it; bring it back under this name and with the \
+             annotation {}={}, or delete the sandbox",
+            annotation::SANDBOX_UID,
+            self.sandbox.metadata.uid.as_deref().unwrap_or("")
+        ))
+    }
+}
+
+fn agent_trouble(state: &AgentState, wanted: Option<u64>, deadline: Duration) -> String {
+    match (&state.workload, &state.checkpoint) {
+        (WorkloadState::Failed { message }, _) | (WorkloadState::Frozen, CheckpointState::Failed { message, .. }) => {
+            message.clone()
+        }
+        (WorkloadState::Serving | WorkloadState::Starting, _) if state.restored_generation != wanted => {
+            let name = |generation: Option<u64>| generation.map_or("none".to_owned(), |number| number.to_string());
+            let (from, wanted) = (name(state.restored_generation), name(wanted));
+            format!("the workload was started from checkpoint {from} instead of {wanted}")
+        }
+        (WorkloadState::Serving | WorkloadState::Starting | WorkloadState::Frozen, _) => {
+            format!("it took longer than {} s", deadline.as_secs())
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Carries out what is due for the objects beside the Pod.
+
+use super::{Outcome, Pass, is_refusal};
+use crate::ReconcileError;
+use crate::companions::Chore;
+use crate::status::Obstacle;
+
+impl Pass<'_> {
+    /// Makes the write.
+    pub(super) async fn carry_out(&self, chore: &Chore) -> Result<Outcome, ReconcileError> {
+        match chore {
+            Chore::CreateClaim(claim) => {
+                let name = claim.metadata.name.as_deref().unwrap_or("");
+                match self.api.create_claim(claim).await {
+                    Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Outcome::Refused(
+                        Obstacle::CreateRefused(format!("create the volume claim {name}: {}", status.message)),
+                    )),
+                    created => created
+                        .map(|()| Outcome::Done)
+                        .map_err(ReconcileError::api("create a volume claim")),
+                }
+            }
+            Chore::CreateService(service) => Ok(put_off("create the Service", self.api.create_service(service).await)),
+            Chore::DeleteService => Ok(put_off("delete the Service", self.api.delete_service().await)),
+        }
+    }
+}
+
+/// A pause must not fail for want of a Service.
+fn put_off(attempt: &'static str, result: Result<(), kube::Error>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            tracing::warn!(%error, attempt, "it is tried again later");
+            Outcome::PutOff
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Volume claims and the Service of a sandbox.
+
+use serde_json::{Value, json};
+use torpor_api::{ConditionType, Phase, Reason};
+
+use super::world::World;
+use super::{phase, says, spec};
+
+fn with_volumes() -> Value {
+    let mut spec = spec();
+    let claim = |name: &str| {
+        json!({"metadata": {"name": name}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+        }})
+    };
+    spec["volumeClaimTemplates"] = json!([claim("data"), claim("cache")]);
+    spec
+}
+
+fn claims(world: &World) -> Vec<String> {
+    world.state().others.keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn claims_are_there_before_the_first_pod_and_stay_over_a_pause() {
+    let world = World::new(with_volumes());
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    let writes = world.state().writes.clone();
+    let position = |end: &str| writes.iter().position(|write| write.ends_with(end));
+    assert!(position("/persistentvolumeclaims") < position("/pods"), "{writes:#?}");
+    let expected = ["persistentvolumeclaims/cache-one", "persistentvolumeclaims/data-one"];
+    assert_eq!(claims(&world), expected);
+    for paused in [true, false] {
+        world.state().writes.clear();
+        world.patch_spec(json!({"paused": paused}));
+        world.settle(&mut controller).await;
+        assert_eq!(claims(&world), expected);
+        assert!(world.state().writes.len() <= 6, "{:#?}", world.state().writes);
+    }
+    let claim = world.state().others["persistentvolumeclaims/data-one"].clone();
+    assert_eq!(claim["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_to_be_retained_has_no_owner() {
+    let mut spec = with_volumes();
+    spec["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Retain"});
+    let world = World::new(spec);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    let claim = world.state().others["persistentvolumeclaims/data-one"].clone();
+    assert!(claim["metadata"]["ownerReferences"].is_null(), "{claim}");
+}
+
+#[tokio::test]
+async fn a_sandbox_created_paused_has_its_claims_and_no_pod() {
+    let mut spec = with_volumes();
+    spec["paused"] = json!(true);
+    let world = World::new(spec);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), claims(&world).len()), (Some(Phase::Paused), 2));
+    assert!(world.state().pod.is_none());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_lost_while_paused_is_reported_and_not_replaced_by_an_empty_one() {
+    let world = World::new(with_volumes());
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    let lost = world
+        .state()
+        .others
+        .remove("persistentvolumeclaims/data-one")
+        .expect("a claim");
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    assert!(says(&world, ConditionType::Ready, Reason::ClaimLost));
+    assert!(world.state().pod.is_none());
+    let message = world
+        .sandbox()
+        .status
+        .and_then(|status| status.message)
+        .expect("a message");
+    assert!(message.contains("data-one") && message.contains("uid-1"), "{message}");
+    world
+        .state()
+        .others
+        .insert("persistentvolumeclaims/data-one".to_owned(), lost);
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+}
+
+#[tokio::test]
+async fn a_claim_of_somebody_else_is_not_used() {
+    for (metadata, whose) in [
+        (json!({"name": "data-one"}), "nobody"),
+        (
+            json!({"name": "data-one", "annotations": {"torpor.dev/sandbox-uid": "old"}}),
+            "an earlier sandbox (old)",
+        ),
+    ] {
+        let world = World::new(with_volumes());
+        let claim = json!({"metadata": metadata});
+        world
+            .state()
+            .others
+            .insert("persistentvolumeclaims/data-one".to_owned(), claim.clone());
+        let mut controller = world.controller(None);
+        world.settle(&mut controller).await;
+        assert!(says(&world, ConditionType::Ready, Reason::ClaimOwnerMismatch));
+        let message = world
+            .sandbox()
+            .status
+            .and_then(|status| status.message)
+            .expect("a message");
+        assert!(message.contains(whose), "{message}");
+        assert!(world.state().pod.is_none());
+        assert_eq!(world.state().others["persistentvolumeclaims/data-one"], claim);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_refused_is_told_and_tried_again() {
+    let world = World::new(with_volumes());
+    world.state().forbidden = Some("persistentvolumeclaims");
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert!(says(&world, ConditionType::Ready, Reason::PodCreateFailed));
+    let message = world
+        .sandbox()
+        .status
+        .and_then(|status| status.message)
+        .expect("a message");
+    assert!(
+        message.contains("volume claim") && message.contains("exceeded quota"),
+        "{message}"
+    );
+    world.state().forbidden = None;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+}
+
+#[tokio::test]
+async fn a_service_follows_the_spec_and_no_pause_waits_for_it() {
+    let mut spec = spec();
+    spec["service"] = json!(true);
+    let world = World::new(spec);
+    world.state().forbidden = Some("services");
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    world.state().forbidden = None;
+    world.settle(&mut controller).await;
+    assert_eq!(claims(&world), ["services/one"]);
+    world.patch_spec(json!({"service": null, "paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(claims(&world), ["services/one"], "what is there stays");
+    world.patch_spec(json!({"service": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(claims(&world), Vec::<String>::new());
+}

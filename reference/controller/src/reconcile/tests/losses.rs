@@ -1,0 +1,144 @@
+//! Pods that are lost, and checkpoints that cannot be restored.
+
+use jiff::SignedDuration;
+use serde_json::json;
+use torpor_api::{ConditionType, Phase, Reason};
+
+use super::world::{AgentMood, World};
+use super::{paused, phase, running, says, seconds_from_now, spec};
+
+#[tokio::test]
+async fn a_failed_restore_stays_paused_with_its_checkpoint_and_is_tried_again() {
+    let (world, mut controller) = paused(9).await;
+    world.state().mood = AgentMood::FailsToRestore;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.state().pod.is_none()),
+        (Some(Phase::Paused), true)
+    );
+    assert!(says(&world, ConditionType::Resumed, Reason::RestoreFailed));
+    assert!(
+        world
+            .sandbox()
+            .status
+            .expect("a status")
+            .message
+            .expect("a message")
+            .contains("torn")
+    );
+    assert_eq!(world.state().store.len(), 1);
+    // A controller that was restarted does not try sooner.
+    controller = world.controller(None);
+    for failures in 1..=3_u32 {
+        let restore = world
+            .sandbox()
+            .status
+            .expect("a status")
+            .restore
+            .expect("failed restores");
+        assert_eq!(restore.failures, failures);
+        assert_eq!(restore.retry_time.0, seconds_from_now(&world, 10 << (failures - 1)));
+        world.state().now = restore.retry_time.0 - SignedDuration::from_millis(1);
+        world.state().writes.clear();
+        world.settle(&mut controller).await;
+        assert!(world.state().writes.is_empty(), "{:#?}", world.state().writes);
+        if failures == 3 {
+            world.state().mood = AgentMood::Works;
+        }
+        world.state().now = restore.retry_time.0;
+        world.settle(&mut controller).await;
+    }
+    assert_eq!(world.sandbox().status.expect("a status").restore, None);
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+}
+
+#[tokio::test]
+async fn a_pod_that_vanishes_while_running_is_reported_lost_and_not_replaced() {
+    let (world, mut controller) = running().await;
+    world.state().pod = None;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Failed));
+    assert!(says(&world, ConditionType::Ready, Reason::StateLost));
+    assert!(world.state().pod.is_none());
+}
+
+#[tokio::test]
+async fn a_restore_that_failed_is_tried_at_once_when_the_spec_changes() {
+    let (world, mut controller) = paused(9).await;
+    world.state().mood = AgentMood::FailsToRestore;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    world.state().mood = AgentMood::Works;
+    world.patch_spec(json!({"template": {"metadata": {"labels": {"mended": "yes"}}}}));
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+}
+
+#[tokio::test]
+async fn by_policy_a_lost_pod_is_replaced_and_the_loss_stays_in_sight() {
+    let mut recreate = spec();
+    recreate["lostPodPolicy"] = json!("Recreate");
+    let world = World::new(recreate);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    world.write_context(4);
+    world.state().pod = None;
+    world.state().agent = None;
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(0)));
+    assert!(says(&world, ConditionType::ContextLost, Reason::PodRecreated));
+    let events = world.state().events.clone();
+    assert_eq!(events, ["SandboxStarted", "PodRecreated", "SandboxStarted"]);
+    // Later pauses keep what is there now, and do not hide what was lost.
+    world.write_context(6);
+    for paused in [true, false] {
+        world.patch_spec(json!({"paused": paused}));
+        world.settle(&mut controller).await;
+    }
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(6)));
+    assert!(says(&world, ConditionType::ContextLost, Reason::PodRecreated));
+}
+
+#[tokio::test]
+async fn the_policy_replaces_no_pod_that_ended_by_itself_and_none_that_was_to_be_paused() {
+    let mut recreate = spec();
+    recreate["lostPodPolicy"] = json!("Recreate");
+    for ended in [true, false] {
+        let world = World::new(recreate.clone());
+        let mut controller = world.controller(None);
+        world.settle(&mut controller).await;
+        if ended {
+            world.state().pod.as_mut().expect("a Pod")["status"]["phase"] = json!("Failed");
+        } else {
+            world.patch_spec(json!({"paused": true}));
+            world.state().pod = None;
+        }
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Failed), "ended: {ended}");
+        assert!(says(&world, ConditionType::Ready, Reason::StateLost));
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_is_retained_at_its_shutdown_is_paused_and_comes_back_when_it_is_put_off() {
+    let (world, mut controller) = running().await;
+    world.write_context(8);
+    let at = seconds_from_now(&world, 60);
+    world.patch_spec(json!({"shutdownTime": at.to_string(), "shutdownPolicy": "Retain"}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    world.state().now = at;
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Paused), None));
+    assert!(says(&world, ConditionType::Ready, Reason::SandboxExpired));
+    assert!(!world.sandbox().spec.paused);
+    world.state().writes.clear();
+    world.settle(&mut controller).await;
+    assert!(world.state().writes.is_empty(), "{:#?}", world.state().writes);
+    let later = seconds_from_now(&world, 60);
+    world.patch_spec(json!({"shutdownTime": later.to_string()}));
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(8)));
+}
