@@ -26,6 +26,7 @@ const API_EXTENSIONS: &[&str] = &["api-extensions"];
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
+const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 const ROWS: &[Row] = &[
@@ -113,6 +114,34 @@ const ROWS: &[Row] = &[
         "v",
     ),
     ("batch", "v1", "CronJob", "cronjobs", &["cj"], ALL, "nsg"),
+    (
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+        &["hpa"],
+        ALL,
+        "ns",
+    ),
+    (
+        "certificates.k8s.io",
+        "v1",
+        "CertificateSigningRequest",
+        "certificatesigningrequests",
+        &["csr"],
+        &[],
+        "s",
+    ),
+    (FLOW_CONTROL, "v1", "FlowSchema", "flowschemas", &[], &[], "sg"),
+    (
+        FLOW_CONTROL,
+        "v1",
+        "PriorityLevelConfiguration",
+        "prioritylevelconfigurations",
+        &[],
+        &[],
+        "sg",
+    ),
     ("coordination.k8s.io", "v1", "Lease", "leases", &[], &[], "nc"),
     (
         "discovery.k8s.io",
@@ -184,7 +213,16 @@ const ROWS: &[Row] = &[
         &[],
         "s",
     ),
-    ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", &[], &[], ""),
+    ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", &[], &[], "g"),
+    (
+        "storage.k8s.io",
+        "v1",
+        "CSIStorageCapacity",
+        "csistoragecapacities",
+        &[],
+        &[],
+        "n",
+    ),
     ("storage.k8s.io", "v1", "CSINode", "csinodes", &[], &[], ""),
     (
         "apiextensions.k8s.io",

@@ -1,12 +1,16 @@
 //! What single built-in kinds do beyond the ordinary: defaults, fields the server fills in, and rules.
 
 pub(crate) mod crd;
+mod defaults;
 mod event;
 mod namespace;
 pub(crate) mod pod;
+mod rules;
 mod secret;
 mod selectable;
 mod service;
+mod volume;
+mod workload;
 
 use crate::admission;
 use crate::api::error::ApiResult;
@@ -27,6 +31,8 @@ pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
     if let Some(message) = resource.message() {
         types::settle(message, object);
     }
+    defaults::fill(&resource.kind, object);
+    workload::default_fields(&resource.kind, object);
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::default_fields(object),
         ("", "Secret") => secret::default_fields(object),
@@ -41,6 +47,9 @@ pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
 
 /// Fields the server fills in at creation.
 pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Value) -> ApiResult<()> {
+    if !resource.is_custom() {
+        defaults::begin(&resource.kind, object);
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::prepare_create(object),
         ("", "Namespace") => namespace::prepare_create(object),
@@ -74,6 +83,18 @@ pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value)
     if let Origin::Custom(custom) = &resource.origin {
         return schema::problems(custom, old, object);
     }
+    let mut errors = rules::problems(&resource.kind, old, object);
+    errors.extend(workload::problems(&resource.kind, old, object));
+    errors.extend(volume::problems(&resource.kind, old, object));
+    if let Some(message) = resource.message() {
+        errors.extend(rules::unknown_values(message, object));
+    }
+    errors.extend(own_problems(resource, old, object));
+    errors
+}
+
+/// What the rules of single kinds find wrong.
+fn own_problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::problems(old, object),
         ("", "ConfigMap" | "Secret") => secret::problems(old, object),
@@ -112,6 +133,9 @@ pub(crate) fn stamp_new(core: &mut Core, resource: &Resource, object: &mut Value
         meta::set(object, member, None);
     }
     meta::set(object, "generation", resource.keeps_generation().then(|| json!(1)));
+    if resource.is("batch", "Job") {
+        workload::select_own_pods(object);
+    }
 }
 
 /// Inserts a default where a member is absent or null.

@@ -1,31 +1,49 @@
 //! Pods: defaults, quality of service, what may change, and how long a deletion may take.
 
+use super::defaults;
 use crate::api::field::FieldError;
 use crate::api::meta;
 use serde_json::{Map, Value, json};
 
-const DEFAULT_GRACE: i64 = 30;
+const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
+/// Defaults of pods, which templates of pods have but for those that depend on the pod as a whole.
 pub(super) fn default_fields(pod: &mut Value) {
     super::default_to(pod, "spec", Map::new());
     let spec = &mut pod["spec"];
-    super::default_to(spec, "restartPolicy", "Always");
-    super::default_to(spec, "terminationGracePeriodSeconds", DEFAULT_GRACE);
-    super::default_to(spec, "dnsPolicy", "ClusterFirst");
-    super::default_to(spec, "securityContext", Map::new());
-    super::default_to(spec, "schedulerName", "default-scheduler");
+    default_spec(spec);
     super::default_to(spec, "enableServiceLinks", true);
+    let host_network = spec["hostNetwork"] == true;
     for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
-            default_container(container);
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            request_limits(container);
+            if host_network {
+                defaults::for_each(container, "ports[]", &mut |port| {
+                    let number = port["containerPort"].clone();
+                    super::default_to(port, "hostPort", number);
+                });
+            }
         }
     }
-    for list in ["containers", "initContainers"] {
-        if spec.get(list).is_some_and(Value::is_null)
-            && let Some(map) = spec.as_object_mut()
+}
+
+/// Defaults of what a pod runs.
+pub(super) fn default_spec(spec: &mut Value) {
+    defaults::fill("PodSpec", spec);
+    for list in CONTAINER_LISTS {
+        defaults::for_each(spec, &format!("{list}[]"), &mut default_container);
+    }
+    defaults::for_each(spec, "volumes[]", &mut |volume| {
+        if volume
+            .as_object()
+            .is_some_and(|volume| volume.keys().all(|member| member == "name"))
         {
-            map.remove(list);
+            volume["emptyDir"] = json!({});
         }
+    });
+    // The older name of the field goes along with it.
+    if let Some(account) = spec.get("serviceAccountName").cloned() {
+        super::default_to(spec, "serviceAccount", account);
     }
 }
 
@@ -34,14 +52,16 @@ fn default_container(container: &mut Value) {
         let name = image.rsplit('/').next().unwrap_or(image);
         !name.contains('@') && (!name.contains(':') || name.ends_with(":latest"))
     });
-    super::default_to(
-        container,
-        "imagePullPolicy",
-        if latest { "Always" } else { "IfNotPresent" },
-    );
-    super::default_to(container, "terminationMessagePath", "/dev/termination-log");
-    super::default_to(container, "terminationMessagePolicy", "File");
-    super::default_to(container, "resources", Map::new());
+    let policy = if latest { "Always" } else { "IfNotPresent" };
+    super::default_to(container, "imagePullPolicy", policy);
+    defaults::fill("Container", container);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        defaults::for_each(container, probe, &mut |probe| defaults::fill("Probe", probe));
+    }
+}
+
+/// What a container may use at most it also asks for, unless it asks for something else.
+fn request_limits(container: &mut Value) {
     let limits = container["resources"]["limits"]
         .as_object()
         .cloned()
@@ -50,41 +70,14 @@ fn default_container(container: &mut Value) {
         super::default_to(&mut container["resources"], "requests", Map::new());
         super::default_to(&mut container["resources"]["requests"], &name, quantity);
     }
-    remove_null(&mut container["resources"], "limits");
-    for port in container["ports"].as_array_mut().into_iter().flatten() {
-        super::default_to(port, "protocol", "TCP");
-    }
-    remove_null(container, "ports");
-    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if container.get(probe).is_some_and(Value::is_object) {
-            default_probe(&mut container[probe]);
-        }
-    }
-}
-
-fn remove_null(object: &mut Value, member: &str) {
-    if let Some(map) = object.as_object_mut()
-        && map.get(member).is_some_and(Value::is_null)
-    {
-        map.remove(member);
-    }
-}
-
-fn default_probe(probe: &mut Value) {
-    super::default_to(probe, "timeoutSeconds", 1);
-    super::default_to(probe, "periodSeconds", 10);
-    super::default_to(probe, "successThreshold", 1);
-    super::default_to(probe, "failureThreshold", 3);
-    if probe.get("httpGet").is_some_and(Value::is_object) {
-        super::default_to(&mut probe["httpGet"], "path", "/");
-        super::default_to(&mut probe["httpGet"], "scheme", "HTTP");
-    }
 }
 
 /// A new pod is pending, with the quality of service that its resources give it, and runs as `default`.
 pub(super) fn prepare_create(pod: &mut Value) {
     pod["status"] = json!({"phase": "Pending", "qosClass": quality_of_service(pod)});
     super::default_to(&mut pod["spec"], "serviceAccountName", "default");
+    let account = pod["spec"]["serviceAccountName"].clone();
+    super::default_to(&mut pod["spec"], "serviceAccount", account);
     super::default_to(&mut pod["spec"], "preemptionPolicy", "PreemptLowerPriority");
     super::default_to(&mut pod["spec"], "priority", 0);
     let seconds =
@@ -149,17 +142,28 @@ pub(super) fn problems(old: Option<&Value>, pod: &Value) -> Vec<FieldError> {
 }
 
 fn new_problems(pod: &Value) -> Vec<FieldError> {
+    let mut errors = spec_problems(&pod["spec"], "spec");
+    let policy = &pod["spec"]["restartPolicy"];
+    if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
+        errors.push(FieldError::not_supported(
+            "spec.restartPolicy",
+            policy,
+            &["Always", "OnFailure", "Never"],
+        ));
+    }
+    errors
+}
+
+/// What is wrong with the containers of a pod or of a template; `path` is where its spec is.
+pub(super) fn spec_problems(spec: &Value, path: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let containers = pod["spec"]["containers"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let containers = spec["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
     if containers.is_empty() {
-        errors.push(FieldError::required("spec.containers", ""));
+        errors.push(FieldError::required(format!("{path}.containers"), ""));
     }
     let mut seen: Vec<&str> = Vec::new();
     for (index, container) in containers.iter().enumerate() {
-        let path = format!("spec.containers[{index}]");
+        let path = format!("{path}.containers[{index}]");
         match container["name"].as_str().unwrap_or_default() {
             "" => errors.push(FieldError::required(format!("{path}.name"), "")),
             name if seen.contains(&name) => {
@@ -175,14 +179,6 @@ fn new_problems(pod: &Value) -> Vec<FieldError> {
         if container["image"].as_str().unwrap_or_default().is_empty() {
             errors.push(FieldError::required(format!("{path}.image"), ""));
         }
-    }
-    let policy = &pod["spec"]["restartPolicy"];
-    if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
-        errors.push(FieldError::not_supported(
-            "spec.restartPolicy",
-            policy,
-            &["Always", "OnFailure", "Never"],
-        ));
     }
     errors
 }

@@ -9,25 +9,60 @@ use std::collections::BTreeSet;
 /// The size of the service network 10.96.0.0/16 without its edges.
 const ADDRESSES: u32 = 65_000;
 
+/// The ports of nodes that services may have.
+const NODE_PORTS: std::ops::RangeInclusive<u64> = 30_000..=32_767;
+
 pub(super) fn default_fields(service: &mut Value) {
     super::default_to(service, "spec", json!({}));
     let spec = &mut service["spec"];
-    super::default_to(spec, "type", "ClusterIP");
-    super::default_to(spec, "sessionAffinity", "None");
     if spec["type"] != "ExternalName" {
         super::default_to(spec, "ipFamilies", json!(["IPv4"]));
         super::default_to(spec, "ipFamilyPolicy", "SingleStack");
         super::default_to(spec, "internalTrafficPolicy", "Cluster");
     }
-    for port in spec["ports"].as_array_mut().into_iter().flatten() {
-        super::default_to(port, "protocol", "TCP");
+    super::defaults::for_each(spec, "ports[]", &mut |port| {
         let number = port["port"].clone();
         super::default_to(port, "targetPort", number);
+    });
+}
+
+/// Allots what a new service gets: an address, and ports on the nodes if it is to be reached there.
+pub(super) fn prepare_create(core: &Core, service: &mut Value) -> ApiResult<()> {
+    allot_node_ports(core, service)?;
+    allot_address(core, service)
+}
+
+/// Gives the lowest free port of the nodes to each port that has none.
+fn allot_node_ports(core: &Core, service: &mut Value) -> ApiResult<()> {
+    let spec = &service["spec"];
+    let exposed = spec["type"] == "NodePort"
+        || (spec["type"] == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false);
+    if !exposed {
+        return Ok(());
     }
+    let used = |service: &Value| -> Vec<u64> {
+        let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+        ports.filter_map(|port| port["nodePort"].as_u64()).collect()
+    };
+    let mut taken: BTreeSet<u64> = used(service).into_iter().collect();
+    taken.extend(
+        core.store
+            .scan("services", None)
+            .flat_map(|(_, service)| used(&service)),
+    );
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if port["nodePort"].is_null() {
+            let free = NODE_PORTS.into_iter().find(|number| !taken.contains(number));
+            let free = free.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+            taken.insert(free);
+            port["nodePort"] = free.into();
+        }
+    }
+    Ok(())
 }
 
 /// Allots the lowest free address, unless one was asked for or the service is headless.
-pub(super) fn prepare_create(core: &Core, service: &mut Value) -> ApiResult<()> {
+fn allot_address(core: &Core, service: &mut Value) -> ApiResult<()> {
     if !is_addressed(service) {
         return Ok(());
     }
@@ -59,11 +94,26 @@ fn is_addressed(service: &Value) -> bool {
 pub(super) fn prepare_update(core: &Core, old: &Value, service: &mut Value) -> ApiResult<()> {
     match (is_addressed(old), is_addressed(service)) {
         (false, false) => {}
-        (false, true) => prepare_create(core, service)?,
+        (false, true) => allot_address(core, service)?,
         (true, false) => drop_address(old, service),
         (true, true) => keep_address(old, service),
     }
-    Ok(())
+    keep_node_ports(old, service);
+    allot_node_ports(core, service)
+}
+
+/// Keeps the ports of nodes that an update leaves out, as long as the service is to be reached there.
+fn keep_node_ports(old: &Value, service: &mut Value) {
+    if !matches!(service["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+        return;
+    }
+    let before = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        let same = |known: &&Value| known["port"] == port["port"] && known["protocol"] == port["protocol"];
+        if let Some(number) = before.iter().find(same).and_then(|known| known.get("nodePort")) {
+            super::default_to(port, "nodePort", number.clone());
+        }
+    }
 }
 
 fn keep_address(old: &Value, service: &mut Value) {
@@ -92,17 +142,48 @@ fn drop_address(old: &Value, service: &mut Value) {
     }
 }
 
-/// An address stays for good.
+/// What a service must say, and that its address stays for good.
 pub(super) fn problems(old: Option<&Value>, service: &Value) -> Vec<FieldError> {
+    let mut errors = port_problems(&service["spec"]);
+    errors.extend(address_problem(old, service));
+    errors
+}
+
+fn port_problems(spec: &Value) -> Vec<FieldError> {
+    let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut errors = Vec::new();
+    match spec["type"].as_str() {
+        Some("ExternalName") if spec["externalName"].as_str().unwrap_or_default().is_empty() => {
+            errors.push(FieldError::required("spec.externalName", ""));
+        }
+        Some("ExternalName") => {}
+        Some(_) | None if ports.is_empty() && spec["clusterIP"] != "None" => {
+            errors.push(FieldError::required("spec.ports", ""));
+        }
+        Some(_) | None => {}
+    }
+    for (index, port) in ports.iter().enumerate() {
+        let path = format!("spec.ports[{index}]");
+        if ports.len() > 1 && port["name"].as_str().unwrap_or_default().is_empty() {
+            errors.push(FieldError::required(format!("{path}.name"), ""));
+        }
+        if port["port"]
+            .as_i64()
+            .is_some_and(|number| !(1..=65_535).contains(&number))
+        {
+            let detail = "must be between 1 and 65535, inclusive";
+            errors.push(FieldError::invalid(format!("{path}.port"), &port["port"], detail));
+        }
+    }
+    errors
+}
+
+fn address_problem(old: Option<&Value>, service: &Value) -> Option<FieldError> {
     let now = &service["spec"]["clusterIPs"];
     match old {
-        Some(old) if is_addressed(old) && is_addressed(service) && old["spec"]["clusterIPs"][0] != now[0] => {
-            vec![FieldError::invalid(
-                "spec.clusterIPs[0]",
-                now,
-                "may not change once set",
-            )]
-        }
-        Some(_) | None => Vec::new(),
+        Some(old) if is_addressed(old) && is_addressed(service) && old["spec"]["clusterIPs"][0] != now[0] => Some(
+            FieldError::invalid("spec.clusterIPs[0]", now, "may not change once set"),
+        ),
+        Some(_) | None => None,
     }
 }
