@@ -114,53 +114,68 @@ pub(crate) struct Subresource {
     pub(crate) verbs: &'static [&'static str],
 }
 
+const READ_AND_WRITE: &[&str] = &["get", "patch", "update"];
+const CREATE: &[&str] = &["create"];
+const UPDATE: &[&str] = &["update"];
+
+/// Subresources of single kinds: group and kind of the resource, name, verbs, and the kind it speaks where that is another.
+type OwnSubresource = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    Option<(&'static str, &'static str, &'static str)>,
+);
+
+const OWN_SUBRESOURCES: &[OwnSubresource] = &[
+    ("", "Namespace", "finalize", UPDATE, None),
+    ("", "Pod", "binding", CREATE, Some(("", "v1", "Binding"))),
+    ("", "Pod", "ephemeralcontainers", READ_AND_WRITE, None),
+    ("", "Pod", "eviction", CREATE, Some(("policy", "v1", "Eviction"))),
+    ("", "Pod", "log", &["get"], None),
+    ("", "Pod", "resize", READ_AND_WRITE, None),
+    (
+        "",
+        "ServiceAccount",
+        "token",
+        CREATE,
+        Some(("authentication.k8s.io", "v1", "TokenRequest")),
+    ),
+    (
+        "certificates.k8s.io",
+        "CertificateSigningRequest",
+        "approval",
+        READ_AND_WRITE,
+        None,
+    ),
+];
+
 /// The subresources of a resource.
 pub(crate) fn subresources(resource: &Resource) -> Vec<Subresource> {
-    let own = |name, kind: &str, verbs| Subresource {
+    let own = (
+        resource.group.as_str(),
+        resource.version.as_str(),
+        resource.kind.as_str(),
+    );
+    let of = |name, verbs, (group, version, kind): (&str, &str, &str)| Subresource {
         name,
-        group: resource.group.clone(),
-        version: resource.version.clone(),
+        group: group.to_owned(),
+        version: version.to_owned(),
         kind: kind.to_owned(),
         verbs,
     };
     let mut found = Vec::new();
     if resource.status {
-        found.push(own("status", &resource.kind, &["get", "patch", "update"]));
+        found.push(of("status", READ_AND_WRITE, own));
     }
-    if resource.is("", "Namespace") {
-        found.push(own("finalize", "Namespace", &["update"]));
-    }
-    if resource.is("", "Pod") {
-        found.push(own("binding", "Binding", &["create"]));
-        found.push(own("log", "Pod", &["get"]));
-        let (group, version, kind) = ("policy".to_owned(), "v1".to_owned(), "Eviction".to_owned());
-        found.push(Subresource {
-            name: "eviction",
-            group,
-            version,
-            kind,
-            verbs: &["create"],
-        });
-    }
-    if resource.is("", "ServiceAccount") {
-        let (group, version) = ("authentication.k8s.io".to_owned(), "v1".to_owned());
-        found.push(Subresource {
-            name: "token",
-            group,
-            version,
-            kind: "TokenRequest".to_owned(),
-            verbs: &["create"],
-        });
+    for (_, _, name, verbs, speaks) in OWN_SUBRESOURCES
+        .iter()
+        .filter(|(group, kind, ..)| resource.is(group, kind))
+    {
+        found.push(of(name, verbs, speaks.unwrap_or(own)));
     }
     if resource.scale.is_some() {
-        let (group, version, kind) = ("autoscaling".to_owned(), "v1".to_owned(), "Scale".to_owned());
-        found.push(Subresource {
-            name: "scale",
-            group,
-            version,
-            kind,
-            verbs: &["get", "patch", "update"],
-        });
+        found.push(of("scale", READ_AND_WRITE, ("autoscaling", "v1", "Scale")));
     }
     found
 }

@@ -11,6 +11,7 @@ mod create;
 mod decode;
 pub(crate) mod delete;
 mod dispatch;
+mod evict;
 mod merge;
 mod patch;
 mod read;

@@ -210,6 +210,7 @@ fn confine(wanted: &mut Value, resource: &crate::catalog::Resource, part: Part) 
     match part {
         Part::Main if resource.status => drop(map.remove("status")),
         Part::Main => {}
+        Part::EphemeralContainers | Part::Resize => drop(map.remove("status")),
         Part::Status | Part::Finalize => {
             map.retain(|member, _| ["apiVersion", "kind", "metadata", "status"].contains(&member.as_str()));
             if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {

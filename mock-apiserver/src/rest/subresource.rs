@@ -3,8 +3,8 @@
 use super::admit;
 use super::answer::{Answer, LogRequest};
 use super::decode;
-use super::delete::{DeleteOptions, delete_object};
 use super::dispatch::{Call, Method};
+use super::evict;
 use super::patch;
 use super::read;
 use super::scale;
@@ -12,6 +12,7 @@ use super::token;
 use super::update::{self, Part};
 use crate::admission::GroupVersionKind;
 use crate::api::error::{ApiError, ApiResult, Reason};
+use crate::catalog::Resource;
 use crate::core::Core;
 use crate::logs::LogOptions;
 use crate::store::ObjectName;
@@ -25,10 +26,15 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
     if let ("scale", Some(paths)) = (subresource.as_str(), call.resource.scale.clone()) {
         return scale::handle(core, call, &name, &paths);
     }
+    if let Some(part) = part(&call.resource, &subresource) {
+        return match call.request.method {
+            Method::Get => read::get(core, call, &name),
+            Method::Put => update::replace(core, call, &name, part),
+            Method::Patch => patch::patch(core, call, &name, part),
+            Method::Post | Method::Delete => Err(call.not_supported("create")),
+        };
+    }
     match (subresource.as_str(), call.request.method) {
-        ("status", Method::Get) if call.resource.status => read::get(core, call, &name),
-        ("status", Method::Put) if call.resource.status => update::replace(core, call, &name, Part::Status),
-        ("status", Method::Patch) if call.resource.status => patch::patch(core, call, &name, Part::Status),
         ("finalize", Method::Put) if call.resource.is("", "Namespace") => {
             let answer = update::replace(core, call, &name, Part::Finalize);
             crate::upkeep::settle(core);
@@ -36,14 +42,25 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
         }
         ("exec" | "attach" | "portforward" | "proxy", _) if pod => Err(unconnected(core, call, &name, &subresource)),
         ("log", Method::Get) if pod => log(core, call, &name),
-        ("eviction", Method::Post) if pod => evict(core, call, &name),
+        ("eviction", Method::Post) if pod => evict::evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
         ("token", Method::Post) if call.resource.is("", "ServiceAccount") => token::request(core, call, &name),
-        ("status", Method::Post | Method::Delete) if call.resource.status => Err(call.not_supported("create")),
         _ => Ok(Answer::Text {
             code: 404,
             body: "404 page not found\n".to_owned(),
         }),
+    }
+}
+
+/// Which part of the object a subresource reads and writes; `None` if it does something else.
+fn part(resource: &Resource, subresource: &str) -> Option<Part> {
+    let pod = resource.is("", "Pod");
+    match subresource {
+        "status" if resource.status => Some(Part::Status),
+        "approval" if resource.is("certificates.k8s.io", "CertificateSigningRequest") => Some(Part::Status),
+        "ephemeralcontainers" if pod => Some(Part::EphemeralContainers),
+        "resize" if pod => Some(Part::Resize),
+        _ => None,
     }
 }
 
@@ -109,49 +126,12 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
 }
 
 /// The kind of a subresource's own object.
-fn kind(group: &str, kind: &str) -> GroupVersionKind {
+pub(super) fn kind(group: &str, kind: &str) -> GroupVersionKind {
     GroupVersionKind {
         group: group.to_owned(),
         version: "v1".to_owned(),
         kind: kind.to_owned(),
     }
-}
-
-/// Deletes a pod, unless a disruption budget that covers it allows no disruption.
-fn evict(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
-    let eviction = decode::parse_body(&call.request.content_type, &call.request.body)?;
-    let dry_run = eviction["deleteOptions"]["dryRun"][0] == "All" || call.request.query.get("dryRun") == Some("All");
-    let eviction = admit::subresource(core, call, &kind("policy", "Eviction"), eviction, None, dry_run)?;
-    let at = ObjectName::new(call.namespace(), name);
-    let pod = core.store.get("pods", &at).ok_or_else(|| call.not_found(name))?;
-    let exhausted = core
-        .store
-        .scan("poddisruptionbudgets.policy", Some(call.namespace()))
-        .find(|(_, budget)| {
-            let labels = budget["spec"]["selector"]["matchLabels"].as_object();
-            let covers = labels.is_some_and(|labels| {
-                labels
-                    .iter()
-                    .all(|(key, value)| pod["metadata"]["labels"].get(key) == Some(value))
-            });
-            covers && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0
-        });
-    if let Some((budget, _)) = exhausted {
-        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-        let cause = format!(
-            "The disruption budget {} does not allow any disruption now",
-            budget.name
-        );
-        return Err(ApiError::new(Reason::TooManyRequests, message).with_cause("DisruptionBudget", &cause, ""));
-    }
-    let options = DeleteOptions {
-        grace: eviction["deleteOptions"]["gracePeriodSeconds"].as_i64(),
-        dry_run,
-        ..DeleteOptions::default()
-    };
-    delete_object(core, &call.resource, &pod, &options)?;
-    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    Ok(Answer::Document { code: 201, body })
 }
 
 /// Assigns a pod to a node, once.

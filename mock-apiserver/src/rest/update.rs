@@ -26,6 +26,10 @@ pub(super) enum Part {
     Status,
     /// The finalizers of a namespace's spec only.
     Finalize,
+    /// The ephemeral containers of a pod only.
+    EphemeralContainers,
+    /// The resources of a pod's containers only.
+    Resize,
 }
 
 /// How a write goes about it, and in whose name.
@@ -44,6 +48,8 @@ impl Write {
             Part::Main => "",
             Part::Status => "status",
             Part::Finalize => "finalize",
+            Part::EphemeralContainers => "ephemeralcontainers",
+            Part::Resize => "resize",
         };
         let name = if options.field_manager.is_empty() {
             "unknown"
@@ -132,7 +138,12 @@ pub(super) fn update_object(
     }
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);
-    validate::check(resource, Some(old), &object)?;
+    // These parts of a pod change what its spec otherwise keeps.
+    let fixed = match write.part {
+        Part::Main | Part::Status | Part::Finalize => Some(&***old),
+        Part::EphemeralContainers | Part::Resize => None,
+    };
+    validate::check(resource, fixed, &object)?;
     if write.manager.operation == Operation::Update {
         record(core, resource, old, &mut object, requested, write);
     }
@@ -269,7 +280,33 @@ fn restrict(resource: &Resource, old: &Value, mut new: Value, part: Part) -> Val
             object["spec"]["finalizers"] = new["spec"]["finalizers"].clone();
             object
         }
+        Part::EphemeralContainers => {
+            let mut object = old.clone();
+            object["spec"]["ephemeralContainers"] = new["spec"]["ephemeralContainers"].clone();
+            object
+        }
+        Part::Resize => resized(old, &new),
     }
+}
+
+/// A pod with the resources that another version of it gives to its containers.
+fn resized(old: &Value, new: &Value) -> Value {
+    let mut pod = old.clone();
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"]
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let wanted = new["spec"][list].as_array().into_iter().flatten();
+            if let Some(wanted) = wanted.into_iter().find(|wanted| wanted["name"] == container["name"]) {
+                copy_member(wanted, container, "resources");
+                copy_member(wanted, container, "resizePolicy");
+            }
+        }
+    }
+    pod
 }
 
 /// What a client cannot change.

@@ -7,6 +7,7 @@ mod apply;
 mod builtins;
 mod custom;
 mod faults;
+mod kinds;
 mod protobuf;
 mod reads;
 mod registry;
