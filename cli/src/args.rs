@@ -1,6 +1,7 @@
 //! The command line: commands, options, defaults and help texts.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -210,8 +211,54 @@ pub struct ApiserverArgs {
     /// Keep every object here, so that it survives the end of the process; in memory only when absent
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Serve HTTPS, with a certificate of an authority of its own that the kubeconfig trusts
+    #[arg(long)]
+    pub tls: bool,
+    #[command(flatten)]
+    pub access: AccessArgs,
     #[command(flatten)]
     pub stand_ins: StandIns,
+}
+
+/// Who may do what. Without these options everybody is the administrator.
+#[derive(Debug, clap::Args)]
+pub struct AccessArgs {
+    /// Believe only who shows a token; the kubeconfig gets one of the administrator. kubectl sends tokens only with `--tls`
+    #[arg(long)]
+    pub authentication: bool,
+    /// A further token and whose it is; may be given several times
+    #[arg(long, value_name = "TOKEN,USER[,GROUP...]", requires = "authentication")]
+    pub token: Vec<TokenOwner>,
+    /// Refuse requests without a token, instead of treating them as from `system:anonymous`
+    #[arg(long, requires = "authentication")]
+    pub no_anonymous: bool,
+    /// Let roles and bindings decide what users may do
+    #[arg(long)]
+    pub rbac: bool,
+}
+
+/// A bearer token with its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenOwner {
+    pub token: String,
+    pub user: String,
+    pub groups: Vec<String>,
+}
+
+impl FromStr for TokenOwner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',').map(str::to_owned);
+        match (parts.next(), parts.next()) {
+            (Some(token), Some(user)) if !token.is_empty() && !user.is_empty() => Ok(Self {
+                token,
+                user,
+                groups: parts.filter(|group| !group.is_empty()).collect(),
+            }),
+            (_, _) => Err("expected TOKEN,USER[,GROUP...], such as s3cret,jane,developers".to_owned()),
+        }
+    }
 }
 
 /// Options of `checkpoint`.

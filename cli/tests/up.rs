@@ -253,3 +253,9 @@ async fn phase(http: &reqwest::Client, url: &str) -> (String, bool) {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
     (phase, pod["status"]["containerStatuses"].is_array())
 }
+
+#[test]
+fn a_token_without_a_user_is_refused_with_an_example() {
+    let (succeeded, text) = torpor(&["apiserver", "--authentication", "--token", "s3cret"]);
+    assert!(!succeeded && text.contains("s3cret,jane,developers"), "{text}");
+}

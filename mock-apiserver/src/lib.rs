@@ -21,16 +21,19 @@ mod durable;
 mod faults;
 mod fields;
 mod kinds;
+mod kubeconfig;
 mod logs;
 mod protobuf;
 mod request_log;
 mod rest;
 mod schema;
+mod serve;
 mod server;
 mod shim;
 mod snapshot;
 mod store;
 mod table;
+mod tls;
 mod types;
 mod upkeep;
 
@@ -39,11 +42,13 @@ pub use admission::{WebhookCall, WebhookCaller, WebhookFailure};
 pub use clock::{Clock, SystemClock};
 pub use durable::{JournalError, Recovery};
 pub use faults::{Refusal, RequestInfo, RuleGuard, Verdict};
+pub use kubeconfig::Kubeconfig;
 pub use logs::{LogOptions, PodLogs, PodLogsRefused};
 pub use request_log::LoggedRequest;
 pub use server::{Builder, MockApiServer};
 pub use shim::{ConnectionLost, ResponseBody};
 pub use snapshot::Snapshot;
+pub use tls::{Tls, TlsError};
 pub use upkeep::StandIn;
 
 /// The examples of the README compile.

@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::durable::{JournalError, Recovery};
 use crate::faults::{RequestInfo, RuleGuard, Verdict};
 use crate::kinds::new_object;
+use crate::kubeconfig::Kubeconfig;
 use crate::logs::{NoLogs, PodLogs};
 use crate::request_log::LoggedRequest;
 use crate::shim::{ConnectionLost, HttpCaller, ResponseBody, Shared, respond_to};
@@ -15,12 +16,9 @@ use crate::snapshot::Snapshot;
 use crate::store::ObjectName;
 use crate::upkeep::{self, StandIn};
 use http::{HeaderValue, Request, Response, header};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -281,47 +279,9 @@ impl MockApiServer {
         respond_to(self.shared.clone(), request).await
     }
 
-    /// Serves plain HTTP/1.1 until `shutdown` is cancelled; then open watches end.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
-        let server = self.clone();
-        let connections = tokio_util::task::TaskTracker::new();
-        let closing = self.shared.closing.child_token();
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "accepting a connection");
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-            };
-            // Watch events are small and must not wait for more.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "setting TCP_NODELAY");
-            }
-            connections.spawn(server.clone().serve_connection(stream, shutdown.clone()));
-        }
-        closing.cancel();
-        connections.close();
-        connections.wait().await;
-    }
-
-    async fn serve_connection(self, stream: tokio::net::TcpStream, shutdown: CancellationToken) {
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let server = self.clone();
-            async move { server.call(request).await }
-        });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "serving a connection");
-            },
-        }
+    /// Cancelled when the server ends.
+    pub(crate) fn closing(&self) -> CancellationToken {
+        self.shared.closing.child_token()
     }
 
     /// Puts a fault rule in force for as long as the guard lives.
@@ -379,11 +339,9 @@ impl MockApiServer {
         snapshot.restore(&mut self.shared.core());
     }
 
-    /// A kubeconfig for a server at `url`, with the context `torpor` and the namespace `default`.
+    /// A kubeconfig for a server at `url`, without credentials; see [`Kubeconfig`] for more.
     #[must_use]
     pub fn kubeconfig(&self, url: &str) -> String {
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: torpor\nclusters:\n- name: torpor\n  cluster:\n    server: {url}\ncontexts:\n- name: torpor\n  context:\n    cluster: torpor\n    namespace: default\n    user: torpor\nusers:\n- name: torpor\n  user: {{}}\n"
-        )
+        Kubeconfig::new(url).to_string()
     }
 }

@@ -12,6 +12,7 @@ mod protobuf;
 mod reads;
 mod registry;
 mod schema;
+mod serve;
 mod services;
 mod snapshot;
 mod stand_ins;
