@@ -63,6 +63,26 @@ fn webhook_problems(path: &str, webhook: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// The problems of a `ValidatingAdmissionPolicy`.
+pub(crate) fn policy_problems(policy: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (list, member) in [
+        ("validations", "expression"),
+        ("validations", "messageExpression"),
+        ("matchConditions", "expression"),
+        ("variables", "expression"),
+    ] {
+        for (index, entry) in policy["spec"][list].as_array().into_iter().flatten().enumerate() {
+            let Some(text) = entry[member].as_str() else { continue };
+            if let Some(why) = Expression::new(text).problem() {
+                let at = format!("spec.{list}[{index}].{member}");
+                errors.push(FieldError::invalid(at, &entry[member], why));
+            }
+        }
+    }
+    errors
+}
+
 fn side_effect_problem(path: &str, found: &str) -> Option<FieldError> {
     let path = format!("{path}.sideEffects");
     match found {

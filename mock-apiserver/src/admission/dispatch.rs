@@ -139,7 +139,8 @@ fn as_requested(question: &Question, object: Value) -> Value {
     in_version(&question.attributes.resource, object)
 }
 
-fn in_version(resource: &Resource, mut object: Value) -> Value {
+/// An object as a version of its resource shows it.
+pub(super) fn in_version(resource: &Resource, mut object: Value) -> Value {
     object["apiVersion"] = resource.api_version().into();
     object["kind"] = resource.kind.as_str().into();
     object
@@ -155,7 +156,7 @@ async fn ask(
     let webhook = &asked.webhook;
     let object = object.map(|object| shown(question, asked, object));
     let old = question.old.as_ref().map(|old| shown(question, asked, old));
-    if !webhook.wants_object(object.as_ref(), old.as_ref()) {
+    if !webhook.matching.wants_object(object.as_ref(), old.as_ref()) {
         return Ok(None);
     }
     let uid = &asked.uid;

@@ -18,6 +18,11 @@ pub(crate) struct Expression {
 pub(crate) struct Scope(Context<'static>);
 
 impl Scope {
+    /// One more variable.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<CelValue>) {
+        self.0.add_variable_from_value(name, value.into());
+    }
+
     /// A scope with the functions of Kubernetes and these variables.
     pub(crate) fn new(variables: &[(&str, &Value)]) -> Self {
         let mut context = Context::default().with_all();

@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::client_config::{Address, ServiceAddresses};
+use super::policy::Policies;
 use super::run::Phase;
 use super::webhook::Webhook;
 use crate::catalog::Resource;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const GROUP: &str = "admissionregistration.k8s.io";
+pub(crate) const GROUP: &str = "admissionregistration.k8s.io";
 
 /// The webhooks by the names of their configurations: these order them.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Registry {
     mutating: BTreeMap<String, Vec<Arc<Webhook>>>,
     validating: BTreeMap<String, Vec<Arc<Webhook>>>,
     pub(crate) services: ServiceAddresses,
+    pub(crate) policies: Policies,
 }
 
 /// A webhook that is to be asked.
@@ -41,7 +43,7 @@ impl Registry {
         let configurations = match resource.kind.as_str() {
             "MutatingWebhookConfiguration" => &mut self.mutating,
             "ValidatingWebhookConfiguration" => &mut self.validating,
-            _ => return,
+            _ => return self.policies.follow(resource, change),
         };
         let name = change.name.name.clone();
         match change.event {
@@ -82,8 +84,12 @@ pub(crate) fn covering(core: &mut Core, phase: Phase, attributes: &Attributes, o
         .of(phase)
         .values()
         .flatten()
-        .filter(|webhook| webhook.wants_namespace(namespace.as_deref().map(|namespace| &**namespace)))
-        .filter_map(|webhook| Some((webhook.clone(), webhook.covers(attributes, &versions)?.clone())))
+        .filter(|webhook| {
+            webhook
+                .matching
+                .wants_namespace(namespace.as_deref().map(|namespace| &**namespace))
+        })
+        .filter_map(|webhook| Some((webhook.clone(), webhook.matching.covers(attributes, &versions)?.clone())))
         .collect();
     let mut asked = Vec::new();
     for (webhook, seen) in covering {
@@ -98,7 +104,7 @@ pub(crate) fn covering(core: &mut Core, phase: Phase, attributes: &Attributes, o
 }
 
 /// The namespace that `namespaceSelector` looks at: that of the object, or the object itself if it is one.
-fn namespace(core: &Core, attributes: &Attributes, object: &Value) -> Option<Arc<Object>> {
+pub(super) fn namespace(core: &Core, attributes: &Attributes, object: &Value) -> Option<Arc<Object>> {
     if attributes.resource.is("", "Namespace") {
         return Some(Arc::new(Object::new(object.clone())));
     }

@@ -103,6 +103,7 @@ fn own_problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
             admission::problems(object)
         }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::policy_problems(object),
         _ => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::decode;
 use super::dispatch::{Call, Method};
-use crate::admission::{Admitted, Attributes, GroupVersionKind, Operation, Phase};
+use crate::admission::{Admitted, Attributes, GroupVersionKind, Operation, Phase, check_policies};
 use crate::api::error::ApiResult;
 use crate::api::meta;
 use crate::core::Core;
@@ -62,10 +62,11 @@ pub(super) fn validate(
     old: Option<&Arc<Object>>,
     dry_run: bool,
 ) -> ApiResult<Value> {
-    if core.webhooks.is_empty(Phase::Validating) {
+    if core.webhooks.is_empty(Phase::Validating) && core.webhooks.policies.is_empty() {
         return Ok(object);
     }
     let attributes = attributes(call, None, meta::name(&object), old.is_some(), dry_run);
+    obey(core, call, &attributes, Some(&object), old)?;
     let admitted = call
         .admission
         .ask(core, Phase::Validating, attributes, Some(object), old)?;
@@ -74,6 +75,19 @@ pub(super) fn validate(
         Admitted::Passed { left, .. } => left,
     }
     .unwrap_or_default())
+}
+
+/// Holds a request against the policies.
+fn obey(
+    core: &Core,
+    call: &mut Call<'_>,
+    attributes: &Attributes,
+    object: Option<&Value>,
+    old: Option<&Arc<Object>>,
+) -> ApiResult<()> {
+    let warnings = check_policies(core, attributes, object, old.map(|old| &***old))?;
+    call.warnings.extend(warnings);
+    Ok(())
 }
 
 /// Lets all webhooks look at the object of a subresource, which is of a `kind` of its own; `old` is absent where the operation
@@ -87,10 +101,13 @@ pub(super) fn subresource(
     dry_run: bool,
 ) -> ApiResult<Value> {
     for phase in [Phase::Mutating, Phase::Validating] {
-        if core.webhooks.is_empty(phase) {
+        if core.webhooks.is_empty(phase) && core.webhooks.policies.is_empty() {
             continue;
         }
         let attributes = attributes(call, Some(kind), "", old.is_some(), dry_run);
+        if phase == Phase::Validating {
+            obey(core, call, &attributes, Some(&object), old)?;
+        }
         object = match call.admission.ask(core, phase, attributes, Some(object), old)? {
             Admitted::Unasked(object) => object,
             Admitted::Passed { left, .. } => left,
@@ -103,7 +120,7 @@ pub(super) fn subresource(
 /// Lets all webhooks look at a deletion, before anything of it is done.
 pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, object: &Arc<Object>, dry_run: bool) -> ApiResult<()> {
     for phase in [Phase::Mutating, Phase::Validating] {
-        if core.webhooks.is_empty(phase) {
+        if core.webhooks.is_empty(phase) && core.webhooks.policies.is_empty() {
             continue;
         }
         let attributes = Attributes {
@@ -111,6 +128,9 @@ pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, object: &Arc<Object>,
             options: options("DeleteOptions", call),
             ..attributes(call, None, meta::name(object), true, dry_run)
         };
+        if phase == Phase::Validating {
+            obey(core, call, &attributes, None, Some(object))?;
+        }
         call.admission.ask(core, phase, attributes, None, Some(object))?;
     }
     Ok(())
