@@ -60,11 +60,14 @@ pub async fn run(args: ApiserverArgs) -> anyhow::Result<Exit> {
 
 /// The server with what the data directory holds, if there is one.
 fn open(args: &ApiserverArgs, admin_token: Option<&str>) -> anyhow::Result<MockApiServer> {
-    let builder = access(
+    let mut builder = access(
         &args.access,
         admin_token,
         args.stand_ins.apply(MockApiServer::builder()),
     );
+    if args.control {
+        builder = builder.control_endpoint();
+    }
     let Some(dir) = &args.data_dir else {
         return Ok(builder.build());
     };

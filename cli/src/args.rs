@@ -214,6 +214,9 @@ pub struct ApiserverArgs {
     /// Serve HTTPS, with a certificate of an authority of its own that the kubeconfig trusts
     #[arg(long)]
     pub tls: bool,
+    /// Serve faults, the request log and snapshots under `/torpor/` to whoever reaches the port (see the README of mock-apiserver)
+    #[arg(long)]
+    pub control: bool,
     #[command(flatten)]
     pub access: AccessArgs,
     #[command(flatten)]

@@ -5,16 +5,20 @@
 //! ```
 //! A rule lives as long as its [`RuleGuard`].
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What a rule sees of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RequestInfo {
     /// `User-Agent`.
     pub user_agent: String,
+    /// The name of the user, after impersonation; empty if the credentials are not known.
+    pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: &'static str,
     /// The API group, empty for the core group and for paths that name no resource.
@@ -74,6 +78,14 @@ pub enum Verdict {
     CutWatch(usize),
     /// A watch delivers nothing until the token is cancelled.
     HoldWatch(CancellationToken),
+    /// A read is answered as it would have been at an earlier revision, as by a server whose cache lags behind. A watch gives the
+    /// state of then, and what happened since once the token is cancelled. Writes are carried out as usual.
+    ServeStale {
+        /// The revision, such as [`MockApiServer::revision`](crate::MockApiServer::revision) when the rule was made.
+        revision: u64,
+        /// Releases the watches that were opened meanwhile.
+        until: CancellationToken,
+    },
 }
 
 type Rule = dyn Fn(&RequestInfo) -> Verdict + Send + Sync;

@@ -15,6 +15,7 @@ mod admission;
 mod api;
 mod catalog;
 mod clock;
+mod control;
 mod core;
 mod discovery;
 mod durable;

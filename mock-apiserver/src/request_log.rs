@@ -2,6 +2,7 @@
 
 use crate::faults::RequestInfo;
 use jiff::Timestamp;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,11 +10,12 @@ use std::sync::{Mutex, PoisonError};
 const KEPT: usize = 10_000;
 
 /// A request that was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoggedRequest {
     /// When it was answered, by the server's clock.
     pub at: Timestamp,
     /// What was asked, and by whom.
+    #[serde(flatten)]
     pub request: RequestInfo,
     /// The HTTP status code; `None` if the answer was lost on purpose.
     pub code: Option<u16>,

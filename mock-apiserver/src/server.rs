@@ -4,6 +4,7 @@ use crate::access::{Access, Authentication, User, bootstrap};
 use crate::admission::{ServiceAddresses, WebhookCaller};
 use crate::api::meta;
 use crate::clock::{Clock, SystemClock};
+use crate::control::Control;
 use crate::core::Core;
 use crate::durable::{JournalError, Recovery};
 use crate::faults::{RequestInfo, RuleGuard, Verdict};
@@ -11,7 +12,7 @@ use crate::kinds::new_object;
 use crate::kubeconfig::Kubeconfig;
 use crate::logs::{NoLogs, PodLogs};
 use crate::request_log::LoggedRequest;
-use crate::shim::{ConnectionLost, HttpCaller, ResponseBody, Shared, respond_to};
+use crate::shim::{ConnectionLost, Environment, HttpCaller, ResponseBody, Shared, respond_to};
 use crate::snapshot::Snapshot;
 use crate::store::ObjectName;
 use crate::upkeep::{self, StandIn};
@@ -36,6 +37,7 @@ pub struct Builder {
     absent: Vec<StandIn>,
     webhooks: Arc<dyn WebhookCaller>,
     services: ServiceAddresses,
+    control: bool,
 }
 
 impl Builder {
@@ -89,6 +91,13 @@ impl Builder {
         self
     }
 
+    /// Serves faults, the request log and snapshots under `/torpor/`, for programs that are not in this process. Whoever reaches the
+    /// server may use them, whatever authentication says. The README describes the paths.
+    pub fn control_endpoint(mut self) -> Self {
+        self.control = true;
+        self
+    }
+
     /// What carries the calls to webhooks; HTTP and HTTPS by default.
     pub fn webhook_caller(mut self, caller: Arc<dyn WebhookCaller>) -> Self {
         self.webhooks = caller;
@@ -105,8 +114,8 @@ impl Builder {
     /// A server that holds the four namespaces of every cluster.
     #[must_use]
     pub fn build(self) -> MockApiServer {
-        let (logs, webhooks) = (self.logs.clone(), self.webhooks.clone());
-        finish(self.core(), logs, webhooks)
+        let environment = self.environment();
+        finish(self.core(), environment)
     }
 
     /// A server that takes up what the folder `dir` holds and keeps every write there before it
@@ -115,10 +124,18 @@ impl Builder {
     /// # Errors
     /// The folder cannot be used or is in use, or what it holds is damaged by more than an interrupted write.
     pub fn open(self, dir: &Path) -> Result<(MockApiServer, Recovery), JournalError> {
-        let (logs, webhooks) = (self.logs.clone(), self.webhooks.clone());
+        let environment = self.environment();
         let mut core = self.core();
         let recovery = core.keep_in(dir)?;
-        Ok((finish(core, logs, webhooks), recovery))
+        Ok((finish(core, environment), recovery))
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            logs: self.logs.clone(),
+            webhooks: self.webhooks.clone(),
+            control: self.control.then(Control::default),
+        }
     }
 
     fn core(self) -> Core {
@@ -134,7 +151,7 @@ impl Builder {
 }
 
 /// Makes the namespaces that are missing, and what follows from the state.
-fn finish(mut core: Core, logs: Arc<dyn PodLogs>, webhooks: Arc<dyn WebhookCaller>) -> MockApiServer {
+fn finish(mut core: Core, environment: Environment) -> MockApiServer {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         if core.namespace_state(name).is_none()
             && let Some(resource) = core.catalog.by_kind("", "v1", "Namespace")
@@ -148,7 +165,7 @@ fn finish(mut core: Core, logs: Arc<dyn PodLogs>, webhooks: Arc<dyn WebhookCalle
     }
     upkeep::settle(&mut core);
     MockApiServer {
-        shared: Arc::new(Shared::new(core, logs, webhooks)),
+        shared: Arc::new(Shared::new(core, environment)),
     }
 }
 
@@ -195,6 +212,7 @@ impl MockApiServer {
             absent: Vec::new(),
             webhooks: Arc::new(HttpCaller),
             services: ServiceAddresses::default(),
+            control: false,
         }
     }
 

@@ -26,6 +26,15 @@ pub(crate) fn admit(core: &Core, request: &Request, credentials: &Credentials) -
     Ok(user)
 }
 
+/// The name of whoever a request says it is from, whether or not it may be carried out; empty if that is not known.
+pub(crate) fn claimed(core: &Core, credentials: &Credentials) -> String {
+    if !credentials.impersonation.is_empty() {
+        return credentials.impersonation.user().name;
+    }
+    let user = core.access.authenticate(core, credentials);
+    user.map(|user| user.name).unwrap_or_default()
+}
+
 fn impersonate(core: &Core, user: User, credentials: &Credentials) -> ApiResult<User> {
     let impersonation = &credentials.impersonation;
     if impersonation.is_empty() {

@@ -18,7 +18,7 @@ mod rules;
 mod token;
 mod user;
 
-pub(crate) use admit::admit;
+pub(crate) use admit::{admit, claimed};
 pub use authentication::Authentication;
 pub(crate) use authentication::Credentials;
 pub(crate) use rules::{AccessRequest, ResourceAccess, Rule};

@@ -33,6 +33,16 @@ pub(crate) struct Request {
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) body: Bytes,
+    /// A fault rule has a read answered as of this revision.
+    pub(crate) as_of: Option<u64>,
+}
+
+impl Request {
+    /// The revision that a read shows as the latest.
+    pub(crate) fn latest(&self, core: &Core) -> u64 {
+        let now = core.store.revision();
+        self.as_of.map_or(now, |revision| revision.min(now))
+    }
 }
 
 /// A request on a resource that exists, with what handlers need to know.

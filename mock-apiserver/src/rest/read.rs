@@ -11,14 +11,15 @@ use crate::store::{Compacted, Object, ObjectName};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Reads one object.
 pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
     if let Some(asked) = call.request.query.number("resourceVersion")? {
-        check_not_future(core, asked)?;
+        check_not_future(core, call, asked)?;
     }
     let at = ObjectName::new(call.namespace(), name);
-    let object = core.find(&call.resource, &at).ok_or_else(|| call.not_found(name))?;
+    let object = found(core, call, &at)?.ok_or_else(|| call.not_found(name))?;
     Ok(Answer::Object {
         code: 200,
         resource: call.resource.clone(),
@@ -41,11 +42,27 @@ pub(super) fn list(core: &Core, call: &Call<'_>) -> ApiResult<Answer> {
     list_with(core, call, &ListOptions::parse(&call.request.query)?)
 }
 
-pub(super) fn check_not_future(core: &Core, asked: u64) -> ApiResult<()> {
-    if asked > core.store.revision() {
-        return Err(ApiError::revision_too_large(asked, core.store.revision()));
+pub(super) fn check_not_future(core: &Core, call: &Call<'_>, asked: u64) -> ApiResult<()> {
+    let latest = call.request.latest(core);
+    if asked > latest {
+        return Err(ApiError::revision_too_large(asked, latest));
     }
     Ok(())
+}
+
+/// The object as the request is to see it.
+fn found(core: &Core, call: &Call<'_>, at: &ObjectName) -> ApiResult<Option<Arc<Object>>> {
+    let resource = &call.resource;
+    let Some(revision) = call.request.as_of else {
+        return Ok(core.find(resource, at));
+    };
+    let mut state = core
+        .store
+        .scan_at(&resource.collection, revision, Some(&at.namespace), None)
+        .map_err(|gone| expired(gone, None))?;
+    Ok(state
+        .find(|(name, _)| *name == at)
+        .map(|(_, object)| resource.read(&object)))
 }
 
 /// Which objects a list or watch is about.
@@ -93,12 +110,12 @@ struct Page {
 
 fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<Answer> {
     if let Some(asked) = options.resource_version {
-        check_not_future(core, asked)?;
+        check_not_future(core, call, asked)?;
     }
     let resource = &call.resource;
     let filter = Filter::new(call, options)?;
     let page = page(options)?;
-    let revision = page.revision.unwrap_or(core.store.revision());
+    let revision = page.revision.unwrap_or(call.request.latest(core));
     let mut scan = core
         .store
         .scan_at(
@@ -107,7 +124,7 @@ fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<A
             filter.namespace.as_deref(),
             page.after.as_ref(),
         )
-        .map_err(|gone| expired(gone, &page))?;
+        .map_err(|gone| expired(gone, page.after.as_ref()))?;
     // A list at revision 0 may come from a cache, which ignores the limit.
     let limit = if options.resource_version == Some(0) {
         0
@@ -139,8 +156,8 @@ fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<A
 }
 
 /// The revision is compacted; a paged list is offered to go on inconsistently.
-fn expired(gone: Compacted, page: &Page) -> ApiError {
-    match &page.after {
+fn expired(gone: Compacted, after: Option<&ObjectName>) -> ApiError {
+    match after {
         None => ApiError::expired(format!(
             "too old resource version: {} ({})",
             gone.requested, gone.oldest

@@ -58,7 +58,7 @@ pub(crate) struct WatchPlan {
 /// Accepts a watch and takes the initial state, if it is to be sent.
 pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<WatchPlan> {
     if let Some(asked) = options.resource_version {
-        check_not_future(core, asked)?;
+        check_not_future(core, call, asked)?;
     }
     let resource = call.resource.clone();
     let mut filter = Filter::new(call, options)?;
@@ -68,9 +68,9 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
     let signal = core.subscribe(&resource.collection);
     let from_state = options.send_initial_events == Some(true)
         || (options.send_initial_events.is_none() && options.resource_version.unwrap_or(0) == 0);
-    let current = core.store.revision();
+    let current = call.request.latest(core);
     let (initial, cursor) = if from_state {
-        let mut initial = state(core, &resource, &filter);
+        let mut initial = state(core, &resource, &filter, current)?;
         if options.send_initial_events == Some(true) && options.allow_bookmarks {
             initial.push((Seen::Bookmark, bookmark(&resource, current, true)));
         }
@@ -96,13 +96,20 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
     })
 }
 
-fn state(core: &Core, resource: &Resource, filter: &Filter) -> Vec<WatchEvent> {
-    core.store
-        .scan(&resource.collection, filter.namespace.as_deref())
+fn state(core: &Core, resource: &Resource, filter: &Filter, revision: u64) -> ApiResult<Vec<WatchEvent>> {
+    let state = core
+        .store
+        .scan_at(&resource.collection, revision, filter.namespace.as_deref(), None)
+        .map_err(|gone| ApiError::expired(too_old_text(gone.requested, gone.oldest)))?;
+    Ok(state
         .map(|(name, object)| (name, resource.read(&object)))
         .filter(|(name, object)| filter.matches(name, object))
         .map(|(_, object)| (Seen::Added, object))
-        .collect()
+        .collect())
+}
+
+fn too_old_text(requested: u64, oldest: u64) -> String {
+    format!("too old resource version: {requested} ({oldest})")
 }
 
 /// A bookmark: only kind, version and revision.
@@ -117,7 +124,7 @@ pub(crate) fn bookmark(resource: &Resource, revision: u64, initial_events_end: b
 }
 
 fn too_old(requested: u64, oldest: u64) -> WatchEvent {
-    let refused = ApiError::expired(format!("too old resource version: {requested} ({oldest})"));
+    let refused = ApiError::expired(too_old_text(requested, oldest));
     (Seen::Error, Arc::new(Object::new(refused.body())))
 }
 

@@ -9,5 +9,5 @@ mod webhook_http;
 
 pub use body::ResponseBody;
 pub use service::ConnectionLost;
-pub(crate) use service::{Shared, respond_to};
+pub(crate) use service::{Environment, Shared, respond_to};
 pub(crate) use webhook_http::HttpCaller;

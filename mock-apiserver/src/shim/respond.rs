@@ -211,7 +211,8 @@ fn openapi(body: &Value, hash: &str) -> Response<ResponseBody> {
     response
 }
 
-fn json(code: u16, body: &impl Serialize) -> Response<ResponseBody> {
+/// A document as JSON.
+pub(super) fn json(code: u16, body: &impl Serialize) -> Response<ResponseBody> {
     match serde_json::to_vec(body) {
         Ok(bytes) => build(code, JSON, ResponseBody::whole(bytes.into())),
         Err(error) => build(500, "text/plain", ResponseBody::whole(Bytes::from(error.to_string()))),

@@ -7,6 +7,7 @@ use crate::admission::{Admission, Denial, WebhookCaller, consult};
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::options::Query;
 use crate::api::path::{self, Route};
+use crate::control::{self, Control};
 use crate::core::Core;
 use crate::faults::{Faults, RequestInfo, Verdict};
 use crate::logs::PodLogs;
@@ -27,6 +28,13 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 #[error("connection reset by a fault rule")]
 pub struct ConnectionLost;
 
+/// What the server has of the world around it.
+pub(crate) struct Environment {
+    pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) webhooks: Arc<dyn WebhookCaller>,
+    pub(crate) control: Option<Control>,
+}
+
 /// What all requests share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
@@ -34,18 +42,26 @@ pub(crate) struct Shared {
     pub(crate) webhooks: Arc<dyn WebhookCaller>,
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
+    /// Faults, the request log and snapshots by HTTP, if switched on.
+    control: Option<Control>,
     /// Cancelled when the server ends; ends the open streams.
     pub(crate) closing: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(core: Core, logs: Arc<dyn PodLogs>, webhooks: Arc<dyn WebhookCaller>) -> Self {
+    pub(crate) fn new(core: Core, environment: Environment) -> Self {
+        let Environment {
+            logs,
+            webhooks,
+            control,
+        } = environment;
         Self {
             core: Mutex::new(core),
             logs,
             webhooks,
             faults: Faults::default(),
             requests: RequestLog::default(),
+            control,
             closing: CancellationToken::new(),
         }
     }
@@ -68,6 +84,8 @@ pub(super) struct WatchFault {
     pub(super) cut_after: Option<usize>,
     /// Deliver nothing until then.
     pub(super) hold: Option<CancellationToken>,
+    /// Deliver nothing after the initial events until then.
+    pub(super) freeze: Option<CancellationToken>,
 }
 
 /// Answers one request, or breaks the connection if a fault rule says so.
@@ -80,11 +98,18 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let credentials = Credentials::read(request.headers(), request.extensions().get::<User>().cloned());
-    let request = match read(request).await {
+    let mut request = match read(request).await {
         Ok(request) => request,
         Err(refused) => return Ok(respond::refusal(&refused)),
     };
-    let info = describe(&request);
+    if let Some(control) = &shared.control
+        && let Some(path) = request.path.strip_prefix(control::PREFIX)
+    {
+        let answer = control.answer(&shared, request.method, path, &request.query, &request.body);
+        return Ok(respond::json(answer.code, &answer.body));
+    }
+    let user = access::claimed(&shared.core(), &credentials);
+    let info = describe(&request, user);
     let mut fault = WatchFault::default();
     let mut lose_answer = false;
     match shared.faults.judge(&info) {
@@ -101,6 +126,11 @@ where
         Verdict::LoseAnswer => lose_answer = true,
         Verdict::CutWatch(after) => fault.cut_after = Some(after),
         Verdict::HoldWatch(until) => fault.hold = Some(until),
+        Verdict::ServeStale { revision, until } if request.method == Method::Get => {
+            request.as_of = Some(revision);
+            fault.freeze = Some(until);
+        }
+        Verdict::ServeStale { .. } => {}
     }
     let outcome = carry_out(&shared, &request, &credentials).await;
     let include = include_object(&request.query);
@@ -122,11 +152,12 @@ fn note(shared: &Shared, request: RequestInfo, code: Option<u16>) {
 }
 
 /// What fault rules and the request log see.
-fn describe(request: &Request) -> RequestInfo {
+fn describe(request: &Request, user: String) -> RequestInfo {
     let user_agent = request.user_agent.clone();
     let Route::Resource(path) = path::parse(&request.path) else {
         return RequestInfo {
             user_agent,
+            user,
             verb: "get",
             resource: request.path.clone(),
             ..RequestInfo::default()
@@ -144,6 +175,7 @@ fn describe(request: &Request) -> RequestInfo {
     };
     RequestInfo {
         user_agent,
+        user,
         verb,
         group: path.group,
         resource: path.resource,
@@ -263,5 +295,6 @@ where
         content_type: text(&head.headers, header::CONTENT_TYPE),
         user_agent: text(&head.headers, header::USER_AGENT),
         body,
+        as_of: None,
     })
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use std::sync::Arc;
 use tokio::time::{Duration, Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch without `timeoutSeconds` lives.
@@ -57,16 +58,19 @@ impl Open {
         if self.fault.cut_after == Some(0) {
             return None;
         }
-        if let Some(until) = self.fault.hold.take() {
-            tokio::select! {
-                () = until.cancelled() => {}
-                () = self.shared.closing.cancelled() => return None,
-                () = sleep_until(self.deadline) => return None,
-            }
+        if let Some(until) = self.fault.hold.take()
+            && !self.released(&until).await
+        {
+            return None;
         }
         if !self.plan.initial.is_empty() {
             let events = std::mem::take(&mut self.plan.initial);
             return Some(self.deliver(events));
+        }
+        if let Some(until) = self.fault.freeze.take()
+            && !self.released(&until).await
+        {
+            return None;
         }
         loop {
             let cursor = self.plan.cursor?;
@@ -85,6 +89,15 @@ impl Open {
                 Wake::End if self.plan.bookmarks => return Some((self.encode_bookmark(), None)),
                 Wake::End => return None,
             }
+        }
+    }
+
+    /// Waits for a fault rule to let go; false if the watch ends before.
+    async fn released(&self, until: &CancellationToken) -> bool {
+        tokio::select! {
+            () = until.cancelled() => true,
+            () = self.shared.closing.cancelled() => false,
+            () = sleep_until(self.deadline) => false,
         }
     }
 

@@ -5,9 +5,11 @@
 mod access;
 mod apply;
 mod builtins;
+mod control;
 mod custom;
 mod faults;
 mod kinds;
+mod policies;
 mod protobuf;
 mod reads;
 mod registry;
