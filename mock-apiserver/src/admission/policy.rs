@@ -33,7 +33,7 @@ struct Policy {
     name: String,
     matching: Matching,
     conditions: Vec<Condition>,
-    failure_policy: FailurePolicy,
+    on_failure: FailurePolicy,
     variables: Vec<(String, Expression)>,
     validations: Vec<Validation>,
     /// Group and version, and kind, of the parameters.
@@ -117,7 +117,7 @@ impl Policy {
             name: name.to_owned(),
             matching: Matching::read(&spec["matchConstraints"], "resourceRules"),
             conditions: conditions::read(&spec["matchConditions"]),
-            failure_policy: FailurePolicy::read(&spec["failurePolicy"]),
+            on_failure: FailurePolicy::read(&spec["failurePolicy"]),
             variables: list("variables").map(variable).collect(),
             validations: list("validations").map(Validation::read).collect(),
             params: text(&kind["apiVersion"]).zip(text(&kind["kind"])),
@@ -186,6 +186,16 @@ impl Binding {
     }
 }
 
+/// The request that is held against the policies.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    attributes: &'a Attributes,
+    object: Option<&'a Value>,
+    old: Option<&'a Value>,
+    /// The namespace it lies in.
+    namespace: Option<&'a Value>,
+}
+
 /// A request that does not comply.
 struct Violation {
     message: String,
@@ -205,12 +215,19 @@ pub(crate) fn check(
     if policies.is_empty() || attributes.resource.group == GROUP {
         return Ok(warnings);
     }
+    let namespace = namespace(core, attributes, object.or(old).unwrap_or(&Value::Null));
+    let candidate = Candidate {
+        attributes,
+        object,
+        old,
+        namespace: namespace.as_deref().map(|namespace| &**namespace),
+    };
     let mut refusal = None;
     for binding in policies.bindings.values() {
         let Some(policy) = policies.policies.get(&binding.policy) else {
             continue;
         };
-        for Violation { message, reason } in violations(core, policy, binding, attributes, object, old) {
+        for Violation { message, reason } in violations(core, policy, binding, candidate) {
             let (name, bound) = (&policy.name, &binding.name);
             if binding.warn {
                 warnings.push(format!(
@@ -237,78 +254,88 @@ fn denied(attributes: &Attributes, reason: Reason, why: &str) -> ApiError {
     refused
 }
 
-fn violations(
-    core: &Core,
-    policy: &Policy,
-    binding: &Binding,
-    attributes: &Attributes,
-    object: Option<&Value>,
-    old: Option<&Value>,
-) -> Vec<Violation> {
+fn violations(core: &Core, policy: &Policy, binding: &Binding, candidate: Candidate<'_>) -> Vec<Violation> {
+    let attributes = candidate.attributes;
     let versions = core.catalog.versions(&attributes.resource);
     let Some(seen) = policy.matching.covers(attributes, &versions) else {
         return Vec::new();
     };
-    let within = namespace(core, attributes, object.or(old).unwrap_or(&Value::Null));
-    let within = within.as_deref().map(|namespace| &**namespace);
-    let wanted = |matching: &Matching| matching.wants_namespace(within) && matching.wants_object(object, old);
     let bound = binding.matching.is_open() || binding.matching.covers(attributes, &versions).is_some();
-    if !wanted(&policy.matching) || !wanted(&binding.matching) || !bound {
+    if !bound || !candidate.is_wanted(&policy.matching) || !candidate.is_wanted(&binding.matching) {
         return Vec::new();
     }
-    let shown = |object: &Value| {
-        if attributes.is_of_subresource() {
-            object.clone()
-        } else {
-            in_version(seen, object.clone())
-        }
-    };
-    let base = [
-        ("object", object.map_or(Value::Null, shown)),
-        ("oldObject", old.map_or(Value::Null, shown)),
-        ("request", attributes.request("", seen, None, None)),
-        ("namespaceObject", within.cloned().unwrap_or_default()),
-    ];
-    let failed = |message: String| match policy.failure_policy {
-        FailurePolicy::Ignore => Vec::new(),
-        FailurePolicy::Fail => vec![Violation {
-            message,
-            reason: Reason::Invalid,
-        }],
-    };
     let params = match params(core, policy, binding, attributes) {
         Ok(params) => params,
-        Err(why) => return failed(why),
+        Err(why) => return policy.failed(why),
     };
-    let mut found = Vec::new();
-    for params in params {
-        let variables: Vec<(&str, &Value)> = base
-            .iter()
-            .map(|(name, value)| (*name, value))
-            .chain([("params", &params)])
-            .collect();
-        let mut scope = Scope::new(&variables);
-        match conditions::hold(&policy.conditions, &scope) {
-            Ok(true) => {}
-            Ok(false) => continue,
-            Err(why) => {
-                found.extend(failed(why));
-                continue;
+    let (object, old) = candidate.shown(seen);
+    let request = attributes.request("", seen, None, None);
+    let namespace = candidate.namespace.unwrap_or(&Value::Null);
+    let against = |params: &Value| {
+        policy.violations(Scope::new(&[
+            ("object", &object),
+            ("oldObject", &old),
+            ("request", &request),
+            ("namespaceObject", namespace),
+            ("params", params),
+        ]))
+    };
+    params.iter().flat_map(against).collect()
+}
+
+impl Candidate<'_> {
+    fn is_wanted(&self, matching: &Matching) -> bool {
+        matching.wants_namespace(self.namespace) && matching.wants_object(self.object, self.old)
+    }
+
+    /// The object and what it replaces, in the version of the rule; null where there is none.
+    fn shown(&self, seen: &Resource) -> (Value, Value) {
+        let shown = |object: &Value| {
+            if self.attributes.is_of_subresource() {
+                object.clone()
+            } else {
+                in_version(seen, object.clone())
             }
-        }
-        compose(policy, &mut scope);
-        for validation in &policy.validations {
-            match validation.problem(&scope) {
-                Ok(None) => {}
-                Ok(Some(message)) => found.push(Violation {
-                    message,
-                    reason: validation.reason,
-                }),
-                Err(why) => found.extend(failed(why)),
-            }
+        };
+        (
+            self.object.map_or(Value::Null, shown),
+            self.old.map_or(Value::Null, shown),
+        )
+    }
+}
+
+impl Policy {
+    /// What comes of a policy that could not be evaluated.
+    fn failed(&self, message: String) -> Vec<Violation> {
+        match self.on_failure {
+            FailurePolicy::Ignore => Vec::new(),
+            FailurePolicy::Fail => vec![Violation {
+                message,
+                reason: Reason::Invalid,
+            }],
         }
     }
-    found
+
+    /// The validations that do not hold.
+    fn violations(&self, mut scope: Scope) -> Vec<Violation> {
+        match conditions::hold(&self.conditions, &scope) {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(why) => return self.failed(why),
+        }
+        compose(self, &mut scope);
+        let validations = self.validations.iter();
+        validations
+            .flat_map(|validation| match validation.problem(&scope) {
+                Ok(None) => Vec::new(),
+                Ok(Some(message)) => vec![Violation {
+                    message,
+                    reason: validation.reason,
+                }],
+                Err(why) => self.failed(why),
+            })
+            .collect()
+    }
 }
 
 /// Adds `variables`: each may use those before it, and one that fails is missing for whoever uses it.

@@ -126,11 +126,11 @@ where
         Verdict::LoseAnswer => lose_answer = true,
         Verdict::CutWatch(after) => fault.cut_after = Some(after),
         Verdict::HoldWatch(until) => fault.hold = Some(until),
-        Verdict::ServeStale { revision, until } if request.method == Method::Get => {
-            request.as_of = Some(revision);
+        Verdict::ServeStale { revision, until } => {
+            let is_read = request.method == Method::Get;
+            request.as_of = is_read.then_some(revision);
             fault.freeze = Some(until);
         }
-        Verdict::ServeStale { .. } => {}
     }
     let outcome = carry_out(&shared, &request, &credentials).await;
     let include = include_object(&request.query);
