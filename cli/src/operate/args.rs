@@ -25,6 +25,9 @@ pub struct ControllerArgs {
     /// Namespace to look after; may be given several times, all namespaces when absent
     #[arg(long, value_name = "NAME")]
     pub namespace: Vec<String>,
+    /// Look after the Sandboxes of `agents.x-k8s.io` too; needs their definition, and no other controller of them
+    #[arg(long)]
+    pub agent_sandbox: bool,
     /// URL of the checkpoint store, as the controller and every sandbox Pod reach it
     #[arg(long, env = torpor_api::env::STORE, value_name = "URL")]
     pub store: String,

@@ -6,7 +6,9 @@ use anyhow::{Context as _, bail};
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{Controller, ControllerConfig, Deadlines, Election, Ended, Fence, HttpAgents, LeaseTerms};
+use torpor_controller::{
+    Controller, ControllerConfig, Deadlines, Election, Ended, Fence, Front, HttpAgents, LeaseTerms,
+};
 use torpor_runtime::CheckpointStore;
 
 use super::args::{ControllerArgs, ElectionArgs};
@@ -83,6 +85,11 @@ impl Settings {
         let store = CheckpointStore::open(&args.store).with_context(|| format!("--store {}", args.store))?;
         let config = ControllerConfig {
             namespaces: args.namespace.clone(),
+            fronts: if args.agent_sandbox {
+                Front::ALL.to_vec()
+            } else {
+                vec![Front::Kruise]
+            },
             deadlines: Deadlines {
                 pause: args.pause_deadline,
                 restore_retry: args.restore_retry,

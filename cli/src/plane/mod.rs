@@ -23,7 +23,7 @@ use mock_apiserver::{MockApiServer, Recovery};
 use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{Controller, ControllerConfig, Defect, HttpAgents};
+use torpor_controller::{Controller, ControllerConfig, Defect, Front, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
 
@@ -229,6 +229,7 @@ fn controller(
         server.client_as("torpor-controller"),
         ControllerConfig {
             defect,
+            fronts: Front::ALL.to_vec(),
             ..ControllerConfig::new(store_url)
         },
         Arc::new(HttpAgents::new()),

@@ -4,6 +4,8 @@
 //! controller; how it is checkpointed, in the runtime.
 
 mod agent;
+pub mod agent_sandbox;
+mod checkpoint;
 mod condition;
 mod crd;
 mod names;
@@ -16,6 +18,7 @@ mod volume;
 pub use agent::{
     AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
 };
+pub use checkpoint::{Checkpoint, CheckpointSpec, CheckpointStatus};
 pub use condition::{ConditionType, Reason};
 pub use crd::custom_resource_definitions;
 pub use names::{annotation, env, finalizer, label, port};

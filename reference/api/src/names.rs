@@ -24,7 +24,9 @@ pub mod label {
     pub const TEMPLATE: &str = "agents.kruise.io/sandbox-template";
     /// On a Sandbox made by the gateway: its E2B sandbox id, equal to its name.
     pub const SANDBOX_ID: &str = "agents.kruise.io/sandbox-id";
-    /// On a Pod, a volume claim, a Service: the name of its Sandbox.
+    /// On what belongs to a Sandbox of `agents.x-k8s.io`: the hash of its name, as agent-sandbox computes it.
+    pub const SANDBOX_NAME_HASH: &str = "agents.x-k8s.io/sandbox-name-hash";
+    /// On a Pod, a volume claim, a Service, a Checkpoint: the name of its Sandbox.
     pub const SANDBOX_NAME: &str = "torpor.dev/sandbox";
 }
 

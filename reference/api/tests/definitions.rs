@@ -6,7 +6,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::{Client, Resource};
 use mock_apiserver::MockApiServer;
 use serde_json::{Value, json};
-use torpor_api::{Sandbox, SandboxTemplate, custom_resource_definitions};
+use torpor_api::{Checkpoint, Sandbox, SandboxTemplate, agent_sandbox, custom_resource_definitions};
 
 /// An API server that serves our kinds.
 async fn client() -> Client {
@@ -250,4 +250,65 @@ async fn a_template_without_a_container_is_refused() {
             .await,
     );
     assert!(message.contains("spec.template.spec.containers"), "{message}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_not_made_by_hand_and_not_changed() {
+    let client = client().await;
+    let checkpoints = api::<Checkpoint>(&client);
+    let mut checkpoint = object::<Checkpoint>("one-1", &json!({ "sandboxName": "one", "podName": "one" }));
+    let message = refusal(checkpoints.create(&PostParams::default(), &checkpoint).await);
+    assert!(message.contains("made by pausing its sandbox"), "{message}");
+    checkpoint.data["status"] = json!({
+        "phase": "Succeeded", "checkpointId": "uid/1", "generation": 1, "engine": "sim", "digest": "blake3:00",
+        "sizeBytes": 10, "storedBytes": 5,
+    });
+    let created = checkpoints.create(&PostParams::default(), &checkpoint).await;
+    let stored = created.expect("the checkpoint is taken");
+    assert_eq!(stored.data["status"]["sizeBytes"], 10, "it is written with its facts");
+    let patch = Patch::Merge(json!({ "spec": { "sandboxName": "two" } }));
+    let message = refusal(checkpoints.patch("one-1", &PatchParams::default(), &patch).await);
+    assert!(message.contains("a checkpoint is immutable"), "{message}");
+}
+
+#[tokio::test]
+async fn the_second_front_has_the_defaults_and_the_rules_of_agent_sandbox() {
+    let client = client().await;
+    let sandboxes = api::<agent_sandbox::Sandbox>(&client);
+    let asked = object::<agent_sandbox::Sandbox>("one", &json!({ "podTemplate": template() }));
+    let stored = sandboxes.create(&PostParams::default(), &asked).await;
+    let stored = stored.expect("the sandbox is taken");
+    assert_eq!(stored.data["spec"]["operatingMode"], "Running");
+    assert_eq!(stored.data["spec"]["shutdownPolicy"], "Retain");
+    let table = [
+        (json!({}), "spec.podTemplate: Required value"),
+        (
+            json!({ "podTemplate": { "spec": { "containers": [] } } }),
+            "spec.podTemplate.spec.containers",
+        ),
+        (
+            json!({ "podTemplate": template(), "operatingMode": "Paused" }),
+            "\"Running\", \"Suspended\"",
+        ),
+        (
+            json!({ "podTemplate": template(), "shutdownPolicy": "Keep" }),
+            "\"Delete\", \"Retain\"",
+        ),
+        (
+            json!({ "podTemplate": template(), "shutdownTime": "later" }),
+            "must be of type date-time",
+        ),
+        (
+            json!({ "podTemplate": template(), "volumeClaimTemplates": [claim("data"), claim("data")] }),
+            "needs a name of its own",
+        ),
+    ];
+    for (spec, words) in table {
+        let bad = object::<agent_sandbox::Sandbox>("bad", &spec);
+        let message = refusal(sandboxes.create(&PostParams::default(), &bad).await);
+        assert!(message.contains(words), "{spec}: {message}");
+    }
+    let patch = Patch::Merge(json!({ "spec": { "volumeClaimTemplates": [claim("data")] } }));
+    let message = refusal(sandboxes.patch("one", &PatchParams::default(), &patch).await);
+    assert!(message.contains("volumeClaimTemplates is immutable"), "{message}");
 }

@@ -1,22 +1,89 @@
 //! Reads and writes of one sandbox and its Pod at the API server, each with the preconditions
 //! that keep a stale decision from doing harm.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
-use torpor_api::{Sandbox, SandboxStatus, SandboxTemplate, finalizer};
+use torpor_api::{Checkpoint, Sandbox, SandboxStatus, SandboxTemplate, agent_sandbox, finalizer, label};
 
 use crate::ReconcileError;
+use crate::front::{Front, Fronted};
+use crate::observe::{Reading, is_ours};
 
 /// Seconds that a Pod with nothing to lose gets to end by itself.
 const GRACE_SECONDS: u32 = 5;
+
+/// The sandboxes of a front.
+enum Sandboxes {
+    Kruise(Api<Sandbox>),
+    AgentSandbox(Api<agent_sandbox::Sandbox>),
+}
+
+impl Sandboxes {
+    async fn get(&self, name: &str) -> Result<Option<Stored>, kube::Error> {
+        Ok(match self {
+            Self::Kruise(api) => api.get_opt(name).await?.map(Stored::of),
+            Self::AgentSandbox(api) => api.get_opt(name).await?.map(Stored::of),
+        })
+    }
+
+    async fn patch(&self, name: &str, patch: &Value) -> Result<(), kube::Error> {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        match self {
+            Self::Kruise(api) => api.patch(name, &params, &patch).await.map(drop),
+            Self::AgentSandbox(api) => api.patch(name, &params, &patch).await.map(drop),
+        }
+    }
+
+    /// Answers with the status as it was taken.
+    async fn patch_status(&self, name: &str, patch: &Value) -> Result<Option<SandboxStatus>, kube::Error> {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let written = match self {
+            Self::Kruise(api) => api.patch_status(name, &params, &patch).await?,
+            Self::AgentSandbox(api) => api.patch_status(name, &params, &patch).await?.into_sandbox(),
+        };
+        Ok(written.status)
+    }
+
+    async fn delete(&self, name: &str, params: &DeleteParams) -> Result<(), kube::Error> {
+        match self {
+            Self::Kruise(api) => api.delete(name, params).await.map(drop),
+            Self::AgentSandbox(api) => api.delete(name, params).await.map(drop),
+        }
+    }
+}
+
+/// A sandbox as it is stored.
+pub(crate) struct Stored {
+    /// How it is asked for.
+    pub(crate) front: Front,
+    /// As every front is read.
+    pub(crate) sandbox: Sandbox,
+    /// Its status in the words of its front.
+    pub(crate) published: Map<String, Value>,
+}
+
+impl Stored {
+    pub(crate) fn of<K: Fronted>(object: K) -> Self {
+        let published = object.published();
+        Self {
+            front: K::FRONT,
+            sandbox: object.into_sandbox(),
+            published,
+        }
+    }
+}
 
 /// One sandbox at the API server.
 pub(crate) struct SandboxApi {
     namespace: String,
     name: String,
-    sandboxes: Api<Sandbox>,
+    front: Front,
+    sandboxes: Sandboxes,
+    checkpoints: Api<Checkpoint>,
     pods: Api<Pod>,
     claims: Api<PersistentVolumeClaim>,
     services: Api<Service>,
@@ -24,11 +91,16 @@ pub(crate) struct SandboxApi {
 }
 
 impl SandboxApi {
-    pub(crate) fn new(client: &Client, namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(client: &Client, front: Front, namespace: &str, name: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            sandboxes: Api::namespaced(client.clone(), namespace),
+            front,
+            sandboxes: match front {
+                Front::Kruise => Sandboxes::Kruise(Api::namespaced(client.clone(), namespace)),
+                Front::AgentSandbox => Sandboxes::AgentSandbox(Api::namespaced(client.clone(), namespace)),
+            },
+            checkpoints: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
             claims: Api::namespaced(client.clone(), namespace),
             services: Api::namespaced(client.clone(), namespace),
@@ -36,15 +108,38 @@ impl SandboxApi {
         }
     }
 
+    pub(crate) fn front(&self) -> Front {
+        self.front
+    }
+
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    pub(crate) async fn sandbox(&self) -> Result<Option<Sandbox>, ReconcileError> {
-        self.sandboxes
-            .get_opt(&self.name)
+    pub(crate) async fn sandbox(&self) -> Result<Option<Stored>, ReconcileError> {
+        let stored = self.sandboxes.get(&self.name).await;
+        stored.map_err(ReconcileError::api("read the sandbox"))
+    }
+
+    /// The Checkpoints of the sandbox, by generation, with their names.
+    pub(crate) async fn checkpoints(&self, sandbox: &Sandbox) -> Result<BTreeMap<u64, String>, kube::Error> {
+        let of_name = ListParams::default().labels(&format!("{}={}", label::SANDBOX_NAME, self.name));
+        let found = self.checkpoints.list(&of_name).await?.items;
+        let ours = found.into_iter().filter(|checkpoint| is_ours(checkpoint, sandbox));
+        let named = ours.filter_map(|checkpoint| Some((checkpoint.status?.generation, checkpoint.metadata.name?)));
+        Ok(named.collect())
+    }
+
+    pub(crate) async fn create_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), kube::Error> {
+        self.checkpoints
+            .create(&PostParams::default(), checkpoint)
             .await
-            .map_err(ReconcileError::api("read the sandbox"))
+            .map(drop)
+    }
+
+    pub(crate) async fn delete_checkpoint(&self, name: &str) -> Result<(), kube::Error> {
+        let deleted = self.checkpoints.delete(name, &DeleteParams::default()).await;
+        gone_is_fine(deleted.map(drop))
     }
 
     pub(crate) async fn pod(&self) -> Result<Option<Pod>, ReconcileError> {
@@ -75,22 +170,35 @@ impl SandboxApi {
             .map_err(ReconcileError::api("read the Service"))
     }
 
-    /// Writes the status, unless the sandbox has changed since it was read.
-    pub(crate) async fn write_status(&self, sandbox: &Sandbox, status: &SandboxStatus) -> Result<(), ReconcileError> {
+    /// Writes the status, unless the sandbox has changed since it was read. `after` is in the words of the front,
+    /// and says what `meant` does.
+    ///
+    /// # Errors
+    /// Also when the server took it and dropped the record of the checkpoint.
+    pub(crate) async fn write_status(
+        &self,
+        before: &Reading,
+        after: &Map<String, Value>,
+        meant: &SandboxStatus,
+    ) -> Result<(), ReconcileError> {
         let patch = json!({
-            "metadata": {"resourceVersion": sandbox.metadata.resource_version},
-            "status": replacement(&value(sandbox.status.as_ref()), &value(Some(status))),
+            "metadata": {"resourceVersion": before.sandbox.metadata.resource_version},
+            "status": replacement(&before.published, after),
         });
-        let written = self
-            .sandboxes
-            .patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        written.map(drop).map_err(ReconcileError::api("write the status"))
+        let written = self.sandboxes.patch_status(&self.name, &patch).await;
+        let written = written.map_err(ReconcileError::api("write the status"))?;
+        let kept = written.map(|status| (status.phase, status.checkpoint));
+        if kept == Some((meant.phase, meant.checkpoint.clone())) {
+            Ok(())
+        } else {
+            Err(ReconcileError::StatusDropped {
+                api_version: self.front.api_version(),
+            })
+        }
     }
 
     pub(crate) async fn set_paused(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
-        self.patch(sandbox, json!({"spec": {"paused": true}}), "set spec.paused")
-            .await
+        self.patch(sandbox, self.front.pause_patch(), "ask for the pause").await
     }
 
     /// The list is replaced as a whole, so the precondition keeps finalizers of others.
@@ -115,7 +223,7 @@ impl SandboxApi {
     pub(crate) async fn delete_sandbox(&self, sandbox: &Sandbox) -> Result<(), ReconcileError> {
         let only_this = preconditions(sandbox.metadata.uid.clone(), sandbox.metadata.resource_version.clone());
         let deleted = self.sandboxes.delete(&self.name, &only_this).await;
-        gone_is_fine(deleted.map(drop)).map_err(ReconcileError::api("delete the sandbox"))
+        gone_is_fine(deleted).map_err(ReconcileError::api("delete the sandbox"))
     }
 
     /// Deletes the very Pod that was read.
@@ -146,11 +254,8 @@ impl SandboxApi {
 
     async fn patch(&self, sandbox: &Sandbox, mut patch: Value, attempt: &'static str) -> Result<(), ReconcileError> {
         patch["metadata"]["resourceVersion"] = json!(sandbox.metadata.resource_version);
-        let written = self
-            .sandboxes
-            .patch(&self.name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        written.map(drop).map_err(ReconcileError::api(attempt))
+        let written = self.sandboxes.patch(&self.name, &patch).await;
+        written.map_err(ReconcileError::api(attempt))
     }
 }
 
@@ -165,13 +270,6 @@ fn gone_is_fine(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other,
-    }
-}
-
-fn value(status: Option<&SandboxStatus>) -> Map<String, Value> {
-    match serde_json::to_value(status) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) | Err(_) => Map::new(),
     }
 }
 

@@ -1,17 +1,22 @@
-//! Decides about the objects beside the Pod: the volume claims and the Service of a sandbox.
+//! Decides about the objects beside the Pod: the volume claims, the Service and the Checkpoints of a sandbox.
 //!
 //! They follow the spec and not the state machine: claims are there before the first start and stay
-//! over every pause, the Service stays for as long as it is wanted. So what is missing is made as
+//! over every pause, the Service stays for as long as it is wanted, a Checkpoint is there for as long as the
+//! data that it describes. So what is missing is made as
 //! found, without a word in the status first. Pure. Left out: what becomes of them at the deletion,
 //! which is the garbage collector's work, by the owner that they are given here or not.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service, ServiceSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
-use torpor_api::{ClaimRetention, Sandbox, VolumeClaimTemplate, annotation, label};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::ResourceExt;
+use torpor_api::{
+    Checkpoint, CheckpointRecord, CheckpointSpec, CheckpointStatus, ClaimRetention, Phase, Sandbox,
+    VolumeClaimTemplate, annotation, label,
+};
 
+use crate::conditions::{self, Verdict};
 use crate::decide::{Goal, History};
 use crate::observe::{Reading, is_ours, owner};
 
@@ -36,6 +41,8 @@ pub(crate) struct Companions {
     pub(crate) claims: Vec<(String, Companion)>,
     /// The Service of the sandbox's name.
     pub(crate) service: Option<Companion>,
+    /// The sandbox's Checkpoints, by generation, with their names.
+    pub(crate) checkpoints: Option<BTreeMap<u64, String>>,
 }
 
 /// One write that brings the objects beside the Pod in line with the spec.
@@ -47,6 +54,15 @@ pub(crate) enum Chore {
     CreateService(Box<Service>),
     /// Delete the Service.
     DeleteService,
+    /// Describe the checkpoint on record.
+    CreateCheckpoint(Box<Checkpoint>),
+    /// Remove the data of all checkpoints before this one, and what describes it.
+    DropOutlived {
+        /// The checkpoint on record.
+        generation: u64,
+        /// Names of the Checkpoints to delete.
+        checkpoints: Vec<String>,
+    },
 }
 
 impl Companions {
@@ -106,22 +122,45 @@ pub(crate) fn claims_matter(reading: &Reading) -> bool {
 
 /// The next write, if one is needed.
 pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
-    let (sandbox, seen) = (&reading.sandbox, &reading.companions);
+    let seen = &reading.companions;
     if reading.goal() == Goal::Deleted {
         return None;
     }
     // Made anew later, a claim would pass an empty volume for the one that was lost.
     let missing = seen.missing_claim().filter(|_| reading.history() == History::New);
-    if let Some(template) = missing.and_then(|missing| template_of(sandbox, missing)) {
-        return Some(Chore::CreateClaim(Box::new(claim(sandbox, template))));
+    if let Some(template) = missing.and_then(|missing| template_of(&reading.sandbox, missing)) {
+        return Some(Chore::CreateClaim(Box::new(claim(reading, template))));
     }
-    match (sandbox.spec.service, seen.service.as_ref()?) {
-        (Some(true), Companion::Missing) => Some(Chore::CreateService(Box::new(service(sandbox)))),
+    checkpoint_chore(reading).or_else(|| service_chore(reading))
+}
+
+fn service_chore(reading: &Reading) -> Option<Chore> {
+    match (reading.sandbox.spec.service, reading.companions.service.as_ref()?) {
+        (Some(true), Companion::Missing) => Some(Chore::CreateService(Box::new(service(reading)))),
         (Some(false), Companion::Ours) => Some(Chore::DeleteService),
         (Some(true), Companion::Ours | Companion::Foreign { .. })
         | (Some(false), Companion::Missing | Companion::Foreign { .. })
         | (None, _) => None,
     }
+}
+
+/// Whether it matters which Checkpoints there are: while one is on record.
+pub(crate) fn checkpoints_matter(reading: &Reading) -> bool {
+    reading.goal() != Goal::Deleted && reading.status().checkpoint.is_some()
+}
+
+fn checkpoint_chore(reading: &Reading) -> Option<Chore> {
+    let (status, seen) = (reading.status(), reading.companions.checkpoints.as_ref()?);
+    let record = status.checkpoint.as_ref()?;
+    if !seen.contains_key(&record.generation) {
+        return Some(Chore::CreateCheckpoint(Box::new(checkpoint(reading, record))));
+    }
+    let outlived: Vec<String> = seen.range(..record.generation).map(|(_, name)| name.clone()).collect();
+    // Until the pause is complete there is time for nothing else.
+    (status.phase == Some(Phase::Paused) && !outlived.is_empty()).then_some(Chore::DropOutlived {
+        generation: record.generation,
+        checkpoints: outlived,
+    })
 }
 
 /// The name of the claim of a template, as `OpenKruise` agents and agent-sandbox name it.
@@ -134,7 +173,8 @@ fn template_of<'a>(sandbox: &'a Sandbox, name: &str) -> Option<&'a VolumeClaimTe
     templates.find(|template| claim_name(sandbox, template) == name)
 }
 
-fn claim(sandbox: &Sandbox, template: &VolumeClaimTemplate) -> PersistentVolumeClaim {
+fn claim(reading: &Reading, template: &VolumeClaimTemplate) -> PersistentVolumeClaim {
+    let sandbox = &reading.sandbox;
     let policy = sandbox
         .spec
         .persistent_volume_claim_retention_policy
@@ -150,7 +190,7 @@ fn claim(sandbox: &Sandbox, template: &VolumeClaimTemplate) -> PersistentVolumeC
     let mut metadata = ObjectMeta {
         name: Some(claim_name(sandbox, template)),
         annotations: Some(annotations),
-        ..beside(sandbox, template.metadata.labels.clone())
+        ..beside(reading, template.metadata.labels.clone())
     };
     if policy.when_deleted == ClaimRetention::Retain {
         metadata.owner_references = None;
@@ -163,9 +203,10 @@ fn claim(sandbox: &Sandbox, template: &VolumeClaimTemplate) -> PersistentVolumeC
 }
 
 /// Headless: one name for the Pod of today and that of after the next resume.
-fn service(sandbox: &Sandbox) -> Service {
+fn service(reading: &Reading) -> Service {
+    let sandbox = &reading.sandbox;
     Service {
-        metadata: beside(sandbox, BTreeMap::new()),
+        metadata: beside(reading, BTreeMap::new()),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
             selector: Some(BTreeMap::from([(label::SANDBOX_NAME.to_owned(), sandbox.name_any())])),
@@ -175,14 +216,48 @@ fn service(sandbox: &Sandbox) -> Service {
     }
 }
 
+/// Named after the very sandbox, so that one of the same name does not come across it.
+fn checkpoint(reading: &Reading, record: &CheckpointRecord) -> Checkpoint {
+    let (sandbox, generation) = (&reading.sandbox, record.generation);
+    let (name, uid) = (sandbox.name_any(), sandbox.metadata.uid.clone().unwrap_or_default());
+    let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    let mut conditions = Vec::new();
+    let verdict = Verdict::new("True", "CheckpointSucceeded", "the checkpoint is complete and durable");
+    conditions::put(&mut conditions, "Sealed", verdict, None, reading.whole_second());
+    Checkpoint {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}-{short}-{generation}")),
+            ..beside(reading, BTreeMap::new())
+        },
+        spec: CheckpointSpec {
+            sandbox_name: name.clone(),
+            pod_name: name,
+            keep_running: false,
+            persistent_contents: vec!["memory".to_owned(), "filesystem".to_owned()],
+        },
+        status: Some(CheckpointStatus {
+            phase: "Succeeded".to_owned(),
+            checkpoint_id: format!("{uid}/{generation}"),
+            completion_time: Some(Time(reading.whole_second())),
+            generation,
+            engine: record.engine.clone(),
+            digest: record.digest.clone(),
+            size_bytes: record.size_bytes,
+            stored_bytes: record.stored_bytes,
+            conditions,
+        }),
+    }
+}
+
 /// The metadata of an object that belongs to the sandbox and has its name.
-fn beside(sandbox: &Sandbox, mut labels: BTreeMap<String, String>) -> ObjectMeta {
-    labels.insert(label::SANDBOX_NAME.to_owned(), sandbox.name_any());
+fn beside(reading: &Reading, mut labels: BTreeMap<String, String>) -> ObjectMeta {
+    let sandbox = &reading.sandbox;
+    labels.extend(reading.front.labels(sandbox));
     ObjectMeta {
         name: sandbox.metadata.name.clone(),
         namespace: sandbox.metadata.namespace.clone(),
         labels: Some(labels),
-        owner_references: sandbox.controller_owner_ref(&()).map(|owner| vec![owner]),
+        owner_references: reading.front.owner(sandbox),
         ..ObjectMeta::default()
     }
 }

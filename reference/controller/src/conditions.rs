@@ -24,6 +24,25 @@ pub(crate) fn in_force(status: &SandboxStatus, kind: ConditionType, reason: Reas
         .is_some_and(|condition| condition.reason == reason.as_str() && condition.observed_generation == generation)
 }
 
+/// What a condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    status: String,
+    /// One word for machines.
+    pub(crate) reason: String,
+    message: String,
+}
+
+impl Verdict {
+    pub(crate) fn new(status: &str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
 /// Sets a condition.
 pub(crate) fn set(
     status: &mut SandboxStatus,
@@ -33,19 +52,33 @@ pub(crate) fn set(
     now: Timestamp,
 ) {
     let value = if holds { "True" } else { "False" };
-    let since = find(status, kind)
-        .filter(|condition| condition.status == value)
+    let generation = status.observed_generation;
+    let verdict = Verdict::new(value, reason.as_str(), message);
+    put(&mut status.conditions, kind.as_str(), verdict, generation, now);
+}
+
+/// Sets a condition in a list, which stays in the order of the types.
+pub(crate) fn put(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    verdict: Verdict,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let before = conditions.iter().find(|condition| condition.type_ == kind);
+    let since = before
+        .filter(|condition| condition.status == verdict.status)
         .map_or(Time(now), |condition| condition.last_transition_time.clone());
-    remove(status, kind);
-    status.conditions.push(Condition {
-        type_: kind.as_str().to_owned(),
-        status: value.to_owned(),
-        reason: reason.as_str().to_owned(),
-        message: message.to_owned(),
-        observed_generation: status.observed_generation,
+    conditions.retain(|condition| condition.type_ != kind);
+    conditions.push(Condition {
+        type_: kind.to_owned(),
+        status: verdict.status,
+        reason: verdict.reason,
+        message: verdict.message,
+        observed_generation: generation,
         last_transition_time: since,
     });
-    status.conditions.sort_by(|left, right| left.type_.cmp(&right.type_));
+    conditions.sort_by(|left, right| left.type_.cmp(&right.type_));
 }
 
 /// Removes a condition.

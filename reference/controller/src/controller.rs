@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::Store;
-use kube::{Client, Resource};
 use tokio_util::sync::CancellationToken;
-use torpor_api::Sandbox;
+use torpor_api::{Sandbox, agent_sandbox};
 
 use crate::backoff::Backoff;
 use crate::defect::{Defect, Distortion};
 use crate::fence::Fence;
+use crate::front::Front;
 use crate::metrics::ControllerMetrics;
 use crate::notice::Notice;
 use crate::watches::follow;
@@ -46,6 +47,8 @@ impl Default for Deadlines {
 pub struct ControllerConfig {
     /// The namespaces to look after; all of them when empty.
     pub namespaces: Vec<String>,
+    /// The kinds of Sandbox to look after. Each needs its definition in the cluster, and no other controller.
+    pub fronts: Vec<Front>,
     /// URL of the checkpoint store, handed to every sandbox Pod.
     pub store_url: String,
     /// Tells the time.
@@ -64,6 +67,7 @@ impl ControllerConfig {
     pub fn new(store_url: impl Into<String>) -> Self {
         Self {
             namespaces: Vec::new(),
+            fronts: vec![Front::Kruise],
             store_url: store_url.into(),
             clock: Arc::new(Timestamp::now),
             deadlines: Deadlines::default(),
@@ -112,8 +116,8 @@ impl Context {
     }
 
     /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.
-    pub(crate) async fn announce(&self, sandbox: &Sandbox, notice: &Notice) {
-        if let Err(error) = self.recorder.publish(&notice.event(), &sandbox.object_ref(&())).await {
+    pub(crate) async fn announce(&self, sandbox: &ObjectReference, notice: &Notice) {
+        if let Err(error) = self.recorder.publish(&notice.event(), sandbox).await {
             tracing::warn!(%error, "an Event was not published");
         }
     }
@@ -173,13 +177,18 @@ impl Controller {
             [] => vec![None],
             names => names.iter().cloned().map(Some).collect(),
         };
-        let (stores, passes): (Vec<_>, Vec<_>) = scopes
-            .iter()
-            .map(|scope| follow(&context, scope.as_deref(), &shutdown))
-            .unzip();
+        let mut watches = Vec::new();
+        for scope in &scopes {
+            watches.extend(context.config.fronts.iter().map(|front| match front {
+                Front::Kruise => follow::<Sandbox>(&context, scope.as_deref(), &shutdown),
+                Front::AgentSandbox => follow::<agent_sandbox::Sandbox>(&context, scope.as_deref(), &shutdown),
+            }));
+        }
+        let watches = watches.into_iter().map(|watch| (watch.known, watch.passes));
+        let (known, passes): (Vec<_>, Vec<_>) = watches.unzip();
         let sync = async {
             // A store ends unready only with its watch, and that only at the shutdown.
-            if try_join_all(stores.iter().map(Store::wait_until_ready)).await.is_ok() {
+            if try_join_all(known).await.is_ok() {
                 context.synced.cancel();
             }
         };

@@ -23,6 +23,14 @@ pub(crate) enum ReconcileError {
         #[source]
         source: AgentError,
     },
+    /// The definition in the cluster is not ours: it let a part of the status fall.
+    #[error(
+        "write the status: {api_version} does not keep the checkpoint on record; install the definitions of Torpor"
+    )]
+    StatusDropped {
+        /// `apiVersion` of the definition.
+        api_version: String,
+    },
     /// The status kept changing; the rest is left to the next pass.
     #[error("come to rest within {steps} steps")]
     Restless {
@@ -50,7 +58,11 @@ impl ReconcileError {
                 source: kube::Error::Api(status),
                 ..
             } => matches!(status.code, 404 | 409),
-            Self::Api { .. } | Self::Agent { .. } | Self::Restless { .. } | Self::Incomplete { .. } => false,
+            Self::Api { .. }
+            | Self::Agent { .. }
+            | Self::StatusDropped { .. }
+            | Self::Restless { .. }
+            | Self::Incomplete { .. } => false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The reference pause and resume controller for `agents.kruise.io/v1alpha1 Sandbox`.
+//! The reference pause and resume controller for the Sandboxes of `agents.kruise.io/v1alpha1` and `agents.x-k8s.io/v1beta1`.
 //!
 //! ```text
 //!   watch ──▶ at rest? ──▶ observe ──▶ decide ──▶ status, then effect ──▶ (again, until at rest)
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Start reading at `decide`: the whole behaviour is the table in there, and `decide/table.txt` is
-//! that table written out. `observe` says where its inputs come from, `status` what is reported,
+//! that table written out. `front` tells the two kinds of Sandbox apart, `observe` says where its inputs come from, `status` what is reported,
 //! `reconcile` how it is carried out. Why it is as it is: `docs/decisions/0010` and following.
 
 mod api;
@@ -19,6 +19,7 @@ mod defect;
 mod election;
 mod error;
 mod fence;
+mod front;
 mod http_agents;
 mod look;
 mod metrics;
@@ -40,6 +41,7 @@ pub use decide::{
 pub use defect::{Defect, UnknownDefect};
 pub use election::{Election, Ended, LeaseTerms, TermsError};
 pub use fence::{Fence, NotLeading};
+pub use front::Front;
 pub use http_agents::HttpAgents;
 pub use metrics::ControllerMetrics;
 pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};

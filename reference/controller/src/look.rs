@@ -7,11 +7,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use torpor_api::{Sandbox, SandboxStatus};
+use torpor_api::SandboxStatus;
 
+use crate::api::Stored;
 use crate::companions::Companions;
 use crate::controller::Context;
 use crate::decide::{Decision, Goal, Wake, decide};
+use crate::front::Fronted;
 use crate::observe::{AgentView, Reading};
 use crate::status::{Obstacle, compose};
 use crate::timers::timers;
@@ -23,16 +25,17 @@ const LATER: Duration = Duration::from_secs(10);
 
 /// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its Pod; then
 /// says when to look again. A sandbox whose agent has to be asked, or for which a write was refused, is not at rest.
-pub(crate) fn at_rest(sandbox: &Sandbox, pod: Option<&Pod>, context: &Context) -> Option<Action> {
-    let reading = context.reading(sandbox.clone(), pod.cloned());
+pub(crate) fn at_rest<K: Fronted>(object: &K, pod: Option<&Pod>, context: &Context) -> Option<Action> {
+    let reading = context.reading(Stored::of(object.clone()), pod.cloned());
     if reading.agent_to_ask().is_some() || context.obstacles.is_failing(reading.uid()) {
         return None;
     }
     let decision = context.decide(&reading);
-    if decision.effect.is_some() || context.report(&reading, decision, None) != reading.status() {
+    let status = context.report(&reading, decision, None);
+    if decision.effect.is_some() || reading.front.publish(&reading, &status) != reading.published {
         return None;
     }
-    let key = format!("{}/{}", sandbox.namespace()?, sandbox.name_any());
+    let key = K::FRONT.key(&object.namespace()?, &object.name_any());
     context.metrics.observe_phase(&key, reading.status().phase);
     context.errors.succeeded(&key);
     Some(rest(&reading, decision))
@@ -40,10 +43,12 @@ pub(crate) fn at_rest(sandbox: &Sandbox, pod: Option<&Pod>, context: &Context) -
 
 impl Context {
     /// What a pass begins with: nobody was asked yet.
-    pub(crate) fn reading(&self, sandbox: Sandbox, pod: Option<Pod>) -> Reading {
+    pub(crate) fn reading(&self, stored: Stored, pod: Option<Pod>) -> Reading {
         let now = self.now();
         Reading {
-            sandbox,
+            front: stored.front,
+            sandbox: stored.sandbox,
+            published: stored.published,
             pod,
             agent: AgentView::NotAsked,
             companions: Companions::default(),

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
+use serde_json::{Map, Value};
 use torpor_api::{
     AgentState, CheckpointRecord, CheckpointState, ConditionType, Phase, PodInfo, Reason, Sandbox, SandboxStatus,
     WorkloadState,
@@ -19,10 +21,11 @@ use torpor_api::{
 use crate::companions::Companions;
 use crate::conditions;
 use crate::decide::{Goal, History, Observed, Patience, Provision, Seal, Workload};
+use crate::front::Front;
 use crate::timers::{expired, timers};
 
-pub(crate) use facts::{is_ours, owner};
-use facts::{is_over, is_ready, pod_info, restarts, restore_annotation};
+pub(crate) use facts::{is_ours, is_over, owner};
+use facts::{is_ready, pod_info, restarts, restore_annotation};
 
 /// What an agent answered, if it was asked.
 #[derive(Clone, Debug)]
@@ -38,8 +41,12 @@ pub(crate) enum AgentView {
 /// Everything that was read for one pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
+    /// How the sandbox is asked for.
+    pub(crate) front: Front,
     /// The sandbox.
     pub(crate) sandbox: Sandbox,
+    /// The status as the front words it.
+    pub(crate) published: Map<String, Value>,
     /// The Pod of its name, whoever it belongs to.
     pub(crate) pod: Option<Pod>,
     /// What the agent in the Pod answered.
@@ -80,6 +87,17 @@ impl Reading {
     /// The status, or an empty one.
     pub(crate) fn status(&self) -> SandboxStatus {
         self.sandbox.status.clone().unwrap_or_default()
+    }
+
+    /// The conditions as the front words them.
+    pub(crate) fn published_conditions(&self) -> Vec<Condition> {
+        let conditions = self.published.get("conditions").cloned().unwrap_or_default();
+        serde_json::from_value(conditions).unwrap_or_default()
+    }
+
+    /// The time of the pass in whole seconds, as conditions keep it.
+    pub(crate) fn whole_second(&self) -> Timestamp {
+        Timestamp::from_second(self.now.as_second()).unwrap_or(self.now)
     }
 
     /// What is wanted: what the spec asks for, unless that was tried for this very spec and failed.

@@ -6,12 +6,12 @@
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::Value;
 use torpor_api::{Sandbox, annotation, env, label};
 
 use crate::companions::claim_name;
+use crate::front::Front;
 
 /// Why no Pod can be made from a template.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,7 @@ struct Template {
 /// # Errors
 /// [`TemplateError`] when the template is not one of a Pod.
 pub(crate) fn build(
+    front: Front,
     sandbox: &Sandbox,
     template: &Value,
     restore: Option<u64>,
@@ -78,7 +79,7 @@ pub(crate) fn build(
 
     let mut labels = metadata.labels.unwrap_or_default();
     labels.insert(label::CREATED_BY.to_owned(), label::CREATED_BY_SANDBOX.to_owned());
-    labels.insert(label::SANDBOX_NAME.to_owned(), sandbox.name_any());
+    labels.extend(front.labels(sandbox));
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.remove(annotation::RESTORE_GENERATION);
     if let Some(generation) = restore {
@@ -89,7 +90,7 @@ pub(crate) fn build(
         namespace: sandbox.metadata.namespace.clone(),
         labels: Some(labels),
         annotations: Some(annotations),
-        owner_references: sandbox.controller_owner_ref(&()).map(|owner| vec![owner]),
+        owner_references: front.owner(sandbox),
         ..ObjectMeta::default()
     };
     Ok(Pod {
@@ -162,6 +163,7 @@ fn set_env(container: &mut Container, environment: Vec<(&'static str, Option<Str
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -178,7 +180,7 @@ mod tests {
         let template = json!({"spec": {"restartPolicy": "Always", "containers": [
             {"name": "sandbox", "env": [{"name": "A", "value": "1"}, {"name": "TORPOR_RESTORE_GENERATION", "value": "9"}]},
         ]}});
-        let pod = build(&sandbox(), &template, Some(3), "memory:///").expect("a Pod");
+        let pod = build(Front::Kruise, &sandbox(), &template, Some(3), "memory:///").expect("a Pod");
         let spec = pod.spec.clone().expect("a spec");
         let value = |name: &str| {
             let env = spec.containers[0].env.clone().unwrap_or_default();
@@ -203,7 +205,7 @@ mod tests {
         let template = json!({"spec": {"containers": [{"name": "sandbox"}], "volumes": [
             {"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
         ]}});
-        let pod = build(&sandbox, &template, None, "memory:///").expect("a Pod");
+        let pod = build(Front::Kruise, &sandbox, &template, None, "memory:///").expect("a Pod");
         let volumes = serde_json::to_value(pod.spec.expect("a spec").volumes).expect("JSON");
         let expected = json!([
             {"name": "tmp", "emptyDir": {}},
@@ -222,7 +224,7 @@ mod tests {
             kind: "Stop".to_owned(),
         });
         for (sandbox, field) in [(ip, "spec.persistentContents"), (stop, "spec.pauseStrategy.type")] {
-            let error = build(&sandbox, &template, None, "memory:///").expect_err("no Pod");
+            let error = build(Front::Kruise, &sandbox, &template, None, "memory:///").expect_err("no Pod");
             assert!(error.to_string().starts_with(field), "{error}");
         }
     }
@@ -233,7 +235,7 @@ mod tests {
             "metadata": {"annotations": {"torpor.dev/restore-generation": "7"}},
             "spec": {"containers": [{"name": "sandbox"}]},
         });
-        let pod = build(&sandbox(), &template, None, "memory:///").expect("a Pod");
+        let pod = build(Front::Kruise, &sandbox(), &template, None, "memory:///").expect("a Pod");
         assert!(!pod.annotations().contains_key(annotation::RESTORE_GENERATION));
     }
 
@@ -245,7 +247,7 @@ mod tests {
             (json!("text"), "spec.template: "),
             (json!({}), "spec"),
         ] {
-            let error = build(&sandbox(), &template, None, "memory:///")
+            let error = build(Front::Kruise, &sandbox(), &template, None, "memory:///")
                 .expect_err("no Pod")
                 .to_string();
             assert!(error.contains(part), "{error}");

@@ -18,6 +18,7 @@ use crate::api::SandboxApi;
 use crate::companions::{Chore, chore};
 use crate::controller::Context;
 use crate::decide::{Decision, Effect, Report};
+use crate::front::Fronted;
 use crate::look::{SOON, rest};
 use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
@@ -51,17 +52,17 @@ enum Deed {
 ///
 /// # Errors
 /// [`ReconcileError`] when a read or write failed. Nothing is half done: every write stands by itself.
-pub(crate) async fn reconcile(sandbox: Arc<Sandbox>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let namespace = sandbox
+pub(crate) async fn reconcile<K: Fronted>(object: Arc<K>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let namespace = object
         .namespace()
         .ok_or(ReconcileError::Incomplete { field: "namespace" })?;
-    let name = sandbox.name_any();
     let pass = Pass {
-        api: SandboxApi::new(&context.client, &namespace, &name),
+        api: SandboxApi::new(&context.client, K::FRONT, &namespace, &object.name_any()),
         context: &context,
     };
-    let action = pass.run(&format!("{namespace}/{name}")).await?;
-    context.errors.succeeded(&format!("{namespace}/{name}"));
+    let key = K::FRONT.key(&namespace, &object.name_any());
+    let action = pass.run(&key).await?;
+    context.errors.succeeded(&key);
     Ok(action)
 }
 
@@ -82,8 +83,9 @@ impl Pass<'_> {
             let decision = self.context.decide(&reading);
             let before = reading.status();
             let after = self.context.report(&reading, decision, obstacle.as_ref());
-            if after != before {
-                self.write_status(&reading, &after).await?;
+            let published = reading.front.publish(&reading, &after);
+            if published != reading.published {
+                self.api.write_status(&reading, &published, &after).await?;
                 self.settle(&reading, decision, &before, &after).await;
                 if obstacle.is_none() {
                     continue;
@@ -94,7 +96,7 @@ impl Pass<'_> {
             }
             let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
             let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
-                Some(Deed::Chore(chore)) => self.carry_out(&chore).await?,
+                Some(Deed::Chore(chore)) => self.carry_out(&reading, &chore).await?,
                 Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
                 None if put_off => return Ok(Action::requeue(self.context.obstacles.failed(reading.uid()))),
                 None => {
@@ -121,17 +123,13 @@ impl Pass<'_> {
         applied
     }
 
-    async fn write_status(&self, reading: &Reading, after: &SandboxStatus) -> Result<(), ReconcileError> {
-        self.api.write_status(&reading.sandbox, after).await
-    }
-
     /// Tells people and meters of a step that is complete, and cleans up behind it.
     async fn settle(&self, reading: &Reading, decision: Decision, before: &SandboxStatus, after: &SandboxStatus) {
         let (sandbox, uid) = (&reading.sandbox, reading.uid());
         self.context.metrics.transition(uid, before, after, reading.now);
         for notice in notices(before, after) {
             notice.log();
-            self.context.announce(sandbox, &notice).await;
+            self.context.announce(&reading.front.reference(sandbox), &notice).await;
         }
         match decision.report {
             Report::Paused => self.drop_outlived(reading, after).await,

@@ -48,14 +48,12 @@ impl<'a> Draft<'a> {
         for condition in &mut status.conditions {
             condition.observed_generation = status.observed_generation;
         }
-        // Conditions keep whole seconds.
-        let now = Timestamp::from_second(reading.now.as_second()).unwrap_or(reading.now);
         Self {
             reading,
             details: reading.details(),
             before,
             status,
-            now,
+            now: reading.whole_second(),
         }
     }
 

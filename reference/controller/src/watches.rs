@@ -8,21 +8,23 @@
 use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
-use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::store::{Writer, WriterDropped};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-use torpor_api::{Sandbox, SandboxTemplate, label};
+use torpor_api::{SandboxTemplate, label};
 use tracing::Instrument;
 
 use crate::ReconcileError;
 use crate::controller::Context;
+use crate::front::Fronted;
 use crate::look::at_rest;
 use crate::reconcile::{after_error, reconcile};
 
@@ -32,18 +34,26 @@ struct Scope {
     pods: Store<Pod>,
 }
 
+/// A watch of one kind of Sandbox, not begun yet.
+pub(crate) struct Watch {
+    /// Ends once the sandboxes are known; badly only with the watch.
+    pub(crate) known: BoxFuture<'static, Result<(), WriterDropped>>,
+    /// Makes the passes, until the shutdown.
+    pub(crate) passes: BoxFuture<'static, ()>,
+}
+
 /// Watches one namespace, or all, and makes the passes that the watches ask for.
-pub(crate) fn follow(
+pub(crate) fn follow<K: Fronted>(
     context: &Arc<Context>,
     namespace: Option<&str>,
     shutdown: &CancellationToken,
-) -> (Store<Sandbox>, impl Future<Output = ()> + use<>) {
+) -> Watch {
     let client = &context.client;
-    let (sandboxes, sandbox_writer) = reflector::store();
+    let (sandboxes, sandbox_writer) = reflector::store::<K>();
     let (pods, pod_writer) = reflector::store();
     let (listed, all_again) = unbounded();
     let made_here = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
-    let sandbox_api = api::<Sandbox>(client, namespace);
+    let sandbox_api = api::<K>(client, namespace);
     let sandbox_reports = reports(sandbox_api, watcher::Config::default(), sandbox_writer, listed.clone());
     let pod_reports = reports(api::<Pod>(client, namespace), made_here, pod_writer, listed);
     let (of_sandboxes, of_pods, templated) = (Arc::clone(context), Arc::clone(context), sandboxes.clone());
@@ -59,7 +69,7 @@ pub(crate) fn follow(
         sandboxes.clone(),
     )
     .owns_stream(pod_reports.touched_objects().inspect_ok(move |pod| {
-        if let Some(key) = owner_key(pod) {
+        if let Some(key) = owner_key::<K>(pod) {
             of_pods.metrics.enqueued(key);
         }
     }))
@@ -77,14 +87,17 @@ pub(crate) fn follow(
             Err(RuntimeError::ObjectNotFound(gone)) => {
                 of_passes
                     .metrics
-                    .forget(&format!("{}/{}", gone.namespace.unwrap_or_default(), gone.name));
+                    .forget(&K::FRONT.key(&gone.namespace.unwrap_or_default(), &gone.name));
             }
             // Told where they happened, or the end of the passes.
             Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}
         }
         std::future::ready(())
     });
-    (sandboxes, passes)
+    Watch {
+        known: async move { sandboxes.wait_until_ready().await }.boxed(),
+        passes: passes.boxed(),
+    }
 }
 
 /// The events of a watch, once they are in its store; tells `listed` after each list.
@@ -107,13 +120,13 @@ where
 }
 
 /// Looks at one sandbox. Every line that is logged on the way names it.
-async fn pass(sandbox: Arc<Sandbox>, scope: Arc<Scope>) -> Result<Action, ReconcileError> {
-    let key = key(&sandbox);
+async fn pass<K: Fronted>(sandbox: Arc<K>, scope: Arc<Scope>) -> Result<Action, ReconcileError> {
+    let key = key(&*sandbox);
     scope.context.metrics.dequeued(&key);
     let pod = scope
         .pods
         .get(&ObjectRef::new(&sandbox.name_any()).within(&sandbox.namespace().unwrap_or_default()));
-    if let Some(action) = at_rest(&sandbox, pod.as_deref(), &scope.context) {
+    if let Some(action) = at_rest(&*sandbox, pod.as_deref(), &scope.context) {
         return Ok(action);
     }
     // Of the highest level, so that no filter leaves it out of a line that passes.
@@ -132,7 +145,7 @@ async fn pass(sandbox: Arc<Sandbox>, scope: Arc<Scope>) -> Result<Action, Reconc
     clippy::needless_pass_by_value,
     reason = "the signature is that of the controller runtime"
 )]
-fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, scope: Arc<Scope>) -> Action {
+fn on_error<K: Fronted>(sandbox: Arc<K>, error: &ReconcileError, scope: Arc<Scope>) -> Action {
     let (namespace, name, uid) = (sandbox.namespace(), sandbox.name_any(), sandbox.uid());
     if error.is_outdated() {
         tracing::debug!(
@@ -151,18 +164,18 @@ fn on_error(sandbox: Arc<Sandbox>, error: &ReconcileError, scope: Arc<Scope>) ->
             "a pass broke off and is tried again"
         );
     }
-    after_error(&key(&sandbox), error, &scope.context)
+    after_error(&key(&*sandbox), error, &scope.context)
 }
 
-fn key(sandbox: &Sandbox) -> String {
-    format!("{}/{}", sandbox.namespace().unwrap_or_default(), sandbox.name_any())
+fn key<K: Fronted>(sandbox: &K) -> String {
+    K::FRONT.key(&sandbox.namespace().unwrap_or_default(), &sandbox.name_any())
 }
 
 /// The sandbox that a Pod belongs to.
-fn owner_key(pod: &Pod) -> Option<String> {
-    let kind = Sandbox::kind(&());
-    let owner = pod.owner_references().iter().find(|owner| owner.kind == kind)?;
-    Some(format!("{}/{}", pod.namespace().unwrap_or_default(), owner.name))
+fn owner_key<K: Fronted>(pod: &Pod) -> Option<String> {
+    let mut owners = pod.owner_references().iter();
+    let owner = owners.find(|owner| owner.kind == K::kind(&()) && owner.api_version == K::api_version(&()))?;
+    Some(K::FRONT.key(&pod.namespace().unwrap_or_default(), &owner.name))
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -176,11 +189,8 @@ where
 }
 
 /// The sandboxes that name this template, in a fixed order.
-fn made_from(sandboxes: &Store<Sandbox>, template: &SandboxTemplate) -> Vec<ObjectRef<Sandbox>> {
-    let uses_it = |sandbox: &Sandbox| {
-        let reference = sandbox.spec.template_ref.as_ref();
-        reference.is_some_and(|reference| reference.name == template.name_any())
-    };
+fn made_from<K: Fronted>(sandboxes: &Store<K>, template: &SandboxTemplate) -> Vec<ObjectRef<K>> {
+    let uses_it = |sandbox: &K| sandbox.template_name() == template.metadata.name.as_deref();
     let mut names: Vec<_> = sandboxes
         .state()
         .iter()

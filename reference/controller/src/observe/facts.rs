@@ -13,7 +13,7 @@ pub(crate) fn is_ours(object: &impl ResourceExt, sandbox: &Sandbox) -> bool {
 }
 
 /// Whether all its containers have ended for good.
-pub(super) fn is_over(pod: &Pod) -> bool {
+pub(crate) fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Failed" | "Succeeded"))
 }

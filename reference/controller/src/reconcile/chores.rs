@@ -3,11 +3,12 @@
 use super::{Outcome, Pass, is_refusal};
 use crate::ReconcileError;
 use crate::companions::Chore;
+use crate::observe::Reading;
 use crate::status::Obstacle;
 
 impl Pass<'_> {
     /// Makes the write.
-    pub(super) async fn carry_out(&self, chore: &Chore) -> Result<Outcome, ReconcileError> {
+    pub(super) async fn carry_out(&self, reading: &Reading, chore: &Chore) -> Result<Outcome, ReconcileError> {
         match chore {
             Chore::CreateClaim(claim) => {
                 let name = claim.metadata.name.as_deref().unwrap_or("");
@@ -22,12 +23,41 @@ impl Pass<'_> {
             }
             Chore::CreateService(service) => Ok(put_off("create the Service", self.api.create_service(service).await)),
             Chore::DeleteService => Ok(put_off("delete the Service", self.api.delete_service().await)),
+            Chore::CreateCheckpoint(checkpoint) => Ok(put_off(
+                "create the Checkpoint",
+                self.api.create_checkpoint(checkpoint).await,
+            )),
+            Chore::DropOutlived {
+                generation,
+                checkpoints,
+            } => Ok(self.forget_outlived(reading, *generation, checkpoints).await),
         }
     }
 }
 
-/// A pause must not fail for want of a Service.
-fn put_off(attempt: &'static str, result: Result<(), kube::Error>) -> Outcome {
+impl Pass<'_> {
+    /// The data first: what is described is there.
+    async fn forget_outlived(&self, reading: &Reading, generation: u64, checkpoints: &[String]) -> Outcome {
+        let removed = self
+            .context
+            .custodian
+            .remove_older_than(reading.uid(), generation)
+            .await;
+        if removed.is_err() {
+            return put_off("remove outlived checkpoints", removed);
+        }
+        for name in checkpoints {
+            let deleted = self.api.delete_checkpoint(name).await;
+            if deleted.is_err() {
+                return put_off("delete an outlived Checkpoint", deleted);
+            }
+        }
+        Outcome::Done
+    }
+}
+
+/// A pause must not fail for want of a Service or a Checkpoint to look at.
+fn put_off<E: std::fmt::Display>(attempt: &'static str, result: Result<(), E>) -> Outcome {
     match result {
         Ok(()) => Outcome::Done,
         Err(error) => {

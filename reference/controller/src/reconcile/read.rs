@@ -1,11 +1,12 @@
 //! The one reading of a pass: the sandbox, its Pod, and what else the decision depends on.
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use torpor_api::Sandbox;
 
 use super::Pass;
 use crate::ReconcileError;
-use crate::companions::{Companion, Companions, claim_name, claims_matter};
+use crate::companions::{Companion, Companions, checkpoints_matter, claim_name, claims_matter};
 use crate::decide::Goal;
 use crate::observe::{AgentView, Reading};
 use crate::pod::{TemplateError, build};
@@ -13,11 +14,11 @@ use crate::pod::{TemplateError, build};
 impl Pass<'_> {
     /// Reads everything that the decision depends on. `None`: the sandbox is gone.
     pub(super) async fn read(&self, freeze_refusal: Option<String>) -> Result<Option<Reading>, ReconcileError> {
-        let Some(sandbox) = self.api.sandbox().await? else {
+        let Some(stored) = self.api.sandbox().await? else {
             return Ok(None);
         };
         let pod = self.api.pod().await?;
-        let mut reading = self.context.reading(sandbox, pod);
+        let mut reading = self.context.reading(stored, pod);
         reading.freeze_refusal = freeze_refusal;
         if let Some(pod_ip) = reading.agent_to_ask() {
             reading.agent = match self.context.agents.state(&pod_ip).await {
@@ -50,6 +51,13 @@ impl Pass<'_> {
         if sandbox.spec.service.is_some() && reading.goal() != Goal::Deleted {
             seen.service = Some(Companion::of_service(self.api.service().await?.as_ref(), sandbox));
         }
+        if checkpoints_matter(reading) {
+            match self.api.checkpoints(sandbox).await {
+                Ok(found) => seen.checkpoints = Some(found),
+                // They are only to look at.
+                Err(error) => tracing::warn!(sandbox = sandbox.name_any(), %error, "the Checkpoints are not listed"),
+            }
+        }
         Ok(seen)
     }
 
@@ -73,6 +81,12 @@ impl Pass<'_> {
             }
             (Some(_), Some(_)) | (None, None) => return Ok(Err(TemplateError::Ambiguous)),
         };
-        Ok(build(sandbox, &template, restore, &self.context.config.store_url))
+        Ok(build(
+            self.api.front(),
+            sandbox,
+            &template,
+            restore,
+            &self.context.config.store_url,
+        ))
     }
 }

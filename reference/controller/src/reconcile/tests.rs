@@ -10,6 +10,7 @@ use crate::controller::Context;
 
 mod companions;
 mod defects;
+mod fronts;
 mod losses;
 mod world;
 
@@ -127,8 +128,7 @@ async fn a_pause_called_off_between_any_two_writes_ends_in_running() {
         world.state().writes.clear();
         world.state().break_at = Some((at, Break::Refused));
         world.patch_spec(json!({"paused": true}));
-        let sandbox = Arc::new(world.sandbox());
-        let broke_off = super::reconcile(sandbox, controller.clone()).await.is_err();
+        let broke_off = world.pass(&controller).await.is_err();
         world.patch_spec(json!({"paused": false}));
         world.settle(&mut controller).await;
         assert_eq!(
@@ -377,7 +377,7 @@ async fn any_short_sequence_of_events_converges_to_the_last_request_and_keeps_th
                     world.patch_spec(json!({"paused": !paused}));
                 }
                 // A pass that breaks off is part of the sequence.
-                1 => drop(super::reconcile(Arc::new(world.sandbox()), controller.clone()).await),
+                1 => drop(world.pass(&controller).await),
                 2 => world.state().node_step(),
                 _ => {
                     controller = world.controller(None);

@@ -1,10 +1,10 @@
-//! Volume claims and the Service of a sandbox.
+//! Volume claims, the Service and the Checkpoints of a sandbox.
 
 use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason};
 
 use super::world::World;
-use super::{phase, says, spec};
+use super::{paused, phase, running, says, spec};
 
 fn with_volumes() -> Value {
     let mut spec = spec();
@@ -17,8 +17,20 @@ fn with_volumes() -> Value {
     spec
 }
 
+/// Everything beside the Pod but the Checkpoints.
 fn claims(world: &World) -> Vec<String> {
-    world.state().others.keys().cloned().collect()
+    beside(world, false)
+}
+
+fn checkpoints(world: &World) -> Vec<String> {
+    beside(world, true)
+}
+
+fn beside(world: &World, checkpoints: bool) -> Vec<String> {
+    let state = world.state();
+    let keys = state.others.keys().cloned();
+    keys.filter(|key| key.starts_with("checkpoints/") == checkpoints)
+        .collect()
 }
 
 #[tokio::test]
@@ -167,4 +179,61 @@ async fn a_service_follows_the_spec_and_no_pause_waits_for_it() {
     world.patch_spec(json!({"service": false}));
     world.settle(&mut controller).await;
     assert_eq!(claims(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_checkpoint_is_described_for_as_long_as_its_data_is_there() {
+    let (world, mut controller) = running().await;
+    for cycle in 1..=3 {
+        for paused in [true, false] {
+            world.state().writes.clear();
+            world.patch_spec(json!({"paused": paused}));
+            world.settle(&mut controller).await;
+            assert_eq!(checkpoints(&world), [format!("checkpoints/one-uid1-{cycle}")]);
+            assert!(world.state().writes.len() <= 6, "{:#?}", world.state().writes);
+        }
+    }
+    let described = world.state().others["checkpoints/one-uid1-3"].clone();
+    assert_eq!(described["spec"]["sandboxName"], "one");
+    assert_eq!(described["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+    let status = &described["status"];
+    assert_eq!(
+        (
+            &status["generation"],
+            &status["sizeBytes"],
+            &status["storedBytes"],
+            &status["engine"]
+        ),
+        (&json!(3), &json!(10), &json!(5), &json!("sim"))
+    );
+    assert_eq!(status["conditions"][0]["type"], "Sealed");
+    assert_eq!(status["conditions"][0]["status"], "True");
+}
+
+#[tokio::test]
+async fn no_pause_waits_for_a_description_and_it_is_made_later() {
+    let (world, mut controller) = running().await;
+    world.state().forbidden = Some("checkpoints");
+    world.write_context(5);
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), checkpoints(&world).len()), (Some(Phase::Paused), 0));
+    world.state().forbidden = None;
+    world.settle(&mut controller).await;
+    assert_eq!(checkpoints(&world), ["checkpoints/one-uid1-1"]);
+}
+
+#[tokio::test]
+async fn the_description_of_somebody_elses_checkpoint_is_left_alone() {
+    let (world, mut controller) = paused(3).await;
+    let foreign = json!({"metadata": {"name": "other-1"}, "spec": {"sandboxName": "one", "podName": "one"}, "status": {
+        "phase": "Succeeded", "checkpointId": "x/0", "generation": 0, "engine": "sim", "digest": "", "sizeBytes": 0,
+        "storedBytes": 0,
+    }});
+    world.state().others.insert("checkpoints/other-1".to_owned(), foreign);
+    for paused in [false, true] {
+        world.patch_spec(json!({"paused": paused}));
+        world.settle(&mut controller).await;
+    }
+    assert_eq!(checkpoints(&world), ["checkpoints/one-uid1-2", "checkpoints/other-1"]);
 }

@@ -13,9 +13,11 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
-use torpor_api::{AgentState, CheckpointRecord, CheckpointState, Sandbox, WorkloadState, annotation};
+use torpor_api::{AgentState, CheckpointRecord, CheckpointState, Sandbox, WorkloadState, agent_sandbox, annotation};
 
+use crate::ReconcileError;
 use crate::controller::{Context, Controller, ControllerConfig, Deadlines};
+use crate::front::{Front, Fronted};
 use crate::reconcile::reconcile;
 use crate::{AgentError, CheckpointCustodian, Defect, RemovalError, SandboxAgents};
 
@@ -43,6 +45,9 @@ pub(super) enum AgentMood {
 pub(super) struct State {
     revision: u64,
     pub(super) sandbox: Option<Value>,
+    front: Option<Front>,
+    /// The server's definition of the sandbox knows of no record of a checkpoint.
+    pub(super) drops_record: bool,
     pub(super) pod: Option<Value>,
     /// Objects beside the sandbox and its Pod, by `resource/name`.
     pub(super) others: BTreeMap<String, Value>,
@@ -68,14 +73,20 @@ pub(super) struct World(Arc<Mutex<State>>);
 impl World {
     /// With a sandbox that was just created.
     pub(super) fn new(spec: Value) -> Self {
+        Self::asked_for(Front::Kruise, spec)
+    }
+
+    /// With a sandbox that was just created, of this front.
+    pub(super) fn asked_for(front: Front, spec: Value) -> Self {
         let world = Self(Arc::default());
         world.state().now = Timestamp::from_second(1_800_000_000).expect("a time");
         let mut sandbox = json!({
-            "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox",
+            "apiVersion": front.api_version(), "kind": "Sandbox",
             "metadata": {"name": "one", "namespace": "default", "uid": "uid-1", "generation": 1, "resourceVersion": "1"},
         });
         sandbox["spec"] = spec;
         world.state().sandbox = Some(sandbox);
+        world.state().front = Some(front);
         world.state().revision = 1;
         world
     }
@@ -85,8 +96,31 @@ impl World {
     }
 
     pub(super) fn sandbox(&self) -> Sandbox {
+        match self.front() {
+            Front::Kruise => self.stored(),
+            Front::AgentSandbox => self.stored::<agent_sandbox::Sandbox>().into_sandbox(),
+        }
+    }
+
+    fn front(&self) -> Front {
+        self.state().front.expect("a front")
+    }
+
+    /// The sandbox as it is stored.
+    pub(super) fn stored<K: Fronted>(&self) -> K {
         let sandbox = self.state().sandbox.clone().expect("the sandbox exists");
         serde_json::from_value(sandbox).expect("a sandbox")
+    }
+
+    /// One pass.
+    pub(super) async fn pass(&self, controller: &Arc<Context>) -> Result<(), ReconcileError> {
+        let passed = match self.front() {
+            Front::Kruise => reconcile(Arc::new(self.stored::<Sandbox>()), controller.clone()).await,
+            Front::AgentSandbox => {
+                reconcile(Arc::new(self.stored::<agent_sandbox::Sandbox>()), controller.clone()).await
+            }
+        };
+        passed.map(drop)
     }
 
     /// A user's patch of the spec.
@@ -134,11 +168,10 @@ impl World {
     pub(super) async fn settle(&self, controller: &mut Arc<Context>) {
         for _ in 0..40 {
             let before = self.state().revision;
-            let Some(sandbox) = self.state().sandbox.clone() else {
+            if self.state().sandbox.is_none() {
                 return;
-            };
-            let sandbox: Sandbox = serde_json::from_value(sandbox).expect("a sandbox");
-            let broke_off = reconcile(Arc::new(sandbox), controller.clone()).await.is_err();
+            }
+            let broke_off = self.pass(controller).await.is_err();
             if broke_off {
                 *controller = self.controller(None);
             }
@@ -185,6 +218,10 @@ impl State {
             self.pod.as_ref()
         } else if path.contains("/sandboxes/") {
             self.sandbox.as_ref()
+        } else if path.ends_with("/checkpoints") {
+            let of_kind = self.others.iter().filter(|(key, _)| key.starts_with("checkpoints/"));
+            let items: Vec<_> = of_kind.map(|(_, object)| object).collect();
+            return respond(StatusCode::OK, &json!({"metadata": {}, "items": items}));
         } else {
             self.others.get(&other(path))
         };
@@ -278,6 +315,11 @@ impl State {
         }
         let before = sandbox.clone();
         merge(sandbox, &patch);
+        if self.drops_record
+            && let Some(status) = sandbox["status"].as_object_mut()
+        {
+            status.remove("torpor");
+        }
         if *sandbox == before {
             return;
         }
