@@ -30,6 +30,7 @@ impl CheckpointCustodian for StoreCustodian {
             self.store
                 .remove_older_than(sandbox_uid, generation)
                 .await
+                .map(drop)
                 .map_err(refused)
         })
     }

@@ -280,7 +280,7 @@ impl Supervisor {
         .to_bytes()?;
         Ok(self
             .store
-            .seal(&self.key(generation), &engine_version(), &payload)
+            .seal(&self.key(generation), &engine_version(), payload)
             .await?)
     }
 

@@ -1,52 +1,93 @@
-//! How a payload is cut into chunks, and how one chunk looks at rest.
+//! How a payload is cut into chunks, what a chunk is called, and how it looks at rest.
 //!
-//! Decides where the cuts are (by content, so that bytes put in at one place move no cut far from it), what
-//! a chunk is called (the BLAKE3 hash of its plain bytes) and how it is stored. Leaves out where chunks are
-//! kept and which checkpoint needs them. Pure: no I/O, no clock.
+//! Decides where the cuts are (by content, so that bytes put in at one place move no cut far from it), the
+//! name of a chunk (the BLAKE3 hash of its plain bytes) and its stored form. Leaves out where chunks are
+//! kept and which checkpoint needs them. Pure: no I/O, no clock; the work is spread over the cores.
 //!
 //! ```text
-//! offset  bytes
-//!      0     32  BLAKE3 of the rest
-//!     32    ...  one zstd frame: the plain bytes
+//! payload ──cut──> pieces ──compress, unless it does not pay──> ──encrypt, with a tenant's key──> stored
 //! ```
 //!
-//! The leading hash covers every stored byte: zstd decoders ignore some bits of a frame, so the hash of
-//! the plain bytes alone would let damage pass unseen. It also keeps damaged bytes away from the decoder.
+//! Every stored bit is covered: a plain chunk by its name, a compressed one by a check of its own (zstd
+//! ignores some bits of a frame, and damaged bytes are kept away from the decoder), an encrypted one by its
+//! authentication tag.
+
+use std::ops::Range;
 
 use blake3::Hash;
+use bytes::Bytes;
 use fastcdc::v2020::FastCDC;
+use rayon::prelude::*;
 
-/// Smallest chunk in bytes, but for the last one of a payload.
+use crate::encryption::{Nonce, Opened, TenantKey};
+
+/// Smallest chunk in bytes, but for the last one of a segment.
 pub const MIN_CHUNK_BYTES: u32 = 16 * 1024;
 /// Size in bytes that chunks have on average.
 pub const AVERAGE_CHUNK_BYTES: u32 = 64 * 1024;
 /// Largest chunk in bytes.
 pub const MAX_CHUNK_BYTES: u32 = 256 * 1024;
+/// A payload is cut in segments of so many bytes, each by itself, so that more than one core can cut.
+pub const SEGMENT_BYTES: usize = 4 << 20;
 
 /// The fastest regular level: a pause waits for compression, and most pages of a process are zero or text.
 const COMPRESSION_LEVEL: i32 = 1;
+/// Compression pays when it saves at least one part in so many.
+const LEAST_SAVING: usize = 16;
+/// Bytes of a check.
+pub const CHECK_BYTES: usize = 16;
 
 /// Names one chunk and says how many plain bytes it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRef {
-    /// BLAKE3 of the plain bytes.
+    /// BLAKE3 of the plain bytes; keyed by the tenant's key when there is one.
     pub hash: Hash,
     /// Plain bytes; 1 to [`MAX_CHUNK_BYTES`].
     pub length: u32,
 }
 
+/// A chunk and where in its payload it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The chunk.
+    pub chunk: ChunkRef,
+    /// Its bytes in the payload.
+    pub range: Range<usize>,
+}
+
+/// What was done to the plain bytes before any encryption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Nothing.
+    Plain,
+    /// One zstd frame.
+    Zstd,
+}
+
+/// What is needed beside a chunk's name to read its stored form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// What was done to the plain bytes.
+    pub encoding: Encoding,
+    /// First bytes of the BLAKE3 of the stored bytes; zero where something else covers them.
+    pub check: [u8; CHECK_BYTES],
+}
+
+/// A chunk in its stored form.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// How to read it.
+    pub form: Form,
+    /// The stored bytes.
+    pub stored: Bytes,
+}
+
 /// Why stored bytes are not the chunk they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum ChunkError {
-    /// Fewer bytes than the leading hash.
-    #[error("a stored chunk has at least {} bytes, this one has {found}", blake3::OUT_LEN)]
-    TooShort {
-        /// Bytes there are.
-        found: usize,
-    },
     /// The stored bytes changed after they were written.
-    #[error("the stored bytes do not match their own hash")]
-    StoredHash,
+    #[error("the stored bytes changed after they were written")]
+    Changed,
     /// The frame cannot be decoded, or gives more bytes than the chunk has.
     #[error("decompress the stored bytes")]
     Decompress(#[source] std::io::Error),
@@ -55,45 +96,138 @@ pub enum ChunkError {
     OtherChunk,
 }
 
-/// Cuts `payload` at places that its content decides. The pieces, joined in order, are `payload`;
-/// an empty payload has none.
-pub fn cut(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Cuts `payload` at places that its content decides, and names the pieces. Joined in order they are
+/// `payload`; an empty payload has none.
+#[must_use]
+pub fn cut(payload: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
+    let segments: Vec<Vec<Piece>> = payload
+        .par_chunks(SEGMENT_BYTES)
+        .enumerate()
+        .map(|(nth, segment)| cut_segment(nth * SEGMENT_BYTES, segment, key))
+        .collect();
+    segments.concat()
+}
+
+fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
     let sizes = (
         MIN_CHUNK_BYTES as usize,
         AVERAGE_CHUNK_BYTES as usize,
         MAX_CHUNK_BYTES as usize,
     );
-    FastCDC::new(payload, sizes.0, sizes.1, sizes.2).map(|piece| &payload[piece.offset..piece.offset + piece.length])
+    FastCDC::new(segment, sizes.0, sizes.1, sizes.2)
+        .map(|cut| Piece {
+            chunk: reference(&segment[cut.offset..cut.offset + cut.length], key),
+            range: start + cut.offset..start + cut.offset + cut.length,
+        })
+        .collect()
 }
 
-/// The stored form of a chunk.
+/// The stored form of a chunk before encryption: `plain` itself when compression does not pay.
 ///
 /// # Errors
 /// When the compressor fails, which only a lack of memory makes it do.
-pub fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
-    let frame = zstd::bulk::compress(plain, COMPRESSION_LEVEL)?;
-    let mut stored = Vec::with_capacity(blake3::OUT_LEN + frame.len());
-    stored.extend_from_slice(blake3::hash(&frame).as_bytes());
-    stored.extend_from_slice(&frame);
-    Ok(stored)
+pub fn pack(compressor: &mut zstd::bulk::Compressor<'_>, plain: Bytes) -> std::io::Result<Packed> {
+    let frame = compressor.compress(&plain)?;
+    if frame.len() + plain.len() / LEAST_SAVING > plain.len() {
+        let form = Form {
+            encoding: Encoding::Plain,
+            check: [0; CHECK_BYTES],
+        };
+        return Ok(Packed { form, stored: plain });
+    }
+    let form = Form {
+        encoding: Encoding::Zstd,
+        check: check_of(&frame),
+    };
+    Ok(Packed {
+        form,
+        stored: frame.into(),
+    })
 }
 
-/// The plain bytes of the chunk that `chunk` names, from its stored form. Checks every byte.
+/// A compressor for [`pack`].
 ///
 /// # Errors
-/// When `stored` is not a sound stored form of that very chunk.
-pub fn unpack(chunk: &ChunkRef, stored: &[u8]) -> Result<Vec<u8>, ChunkError> {
-    let (hash, frame) = stored
-        .split_first_chunk::<{ blake3::OUT_LEN }>()
-        .ok_or(ChunkError::TooShort { found: stored.len() })?;
-    if blake3::hash(frame) != Hash::from_bytes(*hash) {
-        return Err(ChunkError::StoredHash);
+/// When there is no memory for one.
+pub fn compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
+    zstd::bulk::Compressor::new(COMPRESSION_LEVEL)
+}
+
+/// Encrypts a packed chunk; its tag covers the bytes from then on.
+#[must_use]
+pub fn encrypt(packed: Packed, key: &TenantKey, nonce: Nonce) -> Packed {
+    let form = Form {
+        check: [0; CHECK_BYTES],
+        ..packed.form
+    };
+    Packed {
+        form,
+        stored: key.encrypt(nonce, &[], &packed.stored).into(),
     }
-    let plain = zstd::bulk::decompress(frame, chunk.length as usize).map_err(ChunkError::Decompress)?;
-    if plain.len() != chunk.length as usize || blake3::hash(&plain) != chunk.hash {
+}
+
+/// Writes the plain bytes of the chunk that `chunk` names to `plain`, which has its length, from its stored
+/// form. Checks every byte.
+///
+/// # Errors
+/// When `stored` is not a sound stored form of that very chunk; `plain` holds anything then.
+pub fn unpack(
+    chunk: &ChunkRef,
+    form: &Form,
+    stored: &[u8],
+    key: Option<(&TenantKey, Nonce)>,
+    plain: &mut [u8],
+) -> Result<(), ChunkError> {
+    let opened = open(form, stored, key)?;
+    match form.encoding {
+        Encoding::Plain if opened.len() != plain.len() => return Err(ChunkError::OtherChunk),
+        Encoding::Plain => plain.copy_from_slice(&opened),
+        Encoding::Zstd => {
+            let decoded = zstd::bulk::decompress_to_buffer(&opened, plain).map_err(ChunkError::Decompress)?;
+            if decoded != plain.len() {
+                return Err(ChunkError::OtherChunk);
+            }
+        }
+    }
+    if reference(plain, key.map(|(key, _)| key)) != *chunk {
         return Err(ChunkError::OtherChunk);
     }
-    Ok(plain)
+    Ok(())
+}
+
+/// Whether `stored` can still be read as the chunk it was written as. Cheaper than [`unpack`]: nothing is
+/// decompressed.
+#[must_use]
+pub fn is_intact(chunk: &ChunkRef, form: &Form, stored: &[u8], key: Option<(&TenantKey, Nonce)>) -> bool {
+    match (key, form.encoding) {
+        (Some(_), _) => open(form, stored, key).is_ok(),
+        (None, Encoding::Zstd) => check_of(stored) == form.check,
+        (None, Encoding::Plain) => reference(stored, None) == *chunk && form.check == [0; CHECK_BYTES],
+    }
+}
+
+fn open<'a>(form: &Form, stored: &'a [u8], key: Option<(&TenantKey, Nonce)>) -> Result<Opened<'a>, ChunkError> {
+    if let Some((key, nonce)) = key {
+        return key.decrypt(nonce, &[], stored).ok_or(ChunkError::Changed);
+    }
+    match form.encoding {
+        Encoding::Zstd if check_of(stored) != form.check => Err(ChunkError::Changed),
+        Encoding::Zstd | Encoding::Plain => Ok(Opened::Borrowed(stored)),
+    }
+}
+
+fn check_of(stored: &[u8]) -> [u8; CHECK_BYTES] {
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&blake3::hash(stored).as_bytes()[..CHECK_BYTES]);
+    check
+}
+
+/// The name of a chunk. What is longer than any chunk has no name that a chunk has.
+fn reference(plain: &[u8], key: Option<&TenantKey>) -> ChunkRef {
+    ChunkRef {
+        hash: key.map_or_else(|| blake3::hash(plain), |key| key.name(plain)),
+        length: u32::try_from(plain.len()).unwrap_or(u32::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -102,67 +236,107 @@ mod tests {
 
     use super::*;
 
-    fn reference(plain: &[u8]) -> ChunkRef {
-        ChunkRef {
-            hash: blake3::hash(plain),
-            length: u32::try_from(plain.len()).unwrap(),
-        }
+    fn unpacked(chunk: &ChunkRef, packed: &Packed) -> Result<Vec<u8>, ChunkError> {
+        let mut plain = vec![0; chunk.length as usize];
+        unpack(chunk, &packed.form, &packed.stored, None, &mut plain).map(|()| plain)
+    }
+
+    fn pack(plain: &[u8]) -> Packed {
+        super::pack(&mut compressor().unwrap(), Bytes::copy_from_slice(plain)).unwrap()
+    }
+
+    fn noise(seed: [u8; 32], bytes: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        blake3::Hasher::new_keyed(&seed).finalize_xof().fill(&mut noise);
+        noise
     }
 
     #[test]
     fn an_empty_payload_has_no_chunks() {
-        assert_eq!(cut(&[]).count(), 0);
+        assert_eq!(cut(&[], None), []);
     }
 
     #[test]
     fn a_sound_chunk_under_another_name_is_refused() {
-        let stored = pack(b"one").unwrap();
-        assert!(matches!(
-            unpack(&reference(b"two"), &stored),
-            Err(ChunkError::OtherChunk)
-        ));
-        assert!(matches!(
-            unpack(&reference(b"four"), &stored),
-            Err(ChunkError::OtherChunk)
-        ));
-        assert!(matches!(
-            unpack(&reference(b"on"), &stored),
-            Err(ChunkError::Decompress(_))
-        ));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_pieces_joined_are_the_payload(seed in any::<[u8; 32]>(), bytes in 0..400_000_usize) {
-            let mut payload = vec![0; bytes];
-            blake3::Hasher::new_keyed(&seed).finalize_xof().fill(&mut payload);
-            let pieces: Vec<&[u8]> = cut(&payload).collect();
-            prop_assert!(pieces.iter().all(|p| !p.is_empty() && p.len() <= MAX_CHUNK_BYTES as usize));
-            prop_assert_eq!(pieces.concat(), payload);
-        }
-
-        #[test]
-        fn a_chunk_survives_packing(plain in prop::collection::vec(any::<u8>(), 1..5000)) {
-            prop_assert_eq!(unpack(&reference(&plain), &pack(&plain).unwrap()).unwrap(), plain);
+        for plain in [b"one".as_slice(), &[b'1'; 500]] {
+            let packed = pack(plain);
+            let other = [b"2", &plain[1..]].concat();
+            let refused = unpacked(&reference(&other, None), &packed);
+            assert!(matches!(refused, Err(ChunkError::OtherChunk)), "{refused:?}");
+            for length in [plain.len() - 1, plain.len() + 1] {
+                let name = reference(&vec![b'1'; length], None);
+                assert!(unpacked(&name, &packed).is_err(), "{length} bytes");
+            }
         }
     }
 
     #[test]
-    fn every_flipped_bit_and_every_truncation_of_a_chunk_is_detected() {
-        let plain = b"torpor ".repeat(50);
-        let stored = pack(&plain).unwrap();
-        for bit in 0..stored.len() * 8 {
-            let mut damaged = stored.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(unpack(&reference(&plain), &damaged).is_err(), "flipped bit {bit}");
+    fn what_does_not_compress_is_stored_as_it_is() {
+        let plain = noise([1; 32], 100_000);
+        let packed = pack(&plain);
+        assert_eq!((packed.form.encoding, packed.stored.len()), (Encoding::Plain, 100_000));
+        assert_eq!(pack(&[0; 100_000]).form.encoding, Encoding::Zstd);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_pieces_joined_are_the_payload(seed in any::<[u8; 32]>(), bytes in 0..SEGMENT_BYTES * 5 / 2) {
+            let payload = noise(seed, bytes);
+            let pieces = cut(&payload, None);
+            prop_assert!(pieces.iter().all(|piece| (1..=MAX_CHUNK_BYTES).contains(&piece.chunk.length)));
+            prop_assert!(pieces.iter().all(|piece| piece.chunk == reference(&payload[piece.range.clone()], None)));
+            let joined: Vec<u8> = pieces.into_iter().flat_map(|piece| payload[piece.range].to_vec()).collect();
+            prop_assert!(joined == payload);
         }
-        for length in 0..stored.len() {
-            assert!(
-                unpack(&reference(&plain), &stored[..length]).is_err(),
-                "cut to {length} bytes"
-            );
+
+        #[test]
+        fn a_chunk_survives_packing(plain in prop::collection::vec(0..4_u8, 1..5000)) {
+            prop_assert_eq!(unpacked(&reference(&plain, None), &pack(&plain)).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn bytes_put_in_change_few_pieces() {
+        let mut payload = noise([7; 32], 3_000_000);
+        let before = cut(&payload, None);
+        payload.splice(1_000_000..1_000_000, *b"a few bytes more");
+        let new = cut(&payload, None)
+            .into_iter()
+            .filter(|piece| !before.iter().any(|old| old.chunk == piece.chunk));
+        assert!((1..=3).contains(&new.count()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_of_a_chunk_is_detected() {
+        let key = TenantKey::parse(&format!("k:{}", "5a".repeat(32))).unwrap();
+        let nonce = Nonce::of(uuid::Uuid::nil(), 0);
+        for (plain, sealed_with) in [
+            (b"torpor ".repeat(50), None),
+            (noise([3; 32], 300), None),
+            (b"torpor ".repeat(50), Some((&key, nonce))),
+        ] {
+            let chunk = reference(&plain, sealed_with.map(|(key, _)| key));
+            let packed = match sealed_with {
+                None => pack(&plain),
+                Some((key, nonce)) => encrypt(pack(&plain), key, nonce),
+            };
+            let sound = |stored: &[u8]| {
+                let mut out = vec![0; plain.len()];
+                let read = unpack(&chunk, &packed.form, stored, sealed_with, &mut out).is_ok();
+                assert_eq!(read, is_intact(&chunk, &packed.form, stored, sealed_with));
+                read
+            };
+            assert!(sound(&packed.stored));
+            for bit in 0..packed.stored.len() * 8 {
+                let mut damaged = packed.stored.to_vec();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert!(!sound(&damaged), "flipped bit {bit}");
+            }
+            for length in 0..packed.stored.len() {
+                assert!(!sound(&packed.stored[..length]), "cut to {length} bytes");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod chunks;
 mod clock;
+pub mod encryption;
 pub mod envelope;
 mod files;
 mod monty;
@@ -12,9 +13,10 @@ mod process;
 mod store;
 
 pub use clock::Clock;
+pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use files::{FileError, FileTree};
 pub use monty::{
     ContextId, ContextInfo, ENGINE_NAME, EngineError, ExecutionEvent, ExecutionSink, MontySandbox, engine_version,
 };
 pub use process::{Origin, ProcessError, SandboxProcess};
-pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
+pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

@@ -1,11 +1,11 @@
 //! Where sealed checkpoints are kept: sealing, reading, listing, removing.
 //!
 //! ```text
-//!            chunks, one by one        envelope, at once
-//! (nothing) ────────────────────> ... ──────────────────> sealed ──remove──> (nothing)
-//!                                  │ crash
-//!                                  v
-//!                   chunks that no checkpoint names: no checkpoint
+//!            note, pack of new chunks        envelope, at once
+//! (nothing) ─────────────────────────> ... ──────────────────> sealed ──remove──> (nothing)
+//!                                       │ crash
+//!                                       v
+//!                          a pack that no checkpoint names: no checkpoint
 //! ```
 //!
 //! Decides what is written in which order, what is checked before a payload is believed, and what may be
@@ -13,31 +13,38 @@
 //! that is missing or damaged is an error that names it; no other one is ever given in its place, and
 //! damage is never removed but by an explicit call.
 //!
-//! One sandbox has one writer at a time: while a program seals a checkpoint of a sandbox, no *other*
-//! program may remove from that sandbox, since it could take a chunk that the new checkpoint relies on.
-//! Clones of one [`CheckpointStore`] see to that among themselves.
+//! Several programs may use one store, also of one sandbox: what each may remove while another writes is
+//! told in [`attempt`].
 
+mod address;
+mod attempt;
 mod collect;
 mod directory;
 mod error;
 mod objects;
+mod pack;
 mod place;
+mod plan;
 mod restore;
 mod seal;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use object_store::ObjectStore;
 use tokio::sync::RwLock;
 use torpor_api::CheckpointRecord;
 
+use uuid::Uuid;
+
+use crate::encryption::TenantKeys;
 pub use crate::envelope::{EngineVersion, EnvelopeHeader};
+pub use collect::Garbage;
 pub use error::StoreError;
 
 use objects::Objects;
 use place::SandboxPlace;
-
-/// Chunks that are read or written at a time, per call.
-const PARALLEL_CHUNKS: usize = 8;
+use seal::Seal;
 
 /// Names one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +59,9 @@ pub struct CheckpointKey {
 #[derive(Clone, Debug)]
 pub struct CheckpointStore {
     objects: Objects,
-    /// Held shared to seal and exclusively to remove; guards no data, the files are the data.
+    keys: Arc<TenantKeys>,
+    /// Held shared to seal and exclusively to remove, so that a removal waits for seals whose callers gave up;
+    /// guards no data.
     removal: Arc<RwLock<()>>,
 }
 
@@ -63,17 +72,37 @@ impl CheckpointStore {
     /// # Errors
     /// When the URL is neither, or the directory cannot be made.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self {
-            objects: Objects::open(url)?,
+        Ok(Self::with_objects(address::open(url)?))
+    }
+
+    /// A store in any object store that is consistent: what was written is listed and read at once.
+    #[must_use]
+    pub fn in_object_store(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::with_objects(Objects::new(objects, None))
+    }
+
+    fn with_objects(objects: Objects) -> Self {
+        Self {
+            objects,
+            keys: Arc::default(),
             removal: Arc::default(),
-        })
+        }
+    }
+
+    /// The same store, for one tenant: seals with the first key, and reads what any of the keys has sealed.
+    #[must_use]
+    pub fn with_keys(self, keys: TenantKeys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            ..self
+        }
     }
 
     /// Writes a checkpoint; when this returns it is whole and, in a `file` store, on disk. When it fails there
-    /// is no checkpoint, and the same call may be made again. When it is dropped there is none or a whole one:
-    /// a write that has begun ends.
+    /// is no checkpoint, unless the store lost its answer to the very last write; the same call may be made
+    /// again. When it is dropped it goes on to its end.
     ///
-    /// To seal the same payload again under the same key gives the same record, and mends its chunks.
+    /// To seal the same payload again under the same key checks what is there and gives the same record.
     ///
     /// # Errors
     /// When the key is taken by another payload or engine, or the store fails.
@@ -81,12 +110,24 @@ impl CheckpointStore {
         &self,
         key: &CheckpointKey,
         engine: &EngineVersion,
-        payload: &[u8],
+        payload: impl Into<Bytes>,
     ) -> Result<CheckpointRecord, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         self.objects.check().await?;
-        let no_removal = Arc::new(Arc::clone(&self.removal).read_owned().await);
-        self.write(&no_removal, &place, key, engine, payload).await
+        let payload = payload.into();
+        let (folder, removal) = (place.folder().clone(), Arc::clone(&self.removal));
+        let seal = Seal {
+            store: self.clone(),
+            place,
+            key: key.clone(),
+            engine: engine.clone(),
+            attempt: Uuid::new_v4(),
+        };
+        objects::to_the_end("seal a checkpoint in", &folder, async move {
+            let _no_removal = removal.read().await;
+            seal.run(payload).await
+        })
+        .await
     }
 
     /// The payload of a checkpoint. Every byte is checked before this returns.
@@ -95,12 +136,9 @@ impl CheckpointStore {
     /// When there is no such checkpoint, it is damaged, or another sandbox, engine or version wrote it.
     pub async fn load(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<Vec<u8>, StoreError> {
         self.objects.check().await?;
-        let (_, header, chunks) = self.read_envelope(key).await?;
-        restore::expect_engine(key, engine, &header)?;
-        let mut payload = Vec::new();
-        self.read_payload(key, &header, &chunks, |plain| payload.extend_from_slice(plain))
-            .await?;
-        Ok(payload)
+        let sealed = self.read_envelope(key).await?;
+        restore::expect_engine(key, engine, &sealed.header)?;
+        self.read_payload(key, sealed).await
     }
 
     /// What a checkpoint is. Reads and checks its header only.
@@ -112,14 +150,14 @@ impl CheckpointStore {
         self.read_header(key).await
     }
 
-    /// The record that sealing the checkpoint gave. Reads and checks its envelope, not its chunks.
+    /// The record that sealing the checkpoint gave. Reads and checks its envelope, not its packs.
     ///
     /// # Errors
     /// When there is no such checkpoint, or its envelope is damaged or another checkpoint's.
     pub async fn record(&self, key: &CheckpointKey) -> Result<CheckpointRecord, StoreError> {
         self.objects.check().await?;
-        let (bytes, header, _) = self.read_envelope(key).await?;
-        Ok(seal::record_of(&header, &bytes))
+        let sealed = self.read_envelope(key).await?;
+        Ok(seal::record_of(&sealed.header, &sealed.bytes))
     }
 
     /// Reads all of a checkpoint and checks every byte.
@@ -128,8 +166,9 @@ impl CheckpointStore {
     /// When there is no such checkpoint, or anything of it is missing or damaged.
     pub async fn verify(&self, key: &CheckpointKey) -> Result<EnvelopeHeader, StoreError> {
         self.objects.check().await?;
-        let (_, header, chunks) = self.read_envelope(key).await?;
-        self.read_payload(key, &header, &chunks, |_| ()).await?;
+        let sealed = self.read_envelope(key).await?;
+        let header = sealed.header.clone();
+        self.read_payload(key, sealed).await?;
         Ok(header)
     }
 }
@@ -181,21 +220,40 @@ impl CheckpointStore {
         .await
     }
 
-    /// Removes the checkpoints of a sandbox that are older than `generation`, and every chunk that no
-    /// remaining one needs. May be called again, also after a failure halfway.
+    /// Removes the checkpoints of a sandbox that are older than `generation`, and every pack that no remaining
+    /// one needs. Seals of such a generation that are under way fail. May be called again, also after a
+    /// failure halfway.
     ///
     /// # Errors
     /// When there is no such generation or a remaining envelope is damaged: then nothing is removed. When the
     /// store fails: then something may be left.
-    pub async fn remove_older_than(&self, sandbox_uid: &str, generation: u64) -> Result<(), StoreError> {
+    pub async fn remove_older_than(&self, sandbox_uid: &str, generation: u64) -> Result<Garbage, StoreError> {
         let place = SandboxPlace::new(sandbox_uid)?;
         self.objects.check().await?;
-        let (store, uid) = (self.clone(), sandbox_uid.to_owned());
-        objects::to_the_end("remove old checkpoints in", place.folder(), async move {
+        let (store, folder) = (self.clone(), place.folder().clone());
+        let oldest_kept = CheckpointKey {
+            sandbox_uid: sandbox_uid.to_owned(),
+            generation,
+        };
+        objects::to_the_end("remove old checkpoints in", &folder, async move {
             let _no_sealing = store.removal.write().await;
-            store.collect(&uid, generation).await
+            store.collect(&place, &oldest_kept).await
         })
         .await
+    }
+
+    /// What [`remove_older_than`](Self::remove_older_than) would remove now.
+    ///
+    /// # Errors
+    /// When there is no such generation, a remaining envelope is damaged, or the store fails.
+    pub async fn garbage(&self, sandbox_uid: &str, generation: u64) -> Result<Garbage, StoreError> {
+        let place = SandboxPlace::new(sandbox_uid)?;
+        self.objects.check().await?;
+        let oldest_kept = CheckpointKey {
+            sandbox_uid: sandbox_uid.to_owned(),
+            generation,
+        };
+        self.survey(&place, &oldest_kept).await
     }
 
     /// Bytes that the store keeps for a sandbox, remainders of crashed writes included.

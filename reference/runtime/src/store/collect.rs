@@ -1,53 +1,176 @@
-//! Removing checkpoints, and the chunks that no checkpoint needs any more.
+//! Removing checkpoints, and what no checkpoint needs any more.
 //!
 //! ```text
-//! read what stays ──> remove old envelopes ──> remove chunks that nothing names
-//!       │ damaged            │ crash: chunks too many; the next call takes them
+//! read what stays ──> old envelopes go ──> packs that nothing names are marked, looked for again, and go
+//!       │ damaged            │ crash: packs too many; the next call takes them
 //!       v
 //!   refused, nothing removed
 //! ```
 //!
-//! Never the other way round: an envelope whose chunks are gone would be a checkpoint lost.
+//! Never the other way round: an envelope whose packs are gone would be a checkpoint lost. How a seal that
+//! runs at the same time is not hurt is told in [`super::attempt`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use blake3::Hash;
-use object_store::path::Path;
+use object_store::PutPayload;
+use uuid::Uuid;
 
+use super::attempt::Attempt;
 use super::place::{self, SandboxPlace};
 use super::{CheckpointKey, CheckpointStore, StoreError};
+use crate::envelope::REMOVED;
+
+/// What a collection of one sandbox removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// Checkpoints that are older than the oldest to keep, sorted.
+    pub generations: Vec<u64>,
+    /// Seals of such checkpoints that never ended, by generation, sorted.
+    pub abandoned: Vec<u64>,
+    /// Packs that no checkpoint and no seal under way needs.
+    pub packs: usize,
+    /// Bytes of all that.
+    pub bytes: u64,
+}
+
+/// What is there of one sandbox.
+struct Survey {
+    /// Bytes of each checkpoint's envelope.
+    envelopes: HashMap<u64, u64>,
+    attempts: Vec<Attempt>,
+    packs: HashMap<Uuid, u64>,
+    /// The packs that each checkpoint names.
+    named: HashMap<u64, Vec<Uuid>>,
+}
 
 impl CheckpointStore {
-    pub(super) async fn collect(&self, sandbox_uid: &str, oldest_kept: u64) -> Result<(), StoreError> {
-        let place = SandboxPlace::new(sandbox_uid)?;
-        let (kept, old) = split(self.generations(&place).await?, oldest_kept);
-        if !kept.contains(&oldest_kept) {
-            let key = CheckpointKey {
-                sandbox_uid: sandbox_uid.to_owned(),
-                generation: oldest_kept,
-            };
-            return Err(StoreError::NotFound { key });
+    /// What [`collect`](Self::collect) would remove.
+    pub(super) async fn survey(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Garbage, StoreError> {
+        let files = self.envelopes(place).await?;
+        if !files.contains_key(&key.generation) {
+            return Err(StoreError::NotFound { key: key.clone() });
         }
-        let mut needed = HashSet::new();
-        for generation in kept {
+        let mut named = HashMap::new();
+        for generation in files.keys().filter(|generation| **generation >= key.generation) {
             let key = CheckpointKey {
-                sandbox_uid: sandbox_uid.to_owned(),
-                generation,
+                generation: *generation,
+                ..key.clone()
             };
-            let (_, _, chunks) = self.read_envelope(&key).await?;
-            needed.extend(chunks.iter().map(|chunk| chunk.hash));
+            let packs = self.read_header(&key).await?.packs;
+            named.insert(*generation, packs.into_iter().map(|pack| pack.id).collect());
         }
-
-        let envelopes = old.into_iter().map(|generation| place.envelope(generation)).collect();
-        self.objects.remove_files(place.folder(), envelopes).await?;
-        let stored = self.objects.children(&place.chunks()).await?.objects;
-        let garbage = unneeded(stored.into_iter().map(|meta| meta.location), &needed);
-        self.objects.remove_files(&place.chunks(), garbage).await?;
-        self.objects.remove_unfinished(place.folder()).await
+        let survey = Survey {
+            envelopes: files,
+            attempts: self.attempts(place).await?,
+            packs: self.packs(place).await?,
+            named,
+        };
+        Ok(survey.garbage(key.generation))
     }
 
-    /// Envelopes first, so that a sandbox half removed has no checkpoint rather than a torn one.
+    pub(super) async fn collect(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Garbage, StoreError> {
+        let garbage = self.survey(place, key).await?;
+        let attempts = self.attempts(place).await?;
+        let (old, _): (Vec<Attempt>, Vec<Attempt>) = attempts
+            .into_iter()
+            .partition(|attempt| attempt.generation < key.generation);
+        self.bar(place, &old).await?;
+        let barred: HashSet<u64> = old.iter().map(|attempt| attempt.generation).collect();
+        let gone = garbage
+            .generations
+            .iter()
+            .filter(|generation| !barred.contains(generation));
+        let gone = gone.map(|generation| place.envelope(*generation)).collect();
+        self.objects.remove_files(place.folder(), gone).await?;
+        self.drop_notes(place, &old).await?;
+        self.sweep(place, key).await?;
+        Ok(garbage)
+    }
+
+    /// Makes sure that none of `attempts` ever becomes a checkpoint.
+    async fn bar(&self, place: &SandboxPlace, attempts: &[Attempt]) -> Result<(), StoreError> {
+        for attempt in attempts {
+            let mark = PutPayload::from_static(&REMOVED);
+            self.objects.replace(&place.envelope(attempt.generation), mark).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_notes(&self, place: &SandboxPlace, attempts: &[Attempt]) -> Result<(), StoreError> {
+        let notes = attempts.iter().map(|attempt| place.attempt(attempt.id)).collect();
+        self.objects.remove_files(&place.attempts(), notes).await
+    }
+
+    /// Removes the packs that nothing names.
+    async fn sweep(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<(), StoreError> {
+        let unfinished = self.objects.unfinished(&place.packs()).await?;
+        // Before the packs: a mark whose pack is not there later means nothing.
+        let marked = self.marked(place).await?;
+        let packs = self.packs(place).await?;
+        let named = self.named(place, key).await?;
+        let unnamed: Vec<Uuid> = packs.keys().filter(|pack| !named.contains(pack)).copied().collect();
+        for pack in &unnamed {
+            self.objects.replace(&place.removal(*pack), PutPayload::new()).await?;
+        }
+        let named = if unnamed.is_empty() {
+            named
+        } else {
+            self.named(place, key).await?
+        };
+        let gone: Vec<Uuid> = unnamed.into_iter().filter(|pack| !named.contains(pack)).collect();
+        let files = gone.iter().map(|pack| place.pack(*pack)).collect();
+        self.objects.remove_files(&place.packs(), files).await?;
+        let stale = marked.into_iter().filter(|pack| !packs.contains_key(pack));
+        let marks = gone
+            .iter()
+            .copied()
+            .chain(stale)
+            .map(|pack| place.removal(pack))
+            .collect();
+        self.objects.remove_files(&place.removals(), marks).await?;
+
+        let ended = unfinished.into_iter().filter(|upload| {
+            let pack: Option<Uuid> = upload.target.parse().ok();
+            pack.is_some_and(|pack| !named.contains(&pack))
+        });
+        self.objects.remove_unfinished(ended.collect()).await?;
+        let unfinished = self.objects.unfinished(place.folder()).await?;
+        let old = unfinished.into_iter().filter(|upload| {
+            place::generation_named(&upload.target).is_some_and(|generation| generation < key.generation)
+        });
+        self.objects.remove_unfinished(old.collect()).await
+    }
+
+    /// The packs that a checkpoint or a seal under way names, and those that such a seal writes.
+    async fn named(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<HashSet<Uuid>, StoreError> {
+        // In this order: a seal creates its envelope before it drops its note.
+        let attempts = self.attempts(place).await?;
+        let mut named: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.id).collect();
+        named.extend(attempts.into_iter().flat_map(|attempt| attempt.packs));
+        for generation in self.generations(place).await? {
+            let key = CheckpointKey {
+                generation,
+                ..key.clone()
+            };
+            match self.read_header(&key).await {
+                Ok(header) => named.extend(header.packs.iter().map(|pack| pack.id)),
+                // Removed in the meantime.
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(named)
+    }
+
+    /// Envelopes first, so that a sandbox half removed has no checkpoint rather than a torn one; nobody who
+    /// still writes one completes it.
     pub(super) async fn remove_sandbox(&self, place: &SandboxPlace) -> Result<(), StoreError> {
+        // A note that cannot be read bars nothing, and goes with the folder.
+        match self.attempts(place).await {
+            Ok(attempts) => self.bar(place, &attempts).await?,
+            Err(StoreError::Attempt { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let generations = self.generations(place).await?;
         let envelopes = generations
             .into_iter()
@@ -59,25 +182,55 @@ impl CheckpointStore {
 
     /// Sorted; damaged envelopes count.
     pub(super) async fn generations(&self, place: &SandboxPlace) -> Result<Vec<u64>, StoreError> {
-        let files = self.objects.children(place.folder()).await?.objects;
-        let mut generations: Vec<u64> = files
-            .iter()
-            .filter_map(|meta| place::generation_of(&meta.location))
-            .collect();
+        let mut generations: Vec<u64> = self.envelopes(place).await?.into_keys().collect();
         generations.sort_unstable();
         Ok(generations)
     }
+
+    /// The generations that have an envelope, sound or not, and its bytes.
+    async fn envelopes(&self, place: &SandboxPlace) -> Result<HashMap<u64, u64>, StoreError> {
+        let mut envelopes = HashMap::new();
+        for file in self.objects.files(place.folder()).await? {
+            let Some(generation) = place::generation_of(&file.location) else {
+                continue;
+            };
+            let is_mark = file.size == REMOVED.len() as u64
+                && self
+                    .objects
+                    .read(&file.location)
+                    .await?
+                    .is_none_or(|bytes| *bytes == REMOVED);
+            if !is_mark {
+                envelopes.insert(generation, file.size);
+            }
+        }
+        Ok(envelopes)
+    }
 }
 
-/// Those to keep, and those older than `oldest_kept`.
-fn split(generations: Vec<u64>, oldest_kept: u64) -> (Vec<u64>, Vec<u64>) {
-    generations
-        .into_iter()
-        .partition(|generation| *generation >= oldest_kept)
-}
-
-/// The chunks among `stored` that are not `needed`. Files that are no chunks are not touched.
-fn unneeded(stored: impl Iterator<Item = Path>, needed: &HashSet<Hash>) -> Vec<Path> {
-    let garbage = |place: &Path| place::chunk_of(place).is_some_and(|hash| !needed.contains(&hash));
-    stored.filter(garbage).collect()
+impl Survey {
+    fn garbage(&self, oldest_kept: u64) -> Garbage {
+        let old = |generation: &u64| *generation < oldest_kept;
+        let mut needed: HashSet<&Uuid> = self.named.values().flatten().collect();
+        for attempt in self.attempts.iter().filter(|attempt| !old(&attempt.generation)) {
+            needed.insert(&attempt.id);
+            needed.extend(&attempt.packs);
+        }
+        let packs = self.packs.iter().filter(|(pack, _)| !needed.contains(pack));
+        let envelopes = self.envelopes.iter().filter(|(generation, _)| old(generation));
+        let mut garbage = Garbage {
+            generations: self.envelopes.keys().copied().filter(old).collect(),
+            abandoned: self
+                .attempts
+                .iter()
+                .map(|attempt| attempt.generation)
+                .filter(old)
+                .collect(),
+            packs: packs.clone().count(),
+            bytes: packs.map(|(_, bytes)| bytes).sum::<u64>() + envelopes.map(|(_, bytes)| bytes).sum::<u64>(),
+        };
+        garbage.generations.sort_unstable();
+        garbage.abandoned.sort_unstable();
+        garbage
+    }
 }

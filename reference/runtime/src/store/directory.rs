@@ -15,6 +15,14 @@ pub(super) struct Directory {
     root: PathBuf,
 }
 
+/// The file of an upload that has not ended, and perhaps never will.
+#[derive(Clone, Debug)]
+pub(super) struct Unfinished {
+    /// Name of the file that it was to become.
+    pub(super) target: String,
+    path: PathBuf,
+}
+
 impl Directory {
     /// Makes the directory when it is not there yet.
     pub(super) fn create(root: PathBuf) -> Result<Self, StoreError> {
@@ -73,19 +81,29 @@ impl Directory {
         .await
     }
 
-    /// Removes the unfinished uploads below `folder`. Nothing may be uploading there.
-    pub(super) async fn remove_unfinished(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
-        self.blocking("remove unfinished uploads in", folder.as_ref().into(), |path| {
+    /// The unfinished uploads below `folder`, by the files they were to become; live ones are among them.
+    pub(super) async fn unfinished(&self, folder: &object_store::path::Path) -> Result<Vec<Unfinished>, StoreError> {
+        self.blocking("look for unfinished uploads in", folder.as_ref().into(), |path| {
+            let mut found = Vec::new();
             walk(path, &mut |file, _| {
-                let unfinished = file
-                    .file_name()
-                    .is_some_and(|name| name.to_string_lossy().contains('#'));
-                if unfinished {
-                    gone_is_fine(fs::remove_file(file))
-                } else {
-                    Ok(())
-                }
-            })
+                let target = file.file_name().and_then(|name| name.to_str()?.split_once('#'));
+                found.extend(target.map(|(target, _)| Unfinished {
+                    target: target.to_owned(),
+                    path: file.to_owned(),
+                }));
+                Ok(())
+            })?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Removes what unfinished uploads left.
+    pub(super) async fn remove_unfinished(&self, uploads: Vec<Unfinished>) -> Result<(), StoreError> {
+        self.blocking("remove unfinished uploads in", PathBuf::new(), move |_| {
+            uploads
+                .iter()
+                .try_for_each(|upload| gone_is_fine(fs::remove_file(&upload.path)))
         })
         .await
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use crate::chunks::ChunkError;
 use crate::envelope::{EngineVersion, EnvelopeError};
 use crate::store::CheckpointKey;
@@ -84,13 +86,31 @@ pub enum StoreError {
         /// The engine that wrote it.
         found: EngineVersion,
     },
-    /// A chunk that it needs is gone.
-    #[error("read checkpoint {key}: chunk {chunk} is missing")]
-    ChunkMissing {
+    /// The generation was removed, perhaps while it was being written.
+    #[error("seal checkpoint {key}: this generation was removed; take one that was never used")]
+    Removed {
         /// The checkpoint.
         key: CheckpointKey,
-        /// Name of the chunk.
-        chunk: String,
+    },
+    /// A pack that it needs is gone.
+    #[error("read checkpoint {key}: its pack {pack} is missing")]
+    PackMissing {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// Name of the pack.
+        pack: Uuid,
+    },
+    /// A pack that it needs was cut or got longer.
+    #[error("read checkpoint {key}: its pack {pack} should have {expected} bytes and has {found}")]
+    PackSize {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// Name of the pack.
+        pack: Uuid,
+        /// Bytes by the envelope.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
     },
     /// A chunk that it needs is damaged.
     #[error("read chunk {chunk} of checkpoint {key}")]
@@ -103,14 +123,17 @@ pub enum StoreError {
         #[source]
         source: ChunkError,
     },
-    /// All chunks are sound, but they do not add up to the payload.
-    #[error("read checkpoint {key}: the payload does not match its hash")]
-    PayloadHash {
-        /// The checkpoint.
-        key: CheckpointKey,
+    /// The note on a seal under way cannot be read. Until it is gone nothing is known to be garbage.
+    #[error("read {place} in the checkpoint store, the note on a seal under way; `remove` the sandbox or the file")]
+    Attempt {
+        /// Where it is.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
     },
-    /// A chunk could not be compressed.
-    #[error("compress a chunk of checkpoint {key}")]
+    /// Its chunks could not be compressed.
+    #[error("compress checkpoint {key}")]
     Compress {
         /// The checkpoint.
         key: CheckpointKey,

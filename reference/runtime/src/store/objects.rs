@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use url::Url;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::StoreError;
-use super::directory::Directory;
+use super::directory::{Directory, Unfinished};
 
 /// Where files are kept.
 #[derive(Clone, Debug)]
@@ -32,37 +29,13 @@ pub(super) enum Created {
 }
 
 impl Objects {
-    /// Opens what `url` names; makes the directory of a `file` URL.
-    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
-        let refuse = |reason: String| StoreError::Url {
-            url: url.to_owned(),
-            reason,
-        };
-        let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(refuse("it has a query or a fragment".to_owned()));
-        }
-        match parsed.scheme() {
-            "memory" if matches!(parsed.path(), "" | "/") && parsed.host().is_none() => Ok(Self {
-                store: Arc::new(InMemory::new()),
-                directory: None,
-            }),
-            "memory" => Err(refuse("a store in memory has no name".to_owned())),
-            "file" => {
-                let root = parsed
-                    .to_file_path()
-                    .map_err(|()| refuse("it names no path on this machine".to_owned()))?;
-                let directory = Directory::create(root)?;
-                let store = LocalFileSystem::new_with_prefix(directory.root())
-                    .map_err(|source| backend("open", &Path::ROOT, source))?
-                    .with_fsync(true);
-                Ok(Self {
-                    store: Arc::new(store),
-                    directory: Some(directory),
-                })
-            }
-            other => Err(refuse(format!("the scheme {other:?} is not supported"))),
-        }
+    pub(super) fn new(store: Arc<dyn ObjectStore>, directory: Option<Directory>) -> Self {
+        Self { store, directory }
+    }
+
+    /// Whether the files are on a disk of this machine: read at no cost, and trusted no further than read.
+    pub(super) fn on_disk(&self) -> bool {
+        self.directory.is_some()
     }
 
     /// Fails when the place of all files is gone.
@@ -97,18 +70,14 @@ impl Objects {
     }
 
     /// Writes a file, or replaces it, atomically. It is on disk when this returns.
-    pub(super) async fn replace(&self, place: &Path, contents: Vec<u8>) -> Result<(), StoreError> {
-        let put = self.store.put(place, PutPayload::from(contents)).await;
+    pub(super) async fn replace(&self, place: &Path, contents: PutPayload) -> Result<(), StoreError> {
+        let put = self.store.put(place, contents).await;
         put.map(drop).map_err(|source| backend("write", place, source))
     }
 
     /// Writes a file unless there is one, atomically. It is on disk when this returns.
-    pub(super) async fn create(&self, place: &Path, contents: Vec<u8>) -> Result<Created, StoreError> {
-        match self
-            .store
-            .put_opts(place, PutPayload::from(contents), PutMode::Create.into())
-            .await
-        {
+    pub(super) async fn create(&self, place: &Path, contents: PutPayload) -> Result<Created, StoreError> {
+        match self.store.put_opts(place, contents, PutMode::Create.into()).await {
             Ok(_) => Ok(Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
             Err(source) => Err(backend("write", place, source)),
@@ -121,6 +90,11 @@ impl Objects {
             .list_with_delimiter(Some(folder))
             .await
             .map_err(|source| backend("list", folder, source))
+    }
+
+    /// The files in a folder.
+    pub(super) async fn files(&self, folder: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
+        Ok(self.children(folder).await?.objects)
     }
 
     /// Removes files of one folder; returns when that is on disk. They may be gone already.
@@ -137,10 +111,23 @@ impl Objects {
         }
     }
 
-    /// Removes what uploads that never ended have left in a folder. Nothing may be uploading there.
-    pub(super) async fn remove_unfinished(&self, folder: &Path) -> Result<(), StoreError> {
+    /// Removes one file; it may be gone already, and may come back when the machine fails right now.
+    pub(super) async fn discard(&self, place: &Path) -> Result<(), StoreError> {
+        found("remove", place, self.store.delete(place).await).map(drop)
+    }
+
+    /// What uploads that have not ended have left in a folder.
+    pub(super) async fn unfinished(&self, folder: &Path) -> Result<Vec<Unfinished>, StoreError> {
         match &self.directory {
-            Some(directory) => directory.remove_unfinished(folder).await,
+            Some(directory) => directory.unfinished(folder).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what uploads that will never end have left.
+    pub(super) async fn remove_unfinished(&self, uploads: Vec<Unfinished>) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.remove_unfinished(uploads).await,
             None => Ok(()),
         }
     }
@@ -182,6 +169,17 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     }
 }
 
+/// Runs `work`, which needs the cores for long, where it keeps no task waiting.
+pub(super) async fn on_the_cores<T: Send + 'static>(
+    attempt: &'static str,
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|source| backend(attempt, place, source.into()))
+}
+
 fn found<T>(attempt: &'static str, place: &Path, done: object_store::Result<T>) -> Result<Option<T>, StoreError> {
     match done {
         Ok(value) => Ok(Some(value)),
@@ -190,7 +188,7 @@ fn found<T>(attempt: &'static str, place: &Path, done: object_store::Result<T>) 
     }
 }
 
-fn backend(attempt: &'static str, place: &Path, source: object_store::Error) -> StoreError {
+pub(super) fn backend(attempt: &'static str, place: &Path, source: object_store::Error) -> StoreError {
     StoreError::Backend {
         attempt,
         place: place.to_string(),

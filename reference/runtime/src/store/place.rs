@@ -1,16 +1,22 @@
 //! Where things are in a store. Pure.
 //!
 //! ```text
-//! <sandbox uid>/<generation, 20 digits>.ckpt    an envelope
-//! <sandbox uid>/chunks/<BLAKE3, hex>            a chunk
+//! <sandbox uid>/<generation, 20 digits>.ckpt    an envelope, or the mark of a removed generation
+//! <sandbox uid>/packs/<attempt>                 chunks that one seal wrote
+//! <sandbox uid>/attempts/<attempt>              a seal that is under way, and the packs it relies on
+//! <sandbox uid>/removals/<attempt>              a pack that is being removed
 //! ```
+//!
+//! An attempt is called by a random UUID, which is never used again.
 
-use blake3::Hash;
 use object_store::path::{Path, PathPart};
+use uuid::Uuid;
 
 use super::{CheckpointKey, StoreError};
 
-const CHUNKS: &str = "chunks";
+const PACKS: &str = "packs";
+const ATTEMPTS: &str = "attempts";
+const REMOVALS: &str = "removals";
 const ENVELOPE_SUFFIX: &str = ".ckpt";
 const GENERATION_DIGITS: usize = 20;
 /// As long as Kubernetes lets the names of most objects be; a UID is far shorter.
@@ -52,14 +58,34 @@ impl SandboxPlace {
         &self.0
     }
 
-    /// The folder of its chunks.
-    pub(super) fn chunks(&self) -> Path {
-        self.0.clone().join(CHUNKS)
+    /// The folder of its packs.
+    pub(super) fn packs(&self) -> Path {
+        self.0.clone().join(PACKS)
     }
 
-    /// A chunk by its name.
-    pub(super) fn chunk(&self, hash: &Hash) -> Path {
-        self.chunks().join(hash.to_hex().as_str())
+    /// A pack by its name.
+    pub(super) fn pack(&self, id: Uuid) -> Path {
+        self.packs().join(id.to_string())
+    }
+
+    /// The folder of seals that are under way.
+    pub(super) fn attempts(&self) -> Path {
+        self.0.clone().join(ATTEMPTS)
+    }
+
+    /// A seal that is under way.
+    pub(super) fn attempt(&self, id: Uuid) -> Path {
+        self.attempts().join(id.to_string())
+    }
+
+    /// The folder of marks on packs that are being removed.
+    pub(super) fn removals(&self) -> Path {
+        self.0.clone().join(REMOVALS)
+    }
+
+    /// The mark on a pack that is being removed.
+    pub(super) fn removal(&self, pack: Uuid) -> Path {
+        self.removals().join(pack.to_string())
     }
 
     /// The envelope of a generation.
@@ -72,14 +98,19 @@ impl SandboxPlace {
 
 /// The generation that an envelope's file name says; `None` for other files.
 pub(super) fn generation_of(place: &Path) -> Option<u64> {
-    let digits = place.filename()?.strip_suffix(ENVELOPE_SUFFIX)?;
+    generation_named(place.filename()?)
+}
+
+/// As [`generation_of`], by the name alone.
+pub(super) fn generation_named(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ENVELOPE_SUFFIX)?;
     let regular = digits.len() == GENERATION_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     regular.then(|| digits.parse().ok()).flatten()
 }
 
-/// The chunk that a file name says; `None` for other files.
-pub(super) fn chunk_of(place: &Path) -> Option<Hash> {
-    Hash::from_hex(place.filename()?).ok()
+/// The attempt that a file name says; `None` for other files.
+pub(super) fn attempt_of(place: &Path) -> Option<Uuid> {
+    place.filename()?.parse().ok()
 }
 
 impl std::fmt::Display for CheckpointKey {

@@ -1,13 +1,36 @@
 //! Reading a checkpoint, with every byte checked before any is believed.
 
-use blake3::Hasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use rayon::prelude::*;
+use uuid::Uuid;
 
+use super::objects::on_the_cores;
 use super::place::SandboxPlace;
-use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, PARALLEL_CHUNKS, StoreError};
-use crate::chunks::{self, ChunkRef};
-use crate::envelope::{self, PREFIX_BYTES};
+use super::plan::Reuse;
+use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
+use crate::chunks::{self, ChunkError, Piece};
+use crate::encryption::{Nonce, TenantKeys};
+use crate::envelope::{self, Entry, Holder, PREFIX_BYTES, Pack, REMOVED};
+
+/// Chunks side by side are read at once, up to so many bytes.
+const MAX_SPAN_BYTES: u64 = 4 << 20;
+/// Spans that are read at a time.
+const PARALLEL_SPANS: usize = 8;
+
+/// A sound envelope.
+#[derive(Clone, Debug)]
+pub(super) struct Sealed {
+    pub(super) bytes: Bytes,
+    pub(super) header: EnvelopeHeader,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The stored bytes of chunks, by what holds them and where they begin in it.
+type Spans = BTreeMap<(Holder, u64), Bytes>;
 
 impl CheckpointStore {
     /// The header alone; reads nothing of the body.
@@ -26,6 +49,9 @@ impl CheckpointStore {
             .read_range(&place, 0..prefix_end)
             .await?
             .ok_or_else(missing)?;
+        if *prefix == REMOVED {
+            return Err(missing());
+        }
         let prefix = envelope::decode_prefix(&prefix).map_err(damaged)?;
         let header_end = size.min(prefix_end + u64::from(prefix.header_bytes));
         let header = self
@@ -39,69 +65,208 @@ impl CheckpointStore {
     }
 
     /// The whole envelope, checked, of that very checkpoint.
-    pub(super) async fn read_envelope(
-        &self,
-        key: &CheckpointKey,
-    ) -> Result<(Bytes, EnvelopeHeader, Vec<ChunkRef>), StoreError> {
+    pub(super) async fn read_envelope(&self, key: &CheckpointKey) -> Result<Sealed, StoreError> {
+        let sealed = self.read_sealed(key).await?;
+        sealed.ok_or_else(|| StoreError::NotFound { key: key.clone() })
+    }
+
+    /// As [`read_envelope`](Self::read_envelope); `None` when the generation was removed or is not there.
+    pub(super) async fn read_sealed(&self, key: &CheckpointKey) -> Result<Option<Sealed>, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?.envelope(key.generation);
-        let bytes = self
-            .objects
-            .read(&place)
-            .await?
-            .ok_or_else(|| StoreError::NotFound { key: key.clone() })?;
+        let bytes = self.objects.read(&place).await?;
+        let Some(bytes) = bytes.filter(|bytes| **bytes != REMOVED) else {
+            return Ok(None);
+        };
         let damaged = |source| StoreError::Envelope {
             key: key.clone(),
             source,
         };
-        let (header, chunks) = envelope::decode(&bytes).map_err(damaged)?;
+        let (header, entries) = envelope::decode(&bytes, &self.keys).map_err(damaged)?;
         expect_key(key, &header)?;
-        Ok((bytes, header, chunks))
+        Ok(Some(Sealed { bytes, header, entries }))
     }
 
-    /// Hands all chunks of a payload, in order, to `take`; checks each chunk before and the whole after.
-    pub(super) async fn read_payload(
-        &self,
-        key: &CheckpointKey,
-        header: &EnvelopeHeader,
-        chunks: &[ChunkRef],
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<(), StoreError> {
+    /// The payload of a sound envelope.
+    pub(super) async fn read_payload(&self, key: &CheckpointKey, sealed: Sealed) -> Result<Vec<u8>, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
-        // A loop, not a closure over references: the future has to be `Send` for every lifetime.
-        let mut reads = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            reads.push(self.read_chunk(&place, key, chunk));
-        }
-        let mut plains = futures::stream::iter(reads).buffered(PARALLEL_CHUNKS);
-        let mut hasher = Hasher::new();
-        while let Some(plain) = plains.try_next().await? {
-            hasher.update(&plain);
-            take(&plain);
-        }
-        if hasher.finalize().to_hex().as_str() != header.payload_hash {
-            return Err(StoreError::PayloadHash { key: key.clone() });
-        }
-        Ok(())
-    }
-
-    async fn read_chunk(
-        &self,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        chunk: &ChunkRef,
-    ) -> Result<Vec<u8>, StoreError> {
-        let name = || chunk.hash.to_hex().to_string();
-        let stored = self.objects.read(&place.chunk(&chunk.hash)).await?;
-        let stored = stored.ok_or_else(|| StoreError::ChunkMissing {
+        let Sealed { bytes, header, entries } = sealed;
+        let mut spans = self.read_spans(&place, key, &header.packs, &entries).await?;
+        let kept_here = usize::try_from(envelope::kept_here(&header, bytes.len() as u64)).unwrap_or(usize::MAX);
+        spans.insert((Holder::Envelope, 0), bytes.slice(kept_here.min(bytes.len())..));
+        let keys = self.keys.clone();
+        let unpack = move || unpack_all(&header, &entries, &spans, &keys);
+        let unpacked = on_the_cores("unpack chunks of", place.folder(), unpack).await?;
+        unpacked.map_err(|Damaged { chunk, source }| StoreError::ChunkDamaged {
             key: key.clone(),
-            chunk: name(),
-        })?;
-        chunks::unpack(chunk, &stored).map_err(|source| StoreError::ChunkDamaged {
-            key: key.clone(),
-            chunk: name(),
+            chunk,
             source,
         })
     }
+
+    /// Reads what packs hold of `entries`.
+    async fn read_spans(
+        &self,
+        place: &SandboxPlace,
+        key: &CheckpointKey,
+        packs: &[Pack],
+        entries: &[Entry],
+    ) -> Result<Spans, StoreError> {
+        let mut reads = Vec::new();
+        for (nth, pack) in (0..).zip(packs) {
+            let holder = Holder::Pack(nth);
+            let ranges = entries.iter().filter(|entry| entry.holder == holder).map(Entry::range);
+            let path = place.pack(pack.id);
+            let missing = StoreError::PackMissing {
+                key: key.clone(),
+                pack: pack.id,
+            };
+            let Some(found) = self.objects.size(&path).await? else {
+                return Err(missing);
+            };
+            if found != pack.bytes {
+                return Err(StoreError::PackSize {
+                    key: key.clone(),
+                    pack: pack.id,
+                    expected: pack.bytes,
+                    found,
+                });
+            }
+            for span in spans_of(ranges) {
+                reads.push(self.read_span(key, place, holder, pack.id, span));
+            }
+        }
+        futures::stream::iter(reads)
+            .buffer_unordered(PARALLEL_SPANS)
+            .try_collect()
+            .await
+    }
+
+    async fn read_span(
+        &self,
+        key: &CheckpointKey,
+        place: &SandboxPlace,
+        holder: Holder,
+        pack: Uuid,
+        span: Range<u64>,
+    ) -> Result<((Holder, u64), Bytes), StoreError> {
+        let start = span.start;
+        match self.objects.read_range(&place.pack(pack), span).await? {
+            Some(bytes) => Ok(((holder, start), bytes)),
+            None => Err(StoreError::PackMissing { key: key.clone(), pack }),
+        }
+    }
+
+    /// Without the packs of which a needed chunk is damaged: to rely on it would lose the context, and now its
+    /// bytes are at hand.
+    pub(super) async fn without_damage(
+        &self,
+        place: &SandboxPlace,
+        key: &CheckpointKey,
+        pieces: &[Piece],
+        reuse: Reuse,
+    ) -> Result<Reuse, StoreError> {
+        let mut sound = reuse.clone();
+        for (nth, pack) in (0..).zip(&reuse.packs) {
+            let held = reuse.entries.values().filter(|entry| entry.holder == Holder::Pack(nth));
+            if !self.is_intact(place, key, pack.id, held.copied().collect()).await? {
+                tracing::warn!(pack = %pack.id, "a pack is damaged; what is needed of it is written again");
+                sound = sound.without(pieces, pack.id);
+            }
+        }
+        Ok(sound)
+    }
+
+    /// Whether all `entries` of one pack can be read back.
+    async fn is_intact(
+        &self,
+        place: &SandboxPlace,
+        key: &CheckpointKey,
+        pack: Uuid,
+        entries: Vec<Entry>,
+    ) -> Result<bool, StoreError> {
+        let Some(holder) = entries.first().map(|entry| entry.holder) else {
+            return Ok(true);
+        };
+        let mut reads = Vec::new();
+        for span in spans_of(entries.iter().map(Entry::range)) {
+            reads.push(self.read_span(key, place, holder, pack, span));
+        }
+        let reads = futures::stream::iter(reads).buffer_unordered(PARALLEL_SPANS);
+        let Ok(spans) = reads.try_collect::<Spans>().await else {
+            return Ok(false);
+        };
+        let keys = self.keys.clone();
+        let check = move || {
+            let key = keys.sealing();
+            entries.par_iter().all(|entry| {
+                let with = key.map(|key| (key, Nonce::of(pack, entry.offset)));
+                let stored = stored(&spans, entry);
+                stored.is_some_and(|stored| chunks::is_intact(&entry.chunk, &entry.form, &stored, with))
+            })
+        };
+        on_the_cores("check chunks of", place.folder(), check).await
+    }
+}
+
+/// Joins ranges that touch or overlap, up to [`MAX_SPAN_BYTES`]; each range is in one span.
+fn spans_of(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let ranges: BTreeSet<(u64, u64)> = ranges.map(|range| (range.start, range.end)).collect();
+    let mut spans: Vec<Range<u64>> = Vec::new();
+    for (start, end) in ranges {
+        match spans.last_mut() {
+            Some(span) if start <= span.end && end.max(span.end) - span.start <= MAX_SPAN_BYTES => {
+                span.end = span.end.max(end);
+            }
+            _ => spans.push(start..end),
+        }
+    }
+    spans
+}
+
+fn stored(spans: &Spans, entry: &Entry) -> Option<Bytes> {
+    let upto = spans.range((entry.holder, 0)..=(entry.holder, entry.offset));
+    let ((_, start), span) = upto.last()?;
+    let from = usize::try_from(entry.offset - start).ok()?;
+    let end = from.checked_add(entry.stored_bytes as usize)?;
+    (end <= span.len()).then(|| span.slice(from..end))
+}
+
+struct Damaged {
+    chunk: String,
+    source: ChunkError,
+}
+
+fn unpack_all(
+    header: &EnvelopeHeader,
+    entries: &[Entry],
+    spans: &Spans,
+    keys: &TenantKeys,
+) -> Result<Vec<u8>, Damaged> {
+    let key = header.key_id.as_deref().and_then(|id| keys.opening(id));
+    let mut payload = vec![0; usize::try_from(header.payload_bytes).unwrap_or(usize::MAX)];
+    let mut rest = payload.as_mut_slice();
+    let mut places = Vec::with_capacity(entries.len());
+    for entry in entries {
+        // Their lengths add up to the payload's: the envelope was checked.
+        let (plain, behind) = rest.split_at_mut(entry.chunk.length as usize);
+        places.push((entry, plain));
+        rest = behind;
+    }
+    places.into_par_iter().try_for_each(|(entry, plain)| {
+        let writer = match entry.holder {
+            Holder::Envelope => Some(header.attempt),
+            Holder::Pack(nth) => header.packs.get(usize::from(nth)).map(|pack| pack.id),
+        };
+        let with = key
+            .zip(writer)
+            .map(|(key, writer)| (key, Nonce::of(writer, entry.offset)));
+        let stored = stored(spans, entry).unwrap_or_default();
+        chunks::unpack(&entry.chunk, &entry.form, &stored, with, plain).map_err(|source| Damaged {
+            chunk: entry.chunk.hash.to_hex().to_string(),
+            source,
+        })
+    })?;
+    Ok(payload)
 }
 
 /// Refuses a checkpoint that only this engine in this version could restore, when it is another.

@@ -1,150 +1,259 @@
-//! Writing a checkpoint: chunks first, the envelope last. A crash before the envelope leaves chunks that no
-//! checkpoint names; the next collection or removal takes them.
+//! Writing a checkpoint: what it is made of first, its envelope last.
+//!
+//! ```text
+//!  small   envelope, chunks inside
+//!  large   note ──> pack, when there are new chunks ──> envelope ──> note dropped
+//! ```
+//!
+//! In a `file` store each of these is written aside, synced, put in its place at once, and its folder synced,
+//! before the next one begins: after a crash at any point, also of the machine, the envelope is not there or
+//! everything that it names is. A crash before the envelope leaves a pack that nothing names; a later
+//! collection takes it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use blake3::Hash;
-use futures::{StreamExt, TryStreamExt};
-use tokio::sync::OwnedRwLockReadGuard;
+use bytes::Bytes;
+use object_store::PutPayload;
 use torpor_api::CheckpointRecord;
+use uuid::Uuid;
 
-use super::objects::{Created, to_the_end};
+use super::objects::{Created, on_the_cores};
+use super::pack::{NewChunks, pack_new};
 use super::place::SandboxPlace;
-use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, PARALLEL_CHUNKS, StoreError};
-use crate::chunks::{self, ChunkRef};
-use crate::envelope::{self, Contents};
+use super::plan::{self, Reuse};
+use super::restore::Sealed;
+use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
+use crate::chunks::{self, Piece};
+use crate::envelope::{self, Contents, Encoded, Entry, Holder, Pack};
 
-/// Held by every write of one seal; nothing is removed until the last of them has ended.
-pub(super) type NoRemoval = Arc<OwnedRwLockReadGuard<()>>;
+/// A payload of at most so many bytes is kept in its envelope: one file, one sync, nothing to rely on.
+const SMALL_PAYLOAD_BYTES: usize = 1 << 20;
 
-impl CheckpointStore {
-    pub(super) async fn write(
-        &self,
-        no_removal: &NoRemoval,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        engine: &EngineVersion,
-        payload: &[u8],
-    ) -> Result<CheckpointRecord, StoreError> {
-        let payload_hash = blake3::hash(payload);
-        let sealed_before = self.sealed_before(key, engine, &payload_hash).await?;
-        let pieces: Vec<(ChunkRef, &[u8])> = chunks::cut(payload).map(|plain| (reference(plain), plain)).collect();
-        let mut seen = HashSet::new();
-        // A loop, not a closure over references: the future has to be `Send` for every lifetime.
-        let mut writes = Vec::new();
-        for (chunk, plain) in &pieces {
-            if seen.insert(chunk.hash) {
-                writes.push(self.store_chunk(no_removal, place, key, chunk, plain));
+/// One call to seal.
+pub(super) struct Seal {
+    pub(super) store: CheckpointStore,
+    pub(super) place: SandboxPlace,
+    pub(super) key: CheckpointKey,
+    pub(super) engine: EngineVersion,
+    /// Names this call and the pack that it writes.
+    pub(super) attempt: Uuid,
+}
+
+/// How a seal ended well.
+enum Outcome {
+    Sealed(CheckpointRecord),
+    /// Another call has sealed the same payload; what this one wrote is of no use.
+    SealedByAnother(CheckpointRecord),
+}
+
+/// How a seal failed.
+enum Failed {
+    /// There is no envelope of this attempt, and there will be none.
+    WithoutEnvelope(StoreError),
+    /// There may be one, now or later.
+    WithEnvelope(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::WithoutEnvelope(error)
+    }
+}
+
+impl Seal {
+    pub(super) async fn run(self, payload: Bytes) -> Result<CheckpointRecord, StoreError> {
+        let envelope = self.place.envelope(self.key.generation);
+        if self.store.objects.size(&envelope).await?.is_some() {
+            let pieces = self.cut(&payload).await?;
+            return self.sealed_before(&pieces).await;
+        }
+        let done = if payload.len() <= SMALL_PAYLOAD_BYTES {
+            self.small(payload).await
+        } else {
+            self.large(payload).await
+        };
+        match done {
+            Ok(Outcome::Sealed(record)) => Ok(record),
+            Ok(Outcome::SealedByAnother(record)) => {
+                self.abandon().await;
+                Ok(record)
             }
-        }
-        let added: Vec<u64> = futures::stream::iter(writes)
-            .buffer_unordered(PARALLEL_CHUNKS)
-            .try_collect()
-            .await?;
-        if let Some(record) = sealed_before {
-            return Ok(record);
-        }
-        let chunks: Vec<ChunkRef> = pieces.iter().map(|(chunk, _)| *chunk).collect();
-        let contents = Contents {
-            sandbox_uid: &key.sandbox_uid,
-            generation: key.generation,
-            engine,
-            payload_hash,
-            added_chunk_bytes: added.iter().sum(),
-            chunks: &chunks,
-        };
-        let damaged = |source| StoreError::Envelope {
-            key: key.clone(),
-            source,
-        };
-        let bytes = envelope::encode(&contents).map_err(damaged)?;
-        let (header, _) = envelope::decode(&bytes).map_err(damaged)?;
-        let record = record_of(&header, &bytes);
-        let place = place.envelope(key.generation);
-        let (objects, no_removal, to) = (self.objects.clone(), Arc::clone(no_removal), place.clone());
-        let created = to_the_end("write", &place, async move {
-            let _held = no_removal;
-            objects.create(&to, bytes).await
-        });
-        match created.await? {
-            Created::New => Ok(record),
-            // Another writer was first. Whether that is well depends on what it wrote.
-            Created::Existed => self
-                .sealed_before(key, engine, &payload_hash)
-                .await?
-                .ok_or_else(|| StoreError::AlreadySealed { key: key.clone() }),
+            Err(Failed::WithoutEnvelope(error)) => {
+                self.abandon().await;
+                Err(error)
+            }
+            Err(Failed::WithEnvelope(error)) => Err(error),
         }
     }
 
-    /// The record of the checkpoint, when it is sealed already with this very payload. Its chunks are not read.
-    async fn sealed_before(
-        &self,
-        key: &CheckpointKey,
-        engine: &EngineVersion,
-        payload_hash: &Hash,
-    ) -> Result<Option<CheckpointRecord>, StoreError> {
-        let (bytes, header, _) = match self.read_envelope(key).await {
-            Ok(sealed) => sealed,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if header.payload_hash != payload_hash.to_hex().as_str() || header.engine != *engine {
-            return Err(StoreError::AlreadySealed { key: key.clone() });
-        }
-        Ok(Some(record_of(&header, &bytes)))
+    async fn small(&self, payload: Bytes) -> Result<Outcome, Failed> {
+        let pieces = self.cut(&payload).await?;
+        let reuse = Reuse::default();
+        let (pieces, new) = self.pack(payload, pieces, &reuse, Holder::Envelope).await?;
+        let encoded = self.encode(&pieces, &reuse, &new, &[], &new.stored)?;
+        self.commit(encoded, &pieces).await
     }
 
-    /// Writes a chunk unless the store has it; returns the bytes written. One that an earlier checkpoint left
-    /// is read and compared: to rely on a damaged one would lose the context, and now its bytes are at hand.
-    async fn store_chunk(
-        &self,
-        no_removal: &NoRemoval,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        chunk: &ChunkRef,
-        plain: &[u8],
-    ) -> Result<u64, StoreError> {
-        let place = place.chunk(&chunk.hash);
-        if let Some(stored) = self.objects.read(&place).await?
-            && chunks::unpack(chunk, &stored).is_ok()
-        {
-            return Ok(0);
+    async fn large(&self, payload: Bytes) -> Result<Outcome, Failed> {
+        let noted = self.store.note_attempt(&self.place, &self.key, self.attempt);
+        let (pieces, base) = futures::try_join!(self.cut(&payload), noted)?;
+        let mut reuse = plan::reuse(&pieces, &base, |_| true);
+        if self.store.objects.on_disk() {
+            reuse = self
+                .store
+                .without_damage(&self.place, &self.key, &pieces, reuse)
+                .await?;
         }
-        let packed = chunks::pack(plain).map_err(|source| StoreError::Compress {
-            key: key.clone(),
+        // Fits: the plan relies on far fewer packs.
+        let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
+        let (pieces, new) = self.pack(payload, pieces, &reuse, own).await?;
+        let mut packs = reuse.packs.clone();
+        if !new.stored.is_empty() {
+            packs.push(Pack {
+                id: self.attempt,
+                bytes: new.bytes,
+            });
+            let contents = new.stored.iter().cloned().collect::<PutPayload>();
+            let place = self.place.pack(self.attempt);
+            self.store.objects.replace(&place, contents).await?;
+        }
+        let encoded = self.encode(&pieces, &reuse, &new, &packs, &[])?;
+        if !self.store.is_noted(&self.place, self.attempt).await? {
+            return Err(StoreError::Removed { key: self.key.clone() }.into());
+        }
+        let outcome = self.commit(encoded, &pieces).await?;
+        self.forget().await;
+        Ok(outcome)
+    }
+
+    async fn cut(&self, payload: &Bytes) -> Result<Vec<Piece>, StoreError> {
+        let (payload, keys) = (payload.clone(), self.store.keys.clone());
+        let cut = move || chunks::cut(&payload, keys.sealing());
+        on_the_cores("cut the payload for", self.place.folder(), cut).await
+    }
+
+    async fn pack(
+        &self,
+        payload: Bytes,
+        pieces: Vec<Piece>,
+        reuse: &Reuse,
+        holder: Holder,
+    ) -> Result<(Vec<Piece>, NewChunks), StoreError> {
+        let (reuse, attempt, keys) = (reuse.clone(), self.attempt, self.store.keys.clone());
+        let pack = move || {
+            let new = pack_new(&payload, &pieces, &reuse, holder, attempt, keys.sealing());
+            new.map(|new| (pieces, new))
+        };
+        let packed = on_the_cores("compress chunks for", self.place.folder(), pack).await?;
+        packed.map_err(|source| StoreError::Compress {
+            key: self.key.clone(),
             source,
-        })?;
-        let added = packed.len() as u64;
-        let (objects, no_removal, to) = (self.objects.clone(), Arc::clone(no_removal), place.clone());
-        to_the_end("write", &place, async move {
-            let _held = no_removal;
-            objects.replace(&to, packed).await
         })
-        .await?;
-        Ok(added)
+    }
+
+    fn encode(
+        &self,
+        pieces: &[Piece],
+        reuse: &Reuse,
+        new: &NewChunks,
+        packs: &[Pack],
+        kept_here: &[Bytes],
+    ) -> Result<Encoded, StoreError> {
+        let entry = |piece: &Piece| {
+            let hash = &piece.chunk.hash;
+            reuse.entries.get(hash).or_else(|| new.entries.get(hash)).copied()
+        };
+        let entries: Vec<Entry> = pieces.iter().filter_map(entry).collect();
+        let contents = Contents {
+            sandbox_uid: &self.key.sandbox_uid,
+            generation: self.key.generation,
+            engine: &self.engine,
+            attempt: self.attempt,
+            added_chunk_bytes: new.bytes,
+            packs,
+            entries: &entries,
+            kept_here,
+            key: self.store.keys.sealing(),
+        };
+        envelope::encode(&contents).map_err(|source| StoreError::Envelope {
+            key: self.key.clone(),
+            source,
+        })
+    }
+
+    /// The one step that makes a checkpoint of what was written.
+    async fn commit(&self, encoded: Encoded, pieces: &[Piece]) -> Result<Outcome, Failed> {
+        let record = record_of(&encoded.header, &encoded.bytes);
+        let place = self.place.envelope(self.key.generation);
+        match self.store.objects.create(&place, encoded.bytes.into()).await {
+            Ok(Created::New) => Ok(Outcome::Sealed(record)),
+            Ok(Created::Existed) if self.wrote_it().await => Ok(Outcome::Sealed(record)),
+            // Another writer was first. Whether that is well depends on what it wrote.
+            Ok(Created::Existed) => Ok(Outcome::SealedByAnother(self.sealed_before(pieces).await?)),
+            // The answer may be lost, not the write.
+            Err(_) if self.wrote_it().await => Ok(Outcome::Sealed(record)),
+            Err(error) => Err(Failed::WithEnvelope(error)),
+        }
+    }
+
+    async fn wrote_it(&self) -> bool {
+        let header = self.store.read_header(&self.key).await;
+        header.is_ok_and(|header| header.attempt == self.attempt)
+    }
+
+    /// The record of the checkpoint when it is sealed already with this very payload, and whole.
+    async fn sealed_before(&self, pieces: &[Piece]) -> Result<CheckpointRecord, StoreError> {
+        let Some(sealed) = self.store.read_sealed(&self.key).await? else {
+            return Err(StoreError::Removed { key: self.key.clone() });
+        };
+        let Sealed { header, bytes, .. } = &sealed;
+        let hash = envelope::payload_hash(pieces.iter().map(|piece| piece.chunk));
+        if header.payload_hash != hash || header.engine != self.engine {
+            return Err(StoreError::AlreadySealed { key: self.key.clone() });
+        }
+        let record = record_of(header, bytes);
+        self.store.read_payload(&self.key, sealed).await?;
+        Ok(record)
+    }
+
+    /// Drops the note.
+    async fn forget(&self) {
+        let note = self.place.attempt(self.attempt);
+        report(
+            "drop the note on an ended seal",
+            self.store.objects.discard(&note).await,
+        );
+    }
+
+    /// Takes back what was written, the note last: as long as it is there, nobody takes the pack for garbage.
+    async fn abandon(&self) {
+        let pack = self.place.pack(self.attempt);
+        report(
+            "take back the pack of a failed seal",
+            self.store.objects.discard(&pack).await,
+        );
+        self.forget().await;
+    }
+}
+
+/// What could not be cleared away costs space until the next collection, and is no failure of the seal.
+fn report(attempt: &'static str, done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "{attempt}");
     }
 }
 
 /// The record of a sealed envelope; it depends on nothing else, so that a repeated call gives the same.
 pub(super) fn record_of(header: &EnvelopeHeader, envelope: &[u8]) -> CheckpointRecord {
+    let in_packs = if header.packs.is_empty() {
+        0
+    } else {
+        header.added_chunk_bytes
+    };
     CheckpointRecord {
         generation: header.generation,
-        digest: format!("blake3:{}", blake3::hash(envelope).to_hex()),
+        digest: format!("blake3:{}", envelope::digest(header, envelope).to_hex()),
         size_bytes: header.payload_bytes,
-        stored_bytes: header.added_chunk_bytes + envelope.len() as u64,
+        stored_bytes: in_packs + envelope.len() as u64,
         engine: header.engine.name.clone(),
-    }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "the chunker cuts after at most MAX_CHUNK_BYTES, which is a u32"
-)]
-fn reference(plain: &[u8]) -> ChunkRef {
-    let length = u32::try_from(plain.len()).expect("a chunk's length fits into 32 bits");
-    ChunkRef {
-        hash: blake3::hash(plain),
-        length,
     }
 }

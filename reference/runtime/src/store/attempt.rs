@@ -1,0 +1,152 @@
+//! Seals that are under way, and how they and removals, also of other programs, stay out of each other's way.
+//!
+//! No lock: who holds one may die with it, and a store of objects cannot tell. Each side says what it is
+//! about to do *before* it looks at what the other does, so at least one of them sees the other:
+//!
+//! ```text
+//!  seal                                     removal
+//!  1 note the attempt and its packs         1 mark the packs that nothing names
+//!  2 look for marks, then for the packs     2 read the attempts, then the envelopes
+//!    marked or gone: not relied on            named by now: spared, the mark stays
+//!  3 write the own pack                     3 remove the others, then their marks
+//!  4 look for the own note                  (a generation that is removed while somebody may still
+//!  5 create the envelope, if there is none   write it: its envelope is replaced by a mark that fails
+//!  6 drop the note                           step 5, then the note is dropped)
+//! ```
+//!
+//! Attempts are read before envelopes, since a seal creates its envelope before it drops its note. The names
+//! of packs never repeat, so a mark without a pack means nothing and may go. What a crash leaves (a note, a
+//! pack, a mark) costs space until the next removal of a later generation, never a checkpoint.
+//!
+//! One thing is left open: a program that stalls between steps 4 and 5 while [`super::CheckpointStore::remove_all`]
+//! removes the whole sandbox, marks included, creates an envelope of a sandbox that is no more.
+
+use std::collections::{HashMap, HashSet};
+
+use object_store::PutPayload;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::place::{self, SandboxPlace};
+use super::plan::Base;
+use super::{CheckpointKey, CheckpointStore, StoreError};
+use crate::envelope::{Holder, Pack};
+
+/// A seal that is under way, or was when its program died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attempt {
+    pub(super) id: Uuid,
+    pub(super) generation: u64,
+    /// Packs that it relies on, or may.
+    pub(super) packs: Vec<Uuid>,
+}
+
+impl CheckpointStore {
+    /// Steps 1 and 2 of a seal: the chunks of the newest checkpoint that stay as long as the note does.
+    pub(super) async fn note_attempt(
+        &self,
+        place: &SandboxPlace,
+        key: &CheckpointKey,
+        id: Uuid,
+    ) -> Result<Base, StoreError> {
+        let base = self.newest(place, key).await?;
+        let attempt = Attempt {
+            id,
+            generation: key.generation,
+            packs: base.packs.iter().map(|pack| pack.id).collect(),
+        };
+        let note = serde_json::to_vec(&attempt).map_err(|source| StoreError::Attempt {
+            place: place.attempt(id).to_string(),
+            source,
+        })?;
+        self.objects.replace(&place.attempt(id), PutPayload::from(note)).await?;
+        if base.packs.is_empty() {
+            return Ok(base);
+        }
+        let marked = self.marked(place).await?;
+        let sizes = self.packs(place).await?;
+        let secure = |pack: &Pack| !marked.contains(&pack.id) && sizes.get(&pack.id) == Some(&pack.bytes);
+        let entries = base.entries.iter().filter(|entry| match entry.holder {
+            Holder::Envelope => false,
+            Holder::Pack(nth) => base.packs.get(usize::from(nth)).is_some_and(secure),
+        });
+        Ok(Base {
+            entries: entries.copied().collect(),
+            packs: base.packs,
+        })
+    }
+
+    /// The newest checkpoint other than `key`, if it can be read: one that cannot is nothing to rely on.
+    async fn newest(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Base, StoreError> {
+        let generations = self.generations(place).await?;
+        let Some(newest) = generations.into_iter().rev().find(|other| *other != key.generation) else {
+            return Ok(Base::default());
+        };
+        let newest = CheckpointKey {
+            generation: newest,
+            ..key.clone()
+        };
+        match self.read_envelope(&newest).await {
+            Ok(sealed)
+                if sealed.header.key_id.as_deref() == self.keys.sealing().map(crate::encryption::TenantKey::id) =>
+            {
+                Ok(Base {
+                    packs: sealed.header.packs,
+                    entries: sealed.entries,
+                })
+            }
+            // Under another key the chunks have other names.
+            Ok(_) => Ok(Base::default()),
+            Err(error @ (StoreError::Backend { .. } | StoreError::Directory { .. })) => Err(error),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    error,
+                    "the newest checkpoint cannot be read; the next one is written in full"
+                );
+                Ok(Base::default())
+            }
+        }
+    }
+
+    /// Step 4 of a seal.
+    pub(super) async fn is_noted(&self, place: &SandboxPlace, id: Uuid) -> Result<bool, StoreError> {
+        Ok(self.objects.size(&place.attempt(id)).await?.is_some())
+    }
+
+    /// All seals under way.
+    pub(super) async fn attempts(&self, place: &SandboxPlace) -> Result<Vec<Attempt>, StoreError> {
+        let mut attempts = Vec::new();
+        for file in self.objects.files(&place.attempts()).await? {
+            // Ended in the meantime: then its envelope is there, and the envelopes are read later.
+            let Some(note) = self.objects.read(&file.location).await? else {
+                continue;
+            };
+            let attempt = serde_json::from_slice(&note).map_err(|source| StoreError::Attempt {
+                place: file.location.to_string(),
+                source,
+            })?;
+            attempts.push(attempt);
+        }
+        Ok(attempts)
+    }
+
+    /// The packs with a mark, of which one may be gone.
+    pub(super) async fn marked(&self, place: &SandboxPlace) -> Result<HashSet<Uuid>, StoreError> {
+        let marks = self.objects.files(&place.removals()).await?;
+        Ok(marks
+            .iter()
+            .filter_map(|mark| place::attempt_of(&mark.location))
+            .collect())
+    }
+
+    /// All packs and their bytes.
+    pub(super) async fn packs(&self, place: &SandboxPlace) -> Result<HashMap<Uuid, u64>, StoreError> {
+        let packs = self.objects.files(&place.packs()).await?;
+        let packs = packs
+            .iter()
+            .filter_map(|pack| Some((place::attempt_of(&pack.location)?, pack.size)));
+        Ok(packs.collect())
+    }
+}

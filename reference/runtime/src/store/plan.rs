@@ -1,0 +1,149 @@
+//! Which of the chunks that the store has a new checkpoint relies on. Pure.
+//!
+//! A pack stays as long as anything in it is needed. To rely on a pack of which little is needed would keep
+//! the rest for ever, so its needed chunks are written again: what the store keeps for a checkpoint is at
+//! most twice what it needs.
+
+use std::collections::{HashMap, HashSet};
+
+use blake3::Hash;
+use uuid::Uuid;
+
+use crate::chunks::Piece;
+use crate::envelope::{Entry, Holder, Pack};
+
+/// Packs that one checkpoint relies on, beside its own; those with the least needed are written again.
+const MAX_PACKS: usize = 32;
+
+/// The chunks of an earlier checkpoint that a new one may rely on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Base {
+    pub(super) packs: Vec<Pack>,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The chunks of an earlier checkpoint that a new one does rely on; they name packs by their place in `packs`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reuse {
+    pub(super) packs: Vec<Pack>,
+    pub(super) entries: HashMap<Hash, Entry>,
+}
+
+/// Chooses among the packs that are `secure`.
+pub(super) fn reuse(pieces: &[Piece], base: &Base, secure: impl Fn(&Pack) -> bool) -> Reuse {
+    let wanted: HashSet<Hash> = pieces.iter().map(|piece| piece.chunk.hash).collect();
+    let mut needed: HashMap<usize, HashMap<Hash, Entry>> = HashMap::new();
+    for entry in &base.entries {
+        if let Holder::Pack(nth) = entry.holder
+            && wanted.contains(&entry.chunk.hash)
+        {
+            let pack = needed.entry(usize::from(nth)).or_default();
+            pack.insert(entry.chunk.hash, *entry);
+        }
+    }
+    let mut packs: Vec<(u64, Pack, HashMap<Hash, Entry>)> = needed
+        .into_iter()
+        .filter_map(|(nth, entries)| {
+            let pack = *base.packs.get(nth)?;
+            let live: u64 = entries.values().map(|entry| u64::from(entry.stored_bytes)).sum();
+            (secure(&pack) && live * 2 >= pack.bytes).then_some((live, pack, entries))
+        })
+        .collect();
+    packs.sort_unstable_by_key(|(live, pack, _)| (std::cmp::Reverse(*live), pack.id));
+    packs.truncate(MAX_PACKS);
+
+    let mut reuse = Reuse::default();
+    for (nth, (_, pack, entries)) in (0..).zip(packs) {
+        reuse.packs.push(pack);
+        let renumbered = entries.into_iter().map(|(hash, entry)| {
+            let holder = Holder::Pack(nth);
+            (hash, Entry { holder, ..entry })
+        });
+        reuse.entries.extend(renumbered);
+    }
+    reuse
+}
+
+impl Reuse {
+    /// Without what one pack holds.
+    pub(super) fn without(&self, pieces: &[Piece], pack: Uuid) -> Self {
+        let base = Base {
+            packs: self.packs.clone(),
+            entries: self.entries.values().copied().collect(),
+        };
+        reuse(pieces, &base, |other| other.id != pack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunks::{CHECK_BYTES, ChunkRef, Encoding, Form};
+
+    const CHUNK: u32 = 1000;
+
+    fn hash(name: u32) -> Hash {
+        blake3::hash(&name.to_le_bytes())
+    }
+
+    fn pieces(names: impl IntoIterator<Item = u32>) -> Vec<Piece> {
+        let piece = |name| Piece {
+            chunk: ChunkRef {
+                hash: hash(name),
+                length: CHUNK,
+            },
+            range: 0..0,
+        };
+        names.into_iter().map(piece).collect()
+    }
+
+    /// A checkpoint whose packs hold the given chunks.
+    fn base(packs: &[std::ops::Range<u32>]) -> Base {
+        let mut base = Base::default();
+        for (nth, names) in (0..).zip(packs) {
+            base.packs.push(Pack {
+                id: Uuid::from_u128(u128::from(nth)),
+                bytes: u64::from(names.end - names.start) * u64::from(CHUNK),
+            });
+            for name in names.clone() {
+                base.entries.push(Entry {
+                    chunk: pieces([name])[0].chunk,
+                    form: Form {
+                        encoding: Encoding::Plain,
+                        check: [0; CHECK_BYTES],
+                    },
+                    holder: Holder::Pack(nth),
+                    offset: u64::from(name - names.start) * u64::from(CHUNK),
+                    stored_bytes: CHUNK,
+                });
+            }
+        }
+        base
+    }
+
+    #[test]
+    fn a_pack_that_is_half_needed_is_relied_on_and_one_that_is_less_is_not() {
+        let base = base(&[0..10, 10..20]);
+        let reuse = reuse(&pieces((0..5).chain(10..14)), &base, |_| true);
+        assert_eq!(reuse.packs, [base.packs[0]]);
+        assert_eq!(reuse.entries.len(), 5);
+        assert_eq!(reuse.entries[&hash(3)], base.entries[3]);
+    }
+
+    #[test]
+    fn a_pack_that_is_not_secure_is_not_relied_on() {
+        let base = base(&[0..10, 10..20]);
+        let reuse = reuse(&pieces(0..20), &base, |pack| pack.id != base.packs[0].id);
+        assert_eq!(reuse.packs, [base.packs[1]]);
+        assert_eq!(reuse.entries[&hash(12)].holder, Holder::Pack(0), "counted anew");
+        assert!(reuse.without(&pieces(0..20), base.packs[1].id).packs.is_empty());
+    }
+
+    #[test]
+    fn of_too_many_packs_those_with_the_most_needed_are_relied_on() {
+        let ranges: Vec<_> = (0..40_u32).map(|nth| nth * 100..nth * 100 + nth + 1).collect();
+        let reuse = reuse(&pieces(0..4000), &base(&ranges), |_| true);
+        assert_eq!(reuse.packs.len(), MAX_PACKS);
+        assert!(reuse.packs.iter().all(|pack| pack.bytes > 8 * u64::from(CHUNK)));
+    }
+}

@@ -1,0 +1,229 @@
+//! Programs that seal and remove at the same time, on one store: each operation is a step, and the property
+//! chooses whose turn it is, and who dies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use proptest::prelude::*;
+use tokio::sync::{Notify, oneshot};
+use torpor_runtime::{CheckpointStore, StoreError};
+
+use crate::watched::{Guard, Kind, Verdict, Watched};
+use crate::world::{UID, broken_envelope, engine, key, payload, sound, whole_generations};
+
+/// What a program does.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Seal(u64),
+    RemoveOlderThan(u64),
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Turns {
+    waiting: Mutex<BTreeMap<usize, oneshot::Sender<Verdict>>>,
+    changed: Notify,
+}
+
+/// The guard of one program.
+#[derive(Debug)]
+struct Program {
+    number: usize,
+    turns: Arc<Turns>,
+    dead: Mutex<bool>,
+}
+
+const DEAD: Verdict = Verdict::Refuse(io::ErrorKind::BrokenPipe);
+
+impl Guard for Program {
+    fn ask<'a>(&'a self, _: Kind, _: &'a Path) -> BoxFuture<'a, Verdict> {
+        async move {
+            if *self.dead.lock().unwrap() {
+                return DEAD;
+            }
+            let (turn, wait) = oneshot::channel();
+            self.turns.waiting.lock().unwrap().insert(self.number, turn);
+            self.turns.changed.notify_one();
+            let verdict = wait.await.unwrap();
+            if verdict != Verdict::Proceed {
+                *self.dead.lock().unwrap() = true;
+            }
+            verdict
+        }
+        .boxed()
+    }
+}
+
+/// What a run showed.
+#[derive(Debug, Default)]
+struct Outcome {
+    sealed: BTreeSet<u64>,
+    /// The first moment at which an envelope named what was not there.
+    broken: Option<String>,
+    steps: usize,
+}
+
+/// Runs the programs; each choice takes one of those that wait one step further.
+async fn interleave(objects: &Arc<InMemory>, acts: &[Act], choices: &[u8]) -> Outcome {
+    let turns = Arc::new(Turns::default());
+    let mut running = BTreeMap::new();
+    let mut outcome = Outcome::default();
+    for (number, act) in acts.iter().copied().enumerate() {
+        let guard = Program {
+            number,
+            turns: Arc::clone(&turns),
+            dead: Mutex::default(),
+        };
+        let watched = Watched {
+            objects: Arc::clone(objects),
+            guard: Arc::new(guard),
+        };
+        let store = CheckpointStore::in_object_store(Arc::new(watched) as Arc<dyn ObjectStore>);
+        let turns = Arc::clone(&turns);
+        let program = tokio::spawn(async move {
+            let done = match act {
+                Act::Seal(generation) => store
+                    .seal(&key(generation), &engine(), payload(generation))
+                    .await
+                    .map(drop),
+                Act::RemoveOlderThan(generation) => store.remove_older_than(UID, generation).await.map(drop),
+            };
+            turns.changed.notify_one();
+            done
+        });
+        running.insert(number, (act, program));
+    }
+    let mut choices = choices.iter().copied().cycle();
+    while !running.is_empty() {
+        while running
+            .iter()
+            .any(|(number, (_, program))| !program.is_finished() && !turns.waiting.lock().unwrap().contains_key(number))
+        {
+            turns.changed.notified().await;
+            tokio::task::yield_now().await;
+        }
+        let finished: Vec<usize> = running
+            .iter()
+            .filter(|(_, (_, p))| p.is_finished())
+            .map(|(n, _)| *n)
+            .collect();
+        for number in finished {
+            let (act, program) = running.remove(&number).unwrap();
+            if let (Act::Seal(generation), Ok(())) = (act, program.await.unwrap()) {
+                outcome.sealed.insert(generation);
+            }
+        }
+        step(&turns, choices.next().unwrap());
+        outcome.steps += 1;
+        if outcome.broken.is_none() {
+            outcome.broken = broken_envelope(objects).await;
+        }
+    }
+    outcome
+}
+
+/// Lets one of the waiting programs go on; about one choice in 28 is its last operation, done or not.
+fn step(turns: &Turns, choice: u8) {
+    let mut waiting = turns.waiting.lock().unwrap();
+    let numbers: Vec<usize> = waiting.keys().copied().collect();
+    if numbers.is_empty() {
+        return;
+    }
+    let turn = waiting.remove(&numbers[usize::from(choice) % numbers.len()]).unwrap();
+    let verdict = match choice {
+        0..=246 => Verdict::Proceed,
+        247..=250 => DEAD,
+        251..=255 => Verdict::LoseAnswer,
+    };
+    turn.send(verdict).unwrap();
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        3 => (1..6_u64).prop_map(Act::Seal),
+        2 => (2..6_u64).prop_map(Act::RemoveOlderThan),
+    ];
+    prop::collection::vec(act, 2..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_seals_and_removes_at_once_and_dies_no_checkpoint_loses_a_pack(
+        acts in acts(),
+        choices in prop::collection::vec(any::<u8>(), 1..120),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let objects = Arc::new(InMemory::new());
+            for generation in [1, 2] {
+                sound(&objects).seal(&key(generation), &engine(), payload(generation)).await.unwrap();
+            }
+            let outcome = interleave(&objects, &acts, &choices).await;
+            prop_assert_eq!(outcome.broken, None);
+            let whole = match whole_generations(&objects).await {
+                Ok(whole) => whole,
+                Err(broken) => return Err(TestCaseError::fail(broken)),
+            };
+            // The model: a sealed generation is there unless a removal of something newer was asked for.
+            let newest_removal = acts.iter().filter_map(|act| match act {
+                Act::RemoveOlderThan(generation) => Some(*generation),
+                Act::Seal(_) => None,
+            }).max().unwrap_or(0);
+            for generation in outcome.sealed.iter().filter(|generation| **generation >= newest_removal) {
+                prop_assert!(whole.contains(generation), "{} was sealed, {:?} are there", generation, whole);
+            }
+            // And with everybody gone, removal leaves one checkpoint and nothing else.
+            let store = sound(&objects);
+            store.seal(&key(9), &engine(), payload(9)).await.unwrap();
+            store.remove_older_than(UID, 9).await.unwrap();
+            prop_assert_eq!(whole_generations(&objects).await, Ok(vec![9]));
+            store.remove_all(UID).await.unwrap();
+            prop_assert_eq!(store.stored_bytes(UID).await.unwrap(), 0);
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn two_checkpoints_of_one_sandbox_at_once_are_both_whole() {
+    for first in 0..2_u8 {
+        let objects = Arc::new(InMemory::new());
+        let outcome = interleave(&objects, &[Act::Seal(1), Act::Seal(2)], &[first, 1 - first]).await;
+        assert_eq!((outcome.broken, outcome.sealed), (None, BTreeSet::from([1, 2])));
+        assert_eq!(whole_generations(&objects).await, Ok(vec![1, 2]));
+    }
+}
+
+/// For each number of steps that the seal is ahead of the removal, until it has ended.
+#[tokio::test]
+async fn a_seal_overtaken_by_the_removal_of_what_it_relies_on_is_whole_or_fails() {
+    let mut failed = 0;
+    for ahead in 0.. {
+        let objects = Arc::new(InMemory::new());
+        sound(&objects).seal(&key(1), &engine(), payload(1)).await.unwrap();
+        sound(&objects).seal(&key(5), &engine(), payload(5)).await.unwrap();
+        let mut choices = vec![0; ahead];
+        choices.extend([1; 200]);
+        // Generation 3 is older than what the removal keeps.
+        let outcome = interleave(&objects, &[Act::Seal(3), Act::RemoveOlderThan(5)], &choices).await;
+        assert_eq!(outcome.broken, None, "{ahead} steps ahead");
+        whole_generations(&objects).await.unwrap();
+        failed += usize::from(!outcome.sealed.contains(&3));
+        if ahead > outcome.steps {
+            break;
+        }
+    }
+    assert!(failed > 0, "never barred");
+    let objects = Arc::new(InMemory::new());
+    sound(&objects).seal(&key(1), &engine(), payload(1)).await.unwrap();
+    let refused = sound(&objects).remove_older_than(UID, 2).await;
+    assert!(matches!(refused, Err(StoreError::NotFound { .. })));
+}

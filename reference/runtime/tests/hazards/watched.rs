@@ -1,0 +1,149 @@
+//! An object store in memory that asks somebody before each operation.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Put,
+    Read,
+    List,
+    Delete,
+}
+
+/// What becomes of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Proceed,
+    /// It is not carried out.
+    Refuse(io::ErrorKind),
+    /// It is carried out, and the answer is lost.
+    LoseAnswer,
+    /// It is acknowledged and not carried out.
+    Pretend,
+    /// Half of what is put arrives, and the answer is a failure.
+    Tear,
+}
+
+/// Decides on operations.
+pub trait Guard: fmt::Debug + Send + Sync + 'static {
+    fn ask<'a>(&'a self, kind: Kind, place: &'a Path) -> BoxFuture<'a, Verdict>;
+}
+
+/// Objects in memory behind a guard.
+#[derive(Clone, Debug)]
+pub struct Watched<G> {
+    pub objects: Arc<InMemory>,
+    pub guard: Arc<G>,
+}
+
+impl<G: Guard> fmt::Display for Watched<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("objects behind a guard")
+    }
+}
+
+fn failure(kind: io::ErrorKind) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "guarded",
+        source: Box::new(io::Error::from(kind)),
+    }
+}
+
+/// Gives `done` on, or what the guard says instead.
+fn answer<T>(verdict: Verdict, done: Result<T>) -> Result<T> {
+    match verdict {
+        Verdict::Proceed | Verdict::Pretend => done,
+        Verdict::Refuse(kind) => Err(failure(kind)),
+        Verdict::LoseAnswer | Verdict::Tear => Err(failure(io::ErrorKind::ConnectionReset)),
+    }
+}
+
+impl<G: Guard> Watched<G> {
+    /// Whether an operation that only reads may be carried out.
+    async fn read(&self, kind: Kind, place: &Path) -> Result<()> {
+        answer(self.guard.ask(kind, place).await, Ok(()))
+    }
+}
+
+#[async_trait]
+impl<G: Guard> ObjectStore for Watched<G> {
+    async fn put_opts(&self, place: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let verdict = self.guard.ask(Kind::Put, place).await;
+        let done = match verdict {
+            Verdict::Proceed | Verdict::LoseAnswer => self.objects.put_opts(place, payload, options).await,
+            Verdict::Refuse(kind) => Err(failure(kind)),
+            Verdict::Pretend => Ok(PutResult {
+                e_tag: None,
+                version: None,
+                extensions: http::Extensions::default(),
+            }),
+            Verdict::Tear => {
+                let whole: Vec<u8> = payload.iter().flatten().copied().collect();
+                let half = PutPayload::from(whole[..whole.len() / 2].to_vec());
+                self.objects.put_opts(place, half, options).await
+            }
+        };
+        answer(verdict, done)
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(failure(io::ErrorKind::Unsupported))
+    }
+
+    async fn get_opts(&self, place: &Path, options: GetOptions) -> Result<GetResult> {
+        self.read(Kind::Read, place).await?;
+        self.objects.get_opts(place, options).await
+    }
+
+    async fn get_ranges(&self, place: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.read(Kind::Read, place).await?;
+        self.objects.get_ranges(place, ranges).await
+    }
+
+    fn delete_stream(&self, places: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        places
+            .and_then(move |place| {
+                let this = this.clone();
+                async move {
+                    let verdict = this.guard.ask(Kind::Delete, &place).await;
+                    let done = match verdict {
+                        Verdict::Proceed | Verdict::LoseAnswer => this.objects.delete(&place).await,
+                        Verdict::Refuse(_) | Verdict::Pretend | Verdict::Tear => Ok(()),
+                    };
+                    answer(verdict, done).map(|()| place)
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        // The store lists folder by folder; this is for measuring alone.
+        self.objects.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.read(Kind::List, prefix.unwrap_or(&Path::ROOT)).await?;
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(failure(io::ErrorKind::Unsupported))
+    }
+}
