@@ -24,11 +24,20 @@ enum Act {
     RemoveOlderThan(u64),
 }
 
-/// Whose turn it is.
+/// Whose turn it is. A program may have several operations under way.
 #[derive(Debug, Default)]
 struct Turns {
-    waiting: Mutex<BTreeMap<usize, oneshot::Sender<Verdict>>>,
+    waiting: Mutex<Vec<(usize, oneshot::Sender<Verdict>)>>,
     changed: Notify,
+}
+
+impl Turns {
+    fn waits(&self, program: usize) -> bool {
+        let waiting = self.waiting.lock().unwrap();
+        waiting
+            .iter()
+            .any(|(number, turn)| *number == program && !turn.is_closed())
+    }
 }
 
 /// The guard of one program.
@@ -48,12 +57,14 @@ impl Guard for Program {
                 return DEAD;
             }
             let (turn, wait) = oneshot::channel();
-            self.turns.waiting.lock().unwrap().insert(self.number, turn);
+            self.turns.waiting.lock().unwrap().push((self.number, turn));
             self.turns.changed.notify_one();
             let verdict = wait.await.unwrap();
-            if verdict != Verdict::Proceed {
-                *self.dead.lock().unwrap() = true;
+            let mut dead = self.dead.lock().unwrap();
+            if *dead {
+                return DEAD;
             }
+            *dead = verdict != Verdict::Proceed;
             verdict
         }
         .boxed()
@@ -103,7 +114,7 @@ async fn interleave(objects: &Arc<InMemory>, acts: &[Act], choices: &[u8]) -> Ou
     while !running.is_empty() {
         while running
             .iter()
-            .any(|(number, (_, program))| !program.is_finished() && !turns.waiting.lock().unwrap().contains_key(number))
+            .any(|(number, (_, program))| !program.is_finished() && !turns.waits(*number))
         {
             turns.changed.notified().await;
             tokio::task::yield_now().await;
@@ -131,11 +142,13 @@ async fn interleave(objects: &Arc<InMemory>, acts: &[Act], choices: &[u8]) -> Ou
 /// Lets one of the waiting programs go on; about one choice in 28 is its last operation, done or not.
 fn step(turns: &Turns, choice: u8) {
     let mut waiting = turns.waiting.lock().unwrap();
-    let numbers: Vec<usize> = waiting.keys().copied().collect();
-    if numbers.is_empty() {
+    waiting.retain(|(_, turn)| !turn.is_closed());
+    waiting.sort_by_key(|(number, _)| *number);
+    if waiting.is_empty() {
         return;
     }
-    let turn = waiting.remove(&numbers[usize::from(choice) % numbers.len()]).unwrap();
+    let nth = usize::from(choice) % waiting.len();
+    let (_, turn) = waiting.remove(nth);
     let verdict = match choice {
         0..=246 => Verdict::Proceed,
         247..=250 => DEAD,

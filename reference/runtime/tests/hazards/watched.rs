@@ -46,7 +46,7 @@ pub trait Guard: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Objects in memory behind a guard.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Watched<G> {
     pub objects: Arc<InMemory>,
     pub guard: Arc<G>,
@@ -117,14 +117,14 @@ impl<G: Guard> ObjectStore for Watched<G> {
     }
 
     fn delete_stream(&self, places: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let this = self.clone();
+        let (objects, guard) = (Arc::clone(&self.objects), Arc::clone(&self.guard));
         places
             .and_then(move |place| {
-                let this = this.clone();
+                let (objects, guard) = (Arc::clone(&objects), Arc::clone(&guard));
                 async move {
-                    let verdict = this.guard.ask(Kind::Delete, &place).await;
+                    let verdict = guard.ask(Kind::Delete, &place).await;
                     let done = match verdict {
-                        Verdict::Proceed | Verdict::LoseAnswer => this.objects.delete(&place).await,
+                        Verdict::Proceed | Verdict::LoseAnswer => objects.delete(&place).await,
                         Verdict::Refuse(_) | Verdict::Pretend | Verdict::Tear => Ok(()),
                     };
                     answer(verdict, done).map(|()| place)
