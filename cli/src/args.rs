@@ -1,5 +1,6 @@
 //! The command line: commands, options, defaults and help texts.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -72,7 +73,12 @@ pub enum Command {
     ///
     /// Exit codes: 0 stopped by a signal, 2 error, 3 missing or wrong input.
     Agent(AgentArgs),
-    /// Look into a checkpoint store
+    /// Look into a checkpoint store, check it and clear it up
+    ///
+    /// Exit codes: 0 done and all is well, 1 a checkpoint is missing, damaged or cannot be opened with the keys
+    /// given, 2 the store failed, 3 usage. Encrypted checkpoints need the keys in `TORPOR_STORE_KEYS` or in the
+    /// file that `TORPOR_STORE_KEYS_FILE` names, lines of ID:KEY; buckets their settings in `AWS_*`, `GOOGLE_*`
+    /// or `AZURE_*`.
     Checkpoint(CheckpointArgs),
     /// Print a completion script for a shell
     Completions {
@@ -270,6 +276,13 @@ pub struct CheckpointArgs {
     /// The data directory of the control plane
     #[arg(long, default_value = ".torpor", value_name = "DIR", global = true)]
     pub data_dir: PathBuf,
+    /// URL of the store, instead of that of a data directory: `file:///directory`,
+    /// `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`
+    #[arg(long, value_name = "URL", global = true, conflicts_with = "data_dir")]
+    pub store: Option<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub output: Output,
     #[command(subcommand)]
     pub command: CheckpointCommand,
 }
@@ -278,7 +291,10 @@ pub struct CheckpointArgs {
 #[derive(Debug, Subcommand)]
 pub enum CheckpointCommand {
     /// List checkpoints
-    Ls,
+    Ls {
+        /// `metadata.uid` of the sandbox; all when absent
+        uid: Option<String>,
+    },
     /// Show the header of one checkpoint
     Show {
         /// `metadata.uid` of the sandbox
@@ -290,5 +306,19 @@ pub enum CheckpointCommand {
     Verify {
         /// `metadata.uid` of the sandbox; all when absent
         uid: Option<String>,
+    },
+    /// Remove older checkpoints, and what crashes left
+    ///
+    /// Safe while sandboxes are paused and resumed. A sandbox of which a remaining checkpoint is damaged is left
+    /// as it is.
+    Gc {
+        /// `metadata.uid` of the sandbox; all when absent
+        uid: Option<String>,
+        /// Checkpoints of each sandbox that stay, the newest first
+        #[arg(long, default_value_t = NonZeroUsize::MIN, value_name = "NUMBER")]
+        keep: NonZeroUsize,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
     },
 }

@@ -1,106 +1,296 @@
-//! `torpor checkpoint`: a look into the checkpoint store of a data directory.
+//! `torpor checkpoint`: a look into a checkpoint store, a check of it, and its clearing up.
+//!
+//! What is wrong with one checkpoint is said beside it and ends nothing; a store that fails ends the command.
 
-use anyhow::{Context as _, anyhow, bail};
-use torpor_runtime::{CheckpointKey, CheckpointStore};
+use std::fmt::Display;
+
+use anyhow::{Context as _, anyhow};
+use serde::Serialize;
+use torpor_runtime::{CheckpointKey, CheckpointStore, EnvelopeHeader, StoreError};
 use url::Url;
 
-use crate::args::{CheckpointArgs, CheckpointCommand};
+use crate::args::{CheckpointArgs, CheckpointCommand, Output};
+use crate::environment;
 use crate::exit::Exit;
 
-/// Lists, shows or verifies checkpoints.
+/// One checkpoint, as far as it can be read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    sandbox_uid: String,
+    generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<EnvelopeHeader>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What `gc` did to one sandbox, or would do.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cleared {
+    sandbox_uid: String,
+    /// The oldest checkpoint that stays; without any, nothing is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_kept: Option<u64>,
+    generations: Vec<u64>,
+    abandoned: Vec<u64>,
+    packs: usize,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Runs one of the commands.
 ///
 /// # Errors
-/// The store or a checkpoint cannot be read.
+/// The store cannot be read, or what it gave cannot be printed.
 pub async fn run(args: CheckpointArgs) -> anyhow::Result<Exit> {
+    let url = match store_url(&args) {
+        Ok(url) => url,
+        Err(error) => return Ok(Exit::usage(&error)),
+    };
+    let store = match CheckpointStore::open_in(&url, &environment::variables()) {
+        Ok(store) => store,
+        Err(error) => return Ok(Exit::usage(&error.into())),
+    };
+    let outcome = match args.command {
+        CheckpointCommand::Ls { uid } => list(&store, uid, args.output).await,
+        CheckpointCommand::Show { uid, generation } => show(&store, uid, generation, args.output).await,
+        CheckpointCommand::Verify { uid } => verify(&store, uid, args.output).await,
+        CheckpointCommand::Gc { uid, keep, dry_run } => clear(&store, uid, keep.get(), dry_run, args.output).await,
+    };
+    outcome.with_context(|| format!("use the checkpoint store {url}"))
+}
+
+fn store_url(args: &CheckpointArgs) -> anyhow::Result<String> {
+    if let Some(url) = &args.store {
+        return Ok(url.clone());
+    }
     let path = args.data_dir.join("checkpoints");
     if !path.is_dir() {
-        bail!(
-            "{} holds no checkpoint store; name the data directory with --data-dir DIR",
+        return Err(anyhow!(
+            "{} holds no checkpoint store; name the data directory with --data-dir DIR or a store with --store URL",
             args.data_dir.display()
-        );
+        ));
     }
     let path = path
         .canonicalize()
         .with_context(|| format!("find {}", path.display()))?;
     let url = Url::from_directory_path(&path).map_err(|()| anyhow!("the path {} has no URL form", path.display()))?;
-    let store = CheckpointStore::open(url.as_str()).context("open the checkpoint store")?;
-    match args.command {
-        CheckpointCommand::Ls => list(&store).await,
-        CheckpointCommand::Show { uid, generation } => show(&store, uid, generation).await,
-        CheckpointCommand::Verify { uid } => verify(&store, uid).await,
+    Ok(url.to_string())
+}
+
+async fn uids(store: &CheckpointStore, uid: Option<String>) -> Result<Vec<String>, StoreError> {
+    match uid {
+        Some(uid) => Ok(vec![uid]),
+        None => store.sandboxes().await,
     }
 }
 
-async fn list(store: &CheckpointStore) -> anyhow::Result<Exit> {
-    println!(
-        "{:<38} {:>10} {:<8} {:>12} {:>12}",
-        "SANDBOX UID", "GENERATION", "ENGINE", "BYTES", "STORED"
-    );
-    for uid in store.sandboxes().await? {
-        let stored = store.stored_bytes(&uid).await?;
+/// A row for each checkpoint, with what `read` finds.
+async fn rows(
+    store: &CheckpointStore,
+    uid: Option<String>,
+    read: impl AsyncFn(&CheckpointKey) -> Result<EnvelopeHeader, StoreError>,
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for uid in uids(store, uid).await? {
         for generation in store.list(&uid).await? {
             let key = CheckpointKey {
                 sandbox_uid: uid.clone(),
                 generation,
             };
-            let header = store
-                .header(&key)
-                .await
-                .with_context(|| format!("read checkpoint {generation} of {uid}"))?;
-            println!(
-                "{uid:<38} {generation:>10} {:<8} {:>12} {stored:>12}",
-                header.engine.name, header.payload_bytes
-            );
+            let (header, error) = match read(&key).await {
+                Ok(header) => (Some(header), None),
+                Err(error) if error.is_about_a_checkpoint() => (None, Some(chain(error))),
+                Err(error) => return Err(error.into()),
+            };
+            rows.push(Row {
+                sandbox_uid: uid.clone(),
+                generation,
+                header,
+                error,
+            });
         }
     }
-    Ok(Exit::Success)
+    Ok(rows)
 }
 
-async fn show(store: &CheckpointStore, uid: String, generation: u64) -> anyhow::Result<Exit> {
+async fn list(store: &CheckpointStore, uid: Option<String>, output: Output) -> anyhow::Result<Exit> {
+    let rows = rows(store, uid, async |key: &CheckpointKey| store.header(key).await).await?;
+    match output {
+        Output::Json => print_json(&rows)?,
+        Output::Text => {
+            let titles = ["SANDBOX UID", "GENERATION", "ENGINE", "BYTES", "ADDED", "KEY"];
+            print_row(&titles.map(str::to_owned));
+            for row in &rows {
+                print_row(&cells(row));
+            }
+        }
+    }
+    Ok(exit(rows.iter().map(|row| &row.error)))
+}
+
+fn cells(row: &Row) -> [String; 6] {
+    let (uid, generation) = (row.sandbox_uid.clone(), row.generation.to_string());
+    let Some(header) = &row.header else {
+        let error = row.error.clone().unwrap_or_default();
+        return [
+            uid,
+            generation,
+            "DAMAGED".to_owned(),
+            String::new(),
+            String::new(),
+            error,
+        ];
+    };
+    [
+        uid,
+        generation,
+        format!("{}/{}", header.engine.name, header.engine.version),
+        header.payload_bytes.to_string(),
+        header.added_chunk_bytes.to_string(),
+        header.key_id.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn print_row([uid, generation, engine, bytes, added, key]: &[String; 6]) {
+    println!("{uid:<38} {generation:>10} {engine:<10} {bytes:>12} {added:>12} {key}");
+}
+
+async fn show(store: &CheckpointStore, uid: String, generation: u64, output: Output) -> anyhow::Result<Exit> {
     let key = CheckpointKey {
         sandbox_uid: uid,
         generation,
     };
-    let header = store.header(&key).await?;
-    println!("sandbox     {}\ngeneration  {}", header.sandbox_uid, header.generation);
-    println!("engine      {} (version {})", header.engine.name, header.engine.version);
-    println!(
-        "bytes       {}\nhash        {}",
-        header.payload_bytes, header.payload_hash
-    );
+    let header = match store.header(&key).await {
+        Ok(header) => header,
+        Err(error) if error.is_about_a_checkpoint() => {
+            eprintln!("torpor: {}", chain(error));
+            return Ok(Exit::NotConformant);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match output {
+        Output::Json => print_json(&header)?,
+        Output::Text => {
+            let line = |name: &str, value: &dyn Display| println!("{name:<12}{value}");
+            line("sandbox", &header.sandbox_uid);
+            line("generation", &header.generation);
+            line(
+                "engine",
+                &format!("{} (version {})", header.engine.name, header.engine.version),
+            );
+            line("bytes", &header.payload_bytes);
+            line("added", &header.added_chunk_bytes);
+            line("packs", &header.packs.len());
+            line("key", &header.key_id.as_deref().unwrap_or("none, it is not encrypted"));
+            line("hash", &header.payload_hash);
+        }
+    }
     Ok(Exit::Success)
 }
 
-async fn verify(store: &CheckpointStore, uid: Option<String>) -> anyhow::Result<Exit> {
-    let uids = match uid {
-        Some(uid) => vec![uid],
-        None => store.sandboxes().await?,
-    };
-    let (mut whole, mut damaged) = (0, 0);
-    for uid in uids {
-        for generation in store.list(&uid).await? {
-            match store
-                .verify(&CheckpointKey {
-                    sandbox_uid: uid.clone(),
+async fn verify(store: &CheckpointStore, uid: Option<String>, output: Output) -> anyhow::Result<Exit> {
+    let rows = rows(store, uid, async |key: &CheckpointKey| store.verify(key).await).await?;
+    let damaged = rows.iter().filter(|row| row.error.is_some()).count();
+    match output {
+        Output::Json => print_json(&rows)?,
+        Output::Text => {
+            for row in &rows {
+                let Row {
+                    sandbox_uid,
                     generation,
-                })
-                .await
-            {
-                Ok(header) => {
-                    whole += 1;
-                    println!("whole    {uid} {generation} ({} bytes)", header.payload_bytes);
+                    ..
+                } = row;
+                if let Some(header) = &row.header {
+                    println!("whole    {sandbox_uid} {generation} ({} bytes)", header.payload_bytes);
                 }
-                Err(error) => {
-                    damaged += 1;
-                    println!("DAMAGED  {uid} {generation}: {:#}", anyhow::Error::from(error));
+                if let Some(error) = &row.error {
+                    println!("DAMAGED  {sandbox_uid} {generation}: {error}");
                 }
             }
+            println!("{} whole, {damaged} damaged", rows.len() - damaged);
         }
     }
-    println!("{whole} whole, {damaged} damaged");
-    Ok(if damaged == 0 {
+    Ok(exit(rows.iter().map(|row| &row.error)))
+}
+
+async fn clear(
+    store: &CheckpointStore,
+    uid: Option<String>,
+    keep: usize,
+    dry_run: bool,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let mut all = Vec::new();
+    for uid in uids(store, uid).await? {
+        let oldest_kept = oldest_of(&store.list(&uid).await?, keep);
+        let garbage = match oldest_kept {
+            None => Ok(torpor_runtime::Garbage::default()),
+            Some(generation) if dry_run => store.garbage(&uid, generation).await,
+            Some(generation) => store.remove_older_than(&uid, generation).await,
+        };
+        let (garbage, error) = match garbage {
+            Ok(garbage) => (garbage, None),
+            Err(error) if error.is_about_a_checkpoint() => (torpor_runtime::Garbage::default(), Some(chain(error))),
+            Err(error) => return Err(error.into()),
+        };
+        all.push(Cleared {
+            sandbox_uid: uid,
+            oldest_kept,
+            generations: garbage.generations,
+            abandoned: garbage.abandoned,
+            packs: garbage.packs,
+            bytes: garbage.bytes,
+            error,
+        });
+    }
+    match output {
+        Output::Json => print_json(&all)?,
+        Output::Text => print_cleared(&all, dry_run),
+    }
+    Ok(exit(all.iter().map(|cleared| &cleared.error)))
+}
+
+/// The oldest of the `keep` newest; the generations are sorted.
+fn oldest_of(generations: &[u64], keep: usize) -> Option<u64> {
+    generations[generations.len().saturating_sub(keep)..].first().copied()
+}
+
+fn print_cleared(all: &[Cleared], dry_run: bool) {
+    for cleared in all {
+        let uid = &cleared.sandbox_uid;
+        match (&cleared.error, cleared.oldest_kept) {
+            (Some(error), _) => println!("LEFT     {uid}: {error}"),
+            (None, None) => println!("empty    {uid}: no checkpoint; what is there goes when the sandbox is deleted"),
+            (None, Some(oldest)) => println!(
+                "kept     {uid} from {oldest}: {} checkpoints, {} seals that never ended and {} packs go",
+                cleared.generations.len(),
+                cleared.abandoned.len(),
+                cleared.packs
+            ),
+        }
+    }
+    let bytes: u64 = all.iter().map(|cleared| cleared.bytes).sum();
+    println!("{bytes} bytes {}", if dry_run { "would be freed" } else { "freed" });
+}
+
+fn exit<'a>(mut errors: impl Iterator<Item = &'a Option<String>>) -> Exit {
+    if errors.all(Option::is_none) {
         Exit::Success
     } else {
         Exit::NotConformant
-    })
+    }
+}
+
+fn chain(error: StoreError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value).context("encode the result")?);
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod args;
 mod checkpoint;
 mod conformance;
 mod custodian;
+mod environment;
 mod exit;
 mod operate;
 mod plane;

@@ -73,7 +73,7 @@ impl PodWorker {
         let workload = match container.env.get(env::STORE) {
             None => Workload::Idle,
             Some(store) => {
-                let store = CheckpointStore::open(store).map_err(|error| chain(&error))?;
+                let store = CheckpointStore::open_in(store, &container.env).map_err(|error| chain(&error))?;
                 let config = AgentConfig::from_container(
                     &container.env,
                     &container.command,

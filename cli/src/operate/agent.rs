@@ -10,6 +10,7 @@ use torpor_runtime::CheckpointStore;
 
 use super::args::AgentArgs;
 use super::listen;
+use crate::environment;
 use crate::exit::Exit;
 use crate::signal::stop_signal;
 
@@ -43,12 +44,12 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
 }
 
 fn settings(args: &AgentArgs) -> anyhow::Result<(AgentConfig, CheckpointStore)> {
-    let variables = std::env::vars().collect();
+    let variables = environment::variables();
     let config = AgentConfig::from_container(&variables, &args.command, &[], args.work_dir.clone())
         .context("read what to run; the controller sets it on the containers of sandbox Pods")?;
     let url = variables
         .get(env::STORE)
         .with_context(|| format!("environment variable {} is not set", env::STORE))?;
-    let store = CheckpointStore::open(url).with_context(|| format!("{} {url}", env::STORE))?;
+    let store = CheckpointStore::open_in(url, &variables).with_context(|| format!("{} {url}", env::STORE))?;
     Ok((config, store))
 }

@@ -14,6 +14,7 @@ use torpor_runtime::CheckpointStore;
 use super::args::{ControllerArgs, ElectionArgs};
 use super::{cluster, listen, probes};
 use crate::custodian::StoreCustodian;
+use crate::environment;
 use crate::exit::Exit;
 use crate::signal::stop_signal;
 
@@ -82,7 +83,8 @@ struct Lease {
 
 impl Settings {
     async fn read(args: &ControllerArgs) -> anyhow::Result<Self> {
-        let store = CheckpointStore::open(&args.store).with_context(|| format!("--store {}", args.store))?;
+        let store = CheckpointStore::open_in(&args.store, &environment::variables())
+            .with_context(|| format!("--store {}", args.store))?;
         let config = ControllerConfig {
             namespaces: args.namespace.clone(),
             fronts: if args.agent_sandbox {

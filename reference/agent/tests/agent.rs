@@ -320,3 +320,41 @@ async fn a_log_line_that_was_begun_before_the_pause_is_completed_after_it() {
     assert_eq!(line.text, "left-right");
     second.agent.stop().await;
 }
+
+#[tokio::test]
+async fn a_pause_that_the_store_has_no_room_for_fails_and_the_sandbox_runs_on() {
+    let dir = tempfile::tempdir().expect("a dir");
+    let url = format!("file://{}", dir.path().join("store").display());
+    let quota = [("TORPOR_STORE_QUOTA".to_owned(), "20000".to_owned())].into();
+    let store = CheckpointStore::open_in(&url, &quota).expect("a store");
+    let running = start(dir.path(), &store, None, None).await;
+    running.run("x = 'kept'").await;
+    let state = running.checkpoint(1).await;
+    assert!(matches!(state.checkpoint, CheckpointState::Sealed { .. }), "{state:?}");
+    assert_eq!(running.control("/v1/thaw", json!({})).await.0, 200);
+
+    running
+        .run("big = [str(i * 7919 % 100003) for i in range(20000)]")
+        .await;
+    let state = running.checkpoint(2).await;
+    let CheckpointState::Failed { generation: 2, message } = &state.checkpoint else {
+        panic!("{state:?}");
+    };
+    assert!(message.contains("quota is 20000"), "{message}");
+    assert_eq!(state.workload, WorkloadState::Frozen);
+    assert_eq!(running.control("/v1/thaw", json!({})).await.0, 200);
+    let events = running.run("print(x, len(big))").await;
+    assert_eq!(texts(&events, "stdout").concat(), "kept 20000\n");
+
+    // The earlier checkpoint is whole, and once there is room the next pause succeeds.
+    assert_eq!(store.list("uid-1").await.expect("listed"), [1]);
+    let key = |generation| torpor_runtime::CheckpointKey {
+        sandbox_uid: "uid-1".to_owned(),
+        generation,
+    };
+    store.verify(&key(1)).await.expect("whole");
+    running.run("big = None").await;
+    let state = running.checkpoint(3).await;
+    assert!(matches!(state.checkpoint, CheckpointState::Sealed { .. }), "{state:?}");
+    running.agent.stop().await;
+}

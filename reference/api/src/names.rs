@@ -48,6 +48,15 @@ pub mod env {
     pub const RESTORE_GENERATION: &str = "TORPOR_RESTORE_GENERATION";
     /// URL of the checkpoint store, e.g. `file:///var/lib/torpor/checkpoints`.
     pub const STORE: &str = "TORPOR_STORE";
+    /// Before the name of a setting of the store, e.g. `TORPOR_STORE_AWS_REGION`: preferred to the plain name,
+    /// which the code in the sandbox sees.
+    pub const STORE_SETTING: &str = "TORPOR_STORE_";
+    /// Keys of the tenant to encrypt checkpoints with, `ID:KEY` on a line; the first seals, every one opens.
+    pub const STORE_KEYS: &str = "TORPOR_STORE_KEYS";
+    /// A file with such lines.
+    pub const STORE_KEYS_FILE: &str = "TORPOR_STORE_KEYS_FILE";
+    /// Most bytes that the store may keep for the sandbox, in decimal; a checkpoint that needs more fails.
+    pub const STORE_QUOTA: &str = "TORPOR_STORE_QUOTA";
     /// All of the above start with this; none of them is shown to the code in the sandbox.
     pub const PREFIX: &str = "TORPOR_";
 }

@@ -155,7 +155,7 @@ pub fn compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
 
 /// Encrypts a packed chunk; its tag covers the bytes from then on.
 #[must_use]
-pub fn encrypt(packed: Packed, key: &TenantKey, nonce: Nonce) -> Packed {
+pub fn encrypt(packed: &Packed, key: &TenantKey, nonce: Nonce) -> Packed {
     let form = Form {
         check: [0; CHECK_BYTES],
         ..packed.form
@@ -275,7 +275,7 @@ mod tests {
         let plain = noise([1; 32], 100_000);
         let packed = pack(&plain);
         assert_eq!((packed.form.encoding, packed.stored.len()), (Encoding::Plain, 100_000));
-        assert_eq!(pack(&[0; 100_000]).form.encoding, Encoding::Zstd);
+        assert_eq!(pack(&vec![0; 100_000]).form.encoding, Encoding::Zstd);
     }
 
     proptest! {
@@ -320,7 +320,7 @@ mod tests {
             let chunk = reference(&plain, sealed_with.map(|(key, _)| key));
             let packed = match sealed_with {
                 None => pack(&plain),
-                Some((key, nonce)) => encrypt(pack(&plain), key, nonce),
+                Some((key, nonce)) => encrypt(&pack(&plain), key, nonce),
             };
             let sound = |stored: &[u8]| {
                 let mut out = vec![0; plain.len()];

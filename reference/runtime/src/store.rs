@@ -18,6 +18,8 @@
 
 mod address;
 mod attempt;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod collect;
 mod directory;
 mod error;
@@ -28,6 +30,7 @@ mod plan;
 mod restore;
 mod seal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,19 +63,35 @@ pub struct CheckpointKey {
 pub struct CheckpointStore {
     objects: Objects,
     keys: Arc<TenantKeys>,
+    /// Most bytes to keep for one sandbox.
+    quota: Option<u64>,
     /// Held shared to seal and exclusively to remove, so that a removal waits for seals whose callers gave up;
     /// guards no data.
     removal: Arc<RwLock<()>>,
 }
 
 impl CheckpointStore {
-    /// Opens the store that `url` names: `file:///directory`, which is made when it is not there, or
-    /// `memory://`, a new store that ends with its last handle.
+    /// Opens the store that `url` names, without keys: `file:///directory`, which is made when it is not there,
+    /// or `memory://`, a new store that ends with its last handle.
     ///
     /// # Errors
     /// When the URL is neither, or the directory cannot be made.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::with_objects(address::open(url)?))
+        Self::open_in(url, &BTreeMap::new())
+    }
+
+    /// Opens the store that `url` names, with what the environment says: the settings of `s3://bucket/prefix`,
+    /// `gs://bucket/prefix` and `az://container/prefix` (cargo feature `cloud`), and the tenant's keys
+    /// ([`torpor_api::env::STORE_KEYS`]) and a quota ([`torpor_api::env::STORE_QUOTA`]).
+    ///
+    /// # Errors
+    /// When the URL, a setting, a key or the quota is wrong, or a directory cannot be made.
+    pub fn open_in(url: &str, environment: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+        let keys = address::keys(environment)?;
+        Ok(Self {
+            quota: address::quota(environment)?,
+            ..Self::with_objects(address::open(url, environment)?).with_keys(keys)
+        })
     }
 
     /// A store in any object store that is consistent: what was written is listed and read at once.
@@ -85,6 +104,7 @@ impl CheckpointStore {
         Self {
             objects,
             keys: Arc::default(),
+            quota: None,
             removal: Arc::default(),
         }
     }
@@ -105,7 +125,7 @@ impl CheckpointStore {
     /// To seal the same payload again under the same key checks what is there and gives the same record.
     ///
     /// # Errors
-    /// When the key is taken by another payload or engine, or the store fails.
+    /// When the key is taken by another payload or engine, the quota does not suffice, or the store fails.
     pub async fn seal(
         &self,
         key: &CheckpointKey,

@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, StoreError};
+use torpor_runtime::envelope::EnvelopeError;
+use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, KeyError, StoreError, TenantKeys};
 
 const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
 
@@ -555,7 +556,7 @@ fn a_url_of_no_store_is_refused_with_what_would_do() {
     for url in [
         "",
         "/var/lib/x",
-        "s3://bucket",
+        "s3://",
         "http://host/x",
         "file://host/x",
         "file:///x?y",
@@ -625,4 +626,141 @@ async fn a_store_whose_directory_is_gone_is_not_an_empty_store() {
     assert!(!recreated);
     disk.store.remove_all(UID).await.unwrap();
     assert_eq!(disk.store.stored_bytes(UID).await.unwrap(), 0);
+}
+
+fn keys(text: &str) -> TenantKeys {
+    let line = |(id, digit): (&str, &str)| format!("{id}:{}", digit.repeat(64));
+    let lines = text.split(' ').map(|key| line(key.split_once('=').unwrap()));
+    TenantKeys::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap()
+}
+
+#[tokio::test]
+async fn an_encrypted_checkpoint_opens_with_its_key_alone_and_is_kept_otherwise() {
+    let disk = OnDisk::new();
+    let ours = disk.store.clone().with_keys(keys("ours=a"));
+    let large = [b"the tenant's secret ".repeat(100), noise(1, LARGE)].concat();
+    ours.seal(&key(1), &sim(), b"the tenant's secret".as_slice())
+        .await
+        .unwrap();
+    ours.seal(&key(2), &sim(), large.clone()).await.unwrap();
+    let before = disk.files();
+    for generation in [1, 2] {
+        let missing = disk.store.load(&key(generation), &sim()).await.unwrap_err();
+        assert!(
+            matches!(&missing, StoreError::Envelope { source: EnvelopeError::NoKey { id, given: 0 }, .. } if id == "ours"),
+            "{missing:?}"
+        );
+        let theirs = disk.store.clone().with_keys(keys("theirs=a"));
+        let other = theirs.load(&key(generation), &sim()).await.unwrap_err();
+        assert!(matches!(
+            other,
+            StoreError::Envelope {
+                source: EnvelopeError::NoKey { given: 1, .. },
+                ..
+            }
+        ));
+        let wrong = disk.store.clone().with_keys(keys("ours=b"));
+        let wrong = wrong.verify(&key(generation)).await.unwrap_err();
+        assert!(matches!(
+            wrong,
+            StoreError::Envelope {
+                source: EnvelopeError::WrongKey { .. },
+                ..
+            }
+        ));
+        // Who removes checkpoints needs no key.
+        assert_eq!(
+            disk.store.header(&key(generation)).await.unwrap().key_id.as_deref(),
+            Some("ours")
+        );
+    }
+    assert_eq!(disk.files(), before);
+    assert_eq!(ours.load(&key(1), &sim()).await.unwrap(), b"the tenant's secret");
+    disk.store.remove_older_than(UID, 2).await.unwrap();
+    assert!(ours.load(&key(2), &sim()).await.unwrap() == large);
+}
+
+#[tokio::test]
+async fn an_encrypted_store_holds_nothing_that_can_be_read() {
+    let disk = OnDisk::new();
+    let store = disk.store.clone().with_keys(keys("ours=a"));
+    let secret = b"the tenant's secret ".repeat(10);
+    store.seal(&key(1), &sim(), secret.clone()).await.unwrap();
+    let large = [secret, noise(1, LARGE)].concat();
+    store.seal(&key(2), &sim(), large.clone()).await.unwrap();
+    let end = &large[large.len() - 64..];
+    let shows = |bytes: &[u8]| bytes.windows(6).any(|w| w == b"secret") || bytes.windows(64).any(|w| w == end);
+    assert!(shows(&large));
+    for file in disk.files() {
+        assert!(!shows(&fs::read(&file).unwrap()), "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn chunks_are_shared_under_one_key_and_never_between_keys() {
+    let store = CheckpointStore::open("memory://").unwrap();
+    let payload = noise(1, LARGE);
+    let old = store.clone().with_keys(keys("old=a"));
+    old.seal(&key(1), &sim(), payload.clone()).await.unwrap();
+    let again = old.seal(&key(2), &sim(), payload.clone()).await.unwrap();
+    assert!(again.stored_bytes < 20_000, "{again:?}");
+    let new = store.clone().with_keys(keys("new=b old=a"));
+    let turned = new.seal(&key(3), &sim(), payload.clone()).await.unwrap();
+    assert!(turned.stored_bytes > 1_500_000, "{turned:?}");
+    let plain = store.seal(&key(4), &sim(), payload.clone()).await.unwrap();
+    assert!(plain.stored_bytes >= 1_500_000, "{plain:?}");
+    for generation in 1..=4 {
+        assert!(
+            new.load(&key(generation), &sim()).await.unwrap() == payload,
+            "{generation}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_come_from_a_variable_or_a_file_and_a_wrong_one_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = format!("ours:{}", "a".repeat(64));
+    let file = directory.path().join("keys");
+    fs::write(&file, &line).unwrap();
+    let url = url_of(&directory.path().join("store"));
+    let open = |name: &str, value: &str| CheckpointStore::open_in(&url, &[(name.to_owned(), value.to_owned())].into());
+    let by_value = open("TORPOR_STORE_KEYS", &line).unwrap();
+    by_value.seal(&key(1), &sim(), b"context".as_slice()).await.unwrap();
+    let by_file = open("TORPOR_STORE_KEYS_FILE", file.to_str().unwrap()).unwrap();
+    assert_eq!(by_file.load(&key(1), &sim()).await.unwrap(), b"context");
+
+    let refused = open("TORPOR_STORE_KEYS", "ours").unwrap_err();
+    assert!(matches!(
+        refused,
+        StoreError::Keys {
+            source: KeyError::Line { line: 1, .. },
+            ..
+        }
+    ));
+    let refused = open("TORPOR_STORE_KEYS_FILE", "/no/such/file").unwrap_err();
+    assert!(refused.to_string().contains("/no/such/file"), "{refused}");
+    let refused = open("TORPOR_STORE_QUOTA", "1 GiB").unwrap_err();
+    assert!(refused.to_string().contains("1 GiB"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_over_the_quota_fails_and_leaves_what_there_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let environment = [("TORPOR_STORE_QUOTA".to_owned(), "2000000".to_owned())].into();
+    let store = CheckpointStore::open_in(&url_of(directory.path()), &environment).unwrap();
+    let payload = noise(1, LARGE);
+    store.seal(&key(1), &sim(), payload.clone()).await.unwrap();
+    let before = store.stored_bytes(UID).await.unwrap();
+    for size in [900_000, LARGE] {
+        let refused = store.seal(&key(2), &sim(), noise(2, size)).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::QuotaExceeded { quota: 2_000_000, needed, .. } if needed > 2_000_000),
+            "{refused:?}"
+        );
+        assert_eq!(store.stored_bytes(UID).await.unwrap(), before);
+    }
+    assert!(store.load(&key(1), &sim()).await.unwrap() == payload);
+    // What changes little costs little.
+    store.seal(&key(2), &sim(), payload).await.unwrap();
 }

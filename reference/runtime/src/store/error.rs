@@ -5,22 +5,77 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::chunks::ChunkError;
+use crate::encryption::KeyError;
 use crate::envelope::{EngineVersion, EnvelopeError};
 use crate::store::CheckpointKey;
+
+/// The URLs of stores, for messages.
+const KINDS: &str = if cfg!(feature = "cloud") {
+    "file:///directory, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or memory:// for a store without a disk"
+} else {
+    "file:///directory, or memory:// for a store without a disk; s3://, gs:// and az:// need the cargo feature `cloud`"
+};
 
 /// Why the store could not do what it was asked. Whatever it is, no sealed checkpoint has changed, unless
 /// the call was to remove some; then it can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no store.
-    #[error(
-        "open the checkpoint store {url:?}: {reason}; give file:///directory, or memory:// for a store without a disk"
-    )]
+    #[error("open the checkpoint store {url:?}: {reason}; give {KINDS}")]
     Url {
         /// The URL.
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A store in a cloud whose settings do not do.
+    #[error("open the checkpoint store {url:?} with the settings of the environment")]
+    Settings {
+        /// The URL.
+        url: String,
+        /// What is wrong with them.
+        #[source]
+        source: object_store::Error,
+    },
+    /// What should be keys of the tenant is none.
+    #[error("take the keys of {variable}")]
+    Keys {
+        /// The environment variable.
+        variable: &'static str,
+        /// What is wrong.
+        #[source]
+        source: KeyError,
+    },
+    /// The file of the tenant's keys cannot be read.
+    #[error("read the keys in {}, which {variable} names", path.display())]
+    KeysFile {
+        /// The environment variable.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The quota is no number.
+    #[error("take the quota of {variable}: {text:?} is no number of bytes")]
+    QuotaSetting {
+        /// The environment variable.
+        variable: &'static str,
+        /// What it says.
+        text: String,
+    },
+    /// The sandbox may not keep so much. What it has is kept, and nothing was added.
+    #[error(
+        "seal checkpoint {key}: the sandbox would keep {needed} bytes, and its quota is {quota}; raise the quota or let the sandbox free some memory or files"
+    )]
+    QuotaExceeded {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// Bytes that the store would keep for the sandbox.
+        needed: u64,
+        /// Bytes that it may.
+        quota: u64,
     },
     /// A sandbox UID that could name a place outside the sandbox's own.
     #[error("use {uid:?} as a sandbox UID: {reason}")]
@@ -163,4 +218,36 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl StoreError {
+    /// Whether it says that a checkpoint is missing, damaged or cannot be opened, as opposed to a store that
+    /// failed or was asked for nonsense.
+    #[must_use]
+    pub fn is_about_a_checkpoint(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Envelope { .. }
+            | Self::OtherCheckpoint { .. }
+            | Self::PackMissing { .. }
+            | Self::PackSize { .. }
+            | Self::ChunkDamaged { .. } => true,
+            Self::Url { .. }
+            | Self::Settings { .. }
+            | Self::Keys { .. }
+            | Self::KeysFile { .. }
+            | Self::QuotaSetting { .. }
+            | Self::QuotaExceeded { .. }
+            | Self::SandboxUid { .. }
+            | Self::DirectoryGone { .. }
+            | Self::AlreadySealed { .. }
+            | Self::OtherEngine { .. }
+            | Self::OtherEngineVersion { .. }
+            | Self::Removed { .. }
+            | Self::Attempt { .. }
+            | Self::Compress { .. }
+            | Self::Backend { .. }
+            | Self::Directory { .. } => false,
+        }
+    }
 }

@@ -78,7 +78,7 @@ fn place(packed: Vec<Packed>, attempt: Uuid, key: Option<&TenantKey>) -> Vec<Pac
     }
     let encrypted = placed
         .into_par_iter()
-        .map(|(nonce, packed)| chunks::encrypt(packed, key, nonce));
+        .map(|(nonce, packed)| chunks::encrypt(&packed, key, nonce));
     encrypted.collect()
 }
 

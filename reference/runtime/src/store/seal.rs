@@ -88,6 +88,7 @@ impl Seal {
         let pieces = self.cut(&payload).await?;
         let reuse = Reuse::default();
         let (pieces, new) = self.pack(payload, pieces, &reuse, Holder::Envelope).await?;
+        self.keep_to_quota(new.bytes).await?;
         let encoded = self.encode(&pieces, &reuse, &new, &[], &new.stored)?;
         self.commit(encoded, &pieces).await
     }
@@ -105,6 +106,7 @@ impl Seal {
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
         let (pieces, new) = self.pack(payload, pieces, &reuse, own).await?;
+        self.keep_to_quota(new.bytes).await?;
         let mut packs = reuse.packs.clone();
         if !new.stored.is_empty() {
             packs.push(Pack {
@@ -122,6 +124,23 @@ impl Seal {
         let outcome = self.commit(encoded, &pieces).await?;
         self.forget().await;
         Ok(outcome)
+    }
+
+    /// Refuses what would exceed the quota. Envelopes beside their chunks are not counted before they are
+    /// there, and seals at the same time do not see each other.
+    async fn keep_to_quota(&self, added: u64) -> Result<(), StoreError> {
+        let Some(quota) = self.store.quota else {
+            return Ok(());
+        };
+        let needed = self.store.objects.folder_bytes(self.place.folder()).await? + added;
+        if needed <= quota {
+            return Ok(());
+        }
+        Err(StoreError::QuotaExceeded {
+            key: self.key.clone(),
+            needed,
+            quota,
+        })
     }
 
     async fn cut(&self, payload: &Bytes) -> Result<Vec<Piece>, StoreError> {
@@ -183,13 +202,14 @@ impl Seal {
     async fn commit(&self, encoded: Encoded, pieces: &[Piece]) -> Result<Outcome, Failed> {
         let record = record_of(&encoded.header, &encoded.bytes);
         let place = self.place.envelope(self.key.generation);
-        match self.store.objects.create(&place, encoded.bytes.into()).await {
-            Ok(Created::New) => Ok(Outcome::Sealed(record)),
-            Ok(Created::Existed) if self.wrote_it().await => Ok(Outcome::Sealed(record)),
+        let created = self.store.objects.create(&place, encoded.bytes.into()).await;
+        // The answer may be lost, not the write; or a second try of it found the first.
+        if matches!(created, Ok(Created::New)) || self.wrote_it().await {
+            return Ok(Outcome::Sealed(record));
+        }
+        match created {
             // Another writer was first. Whether that is well depends on what it wrote.
-            Ok(Created::Existed) => Ok(Outcome::SealedByAnother(self.sealed_before(pieces).await?)),
-            // The answer may be lost, not the write.
-            Err(_) if self.wrote_it().await => Ok(Outcome::Sealed(record)),
+            Ok(_) => Ok(Outcome::SealedByAnother(self.sealed_before(pieces).await?)),
             Err(error) => Err(Failed::WithEnvelope(error)),
         }
     }

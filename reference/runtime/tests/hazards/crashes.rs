@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use torpor_runtime::{CheckpointStore, StoreError};
 
 use crate::watched::{Guard, Kind, Verdict, Watched};
-use crate::world::{UID, broken_envelope, engine, key, payload, sound, whole_generations};
+use crate::world::{UID, broken_envelope, engine, is_envelope, key, payload, sound, whole_generations};
 
 /// What happens at one operation.
 #[derive(Clone, Copy, Debug)]
@@ -58,17 +58,16 @@ const DEAD: Verdict = Verdict::Refuse(io::ErrorKind::BrokenPipe);
 impl FaultAt {
     fn verdict(&self, nth: usize, kind: Kind, place: &Path) -> Verdict {
         let (here, later) = (nth == self.at, nth > self.at);
-        let whole = kind != Kind::Put || place.as_ref().ends_with(".ckpt");
+        let whole = kind != Kind::Put || is_envelope(place);
         match self.fault {
             Fault::DiesBefore if here || later => DEAD,
-            Fault::DiesAfter if here => Verdict::LoseAnswer,
+            Fault::DiesAfter | Fault::NoAnswer if here => Verdict::LoseAnswer,
             Fault::LosesIt if here => Verdict::Pretend,
             Fault::Tears if here && whole => DEAD,
             Fault::Tears if here => Verdict::Tear,
             Fault::DiesAfter | Fault::LosesIt | Fault::Tears if later => DEAD,
             Fault::NoSpace if here => Verdict::Refuse(io::ErrorKind::StorageFull),
             Fault::Denied if here => Verdict::Refuse(io::ErrorKind::PermissionDenied),
-            Fault::NoAnswer if here => Verdict::LoseAnswer,
             Fault::DiesBefore
             | Fault::DiesAfter
             | Fault::LosesIt
@@ -86,7 +85,7 @@ impl Guard for FaultAt {
         async move {
             let nth = self.operations.fetch_add(1, Ordering::Relaxed);
             if nth == self.at && matches!(self.fault, Fault::Slow) {
-                tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+                tokio::time::sleep(std::time::Duration::from_hours(1)).await;
             }
             self.verdict(nth, kind, place)
         }

@@ -80,36 +80,46 @@ struct Outcome {
     steps: usize,
 }
 
+/// Starts a program of its own, which waits for its turn before each operation.
+fn begin(
+    number: usize,
+    act: Act,
+    objects: &Arc<InMemory>,
+    turns: &Arc<Turns>,
+) -> tokio::task::JoinHandle<Result<(), StoreError>> {
+    let guard = Program {
+        number,
+        turns: Arc::clone(turns),
+        dead: Mutex::default(),
+    };
+    let watched = Watched {
+        objects: Arc::clone(objects),
+        guard: Arc::new(guard),
+    };
+    let store = CheckpointStore::in_object_store(Arc::new(watched) as Arc<dyn ObjectStore>);
+    let turns = Arc::clone(turns);
+    tokio::spawn(async move {
+        let done = match act {
+            Act::Seal(generation) => {
+                let sealed = store.seal(&key(generation), &engine(), payload(generation)).await;
+                sealed.map(drop)
+            }
+            Act::RemoveOlderThan(generation) => store.remove_older_than(UID, generation).await.map(drop),
+        };
+        turns.changed.notify_one();
+        done
+    })
+}
+
 /// Runs the programs; each choice takes one of those that wait one step further.
 async fn interleave(objects: &Arc<InMemory>, acts: &[Act], choices: &[u8]) -> Outcome {
     let turns = Arc::new(Turns::default());
-    let mut running = BTreeMap::new();
+    let begun = acts
+        .iter()
+        .enumerate()
+        .map(|(number, act)| (number, (*act, begin(number, *act, objects, &turns))));
+    let mut running: BTreeMap<_, _> = begun.collect();
     let mut outcome = Outcome::default();
-    for (number, act) in acts.iter().copied().enumerate() {
-        let guard = Program {
-            number,
-            turns: Arc::clone(&turns),
-            dead: Mutex::default(),
-        };
-        let watched = Watched {
-            objects: Arc::clone(objects),
-            guard: Arc::new(guard),
-        };
-        let store = CheckpointStore::in_object_store(Arc::new(watched) as Arc<dyn ObjectStore>);
-        let turns = Arc::clone(&turns);
-        let program = tokio::spawn(async move {
-            let done = match act {
-                Act::Seal(generation) => store
-                    .seal(&key(generation), &engine(), payload(generation))
-                    .await
-                    .map(drop),
-                Act::RemoveOlderThan(generation) => store.remove_older_than(UID, generation).await.map(drop),
-            };
-            turns.changed.notify_one();
-            done
-        });
-        running.insert(number, (act, program));
-    }
     let mut choices = choices.iter().copied().cycle();
     while !running.is_empty() {
         while running

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use torpor_runtime::envelope::{PREFIX_BYTES, decode_header, decode_prefix};
 use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion};
@@ -49,6 +50,11 @@ pub fn sound(objects: &Arc<InMemory>) -> CheckpointStore {
     CheckpointStore::in_object_store(Arc::clone(objects) as Arc<dyn ObjectStore>)
 }
 
+/// Whether a file is an envelope, by its name.
+pub fn is_envelope(place: &Path) -> bool {
+    place.extension() == Some("ckpt")
+}
+
 /// By the objects alone: which envelope names a pack that is not there as it should be.
 pub async fn broken_envelope(objects: &InMemory) -> Option<String> {
     let all: Vec<_> = objects.list(None).try_collect().await.unwrap();
@@ -59,7 +65,7 @@ pub async fn broken_envelope(objects: &InMemory) -> Option<String> {
     };
     for envelope in all
         .iter()
-        .filter(|object| object.location.as_ref().ends_with(".ckpt") && object.size > 16)
+        .filter(|object| is_envelope(&object.location) && object.size > 16)
     {
         let name = envelope.location.as_ref();
         let bytes = objects.get(&envelope.location).await.unwrap().bytes().await.unwrap();
