@@ -1,16 +1,26 @@
 //! The file that tells clients where the server is and how to be believed.
 
+use crate::tls::ClientCertificate;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fmt;
 
 /// A kubeconfig with the context `torpor` and the namespace `default`; its text is YAML.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Kubeconfig {
     server: String,
     authority: Option<String>,
     token: Option<String>,
+    certificate: Option<(String, String)>,
+}
+
+impl fmt::Debug for Kubeconfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kubeconfig")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Kubeconfig {
@@ -21,6 +31,7 @@ impl Kubeconfig {
             server: url.trim_end_matches('/').to_owned(),
             authority: None,
             token: None,
+            certificate: None,
         }
     }
 
@@ -35,6 +46,13 @@ impl Kubeconfig {
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Shows a certificate, and proves it by its key.
+    #[must_use]
+    pub fn client_certificate(mut self, client: &ClientCertificate) -> Self {
+        self.certificate = Some((client.certificate.clone(), client.key.clone()));
         self
     }
 }
@@ -53,9 +71,17 @@ impl fmt::Display for Kubeconfig {
             "contexts:\n- name: torpor\n  context:\n    cluster: torpor\n    namespace: default"
         )?;
         writeln!(f, "    user: torpor\nusers:\n- name: torpor")?;
-        match &self.token {
-            None => writeln!(f, "  user: {{}}"),
-            Some(token) => writeln!(f, "  user:\n    token: {}", scalar(token)),
+        if self.token.is_none() && self.certificate.is_none() {
+            return writeln!(f, "  user: {{}}");
         }
+        writeln!(f, "  user:")?;
+        if let Some(token) = &self.token {
+            writeln!(f, "    token: {}", scalar(token))?;
+        }
+        if let Some((certificate, key)) = &self.certificate {
+            writeln!(f, "    client-certificate-data: {}", STANDARD.encode(certificate))?;
+            writeln!(f, "    client-key-data: {}", STANDARD.encode(key))?;
+        }
+        Ok(())
     }
 }

@@ -49,7 +49,7 @@ pub use request_log::LoggedRequest;
 pub use server::{Builder, MockApiServer};
 pub use shim::{ConnectionLost, ResponseBody};
 pub use snapshot::Snapshot;
-pub use tls::{Tls, TlsError};
+pub use tls::{ClientCertificate, Tls, TlsError};
 pub use upkeep::StandIn;
 
 /// The examples of the README compile.

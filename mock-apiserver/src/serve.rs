@@ -2,6 +2,7 @@
 //!
 //! In TLS the client chooses the protocol by ALPN; on a plain port HTTP/2 needs prior knowledge.
 
+use crate::access::User;
 use crate::server::MockApiServer;
 use crate::tls::Tls;
 use http::Request;
@@ -10,7 +11,6 @@ use hyper_util::server::conn::auto;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,10 +36,10 @@ impl MockApiServer {
     /// # Ok(()) }
     /// ```
     pub async fn serve_tls(&self, listener: TcpListener, tls: &Tls, shutdown: CancellationToken) {
-        self.accept(listener, Some(tls.acceptor()), shutdown).await;
+        self.accept(listener, Some(tls), shutdown).await;
     }
 
-    async fn accept(&self, listener: TcpListener, tls: Option<TlsAcceptor>, shutdown: CancellationToken) {
+    async fn accept(&self, listener: TcpListener, tls: Option<&Tls>, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let closing = self.closing();
         loop {
@@ -59,7 +59,7 @@ impl MockApiServer {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "setting TCP_NODELAY");
             }
-            let connection = self.clone().connection(stream, tls.clone());
+            let connection = self.clone().connection(stream, tls.cloned());
             let shutdown = shutdown.clone();
             connections.spawn(async move {
                 tokio::select! {
@@ -73,20 +73,30 @@ impl MockApiServer {
         connections.wait().await;
     }
 
-    async fn connection(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn connection(self, stream: TcpStream, tls: Option<Tls>) {
         let Some(tls) = tls else {
-            return self.talk(stream).await;
+            return self.talk(stream, None).await;
         };
-        match tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.talk(stream).await,
+        match tokio::time::timeout(HANDSHAKE_LIMIT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let user = shown
+                    .and_then(<[_]>::first)
+                    .and_then(|certificate| tls.user_of(certificate));
+                self.talk(stream, user).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("TLS handshake was not finished in time"),
         }
     }
 
-    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+    /// Answers the requests of a connection; `user` is known by its certificate.
+    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, user: Option<User>) {
+        let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
             let server = self.clone();
+            if let Some(user) = &user {
+                request.extensions_mut().insert(user.clone());
+            }
             async move { server.call(request).await }
         });
         let builder = auto::Builder::new(TokioExecutor::new());

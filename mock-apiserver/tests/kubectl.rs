@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use mock_apiserver::MockApiServer;
+use mock_apiserver::{Authentication, Kubeconfig, MockApiServer, Tls, User};
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 use tokio_util::sync::CancellationToken;
@@ -50,19 +50,32 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(&MockApiServer::builder().build(), None, |config| config)
+    }
+
+    /// A world around a server; `credentials` are added to its kubeconfig.
+    fn of(server: &MockApiServer, tls: Option<&Tls>, credentials: impl Fn(Kubeconfig) -> Kubeconfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let server = MockApiServer::builder().build();
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url)).unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut config = Kubeconfig::new(&format!("{scheme}://{}", listener.local_addr().unwrap()));
+        if let Some(tls) = tls {
+            config = config.authority(tls.authority());
+        }
+        std::fs::write(folder.path().join("kubeconfig"), credentials(config).to_string()).unwrap();
         let stop = CancellationToken::new();
-        let shutdown = stop.clone();
-        runtime.spawn(async move { server.serve(listener, shutdown).await });
+        let (server, tls, shutdown) = (server.clone(), tls.cloned(), stop.clone());
+        runtime.spawn(async move {
+            match &tls {
+                None => server.serve(listener, shutdown).await,
+                Some(tls) => server.serve_tls(listener, tls, shutdown).await,
+            }
+        });
         Self { runtime, stop, folder }
     }
 
@@ -241,6 +254,52 @@ fn strict_validation_refuses_unknown_fields() {
     assert!(!success && text.contains("unknown field \"spec.sise\""), "{text}");
 }
 
+fn a_token_is_sent_over_tls_and_roles_decide_what_it_may() {
+    let authentication = Authentication::new()
+        .token("s3cret", User::new("jane"))
+        .anonymous(false);
+    let server = MockApiServer::builder().authentication(authentication).rbac().build();
+    let tls = Tls::self_signed(&["127.0.0.1"]).unwrap();
+    let world = World::of(&server, Some(&tls), |config| config.token("s3cret"));
+    assert!(world.ok(&["auth", "whoami"], "").contains("jane"));
+    let (success, text) = world.run(&["get", "pods"], "");
+    assert!(
+        !success && text.contains(r#"User "jane" cannot list resource "pods""#),
+        "{text}"
+    );
+    let (success, text) = world.run(&["get", "pods", "--token=wrong"], "");
+    assert!(!success && text.contains("You must be logged in"), "{text}");
+    let other = Tls::self_signed(&["127.0.0.1"]).unwrap();
+    let distrusting = World::of(&server, Some(&tls), |config| {
+        config.authority(other.authority()).token("s3cret")
+    });
+    let (success, text) = distrusting.run(&["auth", "whoami"], "");
+    assert!(
+        !success && text.contains("certificate signed by unknown authority"),
+        "{text}"
+    );
+}
+
+fn a_client_certificate_is_an_identity() {
+    let authentication = Authentication::new().anonymous(false);
+    let server = MockApiServer::builder().authentication(authentication).rbac().build();
+    let tls = Tls::self_signed(&["127.0.0.1"]).unwrap();
+    let jane = tls
+        .client_certificate(&User::new("jane").in_group("developers"))
+        .unwrap();
+    let world = World::of(&server, Some(&tls), |config| config.client_certificate(&jane));
+    let text = world.ok(&["auth", "whoami"], "");
+    assert!(text.contains("jane") && text.contains("developers"), "{text}");
+    let nobody = World::of(&server, Some(&tls), |config| config);
+    let (success, text) = nobody.run(&["auth", "whoami"], "");
+    assert!(!success, "without a certificate: {text}");
+    let other = Tls::self_signed(&["127.0.0.1"]).unwrap();
+    let false_proof = other.client_certificate(&User::admin()).unwrap();
+    let forger = World::of(&server, Some(&tls), |config| config.client_certificate(&false_proof));
+    let (success, text) = forger.run(&["auth", "whoami"], "");
+    assert!(!success, "a certificate of another authority: {text}");
+}
+
 fn auth_asks_who_one_is_and_what_one_may() {
     let world = World::new();
     assert!(world.ok(&["auth", "whoami"], "").contains("kubernetes-admin"));
@@ -265,43 +324,54 @@ fn auth_asks_who_one_is_and_what_one_may() {
     );
 }
 
+type Case = (&'static str, fn());
+
+const CASES: [Case; 10] = [
+    (
+        "applying_twice_creates_and_then_changes_nothing",
+        applying_twice_creates_and_then_changes_nothing,
+    ),
+    ("get_prints_the_columns_of_the_crd", get_prints_the_columns_of_the_crd),
+    (
+        "create_sends_protobuf_and_is_understood",
+        create_sends_protobuf_and_is_understood,
+    ),
+    (
+        "labels_annotations_patches_and_scale_change_the_object",
+        labels_annotations_patches_and_scale_change_the_object,
+    ),
+    (
+        "describe_explain_and_diff_read_what_they_need",
+        describe_explain_and_diff_read_what_they_need,
+    ),
+    (
+        "delete_waits_until_the_object_is_gone",
+        delete_waits_until_the_object_is_gone,
+    ),
+    (
+        "auth_asks_who_one_is_and_what_one_may",
+        auth_asks_who_one_is_and_what_one_may,
+    ),
+    (
+        "a_token_is_sent_over_tls_and_roles_decide_what_it_may",
+        a_token_is_sent_over_tls_and_roles_decide_what_it_may,
+    ),
+    (
+        "a_client_certificate_is_an_identity",
+        a_client_certificate_is_an_identity,
+    ),
+    (
+        "strict_validation_refuses_unknown_fields",
+        strict_validation_refuses_unknown_fields,
+    ),
+];
+
 fn main() -> ExitCode {
     let installed = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
     if !installed {
         println!("skipped: kubectl is not installed");
     }
-    let cases: [(&str, fn()); 8] = [
-        (
-            "applying_twice_creates_and_then_changes_nothing",
-            applying_twice_creates_and_then_changes_nothing,
-        ),
-        ("get_prints_the_columns_of_the_crd", get_prints_the_columns_of_the_crd),
-        (
-            "create_sends_protobuf_and_is_understood",
-            create_sends_protobuf_and_is_understood,
-        ),
-        (
-            "labels_annotations_patches_and_scale_change_the_object",
-            labels_annotations_patches_and_scale_change_the_object,
-        ),
-        (
-            "describe_explain_and_diff_read_what_they_need",
-            describe_explain_and_diff_read_what_they_need,
-        ),
-        (
-            "delete_waits_until_the_object_is_gone",
-            delete_waits_until_the_object_is_gone,
-        ),
-        (
-            "auth_asks_who_one_is_and_what_one_may",
-            auth_asks_who_one_is_and_what_one_may,
-        ),
-        (
-            "strict_validation_refuses_unknown_fields",
-            strict_validation_refuses_unknown_fields,
-        ),
-    ];
-    let trials = cases.map(|(name, case)| {
+    let trials = CASES.map(|(name, case)| {
         let run = move || {
             case();
             Ok::<(), Failed>(())

@@ -70,7 +70,7 @@ impl Authentication {
 /// What a request shows of its sender.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Credentials {
-    /// Set by a client in process; it is believed.
+    /// Set by a client in process, or shown by the certificate of the connection; it is believed.
     pub(crate) in_process: Option<User>,
     bearer: Option<String>,
     pub(crate) impersonation: Impersonation,
