@@ -22,10 +22,6 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
         ("", "ConfigMap") => (&["Data", "Age"], &[]),
         ("", "Secret") => (&["Type", "Data", "Age"], &[]),
         ("", "Service") => (&["Type", "Cluster-IP", "External-IP", "Port(s)", "Age"], &["Selector"]),
-        ("", "PersistentVolumeClaim") => (
-            &["Status", "Volume", "Capacity", "Access Modes", "StorageClass", "Age"],
-            &[],
-        ),
         ("" | "events.k8s.io", "Event") => {
             return [
                 plain(&["Last Seen", "Type", "Reason", "Object", "Message"]),
@@ -46,7 +42,10 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             (&["Role", "Age"], &["Users", "Groups", "ServiceAccounts"])
         }
-        ("batch", "Job") => (&["Status", "Completions", "Age"], &[]),
+        ("batch", "Job") => (
+            &["Status", "Completions", "Duration", "Age"],
+            &["Containers", "Images", "Selector"],
+        ),
         ("coordination.k8s.io", "Lease") => (&["Holder", "Age"], &[]),
         // What a real server shows where it knows no columns for a kind.
         ("", "LimitRange")
@@ -133,14 +132,6 @@ fn core_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
         "ConfigMap" => vec![cells.entries(), age],
         "Secret" => vec![cells.text("/type"), cells.entries(), age],
         "Service" => service(object, age),
-        "PersistentVolumeClaim" => vec![
-            cells.text("/status/phase"),
-            cells.text("/spec/volumeName"),
-            cells.text("/status/capacity/storage"),
-            meta::strings(&object["spec"]["accessModes"]).join(","),
-            cells.text("/spec/storageClassName"),
-            age,
-        ],
         _ => vec![age],
     }
 }
@@ -173,21 +164,51 @@ fn group_cells(kind: &str, cells: &Cells<'_>) -> Vec<String> {
             let [names, images] = containers(cells.object);
             vec![cells.ready(), age, names, images]
         }
-        "Job" => {
-            let done = cells.object["status"].get("completionTime").is_some();
-            let status = if done { "Complete" } else { "Running" }.to_owned();
-            let completions = format!(
-                "{}/{}",
-                cells.number("/status/succeeded"),
-                cells.number("/spec/completions")
-            );
-            vec![status, completions, age]
-        }
+        "Job" => job(cells, age),
         "Lease" => vec![cells.text("/spec/holderIdentity"), age],
         "RoleBinding" | "ClusterRoleBinding" => role_binding(cells.object, age),
         "CustomResourceDefinition" | "Role" | "ClusterRole" => vec![cells.text("/metadata/creationTimestamp")],
         _ => vec![age],
     }
+}
+
+fn job(cells: &Cells<'_>, age: String) -> Vec<String> {
+    let status = &cells.object["status"];
+    let is = |name: &str| {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions
+            .into_iter()
+            .any(|condition| condition["type"] == name && condition["status"] == "True")
+    };
+    let shown = if is("Complete") {
+        "Complete"
+    } else if is("Failed") {
+        "Failed"
+    } else if meta::is_deleting(cells.object) {
+        "Terminating"
+    } else if is("Suspended") {
+        "Suspended"
+    } else {
+        "Running"
+    };
+    let wanted = cells.object["spec"]["completions"].as_i64().unwrap_or(1);
+    let completions = format!("{}/{wanted}", cells.number("/status/succeeded"));
+    let end = status["completionTime"].as_str().and_then(|end| end.parse().ok());
+    let duration = if status["startTime"].is_string() {
+        super::age::age(&status["startTime"], end.unwrap_or(cells.now))
+    } else {
+        String::new()
+    };
+    let [names, images] = containers(cells.object);
+    vec![
+        shown.to_owned(),
+        completions,
+        duration,
+        age,
+        names,
+        images,
+        selector(cells.object),
+    ]
 }
 
 /// Names and images of the containers that a template makes.
@@ -325,7 +346,12 @@ fn service(service: &Value, age: String) -> Vec<String> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|port| format!("{}/{}", port["port"], port["protocol"].as_str().unwrap_or("TCP")))
+        .map(|port| {
+            let node = port["nodePort"]
+                .as_u64()
+                .map_or_else(String::new, |node| format!(":{node}"));
+            format!("{}{node}/{}", port["port"], port["protocol"].as_str().unwrap_or("TCP"))
+        })
         .collect();
     let selector: Vec<String> = spec["selector"]
         .as_object()
@@ -337,11 +363,30 @@ fn service(service: &Value, age: String) -> Vec<String> {
     vec![
         text("type"),
         or_none(&text("clusterIP")),
-        "<none>".to_owned(),
+        external_address(service),
         or_none(&ports.join(",")),
         age,
         or_none(&selector.join(",")),
     ]
+}
+
+/// Where a service is reached from outside.
+fn external_address(service: &Value) -> String {
+    let spec = &service["spec"];
+    let mut addresses: Vec<&str> = Vec::new();
+    if spec["type"] == "LoadBalancer" {
+        let given = service["status"]["loadBalancer"]["ingress"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        addresses.extend(given.filter_map(|one| one["ip"].as_str().or_else(|| one["hostname"].as_str())));
+    }
+    addresses.extend(meta::strings(&spec["externalIPs"]));
+    match spec["type"].as_str() {
+        Some("ExternalName") => spec["externalName"].as_str().unwrap_or_default().to_owned(),
+        Some("LoadBalancer") if addresses.is_empty() => "<pending>".to_owned(),
+        Some(_) | None => or_none(&addresses.join(",")),
+    }
 }
 
 fn event(event: &Value, now: Timestamp) -> Vec<Value> {

@@ -3,6 +3,7 @@
 mod age;
 mod builtin;
 mod custom;
+mod fields;
 mod jsonpath;
 
 use crate::catalog::{Origin, Resource};
@@ -99,13 +100,15 @@ pub(crate) fn partial(object: &Value) -> Value {
 fn columns(resource: &Resource) -> Vec<Column> {
     match &resource.origin {
         Origin::Custom(version) => custom::columns(version),
-        Origin::BuiltIn(_) => builtin::columns(resource),
+        Origin::BuiltIn(_) => fields::columns(resource).unwrap_or_else(|| builtin::columns(resource)),
     }
 }
 
 fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
     match &resource.origin {
         Origin::Custom(version) => custom::cells(version, object, now),
-        Origin::BuiltIn(_) => builtin::cells(resource, object, now),
+        Origin::BuiltIn(_) => {
+            fields::cells(resource, object, now).unwrap_or_else(|| builtin::cells(resource, object, now))
+        }
     }
 }
