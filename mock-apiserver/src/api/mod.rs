@@ -3,6 +3,7 @@
 
 pub(crate) mod error;
 pub(crate) mod field;
+pub(crate) mod json;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod options;

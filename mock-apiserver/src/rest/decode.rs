@@ -2,6 +2,7 @@
 
 use super::dispatch::Call;
 use crate::api::error::{ApiError, ApiResult, Reason};
+use crate::api::json;
 use crate::api::meta;
 use crate::api::options::FieldValidation;
 use crate::catalog::{BuiltIn, Origin, Resource};
@@ -57,8 +58,12 @@ fn undecodable(error: &str) -> ApiError {
 
 /// The object in the body, checked to be of the kind that the path names; the namespace is filled in from the path.
 pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiResult<Value> {
-    let object = parse_body(&call.request.content_type, &call.request.body)?;
-    identify(call, object, validation)
+    let (content_type, body) = (&call.request.content_type, &call.request.body);
+    let (object, repeated) = match media_type(content_type).as_str() {
+        "" | "application/json" => json::parse(body).map_err(|error| undecodable(&error.to_string()))?,
+        _ => (parse_body(content_type, body)?, Vec::new()),
+    };
+    identify_parsed(call, object, &repeated, validation)
 }
 
 /// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
@@ -106,11 +111,13 @@ fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
     ))
 }
 
-/// Drops fields that the kind does not have: silently, with a warning, or not at all.
-fn prune(call: &mut Call<'_>, object: &mut Value, validation: FieldValidation) -> ApiResult<()> {
-    let unknown: Vec<String> = undeclared(&call.resource, object)?
-        .into_iter()
-        .map(|path| format!("unknown field {path:?}"))
+/// Drops fields that the kind does not have, and passes over repeated ones: silently, with a warning, or not at all.
+fn prune(call: &mut Call<'_>, object: &mut Value, repeated: &[String], validation: FieldValidation) -> ApiResult<()> {
+    let unknown = undeclared(&call.resource, object)?;
+    let unknown: Vec<String> = repeated
+        .iter()
+        .map(|path| format!("duplicate field {path:?}"))
+        .chain(unknown.into_iter().map(|path| format!("unknown field {path:?}")))
         .collect();
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => {
@@ -126,7 +133,16 @@ fn prune(call: &mut Call<'_>, object: &mut Value, validation: FieldValidation) -
 }
 
 /// Checks kind and namespace of an object against the path.
-pub(super) fn identify(call: &mut Call<'_>, mut object: Value, validation: FieldValidation) -> ApiResult<Value> {
+pub(super) fn identify(call: &mut Call<'_>, object: Value, validation: FieldValidation) -> ApiResult<Value> {
+    identify_parsed(call, object, &[], validation)
+}
+
+fn identify_parsed(
+    call: &mut Call<'_>,
+    mut object: Value,
+    repeated: &[String],
+    validation: FieldValidation,
+) -> ApiResult<Value> {
     if !object.is_object() {
         return Err(undecodable("not an object"));
     }
@@ -158,7 +174,7 @@ pub(super) fn identify(call: &mut Call<'_>, mut object: Value, validation: Field
         object["metadata"] = serde_json::json!({});
     }
     scope(call, &mut object)?;
-    prune(call, &mut object, validation)?;
+    prune(call, &mut object, repeated, validation)?;
     Ok(object)
 }
 

@@ -46,6 +46,25 @@ async fn unknown_fields_of_built_in_kinds_are_left_out_with_a_warning_or_refused
 }
 
 #[tokio::test]
+async fn repeated_fields_are_refused_or_warned_of_and_the_last_counts() {
+    let client = server().client();
+    let body = br#"{"metadata": {"name": "a"}, "data": {"k": "1", "k": "2"}, "immutable": false, "immutable": true}"#;
+    let json = "application/json";
+    let (code, refused) = send(&client, "POST", &format!("{MAPS}?fieldValidation=Strict"), json, body).await;
+    assert_eq!(code, 400);
+    assert_eq!(
+        refused["message"],
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: \
+         duplicate field \"data.k\", duplicate field \"immutable\""
+    );
+    let (code, made) = send(&client, "POST", MAPS, json, body).await;
+    assert_eq!(
+        (code, &made["data"]["k"], &made["immutable"]),
+        (201, &json!("2"), &json!(true))
+    );
+}
+
+#[tokio::test]
 async fn values_of_another_type_are_refused() {
     let client = server().client();
     let mut object = deployment("d");
