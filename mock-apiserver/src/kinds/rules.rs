@@ -57,7 +57,6 @@ const ROWS: &[(&str, &str, Rule)] = &[
         "spec.accessModes",
         Required("at least 1 access mode is required"),
     ),
-    ("PersistentVolumeClaim", "spec.resources.requests.storage", Required("")),
     ("PersistentVolume", "spec.accessModes", Required("")),
     ("PersistentVolume", "spec.capacity", Required("")),
     ("PersistentVolume", "spec.volumeMode", FIELD_IMMUTABLE),
