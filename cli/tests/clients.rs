@@ -1,4 +1,4 @@
-//! The product under its users' own clients: both generations of the E2B SDK, kubectl, and an operator.
+//! The product under its users' own clients: both generations of the E2B SDK, kubectl, the Kubernetes client for Python, and an operator.
 //!
 //! One test per script or sequence. A client that is not installed (see `fixtures/clients/install`)
 //! makes its test *ignored*, with the reason in its name; it never passes.
@@ -66,6 +66,14 @@ fn main() -> ExitCode {
             let plane = plane.clone();
             move |program| kubectl_session(&Kubectl { program, plane: &plane })
         }),
+        client(
+            "the_kubernetes_client_for_python_pauses_and_resumes",
+            clients().join("kubernetes/bin/python"),
+            {
+                let plane = plane.clone();
+                move |program| kubernetes_for_python(&plane, program)
+            },
+        ),
         client(
             "an_operator_finds_the_api_server_it_knows",
             clients().join("controller-runtime"),
@@ -156,6 +164,19 @@ fn operator(plane: &Plane, program: &Path) -> Result<(), Failed> {
     command.arg("--kubeconfig").arg(plane.up().kubeconfig());
     command.args(["--namespace", "controller-runtime"]);
     let output = checked(command.env_remove("KUBECONFIG"))?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
+}
+
+/// Runs the script of the official client, which works in a namespace of its own and pauses a sandbox.
+fn kubernetes_for_python(plane: &Plane, program: &Path) -> Result<(), Failed> {
+    let mut command = Command::new(program);
+    command.arg(root().join("fixtures/clients/python/kubernetes_client.py"));
+    command
+        .arg(plane.up().kubeconfig())
+        .arg(root().join("fixtures/sandbox-counter.yaml"));
+    command.env_remove("HTTP_PROXY").env_remove("http_proxy");
+    let output = checked(&mut command)?;
     print!("{}", String::from_utf8_lossy(&output.stdout));
     Ok(())
 }
