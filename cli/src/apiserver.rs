@@ -63,7 +63,7 @@ fn open(args: &ApiserverArgs, admin_token: Option<&str>) -> anyhow::Result<MockA
     let mut builder = access(
         &args.access,
         admin_token,
-        args.stand_ins.apply(MockApiServer::builder()),
+        args.stand_ins.apply(args.webhooks.apply(MockApiServer::builder())),
     );
     if args.control {
         builder = builder.control_endpoint();

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::stand_ins::StandIns;
+use crate::webhook_services::WebhookServices;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
 #[derive(Debug, Parser)]
@@ -112,6 +113,8 @@ pub struct UpArgs {
     pub without_controller: bool,
     #[command(flatten)]
     pub stand_ins: StandIns,
+    #[command(flatten)]
+    pub webhooks: WebhookServices,
     /// Run a deliberately faulty controller (see `torpor selftest`)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,
@@ -227,6 +230,8 @@ pub struct ApiserverArgs {
     pub access: AccessArgs,
     #[command(flatten)]
     pub stand_ins: StandIns,
+    #[command(flatten)]
+    pub webhooks: WebhookServices,
 }
 
 /// Who may do what. Without these options everybody is the administrator.

@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::stand_ins::StandIns;
 use crate::target;
+use crate::webhook_services::WebhookServices;
 
 /// What the embedded node can hold: small enough that a full node is soon reached.
 pub const EMBEDDED_NODE: Capacity = Capacity {
@@ -86,6 +87,7 @@ pub async fn start_embedded(
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
     let config = PlaneConfig {
         stand_ins: StandIns::default(),
+        webhooks: WebhookServices::default(),
         data_dir: data_dir.path().to_owned(),
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,

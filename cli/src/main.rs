@@ -14,6 +14,7 @@ mod signal;
 mod stand_ins;
 mod target;
 mod up;
+mod webhook_services;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -29,6 +29,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         capacity: capacity(args.node),
         controller,
         stand_ins: args.stand_ins,
+        webhooks: args.webhooks,
     };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);

@@ -28,6 +28,7 @@ use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
 
 use crate::stand_ins::{Part, StandIns};
+use crate::webhook_services::WebhookServices;
 
 pub use files::{DataDir, Endpoints};
 pub use listeners::{Listeners, Ports};
@@ -49,6 +50,8 @@ pub struct PlaneConfig {
     pub capacity: Capacity,
     /// The parts of a cluster that are left to others.
     pub stand_ins: StandIns,
+    /// Where the webhooks of Services are.
+    pub webhooks: WebhookServices,
     /// Who looks after the sandboxes.
     pub controller: Reconciler,
 }
@@ -90,7 +93,7 @@ impl ControlPlane {
             clock: Arc::new(Timestamp::now),
             schedules: config.stand_ins.play(Part::Scheduler),
         });
-        let builder = config.stand_ins.apply(MockApiServer::builder());
+        let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
         let builder = builder.pod_logs(Arc::new(node_handle.clone()));
         let (server, recovery) = builder
             .open(&data_dir.path().join("apiserver"))
