@@ -122,8 +122,30 @@ fn version_problems(spec: &Value) -> Vec<FieldError> {
                 other => errors.push(FieldError::invalid(path, other, "must be object at the root")),
             }
         }
-        let fields = format!("{path}.selectableFields");
-        errors.extend(selectable::problems(&version["selectableFields"], schema, &fields));
     }
+    errors.extend(selectable_problems(versions));
     errors
+}
+
+/// Versions that all say the same are told about once, as if the definition itself said it.
+fn selectable_problems(versions: &[Value]) -> Vec<FieldError> {
+    let problems = |version: &Value, path: &str| {
+        let schema = &version["schema"]["openAPIV3Schema"];
+        selectable::problems(
+            &version["selectableFields"],
+            schema,
+            &format!("{path}.selectableFields"),
+        )
+    };
+    let same = |one: &Value, other: &Value| {
+        one["selectableFields"] == other["selectableFields"] && one["schema"] == other["schema"]
+    };
+    match versions {
+        [first, rest @ ..] if rest.iter().all(|version| same(first, version)) => problems(first, "spec"),
+        differing => differing
+            .iter()
+            .enumerate()
+            .flat_map(|(index, version)| problems(version, &format!("spec.versions[{index}]")))
+            .collect(),
+    }
 }
