@@ -75,6 +75,14 @@ fn main() -> ExitCode {
             },
         ),
         client(
+            "kubectl_suspends_and_resumes_a_sandbox_of_the_second_front",
+            kubectl(),
+            {
+                let plane = plane.clone();
+                move |program| suspend_session(&Kubectl { program, plane: &plane })
+            },
+        ),
+        client(
             "an_operator_finds_the_api_server_it_knows",
             clients().join("controller-runtime"),
             {
@@ -237,8 +245,8 @@ impl Kubectl<'_> {
     }
 
     /// What the sandbox's program has counted to, as its log tells.
-    fn counted(&self) -> Result<Vec<u64>, Failed> {
-        let log = self.run(&["logs", "counter"])?;
+    fn counted(&self, pod: &str) -> Result<Vec<u64>, Failed> {
+        let log = self.run(&["logs", pod])?;
         Ok(log
             .lines()
             .filter_map(|line| line.strip_prefix("count ")?.parse().ok())
@@ -252,7 +260,7 @@ fn kubectl_session(kubectl: &Kubectl<'_>) -> Result<(), Failed> {
     kubectl.run(&["apply", "-f", &manifest])?;
     kubectl.run(&["wait", "--for=condition=Ready", "sandbox/counter", "--timeout=60s"])?;
     wait_until("the program counts to three", || {
-        kubectl.counted().is_ok_and(|counts| counts.len() >= 3)
+        kubectl.counted("counter").is_ok_and(|counts| counts.len() >= 3)
     });
 
     kubectl.set_paused(true)?;
@@ -264,11 +272,11 @@ fn kubectl_session(kubectl: &Kubectl<'_>) -> Result<(), Failed> {
     kubectl.set_paused(false)?;
     let pods = kubectl.run(&["get", "pods", "counter"])?;
     expect(pods.contains("Running"), "the Pod runs again", &pods)?;
-    let before = kubectl.counted()?.len();
+    let before = kubectl.counted("counter")?.len();
     wait_until("the program counts on", || {
-        kubectl.counted().is_ok_and(|counts| counts.len() > before + 1)
+        kubectl.counted("counter").is_ok_and(|counts| counts.len() > before + 1)
     });
-    let counts = kubectl.counted()?;
+    let counts = kubectl.counted("counter")?;
     let expected: Vec<u64> = (1..=counts.len() as u64).collect();
     expect(
         counts == expected,
@@ -288,6 +296,48 @@ fn kubectl_session(kubectl: &Kubectl<'_>) -> Result<(), Failed> {
     kubectl.run(&["-n", "default", "delete", "sandbox", "counter", "--timeout=60s"])?;
     let left = kubectl.run(&["get", "sandboxes", "-o", "name"])?;
     expect(!left.contains("counter"), "a deleted sandbox is gone", &left)
+}
+
+/// The same pause in the words of agent-sandbox.
+fn suspend_session(kubectl: &Kubectl<'_>) -> Result<(), Failed> {
+    const TALLY: &str = "sandboxes.agents.x-k8s.io/tally";
+    let manifest = root().join("fixtures/sandbox-agent-sandbox.yaml").display().to_string();
+    kubectl.run(&["apply", "-f", &manifest])?;
+    let wait = |condition: &str| {
+        let condition = format!("--for=condition={condition}");
+        kubectl.run(&["wait", &condition, TALLY, "--timeout=60s"])
+    };
+    let set_mode = |mode: &str| {
+        let patch = format!(r#"{{"spec":{{"operatingMode":"{mode}"}}}}"#);
+        kubectl.run(&["patch", TALLY, "--type=merge", "-p", &patch])
+    };
+    wait("Ready")?;
+    wait_until("the program counts to three", || {
+        kubectl.counted("tally").is_ok_and(|counts| counts.len() >= 3)
+    });
+    set_mode("Suspended")?;
+    wait("Suspended")?;
+    let pods = kubectl.run(&["get", "pods", "-o", "name"])?;
+    expect(!pods.contains("tally"), "no Pod of a suspended sandbox is left", &pods)?;
+    let kept = kubectl.run(&["get", "checkpoints"])?;
+    expect(kept.contains("tally"), "what is kept is listed", &kept)?;
+
+    set_mode("Running")?;
+    wait("Ready")?;
+    let before = kubectl.counted("tally")?.len();
+    wait_until("the program counts on", || {
+        kubectl.counted("tally").is_ok_and(|counts| counts.len() > before + 1)
+    });
+    let counts = kubectl.counted("tally")?;
+    let expected: Vec<u64> = (1..=counts.len() as u64).collect();
+    expect(
+        counts == expected,
+        "the log goes on without a gap or a repetition",
+        &format!("{counts:?}"),
+    )?;
+    kubectl.run(&["delete", TALLY, "--timeout=60s"])?;
+    let left = kubectl.run(&["get", "checkpoints,pods", "-o", "name"])?;
+    expect(!left.contains("tally"), "nothing of a deleted sandbox is left", &left)
 }
 
 fn expect(holds: bool, claim: &str, seen: &str) -> Result<(), Failed> {

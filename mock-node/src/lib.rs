@@ -2,8 +2,8 @@
 //!
 //! It watches Pods through the API like the real ones, places them by their requests, runs the
 //! sandbox container of each through [`torpor_agent`] inside this process, and reports Pod
-//! status, logs and resource use. It leaves out images, volumes, init containers, probes and
-//! restarts: a Pod here is one agent.
+//! status, logs and resource use. Volume claims are bound as they come.
+//! It leaves out images, mounts, init containers, probes and restarts: a Pod here is one agent.
 //!
 //! ```text
 //!  Pod created ─▶ bind ─▶ listeners on a loopback address ─▶ agent ─▶ Running ─▶ Ready
@@ -11,6 +11,7 @@
 //! ```
 
 mod address;
+mod claims;
 mod container;
 mod kubelet;
 mod logs;

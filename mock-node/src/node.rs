@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::PodAddresses;
+use crate::claims;
 use crate::kubelet::{PodRequest, PodWorker};
 use crate::metrics::PodUsage;
 use crate::pod_status;
@@ -147,6 +148,7 @@ impl MockNode {
         registration::register(&client, &self.config).await?;
         let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).default_backoff();
         let mut pods = std::pin::pin!(pods);
+        let mut claims = std::pin::pin!(claims::bind(client.clone()).fuse());
         let (ended, mut endings) = mpsc::unbounded_channel();
         let mut kubelet = Kubelet {
             addresses: PodAddresses::new(self.config.seed),
@@ -160,6 +162,7 @@ impl MockNode {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
+                () = &mut claims => {}
                 Some(request) = self.requests.recv() => kubelet.answer(request),
                 Some(ending) = endings.recv() => kubelet.pod_ended(&ending).await,
                 Some(event) = pods.next() => match event {

@@ -363,6 +363,33 @@ async fn a_bad_template_is_reported_and_starts_nothing_until_it_is_mended() {
     }
 }
 
+#[tokio::test]
+async fn an_edit_of_the_template_counts_from_the_next_resume() {
+    let label = |world: &World| {
+        let pod = world.state().pod.clone().expect("a Pod");
+        pod["metadata"]["labels"]["version"].clone()
+    };
+    let edit = |version: &str| json!({"template": {"metadata": {"labels": {"version": version}}}});
+    let (world, mut controller) = running().await;
+    world.patch_spec(edit("two"));
+    world.settle(&mut controller).await;
+    assert_eq!(label(&world), Value::Null, "a Pod that runs is left as it is");
+    world.write_context(6);
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    world.state().writes.clear();
+    world.patch_spec(edit("three"));
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.state().pod.is_none()),
+        (Some(Phase::Paused), true)
+    );
+    assert_eq!(world.state().writes.len(), 1, "the status speaks of the new generation");
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!((label(&world), world.context()), (json!("three"), Some(6)));
+}
+
 /// Every sequence of four of: the user toggles, the controller makes a pass, the node makes a step,
 /// the controller restarts and its next write loses its answer.
 #[tokio::test]
