@@ -137,9 +137,10 @@ async fn a_sealed_generation_is_never_overwritten(server: &Server) {
 async fn a_bucket_that_is_not_there_is_named(server: &Server) {
     let store = CheckpointStore::open_in("s3://nowhere/x", &server.environment()).unwrap();
     let error = store.seal(&key(1), &sim(), b"context".as_slice()).await.unwrap_err();
-    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| (*error).source());
     let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    assert!(text.contains("NoSuchBucket"), "{text}");
+    assert_eq!(text.matches("NoSuchBucket").count(), 1, "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 fn main() -> ExitCode {

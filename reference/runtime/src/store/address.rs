@@ -49,7 +49,7 @@ pub(super) fn open(url: &str, environment: &Environment) -> Result<Objects, Stor
             let opened = super::cloud::open(&parsed, environment);
             let store = opened.map_err(|source| StoreError::Settings {
                 url: url.to_owned(),
-                source,
+                source: source.into(),
             })?;
             Ok(Objects::new(store, None))
         }

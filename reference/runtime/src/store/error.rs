@@ -1,5 +1,7 @@
 //! Why the store could not do what it was asked.
 
+use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 
 use uuid::Uuid;
@@ -35,7 +37,7 @@ pub enum StoreError {
         url: String,
         /// What is wrong with them.
         #[source]
-        source: object_store::Error,
+        source: BackendError,
     },
     /// What should be keys of the tenant is none.
     #[error("take the keys of {variable}")]
@@ -197,7 +199,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The store refused or failed.
-    #[error("{attempt} {place} in the checkpoint store")]
+    #[error("{attempt} /{place} in the checkpoint store")]
     Backend {
         /// What was attempted.
         attempt: &'static str,
@@ -205,7 +207,7 @@ pub enum StoreError {
         place: String,
         /// What went wrong.
         #[source]
-        source: object_store::Error,
+        source: BackendError,
     },
     /// The store's directory refused or failed.
     #[error("{attempt} {}", path.display())]
@@ -219,6 +221,31 @@ pub enum StoreError {
         source: std::io::Error,
     },
 }
+
+/// What an object store said, in one line. Its own errors repeat their causes, and leave out the first one.
+#[derive(Debug)]
+pub struct BackendError(object_store::Error);
+
+impl From<object_store::Error> for BackendError {
+    fn from(error: object_store::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = one_line(self.0.to_string());
+        f.write_str(&said)?;
+        let causes = std::iter::successors(self.0.source(), |error: &&(dyn Error + 'static)| (*error).source());
+        match causes.last().map(|first| one_line(first.to_string())) {
+            Some(first) if !said.contains(&first) => write!(f, ": {first}"),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Error for BackendError {}
 
 impl StoreError {
     /// Whether it says that a checkpoint is missing, damaged or cannot be opened, as opposed to a store that
@@ -249,5 +276,35 @@ impl StoreError {
             | Self::Backend { .. }
             | Self::Directory { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("send a request")]
+    struct Request(#[source] io::Error);
+
+    #[test]
+    fn what_an_object_store_says_is_said_once_with_its_first_cause() {
+        let refused = Request(io::Error::other("connection\nrefused"));
+        let error = BackendError(object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(refused),
+        });
+        assert_eq!(
+            error.to_string(),
+            "Generic S3 error: send a request: connection refused"
+        );
+        assert!(error.source().is_none());
+        let full = BackendError(object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
+        });
+        assert_eq!(full.to_string(), "Generic S3 error: no storage space");
     }
 }

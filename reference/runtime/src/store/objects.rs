@@ -192,6 +192,6 @@ pub(super) fn backend(attempt: &'static str, place: &Path, source: object_store:
     StoreError::Backend {
         attempt,
         place: place.to_string(),
-        source,
+        source: source.into(),
     }
 }
