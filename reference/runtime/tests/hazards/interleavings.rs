@@ -22,6 +22,7 @@ use crate::world::{UID, broken_envelope, engine, key, payload, sound, whole_gene
 enum Act {
     Seal(u64),
     RemoveOlderThan(u64),
+    RemoveAll,
 }
 
 /// Whose turn it is. A program may have several operations under way.
@@ -104,6 +105,7 @@ fn begin(
                 sealed.map(drop)
             }
             Act::RemoveOlderThan(generation) => store.remove_older_than(UID, generation).await.map(drop),
+            Act::RemoveAll => store.remove_all(UID).await,
         };
         turns.changed.notify_one();
         done
@@ -225,7 +227,7 @@ proptest! {
             // The model: a sealed generation is there unless a removal of something newer was asked for.
             let newest_removal = acts.iter().filter_map(|act| match act {
                 Act::RemoveOlderThan(generation) => Some(*generation),
-                Act::Seal(_) => None,
+                Act::Seal(_) | Act::RemoveAll => None,
             }).max().unwrap_or(0);
             for generation in outcome.sealed.iter().filter(|generation| **generation >= newest_removal) {
                 prop_assert!(whole.contains(generation), "{} was sealed, {:?} are there", generation, whole);
@@ -294,4 +296,21 @@ async fn a_seal_of_a_generation_that_is_removed_meanwhile_is_whole_or_fails() {
         failed += usize::from(!outcome.sealed.contains(&3));
     }
     assert!(failed > 0, "never barred");
+}
+
+/// The one step at which it is not barred is told where the steps are listed.
+#[tokio::test]
+async fn a_seal_of_a_sandbox_that_is_removed_meanwhile_leaves_nothing_but_at_one_step() {
+    let mut left = Vec::new();
+    for ahead in 0..20 {
+        let objects = Arc::new(InMemory::new());
+        sound(&objects).seal(&key(1), &engine(), payload(1)).await.unwrap();
+        let mut turns = in_phases(&[(0, ahead), (1, 100)]);
+        interleave(&objects, &[Act::Seal(3), Act::RemoveAll], &mut turns).await;
+        // The first step of a seal is to look for the envelope; what begins after the removal is a new sandbox.
+        if ahead > 3 && sound(&objects).stored_bytes(UID).await.unwrap() > 0 {
+            left.push(ahead);
+        }
+    }
+    assert!(left.len() <= 1, "{left:?}");
 }
