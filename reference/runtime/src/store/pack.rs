@@ -13,6 +13,9 @@ use crate::chunks::{self, Packed, Piece};
 use crate::encryption::{Nonce, TenantKey};
 use crate::envelope::{Entry, Holder};
 
+/// To make a compressor costs as much as to compress a few chunks.
+const CHUNKS_PER_COMPRESSOR: usize = 8;
+
 /// The chunks that a seal adds.
 #[derive(Clone, Debug)]
 pub(super) struct NewChunks {
@@ -39,10 +42,13 @@ pub(super) fn pack_new(
     let mut seen = HashSet::new();
     let mut is_new = |hash: &Hash| !reuse.entries.contains_key(hash) && seen.insert(*hash);
     let new: Vec<&Piece> = pieces.iter().filter(|piece| is_new(&piece.chunk.hash)).collect();
-    let packed = new.par_iter().map_init(chunks::compressor, |compressor, piece| {
-        let compressor = compressor.as_mut().map_err(|error| io::Error::from(error.kind()))?;
-        chunks::pack(compressor, payload.slice(piece.range.clone()))
-    });
+    let packed =
+        new.par_iter()
+            .with_min_len(CHUNKS_PER_COMPRESSOR)
+            .map_init(chunks::compressor, |compressor, piece| {
+                let compressor = compressor.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+                chunks::pack(compressor, payload.slice(piece.range.clone()))
+            });
     let packed: Vec<Packed> = packed.collect::<io::Result<_>>()?;
     let packed = place(packed, attempt, key);
 
