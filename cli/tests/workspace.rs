@@ -39,7 +39,7 @@ const DIRECTION: [(&str, &[&str]); 10] = [
         ],
     ),
     // Benchmarks may use all; what they do not measure yet is not in the list.
-    ("torpor-benches", &["mock-apiserver"]),
+    ("torpor-benches", &["mock-apiserver", "torpor-runtime"]),
 ];
 
 /// Our crates and those of ours that each depends on outside of tests.

@@ -1,0 +1,93 @@
+//! What a checkpoint costs, step by step: cutting and naming chunks, compressing them, sealing and loading.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use tokio::runtime::{Builder, Runtime};
+use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, chunks};
+
+const PAYLOAD_BYTES: usize = 64 << 20;
+
+/// Bytes that do not compress, from a small generator of pseudo-random numbers (xorshift).
+fn noise() -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(PAYLOAD_BYTES / 8).flatten().collect::<Vec<u8>>().into()
+}
+
+/// What a heap of small objects looks like: short records that differ in a few bytes.
+fn heap() -> Bytes {
+    let mut heap = Vec::with_capacity(PAYLOAD_BYTES + 64);
+    let mut number = 0_u64;
+    while heap.len() < PAYLOAD_BYTES {
+        number += 1;
+        heap.extend_from_slice(b"\x03key");
+        heap.extend_from_slice(number.to_string().as_bytes());
+        heap.extend_from_slice(&[0, 0, 2, 1]);
+        heap.extend_from_slice(&(number * 2_654_435_761 % 1_000_003).to_le_bytes());
+        heap.extend_from_slice(b"value \0\0\0\0\0\0\0\0");
+    }
+    heap.truncate(PAYLOAD_BYTES);
+    heap.into()
+}
+
+fn key(generation: u64) -> CheckpointKey {
+    CheckpointKey {
+        sandbox_uid: "bench".to_owned(),
+        generation,
+    }
+}
+
+fn engine() -> EngineVersion {
+    EngineVersion {
+        name: "bench".to_owned(),
+        version: 1,
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a benchmark without threads measures nothing")]
+fn threads() -> Runtime {
+    Builder::new_multi_thread().build().expect("a runtime")
+}
+
+#[expect(clippy::expect_used, reason = "a store in memory takes what it is given")]
+fn stages(criterion: &mut Criterion) {
+    let runtime = threads();
+    for (name, payload) in [("incompressible", noise()), ("heap", heap())] {
+        let mut group = criterion.benchmark_group(format!("checkpoint of {name}, 64 MiB"));
+        group
+            .throughput(Throughput::Bytes(PAYLOAD_BYTES as u64))
+            .sample_size(10);
+        group.bench_function("cut and name", |bencher| {
+            bencher.iter(|| black_box(chunks::cut(&payload, None)));
+        });
+        group.bench_function("seal in memory", |bencher| {
+            bencher.iter_batched(
+                || CheckpointStore::open("memory://").expect("a store"),
+                |store| {
+                    runtime
+                        .block_on(store.seal(&key(1), &engine(), payload.clone()))
+                        .expect("sealed")
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        let store = CheckpointStore::open("memory://").expect("a store");
+        runtime
+            .block_on(store.seal(&key(1), &engine(), payload.clone()))
+            .expect("sealed");
+        group.bench_function("load from memory", |bencher| {
+            bencher.iter(|| black_box(runtime.block_on(store.load(&key(1), &engine())).expect("loaded")));
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(checkpoint, stages);
+criterion_main!(checkpoint);
