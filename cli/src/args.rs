@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
+use crate::bench::BenchArgs;
 use crate::plane::Ports;
 use crate::stand_ins::StandIns;
 use crate::webhook_services::WebhookServices;
@@ -74,6 +75,10 @@ pub enum Command {
     ///
     /// Exit codes: 0 stopped by a signal, 2 error, 3 missing or wrong input.
     Agent(AgentArgs),
+    /// Measure a part and compare it with its targets
+    ///
+    /// Use a release build (`cargo run --release -- bench …`). Exit codes: 0 every target is reached, 1 one is missed, 2 error.
+    Bench(BenchArgs),
     /// Look into a checkpoint store, check it and clear it up
     ///
     /// Exit codes: 0 done and all is well, 1 a checkpoint is missing, damaged or cannot be opened with the keys

@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod args;
+mod bench;
 mod checkpoint;
 mod conformance;
 mod custodian;
@@ -58,6 +59,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Controller(args) => operate::controller::run(*args).await,
         Command::Gateway(args) => operate::gateway::run(*args).await,
         Command::Agent(args) => operate::agent::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Checkpoint(args) => checkpoint::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

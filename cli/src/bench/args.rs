@@ -1,0 +1,42 @@
+//! The options of `torpor bench`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
+
+use crate::args::Output;
+
+/// Options of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub output: Output,
+    /// Measure about a tenth, for a first impression
+    #[arg(long, global = true)]
+    pub quick: bool,
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// The mock API server, beside Kubernetes' own
+    Apiserver(ApiserverBenchArgs),
+}
+
+/// Options of `bench apiserver`.
+#[derive(Debug, clap::Args)]
+pub struct ApiserverBenchArgs {
+    /// Connections that send requests at the same time
+    #[arg(long, default_value_t = 4, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub connections: usize,
+    /// Sandboxes for the measurement of memory; 100000, or a tenth of it with --quick
+    #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub objects: Option<usize>,
+    /// Kubernetes' API server for custom resources, as `fixtures/clients/install` builds it
+    #[arg(long, default_value = ".clients/parity-apiserver", value_name = "PROGRAM")]
+    pub baseline: PathBuf,
+}
