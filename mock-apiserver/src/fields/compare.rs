@@ -1,6 +1,7 @@
 //! Which fields an object has, and which differ between two objects.
 
-use super::path::{Element, FieldSet, Path};
+use super::path::Element;
+use super::set::FieldSet;
 use super::shape::{ListKind, Shape};
 use serde_json::{Map, Value};
 
@@ -52,27 +53,19 @@ fn children<'a>(shape: Shape<'a>, value: &'a Value, at_root: bool) -> Option<Vec
 
 /// The fields an applied object sets: its leaves, and the items of its lists.
 pub(super) fn fields_of(shape: Shape<'_>, value: &Value) -> FieldSet {
-    let mut set = FieldSet::new();
-    collect(shape, value, &mut Vec::new(), &mut set);
-    set
+    applied(shape, value, true, false)
 }
 
-fn collect(shape: Shape<'_>, value: &Value, path: &mut Path, set: &mut FieldSet) {
-    let Some(children) = children(shape, value, path.is_empty()) else {
-        if !path.is_empty() {
-            set.insert(path.clone());
-        }
-        return;
+fn applied(shape: Shape<'_>, value: &Value, at_root: bool, is_item: bool) -> FieldSet {
+    let Some(children) = children(shape, value, at_root) else {
+        return FieldSet::node(!at_root);
     };
+    let mut set = FieldSet::node(is_item);
     for (element, shape, child) in children {
         let is_item = !matches!(element, Element::Field(_));
-        path.push(element);
-        if is_item {
-            set.insert(path.clone());
-        }
-        collect(shape, child, path, set);
-        path.pop();
+        set.attach(|| element, applied(shape, child, false, is_item));
     }
+    set
 }
 
 /// The differences between two objects.
@@ -84,57 +77,95 @@ pub(super) struct Difference {
     pub(super) removed: FieldSet,
 }
 
+impl Difference {
+    fn attach(&mut self, element: impl Fn() -> Element, below: Self) {
+        self.changed.attach(&element, below.changed);
+        self.removed.attach(&element, below.removed);
+    }
+}
+
 /// Compares two objects of a shape.
 pub(super) fn compare(shape: Shape<'_>, old: &Value, new: &Value) -> Difference {
+    walk(shape, old, new, true)
+}
+
+fn walk(shape: Shape<'_>, old: &Value, new: &Value, at_root: bool) -> Difference {
+    if old == new {
+        return Difference::default();
+    }
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) if !shape.is_atomic_map() && !old.is_empty() && !new.is_empty() => {
+            walk_maps(shape, old, new, at_root)
+        }
+        (Value::Array(before), Value::Array(after)) if !before.is_empty() && !after.is_empty() => {
+            match (keyed(shape, before), keyed(shape, after)) {
+                (Some(before), Some(after)) => walk_lists(shape, &before, &after),
+                (_, _) => replaced(shape, old, new, at_root),
+            }
+        }
+        (_, _) => replaced(shape, old, new, at_root),
+    }
+}
+
+fn walk_maps(shape: Shape<'_>, old: &Map<String, Value>, new: &Map<String, Value>, at_root: bool) -> Difference {
     let mut difference = Difference::default();
-    walk(shape, old, new, &mut Vec::new(), &mut difference);
+    for (name, child) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+        let gone = whole(shape.member(name, at_root), child, false);
+        difference.removed.attach(|| Element::Field(name.clone()), gone);
+    }
+    for (name, child) in new {
+        let shape = shape.member(name, at_root);
+        let below = match old.get(name) {
+            Some(previous) => walk(shape, previous, child, false),
+            None => Difference {
+                changed: whole(shape, child, false),
+                removed: FieldSet::default(),
+            },
+        };
+        difference.attach(|| Element::Field(name.clone()), below);
+    }
     difference
 }
 
-fn walk(shape: Shape<'_>, old: &Value, new: &Value, path: &mut Path, difference: &mut Difference) {
-    if old == new {
-        return;
-    }
-    let at_root = path.is_empty();
-    let (before, after) = (children(shape, old, at_root), children(shape, new, at_root));
-    let (Some(before), Some(after)) = (&before, &after) else {
-        whole(shape, old, path, &mut difference.removed);
-        whole(shape, new, path, &mut difference.changed);
-        let still: Vec<Path> = difference.removed.intersection(&difference.changed).cloned().collect();
-        for path in still {
-            difference.removed.remove(&path);
-        }
-        return;
-    };
-    for (element, shape, child) in before {
-        if !after.iter().any(|(other, _, _)| other == element) {
-            path.push(element.clone());
-            whole(*shape, child, path, &mut difference.removed);
-            path.pop();
+fn walk_lists(shape: Shape<'_>, before: &[(Element, &Value)], after: &[(Element, &Value)]) -> Difference {
+    let mut difference = Difference::default();
+    // Of items that share a key the first one counts.
+    let first = |items: &[(Element, &Value)], element: &Element| items.iter().position(|(other, _)| other == element);
+    for (element, item) in before {
+        if first(after, element).is_none() {
+            let gone = whole(shape.item(), item, false);
+            difference.removed.attach(|| element.clone(), gone);
         }
     }
-    for (element, shape, child) in after {
-        path.push(element.clone());
-        match before.iter().find(|(other, _, _)| other == element) {
-            Some((_, _, previous)) => walk(*shape, previous, child, path, difference),
-            None => whole(*shape, child, path, &mut difference.changed),
-        }
-        path.pop();
+    for (element, item) in after {
+        let below = match first(before, element) {
+            Some(index) => walk(shape.item(), before[index].1, item, false),
+            None => Difference {
+                changed: whole(shape.item(), item, false),
+                removed: FieldSet::default(),
+            },
+        };
+        difference.attach(|| element.clone(), below);
     }
+    difference
+}
+
+/// A value in place of one that does not merge with it.
+fn replaced(shape: Shape<'_>, old: &Value, new: &Value, at_root: bool) -> Difference {
+    let changed = whole(shape, new, at_root);
+    let mut removed = whole(shape, old, at_root);
+    removed.subtract(&changed);
+    Difference { changed, removed }
 }
 
 /// A value that came or went as a whole: itself and everything below it.
-fn whole(shape: Shape<'_>, value: &Value, path: &mut Path, set: &mut FieldSet) {
-    if value.is_null() && !path.is_empty() {
-        return;
+fn whole(shape: Shape<'_>, value: &Value, at_root: bool) -> FieldSet {
+    if value.is_null() && !at_root {
+        return FieldSet::default();
     }
-    let children = children(shape, value, path.is_empty());
-    if !path.is_empty() {
-        set.insert(path.clone());
+    let mut set = FieldSet::node(!at_root);
+    for (element, shape, child) in children(shape, value, at_root).unwrap_or_default() {
+        set.attach(|| element, whole(shape, child, false));
     }
-    for (element, shape, child) in children.unwrap_or_default() {
-        path.push(element);
-        whole(shape, child, path, set);
-        path.pop();
-    }
+    set
 }

@@ -1,7 +1,8 @@
 //! `metadata.managedFields`: who owns what.
 
 use super::compare::compare;
-use super::path::{self, Element, FieldSet, Path};
+use super::path::Element;
+use super::set::FieldSet;
 use super::shape::Shape;
 use crate::api::meta;
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ pub(super) fn read(object: &Value) -> Vec<Ownership> {
                     subresource: text("subresource"),
                 },
                 time: entry["time"].clone(),
-                fields: path::decode(&entry["fieldsV1"]),
+                fields: FieldSet::decode(&entry["fieldsV1"]),
             }
         })
         .collect()
@@ -77,7 +78,7 @@ pub(super) fn write(object: &mut Value, entries: &[Ownership]) {
             let manager = &entry.manager;
             let mut listed = json!({
                 "manager": manager.name, "operation": manager.operation.as_str(), "apiVersion": manager.api_version,
-                "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": path::encode(&entry.fields),
+                "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": entry.fields.encode(),
             });
             if !manager.subresource.is_empty() {
                 listed["subresource"] = manager.subresource.as_str().into();
@@ -92,34 +93,32 @@ pub(super) fn write(object: &mut Value, entries: &[Ownership]) {
     );
 }
 
-/// Fields that nobody owns: identity and what the server keeps.
-fn is_ownable(path: &Path) -> bool {
-    const SERVER_KEPT: &[&str] = &[
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "selfLink",
-        "uid",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ];
-    let field = |index: usize| match path.get(index) {
-        Some(Element::Field(name)) => Some(name.as_str()),
-        Some(Element::Key(_) | Element::Value(_)) | None => None,
-    };
-    match field(0) {
-        Some("apiVersion" | "kind") => false,
-        Some("metadata") => path.len() > 1 && !field(1).is_some_and(|name| SERVER_KEPT.contains(&name)),
-        Some(_) | None => true,
-    }
-}
+/// Members of `metadata` that nobody owns: identity and what the server keeps.
+const SERVER_KEPT: &[&str] = &[
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
 
 /// Without the fields that nobody owns.
-pub(super) fn ownable(set: FieldSet) -> FieldSet {
-    set.into_iter().filter(is_ownable).collect()
+pub(super) fn ownable(mut set: FieldSet) -> FieldSet {
+    let field = |name: &str| Element::Field(name.to_owned());
+    set.drop_branch(&[field("apiVersion")]);
+    set.drop_branch(&[field("kind")]);
+    let mut path = [field("metadata"), Element::Field(String::new())];
+    for name in SERVER_KEPT {
+        path[1] = field(name);
+        set.drop_branch(&path);
+    }
+    set.drop_path(&path[..1]);
+    set
 }
 
 /// The entry of a manager, made if absent.
@@ -131,7 +130,7 @@ pub(super) fn entry<'a>(entries: &'a mut Vec<Ownership>, manager: &Manager) -> &
             entries.push(Ownership {
                 manager: manager.clone(),
                 time: Value::Null,
-                fields: FieldSet::new(),
+                fields: FieldSet::default(),
             });
             entries.len() - 1
         });
@@ -151,14 +150,13 @@ pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, mana
     };
     let mut entries = read(base);
     for entry in entries.iter_mut().filter(|entry| entry.manager != *manager) {
-        entry
-            .fields
-            .retain(|path| !changed.contains(path) && !removed.contains(path));
+        entry.fields.subtract(&changed);
+        entry.fields.subtract(&removed);
     }
     if !changed.is_empty() || entries.iter().any(|entry| entry.manager == *manager) {
         let own = entry(&mut entries, manager);
         let before = own.fields.clone();
-        own.fields.retain(|path| !removed.contains(path));
+        own.fields.subtract(&removed);
         own.fields.extend(changed);
         if own.fields != before {
             own.time = now.clone();

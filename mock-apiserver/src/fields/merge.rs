@@ -2,7 +2,8 @@
 
 use super::compare::{compare, element, fields_of, keyed};
 use super::managed::{Manager, Operation, entry, ownable, read, write};
-use super::path::{self, Element, FieldSet, Path};
+use super::path::{self, Element, Path};
+use super::set::FieldSet;
 use super::shape::Shape;
 use crate::api::error::{ApiError, Reason};
 use serde_json::{Map, Value};
@@ -21,19 +22,18 @@ pub(crate) fn apply(
     let mut entries = read(live);
     let given_up = given_up(&entries, manager, &wanted_fields);
     // Shortest first: an item goes as a whole, before the members that identify it.
-    for path in &given_up {
-        remove(shape, &mut merged, path, true);
+    for path in given_up.paths() {
+        remove(shape, &mut merged, &path, true);
     }
     let difference = compare(shape, live, &merged);
     let changed = ownable(difference.changed);
     let mut conflicts: Vec<(Manager, Value, Path)> = Vec::new();
     for other in entries.iter_mut().filter(|entry| entry.manager != *manager) {
-        for path in other.fields.intersection(&changed) {
-            conflicts.push((other.manager.clone(), other.time.clone(), path.clone()));
+        for path in other.fields.intersection(&changed).paths() {
+            conflicts.push((other.manager.clone(), other.time.clone(), path));
         }
-        other
-            .fields
-            .retain(|path| !changed.contains(path) && !difference.removed.contains(path));
+        other.fields.subtract(&changed);
+        other.fields.subtract(&difference.removed);
     }
     if !conflicts.is_empty() && !force {
         return Err(conflict(&conflicts));
@@ -49,19 +49,12 @@ pub(crate) fn apply(
 
 /// What the manager applied before, does not want any more, and nobody else owns.
 fn given_up(entries: &[super::managed::Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
-    let before = entries.iter().find(|entry| entry.manager == *manager);
-    let others = || entries.iter().filter(|entry| entry.manager != *manager);
-    let below = |path: &Path, set: &FieldSet| {
-        set.range(path.clone()..)
-            .next()
-            .is_some_and(|next| next.starts_with(path))
+    let Some(before) = entries.iter().find(|entry| entry.manager == *manager) else {
+        return FieldSet::default();
     };
-    before
-        .into_iter()
-        .flat_map(|entry| entry.fields.iter())
-        .filter(|path| !below(path, wanted) && !others().any(|entry| below(path, &entry.fields)))
-        .cloned()
-        .collect()
+    let others = entries.iter().filter(|entry| entry.manager != *manager);
+    let known: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([wanted]).collect();
+    before.fields.left_by(&known)
 }
 
 fn merge(shape: Shape<'_>, live: &Value, wanted: &Value, at_root: bool) -> Value {

@@ -7,6 +7,7 @@ mod compare;
 mod managed;
 mod merge;
 mod path;
+mod set;
 mod shape;
 
 pub(crate) use managed::{Manager, Operation, record_update};

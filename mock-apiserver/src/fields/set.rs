@@ -1,0 +1,220 @@
+//! Sets of fields, as a tree: what several paths have in common is there once.
+
+use super::path::{Element, Path};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A set of paths. A node stands for the path to it, which may be in the set itself; no branch is without a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FieldSet {
+    own: bool,
+    children: BTreeMap<Element, FieldSet>,
+}
+
+impl FieldSet {
+    /// The empty set or, if `own`, the set of the empty path.
+    pub(super) fn node(own: bool) -> Self {
+        Self {
+            own,
+            children: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.own && self.children.is_empty()
+    }
+
+    /// Adds the paths of a set, each behind an element.
+    pub(super) fn attach(&mut self, element: impl FnOnce() -> Element, set: Self) {
+        if !set.is_empty() {
+            self.children.entry(element()).or_default().extend(set);
+        }
+    }
+
+    /// Adds the paths of another set.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.own |= other.own;
+        for (element, theirs) in other.children {
+            self.children.entry(element).or_default().extend(theirs);
+        }
+    }
+
+    /// Takes the paths of another set out.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        self.own &= !other.own;
+        if other.children.is_empty() {
+            return;
+        }
+        self.children.retain(|element, ours| {
+            if let Some(theirs) = other.children.get(element) {
+                ours.subtract(theirs);
+            }
+            !ours.is_empty()
+        });
+    }
+
+    /// The paths that are in both sets.
+    pub(super) fn intersection(&self, other: &Self) -> Self {
+        let mut both = Self::node(self.own && other.own);
+        for (element, ours) in &self.children {
+            if let Some(theirs) = other.children.get(element) {
+                both.attach(|| element.clone(), ours.intersection(theirs));
+            }
+        }
+        both
+    }
+
+    /// The paths that no other set has, and that no path of another set goes on from.
+    pub(super) fn left_by(&self, others: &[&Self]) -> Self {
+        let mut left = Self::node(self.own && others.is_empty());
+        for (element, ours) in &self.children {
+            let theirs: Vec<&Self> = others.iter().filter_map(|other| other.children.get(element)).collect();
+            left.attach(|| element.clone(), ours.left_by(&theirs));
+        }
+        left
+    }
+
+    /// Takes a path and what goes on from it out of the set.
+    pub(super) fn drop_branch(&mut self, path: &[Element]) {
+        if let [element, rest @ ..] = path
+            && let Some(child) = self.children.get_mut(element)
+        {
+            child.drop_branch(rest);
+            if rest.is_empty() || child.is_empty() {
+                self.children.remove(element);
+            }
+        }
+    }
+
+    /// Takes one path out of the set, and leaves those that go on from it.
+    pub(super) fn drop_path(&mut self, path: &[Element]) {
+        match path {
+            [] => self.own = false,
+            [element, rest @ ..] => {
+                if let Some(child) = self.children.get_mut(element) {
+                    child.drop_path(rest);
+                    if child.is_empty() {
+                        self.children.remove(element);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The paths in order, shorter ones before those that go on from them.
+    pub(super) fn paths(&self) -> Vec<Path> {
+        let mut found = Vec::new();
+        self.collect(&mut Path::new(), &mut found);
+        found
+    }
+
+    fn collect(&self, path: &mut Path, found: &mut Vec<Path>) {
+        if self.own {
+            found.push(path.clone());
+        }
+        for (element, child) in &self.children {
+            path.push(element.clone());
+            child.collect(path, found);
+            path.pop();
+        }
+    }
+
+    /// `FieldsV1` of the set: nested objects; `.` marks a path that others go on from.
+    pub(super) fn encode(&self) -> Value {
+        let mut map = Map::new();
+        if self.own && !self.children.is_empty() {
+            map.insert(".".to_owned(), Value::Object(Map::new()));
+        }
+        for (element, child) in &self.children {
+            map.insert(element.encoded(), child.encode());
+        }
+        Value::Object(map)
+    }
+
+    /// The set that `FieldsV1` describes; members that are not understood are left out.
+    pub(super) fn decode(fields: &Value) -> Self {
+        let mut set = Self::default();
+        for (key, child) in fields.as_object().into_iter().flatten() {
+            if let Some(element) = Element::decode(key) {
+                let mut below = Self::decode(child);
+                below.own = child
+                    .as_object()
+                    .is_some_and(|child| child.is_empty() || child.contains_key("."));
+                set.attach(|| element, below);
+            }
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::path::display;
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    fn set(paths: &BTreeSet<Path>) -> FieldSet {
+        let branch = |path: &Path| {
+            path.iter().rev().fold(FieldSet::node(true), |below, element| {
+                let mut node = FieldSet::default();
+                node.attach(|| element.clone(), below);
+                node
+            })
+        };
+        paths.iter().fold(FieldSet::default(), |mut all, path| {
+            all.extend(branch(path));
+            all
+        })
+    }
+
+    fn paths() -> impl Strategy<Value = BTreeSet<Path>> {
+        let element = "[ab]".prop_map(Element::Field);
+        prop::collection::btree_set(prop::collection::vec(element, 1..4), 0..8)
+    }
+
+    fn listed(set: &FieldSet) -> BTreeSet<Path> {
+        set.paths().into_iter().collect()
+    }
+
+    proptest! {
+        /// The model: a plain set of whole paths.
+        #[test]
+        fn a_tree_of_fields_agrees_with_a_set_of_paths(ours in paths(), theirs in paths()) {
+            let (one, other) = (set(&ours), set(&theirs));
+            prop_assert_eq!(one.paths(), ours.iter().cloned().collect::<Vec<_>>());
+            prop_assert_eq!(one.is_empty(), ours.is_empty());
+            prop_assert_eq!(listed(&one.intersection(&other)), ours.intersection(&theirs).cloned().collect());
+            let mut less = one.clone();
+            less.subtract(&other);
+            prop_assert_eq!(&less, &set(&ours.difference(&theirs).cloned().collect()));
+            let known = |path: &Path| theirs.iter().any(|other| other.starts_with(path));
+            prop_assert_eq!(listed(&one.left_by(&[&other])), ours.iter().filter(|path| !known(path)).cloned().collect());
+            prop_assert_eq!(FieldSet::decode(&one.encode()), one);
+        }
+
+        #[test]
+        fn dropping_a_path_leaves_what_goes_on_from_it_and_dropping_a_branch_does_not(ours in paths(), path in paths()) {
+            let Some(path) = path.first() else { return Ok(()) };
+            let (mut alone, mut branch) = (set(&ours), set(&ours));
+            alone.drop_path(path);
+            branch.drop_branch(path);
+            prop_assert_eq!(alone, set(&ours.iter().filter(|other| *other != path).cloned().collect()));
+            prop_assert_eq!(branch, set(&ours.iter().filter(|other| !other.starts_with(path)).cloned().collect()));
+        }
+    }
+
+    #[test]
+    fn fields_v1_is_read_and_written_as_clients_know_it() {
+        let fields = json!({
+            "f:metadata": {"f:labels": {".": {}, "f:a": {}}},
+            "f:spec": {"f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:image": {}}}, "f:list": {"v:\"y\"": {}}},
+        });
+        let set = FieldSet::decode(&fields);
+        assert_eq!(set.paths().len(), 5);
+        assert_eq!(set.encode(), fields);
+        let image = ".spec.containers[name=\"x\"].image";
+        assert!(set.paths().iter().any(|path| display(path) == image));
+    }
+}
