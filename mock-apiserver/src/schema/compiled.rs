@@ -1,6 +1,6 @@
 //! What is compiled once for each version of a CRD: patterns and rules.
 
-use kube_cel::{CompiledSchema, compile_schema};
+use super::cel::CelRules;
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -10,15 +10,19 @@ use std::collections::BTreeMap;
 pub(crate) struct CompiledRules {
     patterns: BTreeMap<String, Regex>,
     /// `None` if the schema has no rules.
-    pub(super) cel: Option<CompiledSchema>,
+    pub(super) cel: Option<CelRules>,
 }
 
 impl CompiledRules {
     /// Compiles the patterns and rules of a schema; those that do not compile are reported by [`Self::problems`].
     pub(crate) fn new(schema: &Value) -> Self {
-        let (mut patterns, mut has_rules) = (BTreeMap::new(), false);
+        let (mut patterns, mut has_rules, mut has_transitions) = (BTreeMap::new(), false, false);
         visit(schema, &mut |node| {
-            has_rules |= node.get("x-kubernetes-validations").is_some();
+            let rules = node.get("x-kubernetes-validations").and_then(Value::as_array);
+            for rule in rules.into_iter().flatten() {
+                has_rules = true;
+                has_transitions |= rule.to_string().contains("oldSelf");
+            }
             if let Some(text) = node.get("pattern").and_then(Value::as_str)
                 && let Ok(pattern) = Regex::new(text)
             {
@@ -27,7 +31,7 @@ impl CompiledRules {
         });
         Self {
             patterns,
-            cel: has_rules.then(|| compile_schema(schema)),
+            cel: has_rules.then(|| CelRules::new(schema, has_transitions)),
         }
     }
 

@@ -6,6 +6,7 @@
 //! Messages follow the API server's. What an update leaves as it was is not held against it (`correlate`). Left out: cost
 //! budgets of rules.
 
+mod cel;
 mod compiled;
 mod correlate;
 mod defaults;

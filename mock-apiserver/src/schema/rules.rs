@@ -3,19 +3,17 @@
 use super::correlate;
 use crate::api::field::{FieldError, Problem};
 use crate::catalog::CustomVersion;
-use kube_cel::{ErrorKind, ValidationError, Validator};
+use kube_cel::{ErrorKind, ValidationError};
 use serde_json::Value;
 
 /// The rules an object breaks; transition rules compare with `old`.
 pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    let Some(compiled) = &version.rules.cel else {
+    let Some(rules) = &version.rules.cel else {
         return Vec::new();
     };
-    let Err(broken) = Validator::new().validate_compiled(compiled, object, old) else {
-        return Vec::new();
-    };
-    let broken = broken.into_vec().into_iter();
-    broken
+    rules
+        .broken(old, object)
+        .into_iter()
         .filter(|error| !old.is_some_and(|old| is_ratcheted(version, error, old, object)))
         .map(|error| {
             let shown = format!("{:?}", type_at(&version.schema, &error.field_path));
