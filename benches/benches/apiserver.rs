@@ -1,4 +1,4 @@
-//! How fast the mock API server answers in process, on one core.
+//! How much processor time the mock API server takes for a request in process.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::Method;
-use torpor_benches::{Bed, SANDBOXES, sandbox};
+use torpor_benches::{Bed, CpuTime, SANDBOXES, sandbox};
 
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
@@ -20,7 +20,13 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 const ROOM: usize = 50_000;
 
 /// Creates an object per iteration, each under a name of its own.
-fn creating(criterion: &mut Criterion, name: &str, path: &str, content_type: &str, body: impl Fn(&str) -> Vec<u8>) {
+fn creating(
+    criterion: &mut Criterion<CpuTime>,
+    name: &str,
+    path: &str,
+    content_type: &str,
+    body: impl Fn(&str) -> Vec<u8>,
+) {
     let bed = RefCell::new(Bed::new());
     let mut made = 0_usize;
     criterion.bench_function(name, |bencher| {
@@ -38,14 +44,14 @@ fn creating(criterion: &mut Criterion, name: &str, path: &str, content_type: &st
     });
 }
 
-fn creates(criterion: &mut Criterion) {
+fn creates(criterion: &mut Criterion<CpuTime>) {
     creating(criterion, "create a sandbox", SANDBOXES, JSON, |name| {
         sandbox(name).into_bytes()
     });
     creating(criterion, "create a Pod sent as protobuf", PODS, PROTOBUF, protobuf_pod);
 }
 
-fn reads(criterion: &mut Criterion) {
+fn reads(criterion: &mut Criterion<CpuTime>) {
     let bed = Bed::new();
     bed.fill(10_000);
     let mut read = |name: &str, uri: String| {
@@ -62,7 +68,7 @@ fn reads(criterion: &mut Criterion) {
     );
 }
 
-fn writes(criterion: &mut Criterion) {
+fn writes(criterion: &mut Criterion<CpuTime>) {
     let bed = Bed::new();
     bed.fill(1000);
     let mut turn = 0_u64;
@@ -106,7 +112,7 @@ fn writes(criterion: &mut Criterion) {
     );
 }
 
-fn watches(criterion: &mut Criterion) {
+fn watches(criterion: &mut Criterion<CpuTime>) {
     let bed = Bed::new();
     bed.fill(1000);
     let mut watches = bed.watch(100);
@@ -150,6 +156,7 @@ fn protobuf_pod(name: &str) -> Vec<u8> {
 criterion_group! {
     name = apiserver;
     config = Criterion::default()
+        .with_measurement(CpuTime)
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));

@@ -1,9 +1,17 @@
 //! What the benchmarks share: a mock API server in process, called as HTTP would call it, on one thread.
 
+mod cpu;
+
+pub use cpu::CpuTime;
+
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use mock_apiserver::{MockApiServer, ResponseBody};
+
+/// The allocator of the `torpor` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The collection of the benchmarks' custom resources.
 pub const SANDBOXES: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";

@@ -26,6 +26,9 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command, LogFormat};
 use exit::Exit;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+/// How long the text of an object usually is at most.
+const USUAL_BYTES: usize = 4096;
+
 /// An object that does not change any more.
 ///
 /// It is kept as the JSON text that clients get. The tree, an order of magnitude larger, is made when somebody looks inside
@@ -107,10 +110,9 @@ impl PartialEq for Object {
     reason = "the keys of a JSON value are strings, so it has a text"
 )]
 fn encode(tree: &Value) -> Bytes {
-    serde_json::to_vec(tree)
-        .expect("a tree has a text")
-        .into_boxed_slice()
-        .into()
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut text, tree).expect("a tree has a text");
+    text.into_boxed_slice().into()
 }
 
 /// An object for somebody to keep: one whose tree, if it has to be made, goes with the last holder and not with the store.
