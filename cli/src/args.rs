@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::bench::BenchArgs;
+use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::stand_ins::StandIns;
 use crate::webhook_services::WebhookServices;

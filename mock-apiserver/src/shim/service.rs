@@ -2,6 +2,7 @@
 
 use super::body::ResponseBody;
 use super::respond;
+use super::view::View;
 use crate::access::{self, Credentials, User};
 use crate::admission::{Admission, Denial, WebhookCaller, consult};
 use crate::api::error::{ApiError, ApiResult, Reason};
@@ -238,6 +239,10 @@ fn attempt(
 ) -> ApiResult<Reply> {
     let mut core = shared.core();
     let user = access::admit(&core, request, credentials)?;
+    if request.method != Method::Get {
+        // A write whose answer the client cannot be sent is not made.
+        View::new(&request.accept, IncludeObject::default())?;
+    }
     let reply = rest::handle(&mut core, request, &user, admission)?;
     match core.journal_failure() {
         // It would be lost with the process: not to be acknowledged.

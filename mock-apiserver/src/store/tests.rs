@@ -84,3 +84,56 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Independent model: the whole collection as a list, cut by hand.
+    #[test]
+    fn a_part_of_a_collection_is_what_a_filter_of_the_whole_gives(
+        writes in prop::collection::vec((0u8..6, any::<bool>()), 1..40),
+        (age, after, namespaced) in (0usize..10, prop::option::of(0u8..6), any::<bool>()),
+    ) {
+        let at = |number: u8| ObjectName::new(if number % 2 == 0 { "m" } else { "n" }, &number.to_string());
+        let mut store = Store::new(1000);
+        let mut copies = vec![(store.revision(), Vec::new())];
+        for (number, keep) in writes {
+            if keep {
+                store.put(&pods(), at(number), json!({"metadata": {}}));
+            } else {
+                let _ = store.remove(&pods(), &at(number), json!({"metadata": {}}));
+            }
+            copies.push((store.revision(), store.scan("pods", None).map(|(name, _)| name.clone()).collect()));
+        }
+        let (revision, whole) = &copies[copies.len().saturating_sub(1 + age)];
+        let (namespace, after) = (namespaced.then_some("n"), after.map(at));
+        let wanted = |name: &&ObjectName| {
+            namespace.is_none_or(|namespace| name.namespace == namespace) && after.as_ref().is_none_or(|after| *name > after)
+        };
+        let expected: Vec<ObjectName> = whole.iter().filter(wanted).cloned().collect();
+        let scan = || store.scan_at("pods", *revision, namespace, after.as_ref()).unwrap();
+        prop_assert_eq!(scan().count(), expected.len());
+        prop_assert_eq!(scan().map(|(name, _)| name.clone()).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn objects_that_were_not_written_for_long_are_kept_without_their_trees_and_read_the_same() {
+    let mut store = Store::new(10_000);
+    let name = |number: usize| ObjectName::new("n", &number.to_string());
+    for number in 0..3000 {
+        store.put(&pods(), name(number), json!({"metadata": {}, "number": number}));
+    }
+    let warm = |number| store.get("pods", &name(number)).unwrap().is_warm();
+    assert_eq!([0, 1000, 2999].map(warm), [false, false, true]);
+    for number in 0..3000 {
+        assert_eq!(store.get("pods", &name(number)).unwrap()["number"], number);
+    }
+    // Looking at them does not warm what is stored.
+    assert!(!store.get("pods", &name(0)).unwrap().is_warm());
+    let changes = store.changes_after("pods", 0, usize::MAX).unwrap();
+    assert!(
+        changes
+            .iter()
+            .enumerate()
+            .all(|(number, change)| change.object["number"] == number)
+    );
+}

@@ -1,13 +1,7 @@
-//! What holds whatever clients send.
+//! Objects that nest deeply.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "api/support.rs"]
-#[expect(dead_code, reason = "each test needs a part of it")]
-mod support;
-
+use crate::support::*;
 use serde_json::{Value, json};
-use support::*;
 
 fn nested(levels: usize) -> Value {
     (0..levels).fold(json!("leaf"), |inner, _| json!({ "a": inner }))
