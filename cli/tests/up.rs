@@ -210,6 +210,32 @@ fn api_url(up: &Up) -> String {
     server.expect("the address of the server").to_owned()
 }
 
+/// A data directory that an earlier version wrote has its definitions.
+#[tokio::test]
+async fn definitions_of_an_earlier_version_are_brought_up_to_this_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let http = reqwest::Client::new();
+    let path = "apis/apiextensions.k8s.io/v1/customresourcedefinitions/sandboxes.agents.kruise.io";
+    let old = json!([{ "op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/lostPodPolicy" }]);
+    let patch = http.patch(format!("{}/{path}", api_url(&up)));
+    let patch = patch
+        .header("content-type", "application/json-patch+json")
+        .body(old.to_string());
+    assert_eq!(patch.send().await.expect("an answer").status(), 200);
+    up.kill();
+
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let definition = http
+        .get(format!("{}/{path}", api_url(&up)))
+        .send()
+        .await
+        .expect("an answer");
+    let definition: Value = definition.json().await.expect("a definition");
+    let policy = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/lostPodPolicy/enum";
+    assert_eq!(definition.pointer(policy), Some(&json!(["Fail", "Recreate"])));
+}
+
 #[tokio::test]
 async fn what_it_is_started_without_is_left_to_other_programs() {
     let data_dir = tempfile::tempdir().expect("a directory");

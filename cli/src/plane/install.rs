@@ -10,7 +10,8 @@ use torpor_api::{SandboxTemplate, SandboxTemplateSpec, custom_resource_definitio
 /// Template names that E2B users pass; all run the embedded code interpreter.
 const TEMPLATES: [&str; 3] = ["code-interpreter", "code-interpreter-v1", "base"];
 
-/// Creates what is missing.
+/// Creates what is missing, and brings the definitions of an earlier version up to this one: a field that
+/// they do not know would be dropped without a word.
 ///
 /// # Errors
 /// The API server refuses an object.
@@ -18,7 +19,7 @@ pub(super) async fn resources(client: &Client, namespace: &str) -> anyhow::Resul
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in custom_resource_definitions() {
         let name = definition.name_any();
-        create(&definitions, &definition)
+        define(&definitions, definition)
             .await
             .with_context(|| format!("install the definition {name}"))?;
     }
@@ -46,6 +47,17 @@ fn code_interpreter() -> serde_json::Value {
             "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
         }],
     }})
+}
+
+async fn define(api: &Api<CustomResourceDefinition>, mut definition: CustomResourceDefinition) -> kube::Result<()> {
+    let name = definition.name_any();
+    match api.get_opt(&name).await? {
+        None => api.create(&PostParams::default(), &definition).await.map(drop),
+        Some(existing) => {
+            definition.metadata.resource_version = existing.metadata.resource_version;
+            api.replace(&name, &PostParams::default(), &definition).await.map(drop)
+        }
+    }
 }
 
 async fn create<K>(api: &Api<K>, object: &K) -> kube::Result<()>

@@ -33,9 +33,7 @@ impl Pass<'_> {
             } => Ok(self.forget_outlived(reading, *generation, checkpoints).await),
         }
     }
-}
 
-impl Pass<'_> {
     /// The data first: what is described is there.
     async fn forget_outlived(&self, reading: &Reading, generation: u64, checkpoints: &[String]) -> Outcome {
         let removed = self
