@@ -218,11 +218,11 @@ async fn definitions_of_an_earlier_version_are_brought_up_to_this_one() {
     let http = reqwest::Client::new();
     let path = "apis/apiextensions.k8s.io/v1/customresourcedefinitions/sandboxes.agents.kruise.io";
     let old = json!([{ "op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/lostPodPolicy" }]);
-    let patch = http.patch(format!("{}/{path}", api_url(&up)));
-    let patch = patch
+    let request = http.patch(format!("{}/{path}", api_url(&up)));
+    let request = request
         .header("content-type", "application/json-patch+json")
         .body(old.to_string());
-    assert_eq!(patch.send().await.expect("an answer").status(), 200);
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
     up.kill();
 
     let up = Up::start(Up::command(dir.path()), dir.path());
