@@ -79,6 +79,12 @@ pub enum Command {
     ///
     /// Use a release build (`cargo run --release -- bench …`). Exit codes: 0 every target is reached, 1 one is missed, 2 error.
     Bench(BenchArgs),
+    /// Be the first process of a sandbox; started by the agent
+    #[command(hide = true)]
+    SandboxInit {
+        /// Where to listen
+        socket: PathBuf,
+    },
     /// Look into a checkpoint store, check it and clear it up
     ///
     /// Exit codes: 0 done and all is well, 1 a checkpoint is missing, damaged or cannot be opened with the keys

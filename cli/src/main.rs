@@ -6,6 +6,7 @@ mod bench;
 mod checkpoint;
 mod conformance;
 mod custodian;
+mod engine;
 mod environment;
 mod exit;
 mod operate;
@@ -39,6 +40,15 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
+    if let Command::SandboxInit { socket } = &cli.command {
+        return match engine::run_init(socket) {
+            Ok(()) => Exit::Success.into(),
+            Err(error) => {
+                eprintln!("torpor: {error:#}");
+                Exit::Error.into()
+            }
+        };
+    }
     let outcome = init_logging(cli.log.as_deref(), cli.log_format).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(run(cli.command))
@@ -63,6 +73,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Gateway(args) => operate::gateway::run(*args).await,
         Command::Agent(args) => operate::agent::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        // A process of one thread, run before there is a runtime of several.
+        Command::SandboxInit { .. } => Ok(Exit::Usage),
         Command::Checkpoint(args) => checkpoint::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

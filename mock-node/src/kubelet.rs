@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use torpor_agent::{Agent, AgentConfig, AgentListeners};
 use torpor_api::{WorkloadState, env};
-use torpor_runtime::CheckpointStore;
+use torpor_runtime::{CheckpointStore, Engine};
 
 use crate::SandboxContainer;
 use crate::logs;
@@ -32,6 +32,7 @@ pub(crate) enum PodRequest {
 pub(crate) struct PodWorker {
     pub(crate) api: Api<Pod>,
     pub(crate) work_dir: PathBuf,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) uid: String,
     pub(crate) namespace: String,
@@ -79,9 +80,10 @@ impl PodWorker {
                     &container.command,
                     &container.args,
                     self.work_dir.clone(),
+                    self.engine.as_ref(),
                 )
                 .map_err(|error| chain(&error))?;
-                Workload::Agent(torpor_agent::start(config, store, listeners))
+                Workload::Agent(torpor_agent::start(config, Arc::clone(&self.engine), store, listeners))
             }
         };
         let started = StartedPod {

@@ -20,6 +20,7 @@ use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use torpor_runtime::Engine;
 
 use crate::address::PodAddresses;
 use crate::claims;
@@ -41,6 +42,8 @@ pub struct NodeConfig {
     pub capacity: Capacity,
     /// Where agents keep the files of their sandboxes while they run.
     pub work_dir: PathBuf,
+    /// What runs the sandboxes.
+    pub engine: Arc<dyn Engine>,
     /// Chooses the first Pod IP.
     pub seed: u32,
     /// What time it is.
@@ -303,6 +306,7 @@ impl Kubelet {
         let worker = PodWorker {
             api: Api::namespaced(self.client.clone(), &key.0),
             work_dir: self.config.work_dir.join(&uid),
+            engine: Arc::clone(&self.config.engine),
             clock: Arc::clone(&self.config.clock),
             uid: uid.clone(),
             namespace: key.0.clone(),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use torpor_agent::{AgentConfig, AgentListeners};
 use torpor_api::env;
-use torpor_runtime::CheckpointStore;
+use torpor_runtime::{CheckpointStore, Engine};
 
 use super::args::AgentArgs;
 use super::listen;
@@ -14,12 +14,16 @@ use crate::environment;
 use crate::exit::Exit;
 use crate::signal::stop_signal;
 
+/// Variables that say something of the agent's process and not of the sandbox.
+const OF_THE_AGENT: [&str; 4] = ["HOME", "HOSTNAME", "PWD", "RUST_LOG"];
+
 /// Runs the workload; what its program prints goes to standard output, where the kubelet collects it.
 ///
 /// # Errors
 /// A socket is taken.
 pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
-    let (config, store) = match settings(&args) {
+    let engine = args.engine.build()?;
+    let (config, store) = match settings(&args, engine.as_ref()) {
         Ok(settings) => settings,
         Err(error) => return Ok(Exit::usage(&error)),
     };
@@ -30,7 +34,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
         envd: listen::bind(address(args.envd_port), "files and processes", "--bind").await?,
         code_interpreter: listen::bind(address(args.code_interpreter_port), "the code interpreter", "--bind").await?,
     };
-    let agent = torpor_agent::start(config, store, listeners);
+    let agent = torpor_agent::start(config, engine, store, listeners);
     let printed = agent.logs().follow(0).for_each(|line| {
         println!("{}", line.text);
         std::future::ready(())
@@ -43,9 +47,10 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn settings(args: &AgentArgs) -> anyhow::Result<(AgentConfig, CheckpointStore)> {
-    let variables = environment::variables();
-    let config = AgentConfig::from_container(&variables, &args.command, &[], args.work_dir.clone())
+fn settings(args: &AgentArgs, engine: &dyn Engine) -> anyhow::Result<(AgentConfig, CheckpointStore)> {
+    let mut variables = environment::variables();
+    variables.retain(|name, _| !OF_THE_AGENT.contains(&name.as_str()));
+    let config = AgentConfig::from_container(&variables, &args.command, &[], args.work_dir.clone(), engine)
         .context("read what to run; the controller sets it on the containers of sandbox Pods")?;
     let url = variables
         .get(env::STORE)

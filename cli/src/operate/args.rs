@@ -117,6 +117,9 @@ pub struct GatewayArgs {
 /// Options of `agent`; what it is to run is in its environment (`TORPOR_*`), set by the controller.
 #[derive(Debug, clap::Args)]
 pub struct AgentArgs {
+    /// What runs the sandbox
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineKind,
     /// IP address to listen on
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind: std::net::IpAddr,
@@ -132,7 +135,7 @@ pub struct AgentArgs {
     /// Where the files of the sandbox are while it runs; removed at the end
     #[arg(long, default_value = "/var/lib/torpor/sandbox", value_name = "DIR")]
     pub work_dir: PathBuf,
-    /// What the container runs by itself: nothing, or `python3 -c CODE`
+    /// What the sandbox runs by itself: nothing, or `python3 -c CODE`; with `--engine criu` any program
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }

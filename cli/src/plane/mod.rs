@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use torpor_controller::{Controller, ControllerConfig, Defect, Front, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
-use torpor_runtime::CheckpointStore;
+use torpor_runtime::{CheckpointStore, Clock, MontyEngine};
 
 use crate::stand_ins::{Part, StandIns};
 use crate::webhook_services::WebhookServices;
@@ -89,6 +89,7 @@ impl ControlPlane {
             name: "torpor-node".to_owned(),
             capacity: config.capacity,
             work_dir: data_dir.run_dir()?,
+            engine: Arc::new(MontyEngine::new(Clock::system())),
             seed: std::process::id().wrapping_mul(251),
             clock: Arc::new(Timestamp::now),
             schedules: config.stand_ins.play(Part::Scheduler),

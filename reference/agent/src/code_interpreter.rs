@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,14 +17,29 @@ use axum::routing::{delete, get, post};
 use futures::Stream;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use torpor_runtime::{ContextInfo, EngineError, ExecutionEvent, ExecutionSink, ProcessError, SandboxProcess};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use torpor_runtime::{ContextInfo, ExecutionEvent, ExecutionSink, Sandbox, SandboxError};
 
 use crate::supervisor::{Workload, chain};
 
 /// A sign of life while code prints nothing.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// MIME types and what E2B calls them.
+const NAMED_FORMATS: [(&str, &str); 10] = [
+    ("text/plain", "text"),
+    ("text/html", "html"),
+    ("text/markdown", "markdown"),
+    ("image/svg+xml", "svg"),
+    ("image/png", "png"),
+    ("image/jpeg", "jpeg"),
+    ("application/pdf", "pdf"),
+    ("text/latex", "latex"),
+    ("application/json", "json"),
+    ("application/javascript", "javascript"),
+];
 
 #[derive(Debug, Deserialize)]
 struct ExecuteRequest {
@@ -48,7 +62,7 @@ enum Refused {
     Body(JsonRejection),
     ContextAndLanguage,
     Language(String),
-    Process(ProcessError),
+    Sandbox(SandboxError),
 }
 
 impl IntoResponse for Refused {
@@ -64,19 +78,17 @@ impl IntoResponse for Refused {
                 StatusCode::BAD_REQUEST,
                 format!("language {language} is not supported by this sandbox; it runs python"),
             ),
-            Self::Process(ProcessError::Engine(error @ EngineError::NoContext(_))) => {
-                (StatusCode::NOT_FOUND, error.to_string())
-            }
-            Self::Process(error @ ProcessError::Ended) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-            Self::Process(error) => (StatusCode::INTERNAL_SERVER_ERROR, chain(&error)),
+            Self::Sandbox(error @ SandboxError::NoContext(_)) => (StatusCode::NOT_FOUND, error.to_string()),
+            Self::Sandbox(error @ SandboxError::Ended) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Self::Sandbox(error) => (StatusCode::INTERNAL_SERVER_ERROR, chain(&error)),
         };
         (status, message).into_response()
     }
 }
 
-impl From<ProcessError> for Refused {
-    fn from(error: ProcessError) -> Self {
-        Self::Process(error)
+impl From<SandboxError> for Refused {
+    fn from(error: SandboxError) -> Self {
+        Self::Sandbox(error)
     }
 }
 
@@ -94,7 +106,7 @@ async fn health(State(workload): State<Workload>) -> Result<Json<&'static str>, 
     serving(&workload).map(|_| Json("OK"))
 }
 
-fn serving(workload: &Workload) -> Result<SandboxProcess, Refused> {
+fn serving(workload: &Workload) -> Result<Arc<dyn Sandbox>, Refused> {
     workload.serving().ok_or(Refused::NotServing)
 }
 
@@ -103,22 +115,23 @@ async fn execute(
     request: Result<Json<ExecuteRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(request) = request.map_err(Refused::Body)?;
-    let process = serving(&workload)?;
+    let sandbox = serving(&workload)?;
     if request.context_id.is_some() && request.language.is_some() {
         return Err(Refused::ContextAndLanguage);
     }
     python_only(request.language.as_deref())?;
     let (sender, events) = mpsc::unbounded_channel();
-    let interrupt = Arc::new(AtomicBool::new(false));
+    let interrupt = CancellationToken::new();
     let sink = ExecutionSink {
         events: sender,
-        interrupt: Arc::clone(&interrupt),
+        interrupt: interrupt.clone(),
     };
     let env = request.env_vars.unwrap_or_default();
-    process.execute(request.context_id, request.code, env, sink).await?;
+    let interpreter = sandbox.interpreter();
+    interpreter.execute(request.context_id, request.code, env, sink).await?;
     let body = Body::from_stream(lines(Running {
         events,
-        _interrupt: InterruptOnDrop(interrupt),
+        _interrupt: interrupt.drop_guard(),
     }));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
@@ -133,15 +146,7 @@ fn python_only(language: Option<&str>) -> Result<(), Refused> {
 /// A run that a client listens to. When the client goes, the code is interrupted.
 struct Running {
     events: UnboundedReceiver<ExecutionEvent>,
-    _interrupt: InterruptOnDrop,
-}
-
-struct InterruptOnDrop(Arc<AtomicBool>);
-
-impl Drop for InterruptOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    _interrupt: DropGuard,
 }
 
 /// The events of a run, one JSON object a line. Ends with an error when the sandbox ends before the run does.
@@ -169,6 +174,10 @@ fn event_json(event: ExecutionEvent) -> Value {
         ExecutionEvent::Stdout(text) => {
             json!({ "type": "stdout", "text": text, "timestamp": Timestamp::now().to_string() })
         }
+        ExecutionEvent::Stderr(text) => {
+            json!({ "type": "stderr", "text": text, "timestamp": Timestamp::now().to_string() })
+        }
+        ExecutionEvent::Display { formats, is_main } => display_json(formats, is_main),
         ExecutionEvent::Result(text) => json!({ "type": "result", "is_main_result": true, "text": text }),
         ExecutionEvent::Error { name, value, traceback } => {
             json!({ "type": "error", "name": name, "value": value, "traceback": traceback })
@@ -177,6 +186,22 @@ fn event_json(event: ExecutionEvent) -> Value {
             json!({ "type": "number_of_executions", "execution_count": executions })
         }
     }
+}
+
+/// A result under the names that E2B has for MIME types; formats that it has no name for are in `extra`.
+fn display_json(formats: Map<String, Value>, is_main: bool) -> Value {
+    let mut result = json!({ "type": "result", "is_main_result": is_main });
+    let mut extra = Map::new();
+    for (mime, value) in formats {
+        match NAMED_FORMATS.iter().find(|(known, _)| *known == mime) {
+            Some((_, name)) => result[*name] = value,
+            None => drop(extra.insert(mime, value)),
+        }
+    }
+    if !extra.is_empty() {
+        result["extra"] = extra.into();
+    }
+    result
 }
 
 fn line(value: &Value) -> Bytes {
@@ -188,7 +213,7 @@ fn context_json(context: &ContextInfo) -> Value {
 }
 
 async fn list(State(workload): State<Workload>) -> Result<Json<Vec<Value>>, Refused> {
-    let contexts = serving(&workload)?.contexts().await?;
+    let contexts = serving(&workload)?.interpreter().contexts().await?;
     Ok(Json(contexts.iter().map(context_json).collect()))
 }
 
@@ -199,16 +224,16 @@ async fn create(State(workload): State<Workload>, body: Bytes) -> Result<Json<Va
         Json::from_bytes(&body).map_err(Refused::Body)?.0
     };
     python_only(request.language.as_deref())?;
-    let context = serving(&workload)?.create_context(request.cwd).await?;
+    let context = serving(&workload)?.interpreter().create_context(request.cwd).await?;
     Ok(Json(context_json(&context)))
 }
 
 async fn restart(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
-    serving(&workload)?.restart_context(id).await?;
+    serving(&workload)?.interpreter().restart_context(id).await?;
     Ok(Json(Value::Null))
 }
 
 async fn remove(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
-    serving(&workload)?.remove_context(id).await?;
+    serving(&workload)?.interpreter().remove_context(id).await?;
     Ok(Json(Value::Null))
 }

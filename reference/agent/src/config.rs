@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use torpor_api::env;
+use torpor_runtime::{CommandRefused, Engine};
 
 /// Which sandbox an agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub struct AgentConfig {
     pub restore: Option<u64>,
     /// The environment that code in the sandbox sees.
     pub env: BTreeMap<String, String>,
-    /// Python code that the container runs by itself.
-    pub program: Option<String>,
+    /// The program that the container runs by itself, one that the engine accepts; empty for none.
+    pub command: Vec<String>,
     /// Where the files of the sandbox are while it runs; made at the start and removed at the end.
     pub work_dir: PathBuf,
 }
@@ -40,13 +41,13 @@ pub enum ConfigError {
     /// The generation is not a number.
     #[error("environment variable TORPOR_RESTORE_GENERATION is {0:?}, not a checkpoint generation")]
     Generation(String),
-    /// The command is not one that this engine can run.
-    #[error("the embedded engine runs [\"python3\", \"-c\", CODE] or no command at all, not {0:?}")]
-    Command(Vec<String>),
+    /// The command is not one that the engine can run.
+    #[error(transparent)]
+    Command(#[from] CommandRefused),
 }
 
 impl AgentConfig {
-    /// Reads the environment and command of a container.
+    /// Reads the environment and command of a container that is to run through `engine`.
     ///
     /// # Errors
     /// [`ConfigError`] names the variable or command that is wrong.
@@ -55,7 +56,10 @@ impl AgentConfig {
         command: &[String],
         args: &[String],
         work_dir: PathBuf,
+        engine: &dyn Engine,
     ) -> Result<Self, ConfigError> {
+        let command: Vec<String> = command.iter().chain(args).cloned().collect();
+        engine.accepts(&command)?;
         let required = |name| environment.get(name).cloned().ok_or(ConfigError::Missing(name));
         let identity = SandboxIdentity {
             namespace: required(env::SANDBOX_NAMESPACE)?,
@@ -74,25 +78,26 @@ impl AgentConfig {
             identity,
             restore,
             env,
-            program: program(command, args)?,
+            command,
             work_dir,
         })
     }
 }
 
-/// The code of `python3 -c CODE`, given as command, as arguments, or in part as either.
-fn program(command: &[String], args: &[String]) -> Result<Option<String>, ConfigError> {
-    let line: Vec<String> = command.iter().chain(args).cloned().collect();
-    match line.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => Ok(None),
-        ["python" | "python3", "-c", code] => Ok(Some((*code).to_owned())),
-        _ => Err(ConfigError::Command(line)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use torpor_runtime::{Clock, MontyEngine};
+
     use super::*;
+
+    fn read(
+        environment: &BTreeMap<String, String>,
+        command: &[&str],
+        args: &[&str],
+    ) -> Result<AgentConfig, ConfigError> {
+        let engine = MontyEngine::new(Clock::system());
+        AgentConfig::from_container(environment, &words(command), &words(args), PathBuf::new(), &engine)
+    }
 
     fn environment() -> BTreeMap<String, String> {
         [
@@ -111,31 +116,30 @@ mod tests {
 
     #[test]
     fn the_agents_own_variables_are_not_shown_to_the_code() {
-        let config = AgentConfig::from_container(&environment(), &[], &[], PathBuf::new()).expect("a configuration");
+        let config = read(&environment(), &[], &[]).expect("a configuration");
         assert_eq!(
             config.env,
             BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())])
         );
-        assert_eq!((config.restore, config.program), (None, None));
+        assert_eq!((config.restore, config.command), (None, vec![]));
     }
 
     #[test]
     fn a_program_is_taken_from_command_and_arguments() {
-        let (command, args) = (words(&["python3"]), words(&["-c", "print(1)"]));
-        let config = AgentConfig::from_container(&environment(), &command, &args, PathBuf::new());
-        assert_eq!(config.expect("a configuration").program.as_deref(), Some("print(1)"));
-        let refused = AgentConfig::from_container(&environment(), &words(&["bash"]), &[], PathBuf::new());
-        assert_eq!(refused, Err(ConfigError::Command(words(&["bash"]))));
+        let config = read(&environment(), &["python3"], &["-c", "print(1)"]).expect("a configuration");
+        assert_eq!(config.command, ["python3", "-c", "print(1)"]);
+        let refused = read(&environment(), &["bash"], &[]).expect_err("refused");
+        assert!(refused.to_string().contains("[\"bash\"]"), "{refused}");
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
         let mut environment = environment();
         environment.insert(env::RESTORE_GENERATION.to_owned(), "newest".to_owned());
-        let refused = AgentConfig::from_container(&environment, &[], &[], PathBuf::new()).expect_err("refused");
+        let refused = read(&environment, &[], &[]).expect_err("refused");
         assert!(refused.to_string().contains("\"newest\""), "{refused}");
         environment.remove(env::SANDBOX_UID);
-        let refused = AgentConfig::from_container(&environment, &[], &[], PathBuf::new()).expect_err("refused");
+        let refused = read(&environment, &[], &[]).expect_err("refused");
         assert!(refused.to_string().contains(env::SANDBOX_UID), "{refused}");
     }
 }

@@ -1,9 +1,11 @@
 //! The Connect protocol as the E2B SDKs speak it: JSON, unary or server-streaming.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// An error code of the protocol, with its HTTP status for unary calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub(crate) enum Code {
     AlreadyExists,
     Unimplemented,
     Unavailable,
+    DeadlineExceeded,
     Internal,
 }
 
@@ -24,6 +27,7 @@ impl Code {
             Self::AlreadyExists => "already_exists",
             Self::Unimplemented => "unimplemented",
             Self::Unavailable => "unavailable",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::Internal => "internal",
         }
     }
@@ -35,6 +39,7 @@ impl Code {
             Self::AlreadyExists => StatusCode::CONFLICT,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -57,13 +62,57 @@ impl ConnectError {
 
     /// The answer of a streaming call: the error is in the frame that ends the stream.
     pub(crate) fn into_stream_response(self) -> Response {
-        let end = json!({ "error": { "code": self.code.as_str(), "message": self.message } }).to_string();
-        let length = u32::try_from(end.len()).unwrap_or(u32::MAX);
-        let mut frame = vec![0b10];
-        frame.extend(length.to_be_bytes());
-        frame.extend(end.into_bytes());
+        let frame = end_frame(Some(&self));
         ([(header::CONTENT_TYPE, "application/connect+json")], frame).into_response()
     }
+}
+
+/// Bytes before the JSON of a frame: flags, and the length in big endian.
+const FRAME_HEAD: usize = 5;
+const END_OF_STREAM: u8 = 0b10;
+
+/// One message of a stream.
+pub(crate) fn message_frame(message: &Value) -> Bytes {
+    frame(0, message)
+}
+
+/// The end of a stream.
+pub(crate) fn end_frame(error: Option<&ConnectError>) -> Bytes {
+    frame(
+        END_OF_STREAM,
+        &error.map_or_else(
+            || json!({}),
+            |error| json!({ "error": { "code": error.code.as_str(), "message": error.message } }),
+        ),
+    )
+}
+
+fn frame(flags: u8, content: &Value) -> Bytes {
+    let content = content.to_string();
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    let mut frame = vec![flags];
+    frame.extend(length.to_be_bytes());
+    frame.extend(content.into_bytes());
+    frame.into()
+}
+
+/// The one message of a request whose answer is a stream.
+///
+/// # Errors
+/// It is not framed, compressed, or not of this form.
+pub(crate) fn streamed_message<T: DeserializeOwned>(body: &[u8]) -> Result<T, ConnectError> {
+    let bad = |what: String| ConnectError::new(Code::InvalidArgument, format!("read the request: {what}"));
+    let Some((&[flags, a, b, c, d], content)) = body.split_first_chunk::<FRAME_HEAD>() else {
+        return Err(bad("it has no frame".to_owned()));
+    };
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    if flags != 0 || content.len() < length {
+        return Err(bad(format!(
+            "a frame of {length} bytes and flags {flags}, with {} bytes",
+            content.len()
+        )));
+    }
+    serde_json::from_slice(&content[..length]).map_err(|error| bad(error.to_string()))
 }
 
 impl IntoResponse for ConnectError {

@@ -3,6 +3,7 @@
 //! The log is kept because a resumed sandbox runs in a new container, whose own log starts empty:
 //! the agent says the earlier lines again, so that `kubectl logs` goes on where it stood.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogLine;
@@ -13,7 +14,7 @@ pub(crate) struct AgentImage {
     pub(crate) log: Vec<LogLine>,
     /// What the program printed after its last line break; the next run completes it.
     pub(crate) partial_line: String,
-    pub(crate) engine: Vec<u8>,
+    pub(crate) engine: Bytes,
 }
 
 impl AgentImage {

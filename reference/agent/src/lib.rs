@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  controller ─▶ control    (freeze, checkpoint, thaw) ─┐
-//!  gateway    ─▶ code interpreter (run code)            ├─▶ one supervisor ─▶ engine thread
+//!  gateway    ─▶ code interpreter (run code)            ├─▶ one supervisor ─▶ engine
 //!             ─▶ envd       (files)                    ─┘        └─▶ checkpoint store
 //! ```
 //!
@@ -22,4 +22,4 @@ mod supervisor;
 
 pub use config::{AgentConfig, ConfigError, SandboxIdentity};
 pub use log::{LogLine, LogReader};
-pub use server::{Agent, AgentListeners, Usage, start};
+pub use server::{Agent, AgentListeners, start};

@@ -1,6 +1,6 @@
 //! An agent as a whole: its supervisor, its three listeners, and their end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use torpor_api::AgentState;
-use torpor_runtime::{CheckpointStore, Clock, SandboxProcess};
+use torpor_runtime::{CheckpointStore, Clock, Engine, Sandbox, Usage};
 
 use crate::config::AgentConfig;
 use crate::log::{ContainerLog, LogReader};
@@ -18,8 +18,6 @@ use crate::{code_interpreter, control, envd};
 
 /// How long connections may take to end when the agent stops; then they are cut.
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
-/// How long a reading of memory may take; code that runs just then is not waited for.
-const USAGE_LIMIT: Duration = Duration::from_millis(200);
 /// Control requests that may wait.
 const QUEUE: usize = 16;
 
@@ -34,28 +32,18 @@ pub struct AgentListeners {
     pub code_interpreter: TcpListener,
 }
 
-/// What a sandbox uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// CPU time since its start.
-    pub cpu: Duration,
-    /// Bytes of interpreter state, as the engine would write it down.
-    pub memory_bytes: u64,
-}
-
 /// A running agent.
 pub struct Agent {
     workload: Workload,
     log: ContainerLog,
-    memory_bytes: AtomicU64,
     stopping: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 /// Starts an agent. It answers at once that it is starting; whether the workload comes up shows in its state.
 #[must_use]
-pub fn start(config: AgentConfig, store: CheckpointStore, listeners: AgentListeners) -> Agent {
-    let (supervisor, workload, log) = Supervisor::new(config, store, Clock::system());
+pub fn start(config: AgentConfig, engine: Arc<dyn Engine>, store: CheckpointStore, listeners: AgentListeners) -> Agent {
+    let (supervisor, workload, log) = Supervisor::new(config, engine, store, Clock::system());
     let (requests, inbox) = mpsc::channel(QUEUE);
     let stopping = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -71,7 +59,6 @@ pub fn start(config: AgentConfig, store: CheckpointStore, listeners: AgentListen
     Agent {
         workload,
         log,
-        memory_bytes: AtomicU64::new(0),
         stopping,
         tasks,
     }
@@ -84,18 +71,11 @@ impl Agent {
         self.workload.state.clone()
     }
 
-    /// What the sandbox uses. Memory is that of the last reading while code runs.
+    /// What the sandbox uses; nothing before it is up and after it has ended.
     pub async fn usage(&self) -> Usage {
-        let process: Option<SandboxProcess> = self.workload.process.borrow().clone();
-        let Some(process) = process else {
-            return Usage::default();
-        };
-        if let Ok(Ok(bytes)) = tokio::time::timeout(USAGE_LIMIT, process.state_bytes()).await {
-            self.memory_bytes.store(bytes, Ordering::Relaxed);
-        }
-        Usage {
-            cpu: process.cpu(),
-            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+        match self.sandbox() {
+            Some(sandbox) => sandbox.usage().await.unwrap_or_default(),
+            None => Usage::default(),
         }
     }
 
@@ -107,18 +87,21 @@ impl Agent {
 
     /// Ends the workload and every connection, and removes the files of the sandbox.
     pub async fn stop(mut self) {
-        let process: Option<SandboxProcess> = self.workload.process.borrow().clone();
-        if let Some(process) = process {
-            process.stop();
+        if let Some(sandbox) = self.sandbox() {
+            sandbox.stop().await;
         }
         self.stopping.cancel();
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_LIMIT, drained).await.is_err() {
             self.tasks.shutdown().await;
         }
-        if let Err(error) = tokio::fs::remove_dir_all(&self.workload.root).await {
-            tracing::debug!(%error, path = %self.workload.root.display(), "remove the files of a stopped sandbox");
+        if let Err(error) = tokio::fs::remove_dir_all(&self.workload.directory).await {
+            tracing::debug!(%error, path = %self.workload.directory.display(), "remove the files of a stopped sandbox");
         }
+    }
+
+    fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
+        self.workload.sandbox.borrow().clone()
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use torpor_api::{AgentState, CheckpointState, WorkloadState};
 use torpor_runtime::{
-    CheckpointKey, CheckpointStore, Clock, ExecutionEvent, ExecutionSink, Origin, ProcessError, SandboxProcess,
-    StoreError, engine_version,
+    CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox, SandboxError,
+    StoreError,
 };
 
 use crate::config::AgentConfig;
@@ -40,7 +41,7 @@ pub(crate) enum ControlRefused {
     #[error("the workload is not frozen")]
     NotFrozen,
     #[error("freeze the workload")]
-    Freeze(#[source] ProcessError),
+    Freeze(#[source] SandboxError),
     #[error("requests on files are under way")]
     FilesBusy,
 }
@@ -49,7 +50,7 @@ pub(crate) enum ControlRefused {
 #[derive(Debug, thiserror::Error)]
 enum CheckpointError {
     #[error("write the sandbox down")]
-    Dump(#[from] ProcessError),
+    Dump(#[from] SandboxError),
     #[error("put the checkpoint together")]
     Image(#[from] postcard::Error),
     #[error("store the checkpoint")]
@@ -65,8 +66,10 @@ enum StartError {
     Load { generation: u64, source: StoreError },
     #[error("read the payload of checkpoint {generation}")]
     Payload { generation: u64, source: postcard::Error },
-    #[error("start the interpreter")]
-    Process(#[from] ProcessError),
+    #[error("start the sandbox")]
+    Start(#[source] SandboxError),
+    #[error("restore checkpoint {generation}")]
+    Restore { generation: u64, source: SandboxError },
 }
 
 /// What requests on the data plane share with the supervisor.
@@ -74,18 +77,19 @@ enum StartError {
 pub(crate) struct Workload {
     pub(crate) state: watch::Receiver<AgentState>,
     /// Present from the moment it first serves.
-    pub(crate) process: watch::Receiver<Option<SandboxProcess>>,
+    pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     /// Held for reading while files change, for writing while the workload is frozen: an
     /// acknowledged change is in the checkpoint.
     pub(crate) files: Arc<RwLock<()>>,
-    pub(crate) root: PathBuf,
+    /// The agent's own directory for this run.
+    pub(crate) directory: PathBuf,
 }
 
 impl Workload {
-    /// The process, if the workload serves.
-    pub(crate) fn serving(&self) -> Option<SandboxProcess> {
+    /// The sandbox, if the workload serves.
+    pub(crate) fn serving(&self) -> Option<Arc<dyn Sandbox>> {
         match self.state.borrow().workload {
-            WorkloadState::Serving => self.process.borrow().clone(),
+            WorkloadState::Serving => self.sandbox.borrow().clone(),
             WorkloadState::Starting | WorkloadState::Frozen | WorkloadState::Failed { .. } => None,
         }
     }
@@ -93,10 +97,11 @@ impl Workload {
 
 pub(crate) struct Supervisor {
     config: AgentConfig,
+    engine: Arc<dyn Engine>,
     store: CheckpointStore,
     clock: Clock,
     state: watch::Sender<AgentState>,
-    process: watch::Sender<Option<SandboxProcess>>,
+    sandbox: watch::Sender<Option<Arc<dyn Sandbox>>>,
     files: Arc<RwLock<()>>,
     frozen_files: Option<OwnedRwLockWriteGuard<()>>,
     log: ContainerLog,
@@ -108,37 +113,43 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn new(config: AgentConfig, store: CheckpointStore, clock: Clock) -> (Self, Workload, ContainerLog) {
+    pub(crate) fn new(
+        config: AgentConfig,
+        engine: Arc<dyn Engine>,
+        store: CheckpointStore,
+        clock: Clock,
+    ) -> (Self, Workload, ContainerLog) {
         let (events, program) = mpsc::unbounded_channel();
         let log = ContainerLog::new(Vec::new());
         let state = watch::Sender::new(AgentState {
-            engine: engine_version().name,
+            engine: engine.version().name,
             restored_generation: config.restore,
             workload: WorkloadState::Starting,
             checkpoint: CheckpointState::None,
         });
-        let process = watch::Sender::new(None);
+        let sandbox = watch::Sender::new(None);
         let files = Arc::new(RwLock::new(()));
         let workload = Workload {
             state: state.subscribe(),
-            process: process.subscribe(),
+            sandbox: sandbox.subscribe(),
             files: Arc::clone(&files),
-            root: config.work_dir.clone(),
+            directory: config.work_dir.clone(),
         };
         let supervisor = Self {
             last_sealed: config.restore.unwrap_or_default(),
             config,
+            engine,
             store,
             clock,
             state,
-            process,
+            sandbox,
             files,
             frozen_files: None,
             log: log.clone(),
             program,
             program_sink: ExecutionSink {
                 events,
-                interrupt: Arc::default(),
+                interrupt: CancellationToken::new(),
             },
             partial_line: String::new(),
         };
@@ -148,8 +159,8 @@ impl Supervisor {
     /// Starts the workload and serves control requests until nobody can send any.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ControlRequest>) {
         let came_up = match self.start().await {
-            Ok(process) => {
-                self.process.send_replace(Some(process));
+            Ok(sandbox) => {
+                self.sandbox.send_replace(Some(sandbox));
                 WorkloadState::Serving
             }
             Err(error) => WorkloadState::Failed { message: chain(&error) },
@@ -166,20 +177,27 @@ impl Supervisor {
         }
     }
 
-    async fn start(&mut self) -> Result<SandboxProcess, StartError> {
-        let root = self.config.work_dir.clone();
-        let made = tokio::fs::create_dir_all(&root).await;
+    async fn start(&mut self) -> Result<Arc<dyn Sandbox>, StartError> {
+        let directory = self.config.work_dir.clone();
+        let made = tokio::fs::create_dir_all(&directory).await;
         made.map_err(|source| StartError::WorkDir {
-            path: root.clone(),
+            path: directory.clone(),
             source,
         })?;
-        let origin = match self.config.restore {
-            None => Origin::Fresh {
-                env: self.config.env.clone(),
-                program: self.config.program.clone(),
-            },
+        let place = Place {
+            directory,
+            output: self.program_sink.clone(),
+        };
+        match self.config.restore {
+            None => {
+                let fresh = Fresh {
+                    env: self.config.env.clone(),
+                    command: self.config.command.clone(),
+                };
+                self.engine.start(place, fresh).await.map_err(StartError::Start)
+            }
             Some(generation) => {
-                let payload = self.store.load(&self.key(generation), &engine_version()).await;
+                let payload = self.store.load(&self.key(generation), &self.engine.version()).await;
                 let payload = payload.map_err(|source| StartError::Load { generation, source })?;
                 let image = AgentImage::from_bytes(&payload);
                 let image = image.map_err(|source| StartError::Payload { generation, source })?;
@@ -187,10 +205,10 @@ impl Supervisor {
                     self.log.append(line);
                 }
                 self.partial_line = image.partial_line;
-                Origin::Checkpoint(image.engine)
+                let restored = self.engine.restore(place, image.engine.into()).await;
+                restored.map_err(|source| StartError::Restore { generation, source })
             }
-        };
-        Ok(SandboxProcess::start(root, origin, self.program_sink.clone(), self.clock.clone()).await?)
+        }
     }
 
     async fn handle(&mut self, request: ControlRequest) {
@@ -208,10 +226,10 @@ impl Supervisor {
             WorkloadState::Serving => {}
             WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
         }
-        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
         let files = tokio::time::timeout(FREEZE_LIMIT, Arc::clone(&self.files).write_owned()).await;
         let files = files.map_err(|_| ControlRefused::FilesBusy)?;
-        process.freeze(FREEZE_LIMIT).await.map_err(ControlRefused::Freeze)?;
+        sandbox.freeze(FREEZE_LIMIT).await.map_err(ControlRefused::Freeze)?;
         self.frozen_files = Some(files);
         self.state.send_modify(|state| state.workload = WorkloadState::Frozen);
         Ok(())
@@ -223,10 +241,10 @@ impl Supervisor {
             WorkloadState::Frozen => {}
             WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
         }
-        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
         // From here on a checkpoint is outlived, even if the answer is lost.
         self.state.send_modify(|state| state.checkpoint = CheckpointState::None);
-        process.thaw().await.map_err(ControlRefused::Freeze)?;
+        sandbox.thaw().await.map_err(ControlRefused::Freeze)?;
         self.frozen_files = None;
         self.state.send_modify(|state| state.workload = WorkloadState::Serving);
         Ok(())
@@ -244,11 +262,11 @@ impl Supervisor {
         {
             return Ok(());
         }
-        let process = self.process().ok_or(ControlRefused::NotUp)?;
+        let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
         let generation = asked.max(self.last_sealed + 1);
         self.state
             .send_modify(|state| state.checkpoint = CheckpointState::Writing { generation });
-        let outcome = match self.write(&process, generation).await {
+        let outcome = match self.write(sandbox.as_ref(), generation).await {
             Ok(record) => {
                 self.last_sealed = generation;
                 CheckpointState::Sealed { record }
@@ -264,10 +282,10 @@ impl Supervisor {
 
     async fn write(
         &mut self,
-        process: &SandboxProcess,
+        sandbox: &dyn Sandbox,
         generation: u64,
     ) -> Result<torpor_api::CheckpointRecord, CheckpointError> {
-        let engine = process.dump().await?;
+        let engine = sandbox.checkpoint().await?;
         // Everything the frozen program printed is in the channel by now.
         while let Ok(event) = self.program.try_recv() {
             self.log_program(event);
@@ -275,20 +293,20 @@ impl Supervisor {
         let payload = AgentImage {
             log: self.log.lines(),
             partial_line: self.partial_line.clone(),
-            engine,
+            engine: engine.into(),
         }
         .to_bytes()?;
         Ok(self
             .store
-            .seal(&self.key(generation), &engine_version(), payload)
+            .seal(&self.key(generation), &self.engine.version(), payload)
             .await?)
     }
 
     fn log_program(&mut self, event: ExecutionEvent) {
         let text = match event {
-            ExecutionEvent::Stdout(text) => text,
+            ExecutionEvent::Stdout(text) | ExecutionEvent::Stderr(text) => text,
             ExecutionEvent::Error { traceback, .. } => traceback + "\n",
-            ExecutionEvent::Result(_) | ExecutionEvent::Ended { .. } => return,
+            ExecutionEvent::Result(_) | ExecutionEvent::Display { .. } | ExecutionEvent::Ended { .. } => return,
         };
         self.partial_line.push_str(&text);
         while let Some((line, rest)) = self.partial_line.split_once('\n') {
@@ -311,8 +329,8 @@ impl Supervisor {
         self.state.borrow().workload.clone()
     }
 
-    fn process(&self) -> Option<SandboxProcess> {
-        self.process.borrow().clone()
+    fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
+        self.sandbox.borrow().clone()
     }
 }
 

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use torpor_agent::{Agent, AgentConfig, AgentListeners, SandboxIdentity};
 use torpor_api::{AgentState, CheckpointState, WorkloadState};
-use torpor_runtime::CheckpointStore;
+use torpor_runtime::{CheckpointStore, Clock, MontyEngine};
 
 struct Running {
     agent: Agent,
@@ -42,11 +43,12 @@ async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, progra
         identity,
         restore,
         env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
-        program: program.map(str::to_owned),
+        command: program.map_or_else(Vec::new, |code| ["python3", "-c", code].map(str::to_owned).to_vec()),
         work_dir: dir.join(format!("run-{}", restore.unwrap_or_default())),
     };
     let agent = torpor_agent::start(
         config,
+        Arc::new(MontyEngine::new(Clock::system())),
         store.clone(),
         AgentListeners {
             control,

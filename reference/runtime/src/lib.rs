@@ -5,18 +5,24 @@
 
 pub mod chunks;
 mod clock;
+#[cfg(target_os = "linux")]
+mod criu;
+mod engine;
 pub mod encryption;
 pub mod envelope;
 mod files;
 mod monty;
-mod process;
 mod store;
 
 pub use clock::Clock;
+#[cfg(target_os = "linux")]
+pub use criu::{CriuConfig, CriuEngine, CriuError, InitError, run_init};
+pub use engine::{
+    Answer, CommandRefused, ContextId, ContextInfo, Engine, ExecutionEvent, ExecutionSink, Exit, Facet, Fresh,
+    Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError,
+    TerminalSize, Usage,
+};
 pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use files::{FileError, FileTree};
-pub use monty::{
-    ContextId, ContextInfo, ENGINE_NAME, EngineError, ExecutionEvent, ExecutionSink, MontySandbox, engine_version,
-};
-pub use process::{Origin, ProcessError, SandboxProcess};
+pub use monty::{MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

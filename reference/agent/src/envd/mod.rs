@@ -1,6 +1,7 @@
-//! The envd API of E2B: health, environment, files; and processes, which this engine does not have and says so.
+//! The envd API of E2B: health, environment, files and processes; an engine without processes says so.
 
 mod filesystem;
+mod process;
 mod transfer;
 
 use std::io;
@@ -13,30 +14,23 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::connect::{Code, ConnectError};
 use crate::files::SandboxFiles;
 use crate::supervisor::Workload;
 
 /// The largest file that can be sent.
 const UPLOAD_LIMIT: usize = 512 << 20;
-const NO_PROCESSES: &str = "this sandbox runs Python code and no other processes; use run_code instead";
 
 pub(crate) fn router(workload: Workload) -> Router {
-    let unary = || post(|| async { ConnectError::new(Code::Unimplemented, NO_PROCESSES) });
-    let streaming = || post(|| async { ConnectError::new(Code::Unimplemented, NO_PROCESSES).into_stream_response() });
     Router::new()
         .route("/health", get(health))
         .route("/envs", get(envs))
         .route("/metrics", get(metrics))
         .route("/files", get(transfer::download).post(transfer::upload))
         .route("/filesystem.Filesystem/{method}", post(filesystem::call))
-        .route(
-            "/process.Process/List",
-            post(|| async { Json(json!({ "processes": [] })) }),
-        )
-        .route("/process.Process/Start", streaming())
-        .route("/process.Process/Connect", streaming())
-        .route("/process.Process/{method}", unary())
+        .route("/process.Process/List", post(process::list))
+        .route("/process.Process/Start", post(process::start))
+        .route("/process.Process/Connect", post(process::connect))
+        .route("/process.Process/{method}", post(process::call))
         .layer(DefaultBodyLimit::max(UPLOAD_LIMIT))
         .with_state(workload)
 }
@@ -97,13 +91,10 @@ pub(crate) async fn with_files<T: Send + 'static>(
     let Ok(guard) = workload.files.clone().try_read_owned() else {
         return Err(Refused::NotServing);
     };
-    if workload.serving().is_none() {
-        return Err(Refused::NotServing);
-    }
-    let root = workload.root.clone();
+    let sandbox = workload.serving().ok_or(Refused::NotServing)?;
     let done = tokio::task::spawn_blocking(move || {
         let _guard = guard;
-        let files = SandboxFiles::open(&root).map_err(|source| Refused::File {
+        let files = SandboxFiles::open(sandbox.root()).map_err(|source| Refused::File {
             path: "/".to_owned(),
             source,
         })?;
@@ -120,15 +111,15 @@ async fn health(State(workload): State<Workload>) -> Result<StatusCode, Refused>
 }
 
 async fn envs(State(workload): State<Workload>) -> Result<Json<Value>, Refused> {
-    let process = workload.serving().ok_or(Refused::NotServing)?;
-    let env = process.env().await.map_err(|_| Refused::NotServing)?;
+    let sandbox = workload.serving().ok_or(Refused::NotServing)?;
+    let env = sandbox.env().await.map_err(|_| Refused::NotServing)?;
     Ok(Json(json!(env)))
 }
 
 async fn metrics(State(workload): State<Workload>) -> Result<Json<Value>, Refused> {
-    let process = workload.serving().ok_or(Refused::NotServing)?;
-    let memory = process.state_bytes().await.map_err(|_| Refused::NotServing)?;
+    let sandbox = workload.serving().ok_or(Refused::NotServing)?;
+    let usage = sandbox.usage().await.map_err(|_| Refused::NotServing)?;
     Ok(Json(
-        json!({ "cpu_count": 1, "mem_bytes": memory, "cpu_seconds": process.cpu().as_secs_f64() }),
+        json!({ "cpu_count": 1, "mem_bytes": usage.memory_bytes, "cpu_seconds": usage.cpu.as_secs_f64() }),
     ))
 }

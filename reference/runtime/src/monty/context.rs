@@ -7,20 +7,9 @@ use monty::{MontyRepl, ReplProgress};
 use monty_types::{CompileOptions, MontyObject, ResourceTracker};
 
 use super::drive::{self, Outcome, Step, Surroundings};
-use super::host::{ExecutionEvent, ExecutionSink, Host};
+use super::host::Host;
 use super::imports::RewrittenLines;
-
-/// Names a context within its sandbox.
-pub type ContextId = String;
-
-/// What a client is told of a context.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextInfo {
-    /// Its id.
-    pub id: ContextId,
-    /// Its working directory.
-    pub cwd: String,
-}
+use crate::engine::{ExecutionEvent, ExecutionSink};
 
 /// Code that was sent to a context.
 pub(crate) struct Execution {
@@ -81,7 +70,7 @@ impl Context {
         loop {
             let (step, env, sink) = match std::mem::replace(&mut self.session, Session::Running) {
                 Session::Sleeping(sleeper)
-                    if sleeper.until <= host.uptime() || sleeper.sink.check_interrupt().is_err() =>
+                    if sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled() =>
                 {
                     let Sleeper {
                         progress, env, sink, ..

@@ -6,8 +6,9 @@ use std::time::Duration;
 use monty::{MontyRepl, ReplProgress, ReplStartError};
 use monty_types::{ExtFunctionResult, MontyException, MontyObject, PrintWriter};
 
-use super::host::{ExecutionSink, Host, SinkWriter};
+use super::host::{Host, SinkWriter, check_interrupt};
 use super::time_module::{self, Answer};
+use crate::engine::ExecutionSink;
 
 /// Where an execution stands.
 pub(crate) enum Step {
@@ -39,16 +40,16 @@ type Progress = Result<ReplProgress, Box<ReplStartError>>;
 
 /// Runs `code` from its beginning.
 pub(crate) fn begin(repl: MontyRepl, code: &str, within: &mut Surroundings<'_>) -> Step {
-    let mut writer = SinkWriter::new(within.sink);
+    let mut writer = SinkWriter::new(within.sink, within.host.ending.clone());
     let progress = repl.feed_start(code, Vec::new(), PrintWriter::Callback(&mut writer));
     advance(progress, within, &mut writer)
 }
 
 /// Lets a sleeper go on; a `progress` that does not sleep is abandoned with an error.
 pub(crate) fn wake(progress: ReplProgress, within: &mut Surroundings<'_>) -> Step {
-    let mut writer = SinkWriter::new(within.sink);
+    let mut writer = SinkWriter::new(within.sink, within.host.ending.clone());
     let progress = match progress {
-        ReplProgress::FunctionCall(call) => match within.sink.check_interrupt() {
+        ReplProgress::FunctionCall(call) => match check_interrupt(within.sink, &within.host.ending) {
             Ok(()) => call.resume(
                 ExtFunctionResult::Return(MontyObject::None),
                 PrintWriter::Callback(&mut writer),
@@ -97,7 +98,7 @@ fn advance(mut progress: Progress, within: &mut Surroundings<'_>, writer: &mut S
 }
 
 fn answer(asks: ReplProgress, within: &mut Surroundings<'_>, writer: &mut SinkWriter<'_>) -> Progress {
-    let interrupt = within.sink.check_interrupt().err();
+    let interrupt = check_interrupt(within.sink, &within.host.ending).err();
     match asks {
         ReplProgress::OsCall(call) => {
             if let Some(interrupt) = interrupt {

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,84 +12,28 @@ use monty_types::{
     ExcType, ExtFunctionResult, MontyDate, MontyDateTime, MontyException, MontyObject, MontyPath, OsFunctionCall,
     PrintWriterCallback,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Uptime};
+use crate::engine::{ExecutionEvent, ExecutionSink};
 
 /// Home of the code in a sandbox; relative paths start here.
 pub(crate) const HOME: &str = "/home/user";
 /// The folders of a sandbox, as the code sees them; each is below the sandbox's root directory.
 const FOLDERS: [&str; 2] = [HOME, "/tmp"];
 
-/// What happens while code runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExecutionEvent {
-    /// It wrote to its standard output.
-    Stdout(String),
-    /// The value of its last expression, as Python prints it. Absent for `None`.
-    Result(String),
-    /// It raised an exception that it did not handle.
-    Error {
-        /// Class of the exception.
-        name: String,
-        /// Its message.
-        value: String,
-        /// As CPython prints it.
-        traceback: String,
-    },
-    /// It has ended; the number of executions of its context so far.
-    Ended {
-        /// Counts from 1.
-        executions: u64,
-    },
-}
-
-/// Where the events of one execution go, and whether somebody asked it to stop.
-#[derive(Clone, Debug)]
-pub struct ExecutionSink {
-    /// Takes the events; nobody may listen any more.
-    pub events: UnboundedSender<ExecutionEvent>,
-    /// Set to interrupt the execution.
-    pub interrupt: Arc<AtomicBool>,
-}
-
-impl ExecutionSink {
-    /// A sink that nobody listens to and nobody interrupts.
-    pub(crate) fn detached() -> Self {
-        let (events, _) = tokio::sync::mpsc::unbounded_channel();
-        Self {
-            events,
-            interrupt: Arc::default(),
-        }
-    }
-
-    pub(crate) fn send(&self, event: ExecutionEvent) {
-        // A listener that has gone misses nothing that the sandbox needs.
-        let _ = self.events.send(event);
-    }
-
-    pub(crate) fn check_interrupt(&self) -> Result<(), MontyException> {
-        if self.interrupt.load(Ordering::Relaxed) {
-            Err(MontyException::new(
-                ExcType::KeyboardInterrupt,
-                Some("the execution was interrupted".to_owned()),
-            ))
-        } else {
-            Ok(())
-        }
-    }
-}
-
 /// Sends output on line by line, and lets an interrupt in.
 pub(crate) struct SinkWriter<'a> {
     sink: &'a ExecutionSink,
+    ending: CancellationToken,
     line: String,
 }
 
 impl<'a> SinkWriter<'a> {
-    pub(crate) fn new(sink: &'a ExecutionSink) -> Self {
+    pub(crate) fn new(sink: &'a ExecutionSink, ending: CancellationToken) -> Self {
         Self {
             sink,
+            ending,
             line: String::new(),
         }
     }
@@ -119,7 +61,19 @@ impl PrintWriterCallback for SinkWriter<'_> {
     }
 
     fn poll_flush(&mut self) -> Result<(), MontyException> {
-        self.sink.check_interrupt()
+        check_interrupt(self.sink, &self.ending)
+    }
+}
+
+/// The error that an interrupted execution ends with.
+pub(crate) fn check_interrupt(sink: &ExecutionSink, ending: &CancellationToken) -> Result<(), MontyException> {
+    if sink.interrupt.is_cancelled() || ending.is_cancelled() {
+        Err(MontyException::new(
+            ExcType::KeyboardInterrupt,
+            Some("the execution was interrupted".to_owned()),
+        ))
+    } else {
+        Ok(())
     }
 }
 
@@ -128,6 +82,8 @@ pub(crate) struct Host {
     mounts: MountTable,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) clock: Clock,
+    /// Cancelled when the sandbox is to end.
+    pub(crate) ending: CancellationToken,
     uptime: Uptime,
 }
 
@@ -151,6 +107,7 @@ impl Host {
             mounts,
             env,
             clock,
+            ending: CancellationToken::new(),
             uptime,
         })
     }

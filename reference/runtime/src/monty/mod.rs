@@ -2,7 +2,7 @@
 //! can be written down and read again, also in the middle of a `sleep`.
 //!
 //! [`MontySandbox`] is synchronous, holds everything of one sandbox, and belongs to one thread
-//! ([`thread`](crate::thread)). It reads the clock that it is given and never waits.
+//! ([`SandboxProcess`]). It reads the clock that it is given and never waits.
 //!
 //! ```text
 //!  context:   Idle ──begin──▶ (runs) ──▶ Idle            value or error reported
@@ -14,13 +14,15 @@
 
 mod context;
 mod drive;
+mod engine;
 mod host;
 mod image;
 mod imports;
+mod process;
 mod sandbox;
 mod scanner;
 mod time_module;
 
-pub use context::{ContextId, ContextInfo};
-pub use host::{ExecutionEvent, ExecutionSink};
-pub use sandbox::{ENGINE_NAME, EngineError, MontySandbox, engine_version};
+pub use engine::MontyEngine;
+pub use process::{Origin, SandboxProcess};
+pub use sandbox::{MontyError, MontySandbox, engine_version};

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, SessionRef, dump};
 use monty_fs::MountError;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::context::{Context, ContextId, ContextInfo, Execution, Session, Sleeper};
-use super::host::{ExecutionSink, HOME, Host};
+use super::context::{Context, Execution, Session, Sleeper};
+use super::host::{HOME, Host};
 use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
 use crate::clock::Clock;
+use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
 use crate::store::EngineVersion;
 
 /// Name of this engine in checkpoints.
-pub const ENGINE_NAME: &str = "monty";
+const ENGINE_NAME: &str = "monty";
 /// The context that the container's own program runs in; clients do not see it.
 const PROGRAM: &str = "program";
 
@@ -31,7 +33,7 @@ pub fn engine_version() -> EngineVersion {
 
 /// Why the engine could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum MontyError {
     /// The sandbox's folders cannot be opened.
     #[error("open the folders of the sandbox")]
     Folders(#[source] MountError),
@@ -75,8 +77,8 @@ impl MontySandbox {
     ///
     /// # Errors
     /// The folders cannot be made.
-    pub fn fresh(root: &Path, env: BTreeMap<String, String>, clock: Clock) -> Result<Self, EngineError> {
-        let host = Host::open(root, env, clock, Duration::ZERO).map_err(EngineError::Folders)?;
+    pub fn fresh(root: &Path, env: BTreeMap<String, String>, clock: Clock) -> Result<Self, MontyError> {
+        let host = Host::open(root, env, clock, Duration::ZERO).map_err(MontyError::Folders)?;
         let default_context = Uuid::new_v4().to_string();
         let contexts = BTreeMap::from([(default_context.clone(), Context::fresh(HOME))]);
         Ok(Self {
@@ -92,10 +94,10 @@ impl MontySandbox {
     ///
     /// # Errors
     /// The payload is damaged or of another version, or the files cannot be laid out.
-    pub fn restore(root: &Path, payload: &[u8], program: &ExecutionSink, clock: Clock) -> Result<Self, EngineError> {
+    pub fn restore(root: &Path, payload: &[u8], program: &ExecutionSink, clock: Clock) -> Result<Self, MontyError> {
         let image: SandboxImage = postcard::from_bytes(payload)?;
         image.files.lay_out(root)?;
-        let host = Host::open(root, image.env, clock, image.uptime).map_err(EngineError::Folders)?;
+        let host = Host::open(root, image.env, clock, image.uptime).map_err(MontyError::Folders)?;
         let mut contexts = BTreeMap::new();
         for (id, written) in image.contexts {
             let sink = if id == PROGRAM {
@@ -117,7 +119,7 @@ impl MontySandbox {
     ///
     /// # Errors
     /// A session or a file cannot be read.
-    pub fn dump(&self) -> Result<Vec<u8>, EngineError> {
+    pub fn dump(&self) -> Result<Vec<u8>, MontyError> {
         let mut contexts = BTreeMap::new();
         for (id, context) in &self.contexts {
             contexts.insert(id.clone(), dump_context(id, context)?);
@@ -141,14 +143,14 @@ impl MontySandbox {
     /// Hands code to a context (the default one when `None`); it runs at the next [`poll`](Self::poll).
     ///
     /// # Errors
-    /// [`EngineError::NoContext`].
+    /// [`MontyError::NoContext`].
     pub fn execute(
         &mut self,
         context: Option<&str>,
         code: String,
         env: BTreeMap<String, String>,
         sink: ExecutionSink,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), MontyError> {
         let id = context.unwrap_or(&self.default_context).to_owned();
         let context = self.visible(&id)?;
         context.waiting.push_back(Execution { code, env, sink });
@@ -234,8 +236,8 @@ impl MontySandbox {
     /// Empties a context; whatever runs or waits in it ends without an answer.
     ///
     /// # Errors
-    /// [`EngineError::NoContext`].
-    pub fn restart_context(&mut self, id: &str) -> Result<(), EngineError> {
+    /// [`MontyError::NoContext`].
+    pub fn restart_context(&mut self, id: &str) -> Result<(), MontyError> {
         let context = self.visible(id)?;
         *context = Context::fresh(&context.cwd.clone());
         Ok(())
@@ -244,8 +246,8 @@ impl MontySandbox {
     /// Removes a context. The default one is emptied instead, since calls without a context go there.
     ///
     /// # Errors
-    /// [`EngineError::NoContext`].
-    pub fn remove_context(&mut self, id: &str) -> Result<(), EngineError> {
+    /// [`MontyError::NoContext`].
+    pub fn remove_context(&mut self, id: &str) -> Result<(), MontyError> {
         if id == self.default_context {
             return self.restart_context(id);
         }
@@ -254,20 +256,26 @@ impl MontySandbox {
         Ok(())
     }
 
+    /// Cancelled to interrupt whatever runs, because the sandbox is to end.
+    #[must_use]
+    pub fn ending(&self) -> CancellationToken {
+        self.host.ending.clone()
+    }
+
     /// The environment of the sandbox.
     #[must_use]
     pub fn env(&self) -> &BTreeMap<String, String> {
         &self.host.env
     }
 
-    fn visible(&mut self, id: &str) -> Result<&mut Context, EngineError> {
+    fn visible(&mut self, id: &str) -> Result<&mut Context, MontyError> {
         let context = if id == PROGRAM { None } else { self.contexts.get_mut(id) };
-        context.ok_or_else(|| EngineError::NoContext(id.to_owned()))
+        context.ok_or_else(|| MontyError::NoContext(id.to_owned()))
     }
 }
 
-fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, EngineError> {
-    let failed = |reason: String| EngineError::Dump {
+fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, MontyError> {
+    let failed = |reason: String| MontyError::Dump {
         context: id.clone(),
         reason,
     };
@@ -292,8 +300,8 @@ fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, Engin
     })
 }
 
-fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Result<Context, EngineError> {
-    let loaded = Dump::load(&written.dump).map_err(|source| EngineError::Load { context: id, source })?;
+fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Result<Context, MontyError> {
+    let loaded = Dump::load(&written.dump).map_err(|source| MontyError::Load { context: id, source })?;
     let session = match (loaded.state, written.sleeping) {
         (DumpedSession::Suspended(progress), Some(SleeperImage { until, env })) => Session::Sleeping(Sleeper {
             progress,
@@ -303,7 +311,7 @@ fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Re
         }),
         (DumpedSession::Idle(repl), None) => Session::Idle(repl),
         (DumpedSession::Idle(_) | DumpedSession::Suspended(_) | DumpedSession::Running(_), _) => {
-            return Err(EngineError::Payload(postcard::Error::SerdeDeCustom));
+            return Err(MontyError::Payload(postcard::Error::SerdeDeCustom));
         }
     };
     Ok(Context {

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_util::sync::CancellationToken;
 use torpor_runtime::{Clock, ExecutionEvent, ExecutionSink, Origin, SandboxProcess};
 
 pub(crate) fn sink() -> (ExecutionSink, UnboundedReceiver<ExecutionEvent>) {
@@ -16,7 +15,7 @@ pub(crate) fn sink() -> (ExecutionSink, UnboundedReceiver<ExecutionEvent>) {
     (
         ExecutionSink {
             events,
-            interrupt: Arc::new(AtomicBool::new(false)),
+            interrupt: CancellationToken::new(),
         },
         receiver,
     )

@@ -4,10 +4,9 @@ mod driver;
 mod time;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use torpor_runtime::{Clock, ExecutionEvent, Origin, ProcessError, SandboxProcess};
+use torpor_runtime::{Clock, ExecutionEvent, Origin, SandboxError, SandboxProcess};
 
 use driver::{dump, fresh, restored, run, sink, value};
 
@@ -19,7 +18,7 @@ async fn variables_functions_and_contexts_survive() {
     let other = sandbox.create_context(None).await.expect("a context").id;
     run(&sandbox, Some(&other), "y = 'elsewhere'").await;
     let payload = dump(&sandbox).await;
-    sandbox.stop();
+    sandbox.stop().await;
 
     let (again, _) = restored(there.path(), payload).await;
     assert_eq!(value(&again, "double(x + 1), math.floor(2.5)").await, "(84, 2)");
@@ -61,7 +60,7 @@ async fn a_program_in_its_sleep_goes_on_where_it_stood() {
         );
     }
     let payload = dump(&sandbox).await;
-    sandbox.stop();
+    sandbox.stop().await;
     let mut last = 3;
     while let Some(ExecutionEvent::Stdout(_)) = output.recv().await {
         last += 1;
@@ -94,7 +93,7 @@ async fn a_freeze_that_cannot_be_had_leaves_the_sandbox_running() {
     let here = tempfile::tempdir().expect("a dir");
     let (sandbox, _) = fresh(here.path(), None).await;
     let (sink, mut events) = sink();
-    let interrupt = Arc::clone(&sink.interrupt);
+    let interrupt = sink.interrupt.clone();
     let code = "print('busy')\nwhile True:\n    pass".to_owned();
     sandbox
         .execute(None, code, BTreeMap::new(), sink)
@@ -102,9 +101,9 @@ async fn a_freeze_that_cannot_be_had_leaves_the_sandbox_running() {
         .expect("accepted");
     assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("busy\n".to_owned())));
     let refused = sandbox.freeze(Duration::from_millis(20)).await.expect_err("busy");
-    assert!(matches!(refused, ProcessError::Busy(_)), "{refused}");
+    assert!(matches!(refused, SandboxError::Busy(_)), "{refused}");
 
-    interrupt.store(true, std::sync::atomic::Ordering::Relaxed);
+    interrupt.cancel();
     let error = events.recv().await.expect("an error");
     assert!(
         matches!(&error, ExecutionEvent::Error { name, .. } if name == "KeyboardInterrupt"),

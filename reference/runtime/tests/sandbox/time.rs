@@ -95,7 +95,7 @@ async fn a_program_checkpointed_in_time_sleep_goes_on_with_what_was_left() {
     );
     seconds.store(40, Ordering::Relaxed);
     let payload = dump(&sandbox).await;
-    sandbox.stop();
+    sandbox.stop().await;
 
     let elsewhere = Arc::new(AtomicU64::new(1000));
     let (again, mut output) = start(there.path(), Origin::Checkpoint(payload), clock(&elsewhere)).await;

@@ -11,7 +11,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,9 +20,11 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use super::sandbox::{MontyError, MontySandbox};
 use crate::clock::Clock;
-use crate::monty::{ContextInfo, EngineError, ExecutionSink, MontySandbox};
+use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
 
 /// Deep recursion in Python is recursion here.
 const STACK_BYTES: usize = 16 << 20;
@@ -39,23 +41,6 @@ pub enum Origin {
     },
     /// From what [`SandboxProcess::dump`] wrote.
     Checkpoint(Vec<u8>),
-}
-
-/// Why a message was not answered.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// The engine refused or failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The sandbox's thread has ended.
-    #[error("the interpreter of the sandbox has ended")]
-    Ended,
-    /// The thread could not be made.
-    #[error("start the interpreter's thread")]
-    Spawn(#[source] std::io::Error),
-    /// Code still runs; the sandbox goes on.
-    #[error("code in the sandbox did not reach a point where it can be stopped within {0:?}")]
-    Busy(Duration),
 }
 
 enum Message {
@@ -83,17 +68,20 @@ enum Message {
     StateBytes(oneshot::Sender<u64>),
     Freeze(oneshot::Sender<()>),
     Thaw(oneshot::Sender<()>),
-    Dump(Reply<Vec<u8>>),
-    Stop,
+    Dump(oneshot::Sender<Result<Vec<u8>, SandboxError>>),
+    Stop(oneshot::Sender<()>),
 }
 
-type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+type Reply<T> = oneshot::Sender<Result<T, MontyError>>;
 
-/// A handle to a sandbox on its thread. The thread ends when [`stop`](Self::stop) is called or the last handle goes.
+/// A handle to a sandbox on its thread, shared by its clones. The thread ends when [`stop`](Self::stop) is called or the last handle goes.
 #[derive(Clone, Debug)]
 pub struct SandboxProcess {
     messages: Sender<Message>,
     cpu_nanos: Arc<AtomicU64>,
+    state_bytes: Arc<AtomicU64>,
+    ending: CancellationToken,
+    root: PathBuf,
 }
 
 impl SandboxProcess {
@@ -107,17 +95,18 @@ impl SandboxProcess {
         origin: Origin,
         program_sink: ExecutionSink,
         clock: Clock,
-    ) -> Result<Self, ProcessError> {
+    ) -> Result<Self, SandboxError> {
         let (messages, inbox) = channel();
         let (reply, started) = oneshot::channel();
         let cpu_nanos = Arc::new(AtomicU64::new(0));
         let meter = Arc::clone(&cpu_nanos);
+        let directory = root.clone();
         thread::Builder::new()
             .name("sandbox".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || match make(&root, origin, program_sink, clock) {
                 Ok(sandbox) => {
-                    let served = reply.send(Ok(()));
+                    let served = reply.send(Ok(sandbox.ending()));
                     if served.is_ok() {
                         Worker { sandbox, meter }.run(&inbox);
                     }
@@ -125,9 +114,24 @@ impl SandboxProcess {
                 // Whoever started it may have given up.
                 Err(error) => drop(reply.send(Err(error))),
             })
-            .map_err(ProcessError::Spawn)?;
-        started.await.map_err(|_| ProcessError::Ended)??;
-        Ok(Self { messages, cpu_nanos })
+            .map_err(SandboxError::Thread)?;
+        let ending = started
+            .await
+            .map_err(|_| SandboxError::Ended)?
+            .map_err(SandboxError::from)?;
+        Ok(Self {
+            messages,
+            cpu_nanos,
+            state_bytes: Arc::default(),
+            ending,
+            root: directory,
+        })
+    }
+
+    /// The directory with its folders.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// CPU time of the sandbox's thread so far.
@@ -146,7 +150,7 @@ impl SandboxProcess {
         code: String,
         env: BTreeMap<String, String>,
         sink: ExecutionSink,
-    ) -> Result<(), ProcessError> {
+    ) -> Result<(), SandboxError> {
         Ok(self
             .ask(|reply| Message::Execute {
                 context,
@@ -162,7 +166,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn contexts(&self) -> Result<Vec<ContextInfo>, ProcessError> {
+    pub async fn contexts(&self) -> Result<Vec<ContextInfo>, SandboxError> {
         self.ask(Message::Contexts).await
     }
 
@@ -170,7 +174,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn create_context(&self, cwd: Option<String>) -> Result<ContextInfo, ProcessError> {
+    pub async fn create_context(&self, cwd: Option<String>) -> Result<ContextInfo, SandboxError> {
         self.ask(|reply| Message::CreateContext { cwd, reply }).await
     }
 
@@ -178,7 +182,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// There is no such context, or the thread has ended.
-    pub async fn restart_context(&self, id: String) -> Result<(), ProcessError> {
+    pub async fn restart_context(&self, id: String) -> Result<(), SandboxError> {
         Ok(self.ask(|reply| Message::RestartContext { id, reply }).await??)
     }
 
@@ -186,7 +190,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// There is no such context, or the thread has ended.
-    pub async fn remove_context(&self, id: String) -> Result<(), ProcessError> {
+    pub async fn remove_context(&self, id: String) -> Result<(), SandboxError> {
         Ok(self.ask(|reply| Message::RemoveContext { id, reply }).await??)
     }
 
@@ -194,7 +198,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn env(&self) -> Result<BTreeMap<String, String>, ProcessError> {
+    pub async fn env(&self) -> Result<BTreeMap<String, String>, SandboxError> {
         self.ask(Message::Env).await
     }
 
@@ -202,19 +206,27 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn state_bytes(&self) -> Result<u64, ProcessError> {
-        self.ask(Message::StateBytes).await
+    pub async fn state_bytes(&self) -> Result<u64, SandboxError> {
+        let bytes = self.ask(Message::StateBytes).await?;
+        self.state_bytes.store(bytes, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    /// What [`state_bytes`](Self::state_bytes) gave last; none is 0.
+    #[must_use]
+    pub fn last_state_bytes(&self) -> u64 {
+        self.state_bytes.load(Ordering::Relaxed)
     }
 
     /// Stops the sandbox in place; afterwards none of its code runs until [`thaw`](Self::thaw).
     ///
     /// # Errors
-    /// [`ProcessError::Busy`] when code does not come to a stop within `limit`: then the sandbox goes on.
-    pub async fn freeze(&self, limit: Duration) -> Result<(), ProcessError> {
+    /// [`SandboxError::Busy`] when code does not come to a stop within `limit`: then the sandbox goes on.
+    pub async fn freeze(&self, limit: Duration) -> Result<(), SandboxError> {
         match tokio::time::timeout(limit, self.ask(Message::Freeze)).await {
             Ok(answer) => answer,
             // The thread finds nobody waiting for its answer and thaws at once.
-            Err(_) => Err(ProcessError::Busy(limit)),
+            Err(_) => Err(SandboxError::Busy(limit)),
         }
     }
 
@@ -222,37 +234,33 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn thaw(&self) -> Result<(), ProcessError> {
+    pub async fn thaw(&self) -> Result<(), SandboxError> {
         self.ask(Message::Thaw).await
     }
 
     /// Writes a frozen sandbox down.
     ///
     /// # Errors
-    /// A session or a file cannot be read.
-    pub async fn dump(&self) -> Result<Vec<u8>, ProcessError> {
-        Ok(self.ask(Message::Dump).await??)
+    /// [`SandboxError::NotFrozen`]; or a session or a file cannot be read.
+    pub async fn dump(&self) -> Result<Vec<u8>, SandboxError> {
+        self.ask(Message::Dump).await?
     }
 
-    /// Ends the thread after what it does now.
-    pub fn stop(&self) {
+    /// Interrupts what runs and ends the thread.
+    pub async fn stop(&self) {
+        self.ending.cancel();
         // Ended already is as good.
-        let _ = self.messages.send(Message::Stop);
+        let _ = self.ask(Message::Stop).await;
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, ProcessError> {
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, SandboxError> {
         let (reply, answer) = oneshot::channel();
-        self.messages.send(message(reply)).map_err(|_| ProcessError::Ended)?;
-        answer.await.map_err(|_| ProcessError::Ended)
+        self.messages.send(message(reply)).map_err(|_| SandboxError::Ended)?;
+        answer.await.map_err(|_| SandboxError::Ended)
     }
 }
 
-fn make(
-    root: &std::path::Path,
-    origin: Origin,
-    program_sink: ExecutionSink,
-    clock: Clock,
-) -> Result<MontySandbox, EngineError> {
+fn make(root: &Path, origin: Origin, program_sink: ExecutionSink, clock: Clock) -> Result<MontySandbox, MontyError> {
     match origin {
         Origin::Fresh { env, program } => {
             let mut sandbox = MontySandbox::fresh(root, env, clock)?;
@@ -280,7 +288,12 @@ impl Worker {
                 Some(pause) => inbox.recv_timeout(pause),
             };
             match message {
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Message::Stop(reply)) => {
+                    drop(self);
+                    let _ = reply.send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
                 Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -316,9 +329,17 @@ impl Worker {
                 self.sandbox.thaw();
                 let _ = reply.send(());
             }
-            Message::Dump(reply) => drop(reply.send(self.sandbox.dump())),
-            Message::Stop => {}
+            Message::Dump(reply) => drop(reply.send(self.dump())),
+            // Answered by the loop.
+            Message::Stop(_) => {}
         }
+    }
+
+    fn dump(&self) -> Result<Vec<u8>, SandboxError> {
+        if !self.sandbox.is_frozen() {
+            return Err(SandboxError::NotFrozen);
+        }
+        Ok(self.sandbox.dump()?)
     }
 
     fn read_meter(&self) {

@@ -1,0 +1,238 @@
+//! Starts and restores sandboxes by CRIU.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::OnceCell;
+
+use super::client::InitClient;
+use super::command::{Criu, Version};
+use super::contexts::Contexts;
+use super::error::CriuError;
+use super::image::{CriuImage, IMAGE_VERSION, write_images};
+use super::kernel::SCRIPT;
+use super::rootfs::Baseline;
+use super::sandbox::{CriuSandbox, Parts};
+use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
+use super::tree::Tree;
+use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, ProcessSpec, Sandbox, SandboxError};
+use crate::store::EngineVersion;
+
+const HOME: &str = "/home/user";
+/// What every process of a sandbox has in its environment, unless the sandbox says otherwise.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("HOME", HOME),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("USER", "root"),
+];
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct CriuConfig {
+    /// The CRIU program.
+    pub criu: PathBuf,
+    /// A command that runs [`run_init`](crate::run_init) on the socket that is its last argument.
+    pub init: Vec<OsString>,
+    /// Where init listens: a path in the sandbox that nothing else uses.
+    pub socket: PathBuf,
+}
+
+impl CriuConfig {
+    /// CRIU by its name, and `init` as the command of init.
+    #[must_use]
+    pub fn new(init: Vec<OsString>) -> Self {
+        Self {
+            criu: "criu".into(),
+            init,
+            socket: "/run/torpor/init.sock".into(),
+        }
+    }
+}
+
+/// Runs one sandbox in this container.
+#[derive(Debug)]
+pub struct CriuEngine {
+    config: CriuConfig,
+    criu: Criu,
+    version: OnceCell<Version>,
+}
+
+impl CriuEngine {
+    /// An engine that has not looked yet whether it can run here.
+    #[must_use]
+    pub fn new(config: CriuConfig) -> Self {
+        Self {
+            criu: Criu::new(config.criu.clone()),
+            config,
+            version: OnceCell::new(),
+        }
+    }
+
+    /// Whether sandboxes can be run, dumped and restored here, by asking CRIU.
+    ///
+    /// # Errors
+    /// CRIU is missing, too old, or lacks something of the kernel or the container.
+    pub async fn probe(&self) -> Result<(), CriuError> {
+        if std::process::id() != 1 {
+            return Err(CriuError::NotFirstProcess);
+        }
+        self.version.get_or_try_init(|| self.criu.probe()).await.map(drop)
+    }
+
+    async fn begin(&self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let (baseline, script) = self.prepare(&place.directory).await?;
+        let mut env: std::collections::BTreeMap<String, String> = ENVIRONMENT
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        env.extend(fresh.env.clone());
+        let client = InitClient::new(self.config.socket.clone());
+        let tree = Tree::new(self.spawn_init(&env)?);
+        client.ready().await?;
+        let contexts = Contexts::fresh(client.clone(), script).await?;
+        let sandbox = CriuSandbox::new(Parts {
+            criu: self.criu.clone(),
+            client,
+            contexts,
+            tree,
+            baseline,
+            place,
+            env: fresh.env,
+        });
+        if let [program, args @ ..] = fresh.command.as_slice() {
+            let spec = ProcessSpec {
+                program: program.clone(),
+                args: args.to_vec(),
+                keep_output: true,
+                ..ProcessSpec::default()
+            };
+            sandbox.start_program(spec).await?;
+        }
+        Ok(Arc::new(sandbox))
+    }
+
+    async fn bring_back(&self, place: Place, payload: Vec<u8>) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let image = CriuImage::from_bytes(&payload)?;
+        drop(payload);
+        let (baseline, script) = self.prepare(&place.directory).await?;
+        let images = place.directory.join("images");
+        let directory = images.clone();
+        let image = blocking(move || {
+            image.rootfs.lay_out()?;
+            write_images(&directory, &image.images)?;
+            Ok(image)
+        })
+        .await?;
+        make_parent(&image.socket)?;
+        self.criu.restore(&images).await?;
+        fs::remove_dir_all(&images).map_err(CriuError::file("remove", &images))?;
+        let tree = Tree::new(image.root);
+        let last = tree.last_pid().map_err(CriuError::init("list its processes"))?;
+        advance_pids(last)?;
+        tree.go_on(&image.stopped)?;
+        let client = InitClient::new(image.socket);
+        client.ready().await?;
+        let contexts = Contexts::restored(client.clone(), script, image.contexts);
+        let sandbox = CriuSandbox::new(Parts {
+            criu: self.criu.clone(),
+            client,
+            contexts,
+            tree,
+            baseline,
+            place,
+            env: image.env,
+        });
+        sandbox.listen(image.program).await?;
+        Ok(Arc::new(sandbox))
+    }
+
+    /// What a start and a restore have in common: the system is fit, the agent's own files are there, and the
+    /// files of the image are known.
+    async fn prepare(&self, directory: &Path) -> Result<(Arc<Baseline>, PathBuf), CriuError> {
+        self.probe().await?;
+        let home = Path::new(HOME);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(home);
+        made.map_err(CriuError::file("make", home))?;
+        make_parent(&self.config.socket)?;
+        // Beside the socket: a kernel that is still starting has it open, and finds it there after a restore.
+        let script = self.config.socket.with_file_name("kernel.py");
+        fs::write(&script, SCRIPT).map_err(CriuError::file("write", &script))?;
+        let mut excluded = vec![directory.to_owned(), PathBuf::from("/run/criu.kdat")];
+        excluded.extend(self.config.socket.parent().map(Path::to_owned));
+        let baseline = blocking(move || Baseline::take(excluded)).await?;
+        Ok((Arc::new(baseline), script))
+    }
+
+    /// Starts init in a session of its own, at a high pid, connected to nothing.
+    fn spawn_init(&self, env: &std::collections::BTreeMap<String, String>) -> Result<u32, CriuError> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|errno| CriuError::init("start")(errno.into()))?;
+        advance_pids(LAST_PID_OF_AGENT)?;
+        let child = std::process::Command::new("setsid")
+            .args(&self.config.init)
+            .arg(&self.config.socket)
+            .env_clear()
+            .envs(env)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Ok(child.map_err(CriuError::init("start"))?.id())
+    }
+}
+
+impl Engine for CriuEngine {
+    fn version(&self) -> EngineVersion {
+        EngineVersion {
+            name: "criu".to_owned(),
+            version: IMAGE_VERSION,
+        }
+    }
+
+    fn facets(&self) -> &'static [Facet] {
+        &Facet::ALL
+    }
+
+    fn accepts(&self, _command: &[String]) -> Result<(), CommandRefused> {
+        Ok(())
+    }
+
+    fn start(&self, place: Place, fresh: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
+        self.begin(place, fresh).boxed()
+    }
+
+    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>> {
+        self.bring_back(place, payload).boxed()
+    }
+}
+
+fn advance_pids(beyond: u32) -> Result<(), CriuError> {
+    advance_pids_beyond(beyond).map_err(CriuError::file("write", Path::new("/proc/sys/kernel/ns_last_pid")))
+}
+
+/// The directory of a socket, without the socket of an earlier life.
+fn make_parent(socket: &Path) -> Result<(), CriuError> {
+    if let Some(parent) = socket.parent() {
+        fs::create_dir_all(parent).map_err(CriuError::file("make", parent))?;
+    }
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CriuError::file("remove", socket)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Runs what waits for the disk off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CriuError> + Send + 'static,
+) -> Result<T, CriuError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(CriuError::init("wait for the disk")(std::io::Error::other(error))),
+    }
+}

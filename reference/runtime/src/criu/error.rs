@@ -1,0 +1,89 @@
+//! Why the CRIU engine did not do what it was asked for.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the CRIU engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CriuError {
+    /// The program is not there.
+    #[error("run {program}; the sandbox's image has to have CRIU 4.1.1 or later (see fixtures/image)")]
+    NotInstalled {
+        /// Its name.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is too old.
+    #[error("CRIU {found} is too old, {needed} or later is needed")]
+    TooOld {
+        /// The version that is installed.
+        found: String,
+        /// The oldest that does.
+        needed: String,
+    },
+    /// This is not the first process of a container.
+    #[error("the CRIU engine takes the whole container for its sandbox; run it as the first process of one")]
+    NotFirstProcess,
+    /// It cannot work here.
+    #[error("criu check: {message}; run the container with the capabilities that docs/engines.md lists")]
+    Check {
+        /// What it printed.
+        message: String,
+    },
+    /// It could not write the tree down. The tree goes on.
+    #[error("criu dump: {message}")]
+    Dump {
+        /// The last errors of its log.
+        message: String,
+    },
+    /// It could not bring the tree back.
+    #[error("criu restore: {message}")]
+    Restore {
+        /// The last errors of its log.
+        message: String,
+    },
+    /// A file of the engine or of the sandbox cannot be read or written.
+    #[error("{attempt} {path}")]
+    File {
+        /// What was attempted.
+        attempt: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The payload is not one of this engine.
+    #[error("read the checkpoint's payload")]
+    Payload(#[from] postcard::Error),
+    /// Init cannot be started or asked.
+    #[error("ask the init of the sandbox to {attempt}")]
+    Init {
+        /// What it was asked.
+        attempt: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Init could not do it.
+    #[error("{0}")]
+    Refused(String),
+    /// A process of the tree cannot be signalled.
+    #[error("signal process {pid}")]
+    Signal {
+        /// Its pid.
+        pid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl CriuError {
+    pub(super) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { attempt, path, source }
+    }
+
+    pub(super) fn init(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Init { attempt, source }
+    }
+}

@@ -1,0 +1,34 @@
+//! The full-fidelity engine: real processes, written down and brought back by CRIU.
+//!
+//! It runs inside the container of the sandbox, one sandbox to a container, as the agent does:
+//!
+//! ```text
+//!  agent (pid 1) ──socket──▶ init ─┬─ kernel of the default context (CPython with IPython)
+//!    │                             ├─ the sandbox's own program
+//!    └─ criu dump/restore ─▶ tree  └─ whatever clients start, and what that starts
+//! ```
+//!
+//! Everything below `init` is one tree, and the tree is what is checkpointed, together with every file of
+//! the container that differs from its image. `init` holds the other end of every pipe, so nothing in the
+//! tree is connected to the outside but `init`'s socket; the agent hangs up before the tree is dumped.
+//! A freeze *is* the dump, which leaves the tree stopped: what a thaw lets go on is what was written down.
+//!
+//! The tree starts at a high pid, so that its pids are free in the next container, where only the
+//! agent runs. Left out: connections to the outside (they are closed), files on volumes, devices.
+
+mod client;
+mod command;
+mod contexts;
+mod engine;
+mod error;
+mod image;
+mod init;
+mod kernel;
+mod rootfs;
+mod sandbox;
+mod system;
+mod tree;
+
+pub use engine::{CriuConfig, CriuEngine};
+pub use error::CriuError;
+pub use init::{InitError, run_init};

@@ -1,0 +1,370 @@
+//! A sandbox that runs as a tree of processes.
+//!
+//! ```text
+//!            hang up, criu dump --leave-stopped          SIGCONT, listen again
+//!  Running ───────────────────────────────────▶ Frozen ───────────────────────▶ Running
+//!     │                                            │
+//!     └───────────────── kill the tree ────────────┴──▶ Ended
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::client::{HungUp, InitClient};
+use super::command::Criu;
+use super::contexts::Contexts;
+use super::engine::blocking;
+use super::error::CriuError;
+use super::image::{CriuImage, ProgramImage, read_images};
+use super::init::{Reply, Request};
+use super::kernel::Lines;
+use super::rootfs::Baseline;
+use super::tree::Tree;
+use crate::engine::{
+    Answer, ContextInfo, ExecutionEvent, ExecutionSink, Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec,
+    ProcessStream, Processes, Sandbox, SandboxError, TerminalSize, Usage,
+};
+
+/// What a sandbox is made of.
+pub(super) struct Parts {
+    pub(super) criu: Criu,
+    pub(super) client: InitClient,
+    pub(super) contexts: Contexts,
+    pub(super) tree: Tree,
+    pub(super) baseline: Arc<Baseline>,
+    pub(super) place: Place,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// A sandbox of the CRIU engine.
+#[derive(Debug)]
+pub(super) struct CriuSandbox {
+    criu: Criu,
+    client: InitClient,
+    contexts: Contexts,
+    tree: Tree,
+    baseline: Arc<Baseline>,
+    place: Place,
+    env: BTreeMap<String, String>,
+    program: Arc<Mutex<Option<Program>>>,
+    stage: tokio::sync::Mutex<Stage>,
+    /// The largest reading so far; a process that ends between two looks may be in neither.
+    cpu_nanos: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Running,
+    /// The tree stands stopped, with its image written.
+    Frozen {
+        images: PathBuf,
+        stopped_before: BTreeSet<u32>,
+        _hung_up: HungUp,
+    },
+    Ended,
+}
+
+/// The sandbox's own program.
+#[derive(Debug)]
+struct Program {
+    pid: u32,
+    lines: Lines,
+}
+
+impl CriuSandbox {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            criu: parts.criu,
+            client: parts.client,
+            contexts: parts.contexts,
+            tree: parts.tree,
+            baseline: parts.baseline,
+            place: parts.place,
+            env: parts.env,
+            program: Arc::default(),
+            stage: tokio::sync::Mutex::new(Stage::Running),
+            cpu_nanos: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) async fn start_program(&self, spec: ProcessSpec) -> Result<(), SandboxError> {
+        let stream = self.client.listen("start the program", Request::Start(spec)).await?;
+        *self.program() = Some(Program {
+            pid: stream.pid,
+            lines: Lines::default(),
+        });
+        self.follow(stream);
+        Ok(())
+    }
+
+    /// Listens to what ran before the checkpoint.
+    pub(super) async fn listen(&self, program: Option<ProgramImage>) -> Result<(), SandboxError> {
+        *self.program() = program.map(|image| Program {
+            pid: image.pid,
+            lines: Lines::begun_with(&image.partial),
+        });
+        self.listen_again().await
+    }
+
+    async fn listen_again(&self) -> Result<(), SandboxError> {
+        self.contexts.listen().await?;
+        let pid = self.program().as_ref().map(|program| program.pid);
+        let Some(pid) = pid else { return Ok(()) };
+        match self
+            .client
+            .listen("listen to the program", Request::Connect { pid })
+            .await
+        {
+            Ok(stream) => self.follow(stream),
+            // It has ended; what it wrote was read before.
+            Err(SandboxError::NoProcess(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Hands on what the program writes, line by line.
+    fn follow(&self, mut stream: ProcessStream) {
+        let (program, output) = (Arc::clone(&self.program), self.place.output.clone());
+        tokio::spawn(async move {
+            while let Some(event) = stream.events.recv().await {
+                let (ProcessEvent::Stdout(piece) | ProcessEvent::Stderr(piece) | ProcessEvent::Terminal(piece)) = event
+                else {
+                    continue;
+                };
+                let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
+                let lines = program.as_mut().map(|program| program.lines.push(&piece));
+                for line in lines.unwrap_or_default() {
+                    let text = String::from_utf8_lossy(&line).into_owned() + "\n";
+                    output.send(ExecutionEvent::Stdout(text));
+                }
+            }
+        });
+    }
+
+    async fn freeze_within(&self, limit: Duration) -> Result<(), SandboxError> {
+        let mut stage = self.stage.lock().await;
+        match *stage {
+            Stage::Frozen { .. } => return Ok(()),
+            Stage::Ended => return Err(SandboxError::Ended),
+            Stage::Running => {}
+        }
+        let hung_up = tokio::time::timeout(limit, self.client.hang_up()).await;
+        let hung_up = hung_up.map_err(|_| SandboxError::Busy(limit))?;
+        match self.dump().await {
+            Ok((images, stopped_before)) => {
+                *stage = Stage::Frozen {
+                    images,
+                    stopped_before,
+                    _hung_up: hung_up,
+                };
+                Ok(())
+            }
+            Err(error) => {
+                drop(hung_up);
+                self.listen_again().await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn dump(&self) -> Result<(PathBuf, BTreeSet<u32>), CriuError> {
+        let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
+        let images = self.place.directory.join("images");
+        if images.exists() {
+            fs::remove_dir_all(&images).map_err(CriuError::file("empty", &images))?;
+        }
+        fs::create_dir_all(&images).map_err(CriuError::file("make", &images))?;
+        self.criu.dump(self.tree.root(), &images).await?;
+        Ok((images, stopped))
+    }
+
+    async fn write_down(&self) -> Result<Vec<u8>, SandboxError> {
+        let stage = self.stage.lock().await;
+        let Stage::Frozen {
+            images, stopped_before, ..
+        } = &*stage
+        else {
+            return Err(SandboxError::NotFrozen);
+        };
+        let program = self.program().as_ref().map(|program| ProgramImage {
+            pid: program.pid,
+            partial: Bytes::copy_from_slice(program.lines.partial()),
+        });
+        let mut image = CriuImage {
+            socket: self.client.socket().to_owned(),
+            root: self.tree.root(),
+            stopped: stopped_before.clone(),
+            env: self.env.clone(),
+            program,
+            contexts: self.contexts.image(),
+            images: BTreeMap::new(),
+            rootfs: super::rootfs::RootfsDiff::default(),
+        };
+        let (images, baseline) = (images.clone(), Arc::clone(&self.baseline));
+        let payload = blocking(move || {
+            image.images = read_images(&images)?;
+            image.rootfs = baseline.diff()?;
+            image.to_bytes()
+        });
+        Ok(payload.await?)
+    }
+
+    async fn go_on(&self) -> Result<(), SandboxError> {
+        let mut stage = self.stage.lock().await;
+        match &*stage {
+            Stage::Running => return Ok(()),
+            Stage::Ended => return Err(SandboxError::Ended),
+            Stage::Frozen {
+                images, stopped_before, ..
+            } => {
+                self.tree.go_on(stopped_before)?;
+                if let Err(error) = fs::remove_dir_all(images) {
+                    tracing::warn!(%error, path = %images.display(), "remove an image that is outlived");
+                }
+            }
+        }
+        *stage = Stage::Running;
+        self.listen_again().await
+    }
+
+    async fn end(&self) {
+        let mut stage = self.stage.lock().await;
+        if !matches!(*stage, Stage::Ended) {
+            self.tree.kill().await;
+        }
+        *stage = Stage::Ended;
+    }
+
+    fn measure(&self) -> Result<Usage, SandboxError> {
+        let usage = self.tree.usage().map_err(CriuError::init("list its processes"))?;
+        let nanos = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.cpu_nanos.fetch_max(nanos, Ordering::Relaxed);
+        Ok(Usage {
+            cpu: Duration::from_nanos(nanos.max(before)),
+            ..usage
+        })
+    }
+
+    fn program(&self) -> std::sync::MutexGuard<'_, Option<Program>> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn done(&self, attempt: &'static str, request: Request) -> Result<(), SandboxError> {
+        self.client.ask(attempt, request).await.map(drop)
+    }
+}
+
+impl Sandbox for CriuSandbox {
+    fn root(&self) -> &Path {
+        Path::new("/")
+    }
+
+    fn freeze(&self, limit: Duration) -> Answer<'_, ()> {
+        self.freeze_within(limit).boxed()
+    }
+
+    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+        self.write_down().boxed()
+    }
+
+    fn thaw(&self) -> Answer<'_, ()> {
+        self.go_on().boxed()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        self.end().boxed()
+    }
+
+    fn usage(&self) -> Answer<'_, Usage> {
+        std::future::ready(self.measure()).boxed()
+    }
+
+    fn env(&self) -> Answer<'_, BTreeMap<String, String>> {
+        std::future::ready(Ok(self.env.clone())).boxed()
+    }
+
+    fn interpreter(&self) -> &dyn Interpreter {
+        self
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
+        Some(self)
+    }
+}
+
+impl Interpreter for CriuSandbox {
+    fn execute(
+        &self,
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        sink: ExecutionSink,
+    ) -> Answer<'_, ()> {
+        async move { self.contexts.execute(context, &code, &env, sink).await }.boxed()
+    }
+
+    fn contexts(&self) -> Answer<'_, Vec<ContextInfo>> {
+        std::future::ready(Ok(self.contexts.list())).boxed()
+    }
+
+    fn create_context(&self, cwd: Option<String>) -> Answer<'_, ContextInfo> {
+        self.contexts.create(cwd).boxed()
+    }
+
+    fn restart_context(&self, id: String) -> Answer<'_, ()> {
+        async move { self.contexts.restart(&id).await }.boxed()
+    }
+
+    fn remove_context(&self, id: String) -> Answer<'_, ()> {
+        async move { self.contexts.remove(&id).await }.boxed()
+    }
+}
+
+impl Processes for CriuSandbox {
+    fn list(&self) -> Answer<'_, Vec<ProcessInfo>> {
+        async move {
+            match self.client.ask("list processes", Request::List).await? {
+                // Kernels and the program are not clients' own.
+                Reply::Processes(all) => Ok(all.into_iter().filter(|info| !info.spec.keep_output).collect()),
+                _ => Ok(Vec::new()),
+            }
+        }
+        .boxed()
+    }
+
+    fn start(&self, spec: ProcessSpec) -> Answer<'_, ProcessStream> {
+        self.client.listen("start a process", Request::Start(spec)).boxed()
+    }
+
+    fn connect(&self, pid: u32) -> Answer<'_, ProcessStream> {
+        self.client
+            .listen("listen to a process", Request::Connect { pid })
+            .boxed()
+    }
+
+    fn send_input(&self, pid: u32, input: Vec<u8>) -> Answer<'_, ()> {
+        let data = input.into();
+        self.done("write to a process", Request::Input { pid, data }).boxed()
+    }
+
+    fn close_stdin(&self, pid: u32) -> Answer<'_, ()> {
+        self.done("close a standard input", Request::CloseStdin { pid }).boxed()
+    }
+
+    fn signal(&self, pid: u32, signal: i32) -> Answer<'_, ()> {
+        self.done("signal a process", Request::Signal { pid, signal }).boxed()
+    }
+
+    fn resize(&self, pid: u32, size: TerminalSize) -> Answer<'_, ()> {
+        self.done("resize a terminal", Request::Resize { pid, size }).boxed()
+    }
+}

@@ -1,0 +1,178 @@
+//! The process tree of a sandbox, seen from outside: what it uses, what of it is stopped, and its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use super::error::CriuError;
+use super::system::{self, ProcessStatus};
+use crate::engine::Usage;
+
+/// How often processes that were killed are looked for.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A tree, by the pid of its root, which is a child of this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tree {
+    root: u32,
+}
+
+impl Tree {
+    pub(super) fn new(root: u32) -> Self {
+        Self { root }
+    }
+
+    pub(super) fn root(self) -> u32 {
+        self.root
+    }
+
+    /// Everything in the tree, the root and zombies included.
+    fn all(self) -> io::Result<BTreeMap<u32, ProcessStatus>> {
+        let known = system::pids()?.into_iter();
+        let all = known.filter_map(|pid| Some((pid, system::process(pid)?))).collect();
+        Ok(below(self.root, &all))
+    }
+
+    /// Everything in the tree that is not a zombie.
+    fn members(self) -> io::Result<BTreeMap<u32, ProcessStatus>> {
+        let mut members = self.all()?;
+        members.retain(|_, status| status.is_alive());
+        Ok(members)
+    }
+
+    /// The largest pid of the tree.
+    pub(super) fn last_pid(self) -> io::Result<u32> {
+        Ok(self.members()?.into_keys().max().unwrap_or(self.root))
+    }
+
+    /// The processes that stand stopped.
+    pub(super) fn stopped(self) -> io::Result<BTreeSet<u32>> {
+        let stopped = |(pid, status): (u32, ProcessStatus)| (status.state == 'T').then_some(pid);
+        Ok(self.members()?.into_iter().filter_map(stopped).collect())
+    }
+
+    /// Lets everything go on but those that `stay`.
+    pub(super) fn go_on(self, stay: &BTreeSet<u32>) -> Result<(), CriuError> {
+        let members = self.members().map_err(CriuError::init("list its processes"))?;
+        for pid in members.into_keys().filter(|pid| !stay.contains(pid)) {
+            signal(pid, Signal::CONT)?;
+        }
+        Ok(())
+    }
+
+    /// What the tree uses: CPU time of this run, and memory in which shared pages count for each process.
+    pub(super) fn usage(self) -> io::Result<Usage> {
+        let members = self.members()?;
+        let ticks: u64 = members.values().map(|status| status.ticks).sum();
+        let pages: u64 = members.values().map(|status| status.resident_pages).sum();
+        Ok(Usage {
+            cpu: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)),
+            memory_bytes: pages * rustix::param::page_size() as u64,
+        })
+    }
+
+    /// Kills everything. Init comes last, so that whatever loses its parent is adopted by it and found.
+    /// When this ends the pids are free again.
+    pub(super) async fn kill(self) {
+        let mut known = BTreeSet::from([self.root]);
+        // What is gone already needs no signal.
+        let _ = signal(self.root, Signal::STOP);
+        while let Ok(all) = self.all() {
+            known.extend(all.keys());
+            let others = all
+                .into_iter()
+                .filter(|(pid, status)| *pid != self.root && status.is_alive());
+            let others: Vec<u32> = others.map(|(pid, _)| pid).collect();
+            if others.is_empty() {
+                break;
+            }
+            for pid in others {
+                let _ = signal(pid, Signal::KILL);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let _ = signal(self.root, Signal::KILL);
+        // Init first: with its end the zombies of the tree become children of this process.
+        while reap_one_of(self.root) {
+            tokio::time::sleep(LOOK).await;
+        }
+        for pid in known {
+            while reap_one_of(pid) {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+/// Whether the child still has to end; takes it in when it has.
+fn reap_one_of(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    matches!(waitpid(pid, WaitOptions::NOHANG), Ok(None))
+}
+
+fn signal(pid: u32, signal: Signal) -> Result<(), CriuError> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let sent = raw
+        .ok_or(rustix::io::Errno::SRCH)
+        .and_then(|raw| kill_process(raw, signal));
+    match sent {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(errno) => Err(CriuError::Signal {
+            pid,
+            source: errno.into(),
+        }),
+    }
+}
+
+/// Those of `all` that `root` is an ancestor of, and itself.
+fn below(root: u32, all: &BTreeMap<u32, ProcessStatus>) -> BTreeMap<u32, ProcessStatus> {
+    let is_member = |pid: &u32| {
+        let mut at = *pid;
+        // A pid may be used again between two looks; no chain is longer than the list.
+        for _ in 0..all.len() {
+            if at == root {
+                return true;
+            }
+            match all.get(&at) {
+                Some(status) => at = status.parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    all.iter()
+        .filter(|(pid, _)| is_member(pid))
+        .map(|(pid, status)| (*pid, status.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(parent: u32, state: char) -> ProcessStatus {
+        ProcessStatus {
+            parent,
+            state,
+            ticks: 0,
+            resident_pages: 0,
+        }
+    }
+
+    #[test]
+    fn a_tree_is_its_root_and_all_descendants() {
+        let all = BTreeMap::from([
+            (1, process(0, 'S')),
+            (10, process(1, 'S')),
+            (11, process(10, 'T')),
+            (12, process(11, 'R')),
+            (13, process(10, 'Z')),
+            (20, process(1, 'S')),
+        ]);
+        assert_eq!(below(10, &all).into_keys().collect::<Vec<_>>(), [10, 11, 12, 13]);
+        assert!(!all[&13].is_alive());
+        assert!(below(99, &all).is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! Why an engine did not do what it was asked for, whichever it is.
+
+use std::time::Duration;
+
+use super::ContextId;
+#[cfg(target_os = "linux")]
+use crate::criu::CriuError;
+use crate::monty::MontyError;
+
+/// Why a sandbox did not do what it was asked for. Unless it says that the sandbox has ended, the sandbox is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// There is no such context.
+    #[error("context {0} not found")]
+    NoContext(ContextId),
+    /// There is no such process.
+    #[error("process with pid {0} not found")]
+    NoProcess(u32),
+    /// The process is not made for this: it has no terminal, or its standard input is closed.
+    #[error("process with pid {pid} has no {what}")]
+    NoSuchStream {
+        /// The process.
+        pid: u32,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// Code still runs; the sandbox goes on.
+    #[error("code in the sandbox did not reach a point where it can be stopped within {0:?}")]
+    Busy(Duration),
+    /// A checkpoint was asked of a sandbox that is not frozen.
+    #[error("the sandbox is not frozen")]
+    NotFrozen,
+    /// The sandbox has ended.
+    #[error("the interpreter of the sandbox has ended")]
+    Ended,
+    /// The thread of the embedded engine could not be made.
+    #[error("start the interpreter's thread")]
+    Thread(#[source] std::io::Error),
+    /// The embedded engine failed.
+    #[error(transparent)]
+    Monty(MontyError),
+    /// The CRIU engine failed.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Criu(#[from] CriuError),
+}
+
+impl From<MontyError> for SandboxError {
+    fn from(error: MontyError) -> Self {
+        match error {
+            MontyError::NoContext(id) => Self::NoContext(id),
+            other => Self::Monty(other),
+        }
+    }
+}

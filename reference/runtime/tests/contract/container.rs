@@ -1,0 +1,68 @@
+//! Runs this program once more as the first process of a container with the sandbox image.
+
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+
+/// The argument that makes this program the init of a sandbox.
+pub(crate) const INIT: &str = "sandbox-init";
+const IMAGE: &str = "torpor-sandbox:latest";
+/// What CRIU needs; see `docs/engines.md`.
+const OPTIONS: [&str; 14] = [
+    "--rm",
+    "--cap-add=SYS_ADMIN",
+    "--cap-add=SYS_PTRACE",
+    "--cap-add=NET_ADMIN",
+    "--cap-add=SYS_TIME",
+    "--security-opt",
+    "seccomp=unconfined",
+    "--security-opt",
+    "systempaths=unconfined",
+    "--tmpfs",
+    "/run",
+    "--network=none",
+    "--label",
+    "torpor.dev/test=contract",
+];
+
+/// Whether this process is the first one of a container.
+pub(crate) fn is_first_process() -> bool {
+    std::process::id() == 1
+}
+
+/// The contract of the CRIU engine, in a container; ignored, with the reason, where there can be none.
+pub(crate) fn trial() -> Trial {
+    let trial = Trial::test("criu_keeps_the_contract_in_a_container", run);
+    match unavailable() {
+        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+        None => trial,
+    }
+}
+
+fn unavailable() -> Option<String> {
+    let answers = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !answers(&["version"]) {
+        return Some("Docker does not answer".to_owned());
+    }
+    let there = answers(&["image", "inspect", IMAGE]);
+    (!there).then(|| format!("there is no image {IMAGE}, run fixtures/image/build"))
+}
+
+fn run() -> Result<(), Failed> {
+    let program = std::env::current_exe()?;
+    let mount = format!("{}:/contract:ro", program.display());
+    let output = Command::new("docker")
+        .arg("run")
+        .args(OPTIONS)
+        .args(["-v", &mount, IMAGE, "/contract"])
+        .output()?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && !report.contains("skipped:") {
+        print!("{report}");
+        return Ok(());
+    }
+    Err(format!("{report}\n{}", String::from_utf8_lossy(&output.stderr)).into())
+}

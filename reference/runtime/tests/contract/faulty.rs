@@ -1,0 +1,290 @@
+//! Engines that break one guarantee each, made of one that keeps them all.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use torpor_runtime::{
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Place,
+    Processes, Sandbox, SandboxError, Usage,
+};
+
+/// A guarantee that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    RestoresWithoutMemory,
+    RestoresWithoutFiles,
+    BeginsTheProgramAnew,
+    SleepsForgotten,
+    RunsWhileFrozen,
+    WritesDownWhatFollows,
+    LosesMemoryByWritingDown,
+    WritesDownWhatRuns,
+    ThawsOnASecondFreeze,
+    RunsAfterTheStop,
+    StartsFreshFromDamage,
+    IgnoresInterrupts,
+    KnowsOneContext,
+    CountsNothing,
+    SharesOneSandbox,
+    ForgetsTheEnvironment,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 16] = [
+        Self::RestoresWithoutMemory,
+        Self::RestoresWithoutFiles,
+        Self::BeginsTheProgramAnew,
+        Self::SleepsForgotten,
+        Self::RunsWhileFrozen,
+        Self::WritesDownWhatFollows,
+        Self::LosesMemoryByWritingDown,
+        Self::WritesDownWhatRuns,
+        Self::ThawsOnASecondFreeze,
+        Self::RunsAfterTheStop,
+        Self::StartsFreshFromDamage,
+        Self::IgnoresInterrupts,
+        Self::KnowsOneContext,
+        Self::CountsNothing,
+        Self::SharesOneSandbox,
+        Self::ForgetsTheEnvironment,
+    ];
+
+    /// The claim that has to fail.
+    pub(crate) fn breaks(self) -> &'static str {
+        match self {
+            Self::RestoresWithoutMemory => "variables_functions_and_contexts_survive",
+            Self::RestoresWithoutFiles => "files_survive_with_their_mode",
+            Self::BeginsTheProgramAnew => "a_program_goes_on_without_gap_or_repetition",
+            Self::SleepsForgotten => "a_sleep_that_was_interrupted_by_a_pause_ends_once",
+            Self::RunsWhileFrozen => "nothing_runs_between_freeze_and_thaw",
+            Self::WritesDownWhatFollows => "a_checkpoint_holds_nothing_later_than_the_freeze",
+            Self::LosesMemoryByWritingDown => "a_checkpoint_changes_nothing",
+            Self::WritesDownWhatRuns => "a_sandbox_that_runs_is_not_written_down",
+            Self::ThawsOnASecondFreeze => "a_repeated_call_changes_nothing",
+            Self::RunsAfterTheStop => "nothing_runs_after_a_stop",
+            Self::StartsFreshFromDamage => "a_damaged_payload_is_refused",
+            Self::IgnoresInterrupts => "an_interrupted_execution_ends_and_the_context_goes_on",
+            Self::KnowsOneContext => "contexts_have_variables_of_their_own",
+            Self::CountsNothing => "cpu_time_never_goes_back",
+            Self::SharesOneSandbox => "two_sandboxes_do_not_see_each_other",
+            Self::ForgetsTheEnvironment => "the_environment_survives",
+        }
+    }
+}
+
+/// An engine with a fault.
+#[derive(Debug)]
+pub(crate) struct FaultyEngine {
+    sound: Arc<dyn Engine>,
+    fault: Fault,
+    first: Mutex<Option<Arc<dyn Sandbox>>>,
+    fresh: Mutex<Fresh>,
+}
+
+#[derive(Debug)]
+struct FaultySandbox {
+    sound: Arc<dyn Sandbox>,
+    fault: Fault,
+    frozen: Mutex<bool>,
+}
+
+impl FaultyEngine {
+    pub(crate) fn new(sound: Arc<dyn Engine>, fault: Fault) -> Self {
+        Self {
+            sound,
+            fault,
+            first: Mutex::default(),
+            fresh: Mutex::default(),
+        }
+    }
+
+    fn faulty(&self, sound: Arc<dyn Sandbox>) -> Arc<dyn Sandbox> {
+        Arc::new(FaultySandbox {
+            sound,
+            fault: self.fault,
+            frozen: Mutex::new(false),
+        })
+    }
+
+    fn earlier(&self) -> Fresh {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn begin(&self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Fault::SharesOneSandbox, Some(first)) = (self.fault, first) {
+            return Ok(first);
+        }
+        let sandbox = self.faulty(self.sound.start(place, fresh).await?);
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&sandbox));
+        Ok(sandbox)
+    }
+
+    async fn bring_back(&self, place: Place, payload: Vec<u8>) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let mut fresh = self.earlier();
+        let sound = match self.fault {
+            Fault::RestoresWithoutMemory | Fault::BeginsTheProgramAnew => self.sound.start(place, fresh).await?,
+            Fault::SleepsForgotten | Fault::ForgetsTheEnvironment => {
+                fresh = Fresh::default();
+                self.sound.start(place, fresh).await?
+            }
+            Fault::StartsFreshFromDamage => match self.sound.restore(place.clone(), payload).await {
+                Ok(sandbox) => sandbox,
+                Err(_) => self.sound.start(place, fresh).await?,
+            },
+            Fault::RestoresWithoutFiles => {
+                let sandbox = self.sound.restore(place, payload).await?;
+                // Gone already is as good.
+                let _ = std::fs::remove_dir_all(sandbox.root().join("home/user"));
+                sandbox
+            }
+            Fault::WritesDownWhatFollows => {
+                let sandbox = self.sound.restore(place, payload).await?;
+                let (later, sink) = ("x = 2".to_owned(), crate::bench::sink().0);
+                sandbox
+                    .interpreter()
+                    .execute(None, later, BTreeMap::new(), sink)
+                    .await?;
+                sandbox
+            }
+            _ => self.sound.restore(place, payload).await?,
+        };
+        Ok(self.faulty(sound))
+    }
+}
+
+impl Engine for FaultyEngine {
+    fn version(&self) -> EngineVersion {
+        self.sound.version()
+    }
+
+    fn facets(&self) -> &'static [Facet] {
+        self.sound.facets()
+    }
+
+    fn accepts(&self, command: &[String]) -> Result<(), CommandRefused> {
+        self.sound.accepts(command)
+    }
+
+    fn start(&self, place: Place, fresh: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
+        self.begin(place, fresh).boxed()
+    }
+
+    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>> {
+        self.bring_back(place, payload).boxed()
+    }
+}
+
+impl FaultySandbox {
+    async fn freeze_faultily(&self, limit: Duration) -> Result<(), SandboxError> {
+        let second = std::mem::replace(&mut *self.frozen.lock().unwrap_or_else(PoisonError::into_inner), true);
+        match self.fault {
+            Fault::RunsWhileFrozen => Ok(()),
+            Fault::ThawsOnASecondFreeze if second => Err(SandboxError::Busy(limit)),
+            _ => self.sound.freeze(limit).await,
+        }
+    }
+
+    async fn write_down(&self) -> Result<Vec<u8>, SandboxError> {
+        match self.fault {
+            Fault::WritesDownWhatRuns => {
+                self.sound.freeze(Duration::from_secs(1)).await?;
+                self.sound.checkpoint().await
+            }
+            Fault::LosesMemoryByWritingDown => {
+                let payload = self.sound.checkpoint().await?;
+                let contexts = self.sound.interpreter().contexts().await?;
+                for context in contexts {
+                    self.sound.interpreter().restart_context(context.id).await?;
+                }
+                Ok(payload)
+            }
+            _ => self.sound.checkpoint().await,
+        }
+    }
+}
+
+impl Sandbox for FaultySandbox {
+    fn root(&self) -> &Path {
+        self.sound.root()
+    }
+
+    fn freeze(&self, limit: Duration) -> Answer<'_, ()> {
+        self.freeze_faultily(limit).boxed()
+    }
+
+    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+        self.write_down().boxed()
+    }
+
+    fn thaw(&self) -> Answer<'_, ()> {
+        *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.sound.thaw()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        match self.fault {
+            Fault::RunsAfterTheStop => std::future::ready(()).boxed(),
+            _ => self.sound.stop(),
+        }
+    }
+
+    fn usage(&self) -> Answer<'_, Usage> {
+        match self.fault {
+            Fault::CountsNothing => std::future::ready(Ok(Usage::default())).boxed(),
+            _ => self.sound.usage(),
+        }
+    }
+
+    fn env(&self) -> Answer<'_, BTreeMap<String, String>> {
+        self.sound.env()
+    }
+
+    fn interpreter(&self) -> &dyn Interpreter {
+        self
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
+        self.sound.processes()
+    }
+}
+
+impl Interpreter for FaultySandbox {
+    fn execute(
+        &self,
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        mut sink: ExecutionSink,
+    ) -> Answer<'_, ()> {
+        let mut to = context;
+        match self.fault {
+            Fault::IgnoresInterrupts => sink.interrupt = CancellationToken::new(),
+            Fault::KnowsOneContext => to = None,
+            _ => {}
+        }
+        self.sound.interpreter().execute(to, code, env, sink)
+    }
+
+    fn contexts(&self) -> Answer<'_, Vec<ContextInfo>> {
+        self.sound.interpreter().contexts()
+    }
+
+    fn create_context(&self, cwd: Option<String>) -> Answer<'_, ContextInfo> {
+        self.sound.interpreter().create_context(cwd)
+    }
+
+    fn restart_context(&self, id: String) -> Answer<'_, ()> {
+        self.sound.interpreter().restart_context(id)
+    }
+
+    fn remove_context(&self, id: String) -> Answer<'_, ()> {
+        self.sound.interpreter().remove_context(id)
+    }
+}

@@ -1,0 +1,112 @@
+//! One contract, every engine: each claim is made of each engine that can run here, and each deliberately
+//! faulty engine has to be caught by the claim that it breaks.
+//!
+//! The CRIU engine takes the whole container that it runs in for its sandbox. Where Docker has the sandbox
+//! image, this program runs itself once more in such a container.
+
+#![expect(clippy::expect_used, reason = "a sandbox that cannot be set up fails its test")]
+
+mod bench;
+mod claims;
+mod container;
+mod faulty;
+mod processes;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use torpor_runtime::{Clock, CriuConfig, CriuEngine, Engine, MontyEngine};
+
+use bench::{Bench, Claim};
+use faulty::{Fault, FaultyEngine};
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long is waited for what a faulty engine never does.
+const FAULTY_LIMIT: Duration = Duration::from_millis(300);
+
+fn main() -> ExitCode {
+    let command: Vec<String> = std::env::args().collect();
+    if let [_, command, socket] = command.as_slice()
+        && command == container::INIT
+    {
+        return match torpor_runtime::run_init(socket.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let mut args = Arguments::from_args();
+    let mut trials = of_engine("monty", &monty(), true, None);
+    trials.extend(Fault::ALL.into_iter().map(caught));
+    if container::is_first_process() {
+        // One sandbox at a time has the container.
+        args.test_threads = Some(1);
+        trials = of_engine("criu", &criu(), false, unfit_for_criu().as_deref());
+    } else {
+        trials.push(container::trial());
+    }
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+fn monty() -> Arc<dyn Engine> {
+    Arc::new(MontyEngine::new(Clock::system()))
+}
+
+fn criu() -> Arc<dyn Engine> {
+    let program = std::env::current_exe().expect("the path of this program");
+    let init = vec![program.into_os_string(), container::INIT.into()];
+    Arc::new(CriuEngine::new(CriuConfig::new(init)))
+}
+
+/// What CRIU says is missing.
+fn unfit_for_criu() -> Option<String> {
+    let probed = run(async { CriuEngine::new(CriuConfig::new(Vec::new())).probe().await });
+    probed.err().map(|error| format!("skipped: {error}"))
+}
+
+fn of_engine(name: &str, engine: &Arc<dyn Engine>, several: bool, unfit: Option<&str>) -> Vec<Trial> {
+    let applies = |claim: &&Claim| {
+        let kept = claim.facets.iter().all(|facet| engine.facets().contains(facet));
+        kept && (several || !claim.needs_several)
+    };
+    let trial = |claim: &Claim| {
+        let (engine, check) = (Arc::clone(engine), claim.check);
+        let trial = Trial::test(format!("{name}::{}", claim.name), move || {
+            run(check(Bench::new(engine, LIMIT)))
+        });
+        match unfit {
+            Some(reason) => trial.with_kind(reason.to_owned()).with_ignored_flag(true),
+            None => trial,
+        }
+    };
+    bench::all_claims().iter().filter(applies).map(trial).collect()
+}
+
+/// A faulty engine has to fail the claim that it breaks.
+fn caught(fault: Fault) -> Trial {
+    let broken = fault.breaks();
+    Trial::test(format!("{fault:?}_is_caught_by::{broken}"), move || {
+        let claims = bench::all_claims();
+        let claim = claims.iter().find(|claim| claim.name == broken);
+        let check = claim.ok_or("no such claim")?.check;
+        let engine: Arc<dyn Engine> = Arc::new(FaultyEngine::new(monty(), fault));
+        match run(check(Bench::new(engine, FAULTY_LIMIT))) {
+            Err(_) => Ok(()),
+            Ok(()) => Err(Failed::from(format!("{fault:?} keeps the claim {broken}"))),
+        }
+    })
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let result = runtime.block_on(future);
+    // A faulty engine leaves threads behind that are not waited for.
+    runtime.shutdown_background();
+    result
+}
