@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::engine::EngineKind;
+
 /// Which cluster to work on.
 #[derive(Debug, clap::Args)]
 pub struct ClusterArgs {

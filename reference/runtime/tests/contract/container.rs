@@ -6,7 +6,7 @@ use libtest_mimic::{Failed, Trial};
 
 /// The argument that makes this program the init of a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
-const IMAGE: &str = "torpor-sandbox:latest";
+const IMAGE: &str = "torpor/code-interpreter:latest";
 /// What CRIU needs; see `docs/engines.md`.
 const OPTIONS: [&str; 14] = [
     "--rm",
