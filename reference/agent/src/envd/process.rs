@@ -336,17 +336,14 @@ impl Running {
         };
         tokio::select! {
             biased;
-            event = self.stream.events.recv() => match event {
-                Some(event) => {
-                    if let ProcessEvent::Exited(_) = event {
-                        self.stage = StreamStage::Ended;
-                    }
-                    message_frame(&json!({ "event": event_json(&event) }))
+            event = self.stream.events.recv() => if let Some(event) = event {
+                if let ProcessEvent::Exited(_) = event {
+                    self.stage = StreamStage::Ended;
                 }
-                None => {
-                    self.stage = StreamStage::Closed;
-                    end_frame(Some(&ConnectError::new(Code::Unavailable, "the sandbox stopped during the call")))
-                }
+                message_frame(&json!({ "event": event_json(&event) }))
+            } else {
+                self.stage = StreamStage::Closed;
+                end_frame(Some(&ConnectError::new(Code::Unavailable, "the sandbox stopped during the call")))
             },
             () = deadline => {
                 self.stage = StreamStage::Closed;
