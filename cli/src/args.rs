@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
+use crate::engine::EngineKind;
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::stand_ins::StandIns;
@@ -115,6 +116,9 @@ pub struct UpArgs {
     /// Where checkpoints and the connection files go
     #[arg(long, default_value = ".torpor", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// What runs the sandboxes; `criu` runs each Pod as a Docker container
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineKind,
     #[command(flatten)]
     pub ports: Ports,
     #[command(flatten)]

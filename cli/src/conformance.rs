@@ -11,6 +11,7 @@ use torpor_harness::{
 };
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
+use crate::engine::EngineKind;
 use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::stand_ins::StandIns;
@@ -92,6 +93,7 @@ pub async fn start_embedded(
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,
         controller: defect.map_or(Reconciler::Reference, Reconciler::Faulty),
+        engine: EngineKind::Monty,
     };
     Ok((ControlPlane::start(config).await?, data_dir))
 }

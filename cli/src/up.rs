@@ -30,6 +30,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         controller,
         stand_ins: args.stand_ins,
         webhooks: args.webhooks,
+        engine: args.engine,
     };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);

@@ -17,6 +17,9 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Up, root, wait_until};
 
+/// The image that sandboxes of real processes need.
+const IMAGE: &str = "torpor/code-interpreter:latest";
+
 /// The control plane that all clients use, on the ports that old SDKs expect; started when it is first needed.
 #[derive(Clone, Default)]
 struct Plane(Arc<OnceLock<(Up, tempfile::TempDir)>>);
@@ -35,6 +38,13 @@ impl Plane {
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
+    let mut trials = with_one_plane();
+    trials.push(real_processes());
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+/// Those that share a control plane.
+fn with_one_plane() -> Vec<Trial> {
     let plane = Plane::default();
     let python = |name: &'static str, env: &'static str, script: &'static str, file: &'static str| {
         let interpreter = clients().join(env).join("bin/python");
@@ -42,7 +52,7 @@ fn main() -> ExitCode {
         let plane = plane.clone();
         client(name, interpreter, move |program| sdk(&plane, program, &script, file))
     };
-    let trials = vec![
+    vec![
         python("the_seeds_script_runs_unmodified", "beta", "seed_beta.py", "env.beta"),
         python(
             "the_seeds_script_runs_with_the_async_client",
@@ -90,8 +100,49 @@ fn main() -> ExitCode {
                 move |program| operator(&plane, program)
             },
         ),
-    ];
-    libtest_mimic::run(&args, trials).exit_code()
+    ]
+}
+
+/// The current SDK on a control plane whose Pods are Docker containers; ignored, with the reason, where there can be none.
+fn real_processes() -> Trial {
+    let interpreter = clients().join("current/bin/python");
+    let answers = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let missing = if !interpreter.exists() {
+        Some(format!(
+            "{} is not installed, run fixtures/clients/install",
+            short(&interpreter)
+        ))
+    } else if !answers(&["version"]) {
+        Some("Docker does not answer".to_owned())
+    } else if !answers(&["image", "inspect", IMAGE]) {
+        Some(format!("there is no image {IMAGE}, run fixtures/image/build"))
+    } else {
+        None
+    };
+    let trial = Trial::test("real_processes_go_on_over_a_pause", move || {
+        let data_dir = tempfile::tempdir()?;
+        let mut command = Up::command(data_dir.path());
+        command.args(["--engine", "criu"]);
+        let up = Up::start(command, data_dir.path());
+        let script = root().join("fixtures/clients/python/criu.py");
+        let mut script = sdk_command(&interpreter, &script, &up, "env");
+        print!("{}", String::from_utf8_lossy(&checked(&mut script)?.stdout));
+        up.interrupt();
+        let label = format!("label=torpor.dev/node={}", data_dir.path().canonicalize()?.display());
+        let left = checked(Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &label]))?;
+        expect(
+            left.stdout.is_empty(),
+            "no container is left",
+            &String::from_utf8_lossy(&left.stdout),
+        )
+    });
+    match missing {
+        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+        None => trial,
+    }
 }
 
 fn javascript_sdk(plane: &Plane) -> Result<(), Failed> {
@@ -155,15 +206,19 @@ fn javascript() -> PathBuf {
 
 /// Runs an SDK script with the variables of a connection file and shows what it printed.
 fn sdk(plane: &Plane, program: &Path, script: &Path, env_file: &str) -> Result<(), Failed> {
+    let output = checked(&mut sdk_command(program, script, plane.up(), env_file))?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
+}
+
+fn sdk_command(program: &Path, script: &Path, up: &Up, env_file: &str) -> Command {
     let mut command = Command::new(program);
     command
         .arg(script)
-        .envs(plane.up().env(env_file))
+        .envs(up.env(env_file))
         .env_remove("HTTP_PROXY")
         .env_remove("http_proxy");
-    let output = checked(&mut command)?;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    Ok(())
+    command
 }
 
 /// Runs the program made with controller-runtime, which checks the API server in a namespace of its own.

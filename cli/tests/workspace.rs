@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate may depend on. A crate that is not listed fails the test.
-const DIRECTION: [(&str, &[&str]); 10] = [
+const DIRECTION: [(&str, &[&str]); 11] = [
     ("torpor-api", &[]),
     ("torpor-runtime", &["torpor-api"]),
     ("torpor-agent", &["torpor-api", "torpor-runtime"]),
@@ -24,10 +24,12 @@ const DIRECTION: [(&str, &[&str]); 10] = [
         "mock-node",
         &["mock-apiserver", "torpor-agent", "torpor-api", "torpor-runtime"],
     ),
+    ("docker-runtime", &["mock-apiserver", "mock-node", "torpor-api"]),
     ("torpor-harness", &["mock-apiserver"]),
     (
         "torpor-cli",
         &[
+            "docker-runtime",
             "mock-apiserver",
             "mock-node",
             "torpor-agent",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use torpor_agent::{Agent, AgentConfig, AgentListeners};
-use torpor_api::{WorkloadState, env};
+use torpor_api::env;
 use torpor_runtime::{CheckpointStore, Engine};
 
 use crate::SandboxContainer;
@@ -21,6 +21,7 @@ use crate::logs;
 use crate::metrics::PodUsage;
 use crate::node::LogStream;
 use crate::pod_status::{self, ContainerStage, StartedPod};
+use crate::runtime::{ContainerUsage, PodRuntime, RunningContainer, SandboxPod};
 
 /// What the node asks of a worker.
 pub(crate) enum PodRequest {
@@ -32,7 +33,7 @@ pub(crate) enum PodRequest {
 pub(crate) struct PodWorker {
     pub(crate) api: Api<Pod>,
     pub(crate) work_dir: PathBuf,
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) runtime: PodRuntime,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) uid: String,
     pub(crate) namespace: String,
@@ -41,8 +42,10 @@ pub(crate) struct PodWorker {
 
 /// What runs in a Pod.
 enum Workload {
-    /// A sandbox.
+    /// A sandbox in this process.
     Agent(Agent),
+    /// A sandbox in a container.
+    Container(Box<dyn RunningContainer>),
     /// A Pod that is nobody's sandbox: it exists and does nothing, like an idle container.
     Idle,
 }
@@ -57,7 +60,7 @@ impl PodWorker {
         requests: mpsc::Receiver<PodRequest>,
     ) {
         if pod.metadata.deletion_timestamp.is_none() {
-            match self.start(&pod, bound) {
+            match self.start(&pod, bound).await {
                 Ok((started, workload)) => self.serve(&started, workload, &stop, requests).await,
                 Err(message) => {
                     self.write_status(pod_status::rejected(&message, (self.clock)())).await;
@@ -68,32 +71,61 @@ impl PodWorker {
         self.complete_deletion().await;
     }
 
-    fn start(&self, pod: &Pod, bound: io::Result<(IpAddr, AgentListeners)>) -> Result<(StartedPod, Workload), String> {
-        let (pod_ip, listeners) = bound.map_err(|error| format!("bind a pod address: {error}"))?;
+    async fn start(
+        &self,
+        pod: &Pod,
+        bound: io::Result<(IpAddr, AgentListeners)>,
+    ) -> Result<(StartedPod, Workload), String> {
+        let (loopback, listeners) = bound.map_err(|error| format!("bind a pod address: {error}"))?;
         let container = SandboxContainer::of(pod).map_err(|error| error.to_string())?;
-        let workload = match container.env.get(env::STORE) {
-            None => Workload::Idle,
-            Some(store) => {
-                let store = CheckpointStore::open_in(store, &container.env).map_err(|error| chain(&error))?;
-                let config = AgentConfig::from_container(
-                    &container.env,
-                    &container.command,
-                    &container.args,
-                    self.work_dir.clone(),
-                    self.engine.as_ref(),
-                )
-                .map_err(|error| chain(&error))?;
-                Workload::Agent(torpor_agent::start(config, Arc::clone(&self.engine), store, listeners))
+        let is_sandbox = container.env.contains_key(env::STORE);
+        let (workload, pod_ip, container_id) = match &self.runtime {
+            PodRuntime::Containers(runtime) if is_sandbox => {
+                let pod = SandboxPod {
+                    namespace: self.namespace.clone(),
+                    name: self.name.clone(),
+                    uid: self.uid.clone(),
+                    container: container.clone(),
+                };
+                let running = runtime.start(pod).await.map_err(|error| chain(error.as_ref()))?;
+                let (pod_ip, id) = (running.pod_ip(), running.id());
+                (Workload::Container(running), pod_ip, id)
+            }
+            PodRuntime::InProcess(engine) if is_sandbox => {
+                let agent = self.start_agent(&container, engine, listeners)?;
+                (Workload::Agent(agent), loopback, format!("torpor-agent://{}", self.uid))
+            }
+            PodRuntime::Containers(_) | PodRuntime::InProcess(_) => {
+                (Workload::Idle, loopback, format!("torpor-agent://{}", self.uid))
             }
         };
         let started = StartedPod {
             container,
-            container_id: format!("torpor-agent://{}", self.uid),
+            container_id,
             pod_ip,
             host_ip: Ipv4Addr::LOCALHOST.into(),
             started_at: (self.clock)(),
         };
         Ok((started, workload))
+    }
+
+    fn start_agent(
+        &self,
+        container: &SandboxContainer,
+        engine: &Arc<dyn Engine>,
+        listeners: AgentListeners,
+    ) -> Result<Agent, String> {
+        let store = container.env.get(env::STORE).map(String::as_str).unwrap_or_default();
+        let store = CheckpointStore::open_in(store, &container.env).map_err(|error| chain(&error))?;
+        let config = AgentConfig::from_container(
+            &container.env,
+            &container.command,
+            &container.args,
+            self.work_dir.clone(),
+            engine.as_ref(),
+        )
+        .map_err(|error| chain(&error))?;
+        Ok(torpor_agent::start(config, Arc::clone(engine), store, listeners))
     }
 
     async fn serve(
@@ -119,29 +151,32 @@ impl PodWorker {
         }
         match workload {
             Workload::Agent(agent) => agent.stop().await,
+            Workload::Container(container) => container.stop().await,
             Workload::Idle => {}
         }
     }
 
     async fn answer(&self, request: PodRequest, started: &StartedPod, workload: &Workload) {
         // Whoever asked may have gone; then nobody misses the answer.
-        match (request, workload) {
-            (PodRequest::Usage(reply), Workload::Agent(agent)) => {
-                let usage = agent.usage().await;
-                let _ = reply.send(Some(PodUsage {
+        match request {
+            PodRequest::Usage(reply) => {
+                let usage = workload.usage().await.map(|usage| PodUsage {
                     namespace: self.namespace.clone(),
                     pod: self.name.clone(),
                     container: started.container.name.clone(),
                     cpu: usage.cpu,
                     memory_bytes: usage.memory_bytes,
-                }));
+                });
+                drop(reply.send(usage));
             }
-            (PodRequest::Usage(reply), Workload::Idle) => drop(reply.send(None)),
-            (PodRequest::Logs(options, reply), Workload::Agent(agent)) => {
-                let stream = logs::stream(&agent.logs(), &options, (self.clock)());
+            PodRequest::Logs(options, reply) => {
+                let stream: LogStream = match workload {
+                    Workload::Agent(agent) => logs::stream(&agent.logs(), &options, (self.clock)()),
+                    Workload::Container(container) => container.logs(&options),
+                    Workload::Idle => Box::pin(futures::stream::empty()),
+                };
                 drop(reply.send(Some(stream)));
             }
-            (PodRequest::Logs(_, reply), Workload::Idle) => drop(reply.send(Some(Box::pin(futures::stream::empty())))),
         }
     }
 
@@ -179,38 +214,47 @@ impl PodWorker {
 impl Workload {
     fn stage(&self) -> ContainerStage {
         match self {
-            Self::Agent(agent) => stage(&agent.state().borrow().workload),
+            Self::Agent(agent) => ContainerStage::of(&agent.state().borrow().workload),
+            Self::Container(container) => container.stage().borrow().clone(),
             Self::Idle => ContainerStage::Ready,
         }
     }
 
     /// Waits until the stage is another than `last`.
     async fn next_stage(&self, last: &ContainerStage) -> ContainerStage {
-        match self {
+        let next = match self {
             Self::Agent(agent) => {
                 let mut states = agent.state();
-                match states
-                    .wait_for(|state| stage(&state.workload) != *last)
-                    .await
-                    .map(|state| stage(&state.workload))
-                {
-                    Ok(stage) => stage,
-                    Err(_) => std::future::pending().await,
-                }
+                let changed = states
+                    .wait_for(|state| ContainerStage::of(&state.workload) != *last)
+                    .await;
+                changed.ok().map(|state| ContainerStage::of(&state.workload))
             }
-            Self::Idle => std::future::pending().await,
+            Self::Container(container) => {
+                let mut stages = container.stage();
+                let changed = stages.wait_for(|stage| stage != last).await;
+                changed.ok().map(|stage| stage.clone())
+            }
+            Self::Idle => None,
+        };
+        match next {
+            Some(stage) => stage,
+            None => std::future::pending().await,
         }
     }
-}
 
-fn stage(workload: &WorkloadState) -> ContainerStage {
-    match workload {
-        WorkloadState::Starting => ContainerStage::Starting,
-        // A frozen container is still healthy to the node; whether it is routed to is the controller's word.
-        WorkloadState::Serving | WorkloadState::Frozen => ContainerStage::Ready,
-        WorkloadState::Failed { message } => ContainerStage::Unready {
-            message: message.clone(),
-        },
+    async fn usage(&self) -> Option<ContainerUsage> {
+        match self {
+            Self::Agent(agent) => {
+                let usage = agent.usage().await;
+                Some(ContainerUsage {
+                    cpu: usage.cpu,
+                    memory_bytes: usage.memory_bytes,
+                })
+            }
+            Self::Container(container) => container.usage().await,
+            Self::Idle => None,
+        }
     }
 }
 

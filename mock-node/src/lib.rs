@@ -19,10 +19,13 @@ mod metrics;
 mod node;
 mod pod_status;
 mod registration;
+mod runtime;
 mod schedule;
 
 pub use address::PodAddresses;
 pub use container::{ContainerRefused, SandboxContainer};
 pub use metrics::{PodUsage, render};
-pub use node::{MockNode, NodeConfig, NodeError, NodeHandle};
+pub use node::{LogStream, MockNode, NodeConfig, NodeError, NodeHandle};
+pub use pod_status::ContainerStage;
+pub use runtime::{ContainerRuntime, ContainerUsage, PodRuntime, RunningContainer, SandboxPod, StartError};
 pub use schedule::{Capacity, Placement, Requests};

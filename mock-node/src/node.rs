@@ -20,7 +20,6 @@ use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::Engine;
 
 use crate::address::PodAddresses;
 use crate::claims;
@@ -28,6 +27,7 @@ use crate::kubelet::{PodRequest, PodWorker};
 use crate::metrics::PodUsage;
 use crate::pod_status;
 use crate::registration;
+use crate::runtime::PodRuntime;
 use crate::schedule::{Capacity, Placement, Requests, is_left_to_another};
 
 /// Requests of other tasks that may wait for the node's loop.
@@ -43,7 +43,7 @@ pub struct NodeConfig {
     /// Where agents keep the files of their sandboxes while they run.
     pub work_dir: PathBuf,
     /// What runs the sandboxes.
-    pub engine: Arc<dyn Engine>,
+    pub runtime: PodRuntime,
     /// Chooses the first Pod IP.
     pub seed: u32,
     /// What time it is.
@@ -90,7 +90,7 @@ enum NodeRequest {
 }
 
 /// Bytes of a log.
-pub(crate) type LogStream = BoxStream<'static, bytes::Bytes>;
+pub type LogStream = BoxStream<'static, bytes::Bytes>;
 
 impl NodeHandle {
     /// What each running Pod uses now, in the order of namespace and name. Empty when the node has stopped.
@@ -306,7 +306,7 @@ impl Kubelet {
         let worker = PodWorker {
             api: Api::namespaced(self.client.clone(), &key.0),
             work_dir: self.config.work_dir.join(&uid),
-            engine: Arc::clone(&self.config.engine),
+            runtime: self.config.runtime.clone(),
             clock: Arc::clone(&self.config.clock),
             uid: uid.clone(),
             namespace: key.0.clone(),

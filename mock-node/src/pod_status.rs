@@ -5,17 +5,42 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use torpor_api::WorkloadState;
+
 use crate::SandboxContainer;
 
 /// How far the container of a Pod is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ContainerStage {
+pub enum ContainerStage {
     /// It runs and does not serve yet.
     Starting,
     /// It serves.
     Ready,
     /// It runs and will not serve: the agent could not start or restore its workload.
-    Unready { message: String },
+    Unready {
+        /// What was attempted and what went wrong.
+        message: String,
+    },
+    /// It has ended by itself, and what it held in memory is gone.
+    Ended {
+        /// How it ended.
+        message: String,
+    },
+}
+
+impl ContainerStage {
+    /// The stage of a container that runs, by what its agent says.
+    #[must_use]
+    pub fn of(workload: &WorkloadState) -> Self {
+        match workload {
+            WorkloadState::Starting => Self::Starting,
+            // A frozen container is still healthy to the node; whether it is routed to is the controller's word.
+            WorkloadState::Serving | WorkloadState::Frozen => Self::Ready,
+            WorkloadState::Failed { message } => Self::Unready {
+                message: message.clone(),
+            },
+        }
+    }
 }
 
 /// Facts about a started Pod.
@@ -34,6 +59,7 @@ pub(crate) fn started(pod: &StartedPod, stage: &ContainerStage, now: Timestamp) 
         ContainerStage::Starting => (false, None),
         ContainerStage::Ready => (true, None),
         ContainerStage::Unready { message } => (false, Some(message.as_str())),
+        ContainerStage::Ended { message } => return failed("ContainerDied", message, now),
     };
     let flag = |kind: &str, status: bool, at: Timestamp| {
         let mut condition = json!({
@@ -92,6 +118,15 @@ pub(crate) fn rejected(message: &str, now: Timestamp) -> Value {
 
 /// The status of a Pod whose container went down with an earlier life of this node.
 pub(crate) fn lost(now: Timestamp) -> Value {
+    failed(
+        "NodeRestarted",
+        "the node was restarted; the container is gone with what it held in memory",
+        now,
+    )
+}
+
+/// The status of a Pod whose container is gone.
+fn failed(reason: &str, message: &str, now: Timestamp) -> Value {
     let not_ready = |kind: &str| {
         json!({
             "type": kind, "status": "False", "lastTransitionTime": seconds(now), "reason": "PodFailed",
@@ -99,8 +134,8 @@ pub(crate) fn lost(now: Timestamp) -> Value {
     };
     json!({
         "phase": "Failed",
-        "reason": "NodeRestarted",
-        "message": "the node was restarted; the container is gone with what it held in memory",
+        "reason": reason,
+        "message": message,
         "conditions": [not_ready("ContainersReady"), not_ready("Ready")],
         "containerStatuses": [],
     })

@@ -10,6 +10,9 @@ use torpor_api::{SandboxTemplate, SandboxTemplateSpec, custom_resource_definitio
 /// Template names that E2B users pass; all run the embedded code interpreter.
 const TEMPLATES: [&str; 3] = ["code-interpreter", "code-interpreter-v1", "base"];
 
+/// The image of the code interpreter.
+pub(super) const IMAGE: &str = "torpor/code-interpreter";
+
 /// Creates what is missing, and brings the definitions of an earlier version up to this one: a field that
 /// they do not know would be dropped without a word.
 ///
@@ -43,7 +46,7 @@ fn code_interpreter() -> serde_json::Value {
         "restartPolicy": "Never",
         "containers": [{
             "name": "sandbox",
-            "image": "torpor/code-interpreter",
+            "image": IMAGE,
             "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
         }],
     }})

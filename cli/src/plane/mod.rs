@@ -8,6 +8,7 @@
 //!  E2B SDK ─▶ gateway ──────────┘ (data plane) ──▲
 //! ```
 
+mod containers;
 mod files;
 mod install;
 mod listeners;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use torpor_controller::{Controller, ControllerConfig, Defect, Front, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
-use torpor_runtime::{CheckpointStore, Clock, MontyEngine};
+use torpor_runtime::CheckpointStore;
 
 use crate::stand_ins::{Part, StandIns};
 use crate::webhook_services::WebhookServices;
@@ -34,6 +35,8 @@ pub use files::{DataDir, Endpoints};
 pub use listeners::{Listeners, Ports};
 
 use crate::custodian::StoreCustodian;
+use crate::engine::EngineKind;
+use containers::Containers;
 
 /// How long parts may take to end before they are dropped.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -54,6 +57,8 @@ pub struct PlaneConfig {
     pub webhooks: WebhookServices,
     /// Who looks after the sandboxes.
     pub controller: Reconciler,
+    /// What runs them.
+    pub engine: EngineKind,
 }
 
 /// Who looks after the sandboxes of a control plane.
@@ -74,6 +79,7 @@ pub struct ControlPlane {
     shutdown: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     recovery: Recovery,
+    containers: Containers,
 }
 
 impl ControlPlane {
@@ -85,11 +91,12 @@ impl ControlPlane {
         let data_dir = DataDir::open(&config.data_dir)?;
         let listeners = Listeners::bind(&config.ports).await?;
         let endpoints = listeners.endpoints()?;
+        let containers = Containers::connect(config.engine, &data_dir).await?;
         let (node_handle, node) = MockNode::new(NodeConfig {
             name: "torpor-node".to_owned(),
             capacity: config.capacity,
             work_dir: data_dir.run_dir()?,
-            engine: Arc::new(MontyEngine::new(Clock::system())),
+            runtime: containers.runtime.clone(),
             seed: std::process::id().wrapping_mul(251),
             clock: Arc::new(Timestamp::now),
             schedules: config.stand_ins.play(Part::Scheduler),
@@ -123,6 +130,7 @@ impl ControlPlane {
             shutdown,
             tasks,
             recovery,
+            containers,
         })
     }
 
@@ -168,6 +176,7 @@ impl ControlPlane {
                 "parts of the control plane did not end in time"
             );
         }
+        self.containers.clean_up().await;
     }
 }
 

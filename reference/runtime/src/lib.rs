@@ -7,8 +7,8 @@ pub mod chunks;
 mod clock;
 #[cfg(target_os = "linux")]
 mod criu;
-mod engine;
 pub mod encryption;
+mod engine;
 pub mod envelope;
 mod files;
 mod monty;
@@ -17,12 +17,12 @@ mod store;
 pub use clock::Clock;
 #[cfg(target_os = "linux")]
 pub use criu::{CriuConfig, CriuEngine, CriuError, InitError, run_init};
+pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use engine::{
     Answer, CommandRefused, ContextId, ContextInfo, Engine, ExecutionEvent, ExecutionSink, Exit, Facet, Fresh,
     Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError,
     TerminalSize, Usage,
 };
-pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use files::{FileError, FileTree};
 pub use monty::{MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

@@ -1,0 +1,115 @@
+//! One container that runs.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::models::ContainerStatsResponse;
+use bollard::query_parameters::{LogsOptions, StatsOptions, StopContainerOptions};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use mock_apiserver::LogOptions;
+use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::runtime::remove;
+use crate::watch::follow_stage;
+
+/// Seconds that an agent has to end its sandbox.
+const GRACE_SECONDS: i32 = 3;
+
+/// A container of a sandbox Pod.
+pub(crate) struct DockerContainer {
+    docker: Docker,
+    id: String,
+    address: IpAddr,
+    stage: watch::Receiver<ContainerStage>,
+    _watching: DropGuard,
+}
+
+impl DockerContainer {
+    pub(crate) fn new(docker: Docker, id: String, address: IpAddr) -> Self {
+        let watching = CancellationToken::new();
+        let stage = watch::Sender::new(ContainerStage::Starting);
+        let receiver = stage.subscribe();
+        let follow = follow_stage(docker.clone(), id.clone(), address, stage);
+        tokio::spawn(watching.clone().run_until_cancelled_owned(follow));
+        Self {
+            docker,
+            id,
+            address,
+            stage: receiver,
+            _watching: watching.drop_guard(),
+        }
+    }
+}
+
+impl RunningContainer for DockerContainer {
+    fn id(&self) -> String {
+        format!("docker://{}", self.id)
+    }
+
+    fn pod_ip(&self) -> IpAddr {
+        self.address
+    }
+
+    fn stage(&self) -> watch::Receiver<ContainerStage> {
+        self.stage.clone()
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Option<ContainerUsage>> {
+        let options = StatsOptions {
+            stream: false,
+            one_shot: true,
+        };
+        async move {
+            let mut readings = Box::pin(self.docker.stats(&self.id, Some(options)));
+            usage(&readings.next().await?.ok()?)
+        }
+        .boxed()
+    }
+
+    fn logs(&self, options: &LogOptions) -> LogStream {
+        let options = LogsOptions {
+            follow: options.follow,
+            stdout: true,
+            timestamps: options.timestamps,
+            tail: options
+                .tail_lines
+                .map_or_else(|| "all".to_owned(), |lines| lines.to_string()),
+            ..LogsOptions::default()
+        };
+        let lines = self.docker.logs(&self.id, Some(options));
+        Box::pin(lines.filter_map(|line| std::future::ready(line.ok().map(LogOutput::into_bytes))))
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            let options = StopContainerOptions {
+                t: Some(GRACE_SECONDS),
+                ..StopContainerOptions::default()
+            };
+            if let Err(error) = self.docker.stop_container(&self.id, Some(options)).await {
+                tracing::debug!(%error, id = self.id, "stop a container");
+            }
+            if let Err(error) = remove(&self.docker, &self.id).await {
+                tracing::warn!(%error, id = self.id, "remove a container");
+            }
+        }
+        .boxed()
+    }
+}
+
+/// As the kubelet counts it: memory without what the kernel can give back at once.
+fn usage(stats: &ContainerStatsResponse) -> Option<ContainerUsage> {
+    let cpu = stats.cpu_stats.as_ref()?.cpu_usage.as_ref()?.total_usage?;
+    let memory = stats.memory_stats.as_ref()?;
+    let of_files = |name: &str| memory.stats.as_ref().and_then(|stats| stats.get(name).copied());
+    let reclaimable = of_files("total_inactive_file").or_else(|| of_files("inactive_file"));
+    Some(ContainerUsage {
+        cpu: Duration::from_nanos(cpu),
+        memory_bytes: memory.usage?.saturating_sub(reclaimable.unwrap_or(0)),
+    })
+}

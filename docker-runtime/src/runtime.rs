@@ -1,0 +1,143 @@
+//! The connection to Docker, and the containers that belong to one node.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    StartContainerOptions,
+};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use mock_node::{ContainerRuntime, RunningContainer, SandboxPod};
+
+use crate::DockerError;
+use crate::container::DockerContainer;
+use crate::spec::{self, NODE_LABEL};
+
+/// How containers are run.
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    /// Tells this node's containers from those of others: the same in every life of the node.
+    pub node: String,
+    /// The `torpor` program, to be run in the containers.
+    pub agent: PathBuf,
+}
+
+/// Runs Pods as Docker containers.
+#[derive(Clone, Debug)]
+pub struct DockerRuntime {
+    docker: Docker,
+    config: DockerConfig,
+}
+
+impl DockerRuntime {
+    /// Connects to the Docker of this machine (`DOCKER_HOST`, or its socket) and removes what an earlier life of the node left.
+    ///
+    /// # Errors
+    /// Docker does not answer, or a leftover cannot be removed.
+    pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
+        let docker = Docker::connect_with_defaults().map_err(DockerError::Unreachable)?;
+        let docker = docker.negotiate_version().await.map_err(DockerError::Unreachable)?;
+        let runtime = Self { docker, config };
+        runtime.remove_leftovers().await?;
+        Ok(runtime)
+    }
+
+    /// Whether Docker has an image.
+    ///
+    /// # Errors
+    /// [`DockerError::NoImage`] names what makes it.
+    pub async fn require_image(&self, image: &str) -> Result<(), DockerError> {
+        match self.docker.inspect_image(image).await {
+            Ok(_) => Ok(()),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                let image = image.to_owned();
+                Err(DockerError::NoImage { image })
+            }
+            Err(error) => Err(DockerError::call(format!("look for image {image}"))(error)),
+        }
+    }
+
+    /// Removes every container of this node, running or not.
+    ///
+    /// # Errors
+    /// Docker does not answer or refuses.
+    pub async fn remove_leftovers(&self) -> Result<(), DockerError> {
+        let label = format!("{NODE_LABEL}={}", self.config.node);
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+            ..ListContainersOptions::default()
+        };
+        let listed = self.docker.list_containers(Some(options)).await;
+        for container in listed.map_err(DockerError::call("list containers"))? {
+            let Some(id) = container.id else { continue };
+            tracing::info!(id, "removing a container of an earlier run");
+            remove(&self.docker, &id).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, pod: SandboxPod) -> Result<Box<dyn RunningContainer>, DockerError> {
+        let image = &pod.container.image;
+        self.require_image(image).await?;
+        let body = spec::container(&pod, &self.config.node, &self.config.agent)?;
+        let name = format!("torpor-{}", pod.uid);
+        let options = CreateContainerOptions {
+            name: Some(name.clone()),
+            ..CreateContainerOptions::default()
+        };
+        let created = self.docker.create_container(Some(options), body).await;
+        let id = created
+            .map_err(DockerError::call(format!("create container {name}")))?
+            .id;
+        match self.begin(&id).await {
+            Ok(container) => Ok(Box::new(container)),
+            Err(error) => {
+                remove(&self.docker, &id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&self, id: &str) -> Result<DockerContainer, DockerError> {
+        let started = self.docker.start_container(id, None::<StartContainerOptions>).await;
+        started.map_err(DockerError::call(format!("start container {id}")))?;
+        let inspected = self.docker.inspect_container(id, None::<InspectContainerOptions>).await;
+        let inspected = inspected.map_err(DockerError::call(format!("inspect container {id}")))?;
+        let networks = inspected.network_settings.and_then(|settings| settings.networks);
+        let addresses = networks
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, endpoint)| endpoint.ip_address);
+        let mut addresses = addresses.filter_map(|address| address.parse().ok());
+        let address = addresses
+            .next()
+            .ok_or_else(|| DockerError::NoAddress { id: id.to_owned() })?;
+        Ok(DockerContainer::new(self.docker.clone(), id.to_owned(), address))
+    }
+}
+
+impl ContainerRuntime for DockerRuntime {
+    fn start(&self, pod: SandboxPod) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, mock_node::StartError>> {
+        async move { self.run(pod).await.map_err(|error| Box::new(error).into()) }.boxed()
+    }
+}
+
+/// Kills and removes a container; gone already is as good.
+pub(crate) async fn remove(docker: &Docker, id: &str) -> Result<(), DockerError> {
+    let options = RemoveContainerOptions {
+        force: true,
+        v: true,
+        ..RemoveContainerOptions::default()
+    };
+    match docker.remove_container(id, Some(options)).await {
+        Ok(())
+        | Err(bollard::errors::Error::DockerResponseServerError {
+            status_code: 404 | 409, ..
+        }) => Ok(()),
+        Err(error) => Err(DockerError::call(format!("remove container {id}"))(error)),
+    }
+}

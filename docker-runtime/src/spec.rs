@@ -1,0 +1,112 @@
+//! How the container of a sandbox is set up. Pure: a Pod in, a description for Docker out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use bollard::models::{ContainerCreateBody, HostConfig};
+use mock_node::SandboxPod;
+use torpor_api::env;
+use url::Url;
+
+use crate::DockerError;
+
+/// On every container: the node that it belongs to.
+pub(crate) const NODE_LABEL: &str = "torpor.dev/node";
+/// Where the agent's program is in a container.
+const AGENT: &str = "/usr/local/bin/torpor";
+/// What CRIU needs to dump and restore; `docs/engines.md` says what for.
+const CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "SYS_TIME"];
+
+/// The container of a Pod.
+///
+/// # Errors
+/// [`DockerError::Store`] when the Pod's checkpoint store is not a directory.
+pub(crate) fn container(pod: &SandboxPod, node: &str, agent: &Path) -> Result<ContainerCreateBody, DockerError> {
+    let container = &pod.container;
+    let mut binds = vec![format!("{}:{AGENT}:ro", agent.display())];
+    if let Some(url) = container.env.get(env::STORE) {
+        let store = directory(url).ok_or_else(|| DockerError::Store { url: url.clone() })?;
+        binds.push(format!("{0}:{0}", store.display()));
+    }
+    let words = ["torpor", "agent", "--engine", "criu", "--"].map(str::to_owned);
+    let command = words
+        .into_iter()
+        .chain(container.command.clone())
+        .chain(container.args.clone());
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Ok(ContainerCreateBody {
+        image: Some(container.image.clone()),
+        entrypoint: Some(Vec::new()),
+        cmd: Some(command.collect()),
+        env: Some(
+            container
+                .env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
+        labels: Some(HashMap::from([
+            label(NODE_LABEL, node),
+            label("torpor.dev/pod", &format!("{}/{}", pod.namespace, pod.name)),
+            label("torpor.dev/pod-uid", &pod.uid),
+        ])),
+        host_config: Some(HostConfig {
+            binds: Some(binds),
+            cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+            security_opt: Some(vec!["seccomp=unconfined".to_owned()]),
+            // `systempaths=unconfined` of the command line: the agent sets the next pid.
+            masked_paths: Some(Vec::new()),
+            readonly_paths: Some(Vec::new()),
+            tmpfs: Some(HashMap::from([("/run".to_owned(), String::new())])),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    })
+}
+
+/// The directory that a `file` URL names.
+fn directory(url: &str) -> Option<PathBuf> {
+    let url = Url::parse(url).ok()?;
+    (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mock_node::SandboxContainer;
+
+    use super::*;
+
+    fn pod(store: &str) -> SandboxPod {
+        SandboxPod {
+            namespace: "default".to_owned(),
+            name: "sb".to_owned(),
+            uid: "u1".to_owned(),
+            container: SandboxContainer {
+                name: "sandbox".to_owned(),
+                image: "image".to_owned(),
+                env: BTreeMap::from([(env::STORE.to_owned(), store.to_owned())]),
+                command: vec!["bash".to_owned()],
+                args: vec!["-c".to_owned(), "true".to_owned()],
+            },
+        }
+    }
+
+    #[test]
+    fn the_store_is_mounted_where_the_agent_looks_for_it() {
+        let body = container(&pod("file:///data/checkpoints/"), "node", Path::new("/bin/torpor")).expect("a container");
+        let binds = body.host_config.and_then(|host| host.binds).expect("binds");
+        assert_eq!(binds[0], "/bin/torpor:/usr/local/bin/torpor:ro");
+        assert_eq!(binds[1].trim_end_matches('/'), "/data/checkpoints/:/data/checkpoints");
+        let command = body.cmd.expect("a command");
+        assert_eq!(command[4..], ["--", "bash", "-c", "true"]);
+        assert_eq!(body.labels.expect("labels")[NODE_LABEL], "node");
+    }
+
+    #[test]
+    fn a_store_that_is_no_directory_is_refused_by_name() {
+        let refused = container(&pod("memory://"), "node", Path::new("/bin/torpor")).expect_err("refused");
+        assert!(refused.to_string().contains("memory://"), "{refused}");
+    }
+}

@@ -1,0 +1,54 @@
+//! Follows how far a container is: by its agent's own word, and by Docker's when it ends.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::WaitContainerOptions;
+use futures::StreamExt;
+use mock_node::ContainerStage;
+use tokio::sync::watch;
+use torpor_api::{AgentState, STATE_PATH, port};
+
+/// How often an agent is asked while it starts, and afterwards.
+const STARTING: Duration = Duration::from_millis(20);
+const STARTED: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Publishes each change of the stage until the container has ended.
+pub(crate) async fn follow_stage(docker: Docker, id: String, address: IpAddr, stage: watch::Sender<ContainerStage>) {
+    let mut ends = Box::pin(docker.wait_container(&id, None::<WaitContainerOptions>));
+    let asking = ask(address, &stage);
+    let message = tokio::select! {
+        ended = ends.next() => match ended {
+            Some(Ok(end)) => format!("the container ended with status {}", end.status_code),
+            Some(Err(error)) => format!("the container ended: {error}"),
+            None => "the container ended".to_owned(),
+        },
+        () = asking => return,
+    };
+    stage.send_replace(ContainerStage::Ended { message });
+}
+
+/// Asks the agent for ever.
+async fn ask(address: IpAddr, stage: &watch::Sender<ContainerStage>) {
+    let client = reqwest::Client::new();
+    let url = format!("http://{address}:{}{STATE_PATH}", port::CONTROL);
+    loop {
+        let asked = async {
+            let answer = client.get(&url).timeout(PATIENCE).send().await?;
+            answer.json::<AgentState>().await
+        };
+        // An agent that does not answer yet is starting; one that is busy will answer later.
+        if let Ok(reported) = asked.await {
+            let now = ContainerStage::of(&reported.workload);
+            stage.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        }
+        let pause = if *stage.borrow() == ContainerStage::Starting {
+            STARTING
+        } else {
+            STARTED
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
