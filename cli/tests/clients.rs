@@ -46,28 +46,40 @@ fn main() -> ExitCode {
 /// Those that share a control plane.
 fn with_one_plane() -> Vec<Trial> {
     let plane = Plane::default();
-    let python = |name: &'static str, env: &'static str, script: &'static str, file: &'static str| {
-        let interpreter = clients().join(env).join("bin/python");
-        let script = root().join("fixtures/clients/python").join(script);
-        let plane = plane.clone();
-        client(name, interpreter, move |program| sdk(&plane, program, &script, file))
-    };
-    vec![
-        python("the_seeds_script_runs_unmodified", "beta", "seed_beta.py", "env.beta"),
-        python(
+    let mut trials = python_sdks(&plane);
+    trials.extend(other_clients(&plane));
+    trials
+}
+
+fn python_sdks(plane: &Plane) -> Vec<Trial> {
+    let scripts = [
+        ("the_seeds_script_runs_unmodified", "beta", "seed_beta.py", "env.beta"),
+        (
             "the_seeds_script_runs_with_the_async_client",
             "beta",
             "seed_beta_async.py",
             "env.beta",
         ),
-        python("the_current_sdk_pauses_lists_and_kills", "current", "current.py", "env"),
-        python(
+        ("the_current_sdk_pauses_lists_and_kills", "current", "current.py", "env"),
+        (
             "the_current_async_sdk_connects_five_at_once",
             "current",
             "current_async.py",
             "env",
         ),
-        python("a_timeout_pauses_with_the_context", "current", "auto_pause.py", "env"),
+        ("a_timeout_pauses_with_the_context", "current", "auto_pause.py", "env"),
+    ];
+    let trial = |(name, env, script, file): (&'static str, &str, &str, &'static str)| {
+        let interpreter = clients().join(env).join("bin/python");
+        let script = root().join("fixtures/clients/python").join(script);
+        let plane = plane.clone();
+        client(name, interpreter, move |program| sdk(&plane, program, &script, file))
+    };
+    scripts.into_iter().map(trial).collect()
+}
+
+fn other_clients(plane: &Plane) -> Vec<Trial> {
+    vec![
         client("the_javascript_sdk_pauses_and_resumes", javascript(), {
             let plane = plane.clone();
             move |_| javascript_sdk(&plane)
