@@ -1,0 +1,221 @@
+//! Controller and gateway as their service accounts on an API server with RBAC, through everything that
+//! they do; in virtual time, with a node that costs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use jiff::Timestamp;
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
+use kube::runtime::wait::await_condition;
+use mock_apiserver::{Clock, MockApiServer, User};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use torpor_api::{Phase, Sandbox};
+use torpor_controller::{Controller, ControllerConfig, Election, LeaseTerms, SimNode};
+use torpor_gateway::{Gateway, GatewayConfig};
+use tower::ServiceExt as _;
+
+/// How it went.
+pub enum Life {
+    /// Everything was done.
+    Whole,
+    /// This request was not allowed.
+    Refused(String),
+}
+
+/// Tells the virtual time.
+struct VirtualClock(Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + self.0.elapsed()
+    }
+}
+
+/// Installs `objects` on a new API server, and lives under them.
+///
+/// # Panics
+/// When it neither comes to its end nor is refused anything.
+pub fn live(objects: &[Value]) -> Life {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let clock = Arc::new(VirtualClock(Instant::now()));
+        let server = MockApiServer::builder().seed(1).clock(clock.clone()).rbac().build();
+        install(&server, objects).await;
+        let life = async {
+            let router = start(&server, &clock);
+            lead_a_life(&server, &router).await;
+        };
+        tokio::select! {
+            biased;
+            request = refusal(&server) => Life::Refused(request),
+            () = life => Life::Whole,
+            () = sleep(Duration::from_hours(1)) => panic!("neither an end nor a refusal"),
+        }
+    })
+}
+
+async fn install(server: &MockApiServer, objects: &[Value]) {
+    let client = server.client();
+    let rank = |object: &&Value| match object["kind"].as_str() {
+        Some("Namespace") => 0,
+        Some("CustomResourceDefinition") => 1,
+        _ => 2,
+    };
+    let mut ordered: Vec<&Value> = objects.iter().collect();
+    ordered.sort_by_key(rank);
+    let template = json!({
+        "apiVersion": "agents.kruise.io/v1alpha1", "kind": "SandboxTemplate",
+        "metadata": {"name": "code-interpreter", "namespace": "sandboxes"},
+        "spec": {"template": {"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}}},
+    });
+    for object in ordered.into_iter().chain([&template]) {
+        let object: DynamicObject = serde_json::from_value(object.clone()).expect("an object");
+        let types = object.types.clone().expect("its type");
+        let kind = GroupVersionKind::try_from(&types).expect("a kind");
+        let (resource, _) = kube::discovery::pinned_kind(&client, &kind)
+            .await
+            .expect("the server knows it");
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        api.create(&PostParams::default(), &object)
+            .await
+            .expect("the server takes it");
+    }
+}
+
+/// Starts node, controller and gateway; the gateway's service.
+fn start(server: &MockApiServer, clock: &Arc<VirtualClock>) -> Router {
+    let forever = CancellationToken::new();
+    let as_account = |name| server.client_as_user(User::service_account("torpor-system", name));
+    let time = Arc::clone(clock);
+    let time: torpor_controller::Clock = Arc::new(move || time.now());
+    let node = SimNode::new();
+    let (running, client, until) = (node.clone(), server.client(), forever.clone());
+    tokio::spawn(async move { running.run(client, until).await });
+
+    let client = as_account("torpor-controller");
+    let place = ("torpor-system", "torpor-controller");
+    let election = Election::new(
+        &client,
+        place,
+        "one".to_owned(),
+        LeaseTerms::default(),
+        Arc::clone(&time),
+    );
+    let config = ControllerConfig {
+        clock: Arc::clone(&time),
+        fence: election.fence(),
+        ..ControllerConfig::new("memory://")
+    };
+    let node = Arc::new(node);
+    let controller = Controller::new(client, config, node.clone(), node);
+    tokio::spawn(election.lead(controller.run(forever.clone()), forever.clone()));
+
+    let config = GatewayConfig {
+        clock: time,
+        ..GatewayConfig::new("sandboxes", [7; 32])
+    };
+    let gateway = Gateway::new(&as_account("torpor-gateway"), config);
+    let router = gateway.control_and_data_router();
+    tokio::spawn(async move { gateway.run(forever).await });
+    router
+}
+
+/// The first request that was not allowed.
+async fn refusal(server: &MockApiServer) -> String {
+    loop {
+        if let Some(refused) = server.requests().iter().find(|logged| logged.code == Some(403)) {
+            return format!("{:?}", refused.request);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn lead_a_life(server: &MockApiServer, router: &Router) {
+    // By hand and repeatedly, so that events are counted up.
+    let id = create(router, json!({"templateID": "code-interpreter", "timeout": 3600})).await;
+    for _ in 0..2 {
+        call(router, "POST", &format!("/sandboxes/{id}/pause"), json!({})).await;
+        call(
+            router,
+            "POST",
+            &format!("/sandboxes/{id}/connect"),
+            json!({"timeout": 3600}),
+        )
+        .await;
+    }
+    call(router, "GET", "/v2/sandboxes", Value::Null).await;
+    call(router, "DELETE", &format!("/sandboxes/{id}"), Value::Null).await;
+    until(server, &id, |seen| seen.is_none()).await;
+    // By timers, from a template that is found by an alias.
+    let paused = create(router, json!({"templateID": "base", "timeout": 30, "autoPause": true})).await;
+    let phase = |seen: Option<&Sandbox>| seen.and_then(|sandbox| sandbox.status.as_ref()?.phase);
+    until(server, &paused, move |seen| phase(seen) == Some(Phase::Paused)).await;
+    let ended = create(router, json!({"templateID": "base", "timeout": 30})).await;
+    until(server, &ended, |seen| seen.is_none()).await;
+    let referring = json!({
+        "metadata": {"name": "referring"}, "spec": {"templateRef": {"name": "code-interpreter"}},
+    });
+    let sandboxes: Api<Sandbox> = Api::namespaced(server.client(), "sandboxes");
+    let referring: Sandbox = serde_json::from_value(with_type(referring)).expect("a sandbox");
+    sandboxes
+        .create(&PostParams::default(), &referring)
+        .await
+        .expect("created");
+    until(server, "referring", move |seen| phase(seen) == Some(Phase::Running)).await;
+    // Long enough for every lease and watch to be renewed.
+    sleep(Duration::from_mins(6)).await;
+}
+
+fn with_type(mut sandbox: Value) -> Value {
+    sandbox["apiVersion"] = json!("agents.kruise.io/v1alpha1");
+    sandbox["kind"] = json!("Sandbox");
+    sandbox
+}
+
+async fn until(server: &MockApiServer, name: &str, condition: impl Fn(Option<&Sandbox>) -> bool) {
+    let sandboxes: Api<Sandbox> = Api::namespaced(server.client(), "sandboxes");
+    await_condition(sandboxes, name, condition).await.expect("a watch");
+}
+
+async fn create(router: &Router, body: Value) -> String {
+    let sandbox = call(router, "POST", "/v2/sandboxes", body).await;
+    sandbox["sandboxID"].as_str().expect("an id").to_owned()
+}
+
+/// Calls the gateway until it does what it is asked: what is refused to it by the cluster shows in the log.
+async fn call(router: &Router, method: &str, path: &str, body: Value) -> Value {
+    loop {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("X-API-KEY", "e2b_any");
+        let request = request
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()));
+        let answer = router
+            .clone()
+            .oneshot(request.expect("a request"))
+            .await
+            .expect("an answer");
+        let done = answer.status().is_success();
+        let text = axum::body::to_bytes(answer.into_body(), usize::MAX)
+            .await
+            .expect("a body");
+        if done {
+            return serde_json::from_slice(&text).unwrap_or_default();
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
