@@ -8,13 +8,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use jiff::Timestamp;
-use kube::api::{Api, DynamicObject, PostParams};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::wait::await_condition;
 use mock_apiserver::{Clock, MockApiServer, User};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use torpor_api::agent_sandbox::Sandbox as AgentSandbox;
 use torpor_api::{Phase, Sandbox};
 use torpor_controller::{Controller, ControllerConfig, Election, LeaseTerms, SimNode};
 use torpor_gateway::{Gateway, GatewayConfig};
@@ -160,28 +162,74 @@ async fn lead_a_life(server: &MockApiServer, router: &Router) {
     until(server, &id, |seen| seen.is_none()).await;
     // By timers, from a template that is found by an alias.
     let paused = create(router, json!({"templateID": "base", "timeout": 30, "autoPause": true})).await;
-    let phase = |seen: Option<&Sandbox>| seen.and_then(|sandbox| sandbox.status.as_ref()?.phase);
-    until(server, &paused, move |seen| phase(seen) == Some(Phase::Paused)).await;
+    until(server, &paused, |seen| phase(seen) == Some(Phase::Paused)).await;
     let ended = create(router, json!({"templateID": "base", "timeout": 30})).await;
     until(server, &ended, |seen| seen.is_none()).await;
-    let referring = json!({
-        "metadata": {"name": "referring"}, "spec": {"templateRef": {"name": "code-interpreter"}},
-    });
-    let sandboxes: Api<Sandbox> = Api::namespaced(server.client(), "sandboxes");
-    let referring: Sandbox = serde_json::from_value(with_type(referring)).expect("a sandbox");
-    sandboxes
-        .create(&PostParams::default(), &referring)
-        .await
-        .expect("created");
-    until(server, "referring", move |seen| phase(seen) == Some(Phase::Running)).await;
+    beside_the_pod(server).await;
+    through_the_second_front(server).await;
     // Long enough for every lease and watch to be renewed.
     sleep(Duration::from_mins(6)).await;
 }
 
-fn with_type(mut sandbox: Value) -> Value {
-    sandbox["apiVersion"] = json!("agents.kruise.io/v1alpha1");
-    sandbox["kind"] = json!("Sandbox");
-    sandbox
+/// A sandbox of a template that is only named, with a volume and, for a while, a Service.
+async fn beside_the_pod(server: &MockApiServer) {
+    let spec = json!({
+        "templateRef": {"name": "code-interpreter"},
+        "service": true,
+        "volumeClaimTemplates": [{
+            "metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        }],
+    });
+    let sandbox = Sandbox::new("referring", serde_json::from_value(spec).expect("a spec"));
+    let sandboxes: Api<Sandbox> = Api::namespaced(server.client(), "sandboxes");
+    let services: Api<Service> = Api::namespaced(server.client(), "sandboxes");
+    sandboxes
+        .create(&PostParams::default(), &sandbox)
+        .await
+        .expect("created");
+    let there = await_condition(services.clone(), "referring", |seen: Option<&Service>| seen.is_some());
+    there.await.expect("a watch");
+    let serves = |seen: Option<&Sandbox>| phase(seen) == Some(Phase::Running);
+    until(server, "referring", serves).await;
+    let patch = Patch::Merge(json!({"spec": {"service": false}}));
+    sandboxes
+        .patch("referring", &PatchParams::default(), &patch)
+        .await
+        .expect("patched");
+    let gone = await_condition(services, "referring", |seen: Option<&Service>| seen.is_none());
+    gone.await.expect("a watch");
+}
+
+/// A sandbox of agent-sandbox's API that ends by itself.
+async fn through_the_second_front(server: &MockApiServer) {
+    let template = json!({"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}});
+    let sandbox = json!({
+        "apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox",
+        "metadata": {"name": "second", "namespace": "sandboxes"},
+        "spec": {"podTemplate": template},
+    });
+    let sandbox: AgentSandbox = serde_json::from_value(sandbox).expect("a sandbox");
+    let sandboxes: Api<AgentSandbox> = Api::namespaced(server.client(), "sandboxes");
+    sandboxes
+        .create(&PostParams::default(), &sandbox)
+        .await
+        .expect("created");
+    let pods: Api<Pod> = Api::namespaced(server.client(), "sandboxes");
+    let started = await_condition(pods, "second", |seen: Option<&Pod>| seen.is_some());
+    started.await.expect("a watch");
+    let ends = json!({"spec": {"shutdownTime": "1970-01-01T00:00:00Z", "shutdownPolicy": "Delete"}});
+    let patch = Patch::Merge(ends);
+    sandboxes
+        .patch("second", &PatchParams::default(), &patch)
+        .await
+        .expect("patched");
+    let gone = await_condition(sandboxes, "second", |seen: Option<&AgentSandbox>| seen.is_none());
+    gone.await.expect("a watch");
+}
+
+fn phase(seen: Option<&Sandbox>) -> Option<Phase> {
+    seen.and_then(|sandbox| sandbox.status.as_ref()?.phase)
 }
 
 async fn until(server: &MockApiServer, name: &str, condition: impl Fn(Option<&Sandbox>) -> bool) {

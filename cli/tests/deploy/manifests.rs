@@ -41,6 +41,7 @@ pub fn documents(text: &str) -> Vec<Value> {
 /// One verb on one resource, granted by one rule of one role.
 #[derive(Clone, Debug)]
 pub struct Grant {
+    group: String,
     kind: String,
     role: String,
     rule: usize,
@@ -57,6 +58,7 @@ impl Grant {
                 for resource in texts(&granted["resources"]) {
                     for verb in texts(&granted["verbs"]) {
                         grants.push(Self {
+                            group: texts(&granted["apiGroups"]).concat(),
                             kind: object["kind"].as_str().expect("a kind").to_owned(),
                             role: object["metadata"]["name"].as_str().expect("a name").to_owned(),
                             rule,
@@ -97,7 +99,15 @@ impl Grant {
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}_of_the_{}_{}", self.verb, self.resource, self.kind, self.role)
+        let Self {
+            group,
+            kind,
+            role,
+            resource,
+            verb,
+            rule: _,
+        } = self;
+        write!(f, "{verb}_{resource}.{group}_of_the_{kind}_{role}")
     }
 }
 

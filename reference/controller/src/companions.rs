@@ -120,6 +120,12 @@ pub(crate) fn claims_matter(reading: &Reading) -> bool {
     }
 }
 
+/// Whether what is left to do depends on the objects beside the Pod. They are not watched.
+pub(crate) fn companions_matter(reading: &Reading) -> bool {
+    let spec = &reading.sandbox.spec;
+    spec.service.is_some() || !spec.volume_claim_templates.is_empty() && claims_matter(reading)
+}
+
 /// The next write, if one is needed.
 pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
     let seen = &reading.companions;

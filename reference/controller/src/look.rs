@@ -10,7 +10,7 @@ use kube::runtime::controller::Action;
 use torpor_api::SandboxStatus;
 
 use crate::api::Stored;
-use crate::companions::Companions;
+use crate::companions::{Companions, companions_matter};
 use crate::controller::Context;
 use crate::decide::{Decision, Goal, Wake, decide};
 use crate::front::Fronted;
@@ -24,10 +24,13 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(10);
 
 /// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its Pod; then
-/// says when to look again. A sandbox whose agent has to be asked, or for which a write was refused, is not at rest.
+/// says when to look again. A sandbox is not at rest where something else has to be read: its agent, the objects
+/// beside its Pod; nor if its last pass broke off or was refused a write.
 pub(crate) fn at_rest<K: Fronted>(object: &K, pod: Option<&Pod>, context: &Context) -> Option<Action> {
+    let key = K::FRONT.key(&object.namespace()?, &object.name_any());
     let reading = context.reading(Stored::of(object.clone()), pod.cloned());
-    if reading.agent_to_ask().is_some() || context.obstacles.is_failing(reading.uid()) {
+    let broke_off = context.errors.is_failing(&key) || context.obstacles.is_failing(reading.uid());
+    if broke_off || reading.agent_to_ask().is_some() || companions_matter(&reading) {
         return None;
     }
     let decision = context.decide(&reading);
@@ -35,9 +38,7 @@ pub(crate) fn at_rest<K: Fronted>(object: &K, pod: Option<&Pod>, context: &Conte
     if decision.effect.is_some() || reading.front.publish(&reading, &status) != reading.published {
         return None;
     }
-    let key = K::FRONT.key(&object.namespace()?, &object.name_any());
     context.metrics.observe_phase(&key, reading.status().phase);
-    context.errors.succeeded(&key);
     Some(rest(&reading, decision))
 }
 

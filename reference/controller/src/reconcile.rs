@@ -17,7 +17,7 @@ use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
 use crate::api::SandboxApi;
 use crate::companions::{Chore, chore};
 use crate::controller::Context;
-use crate::decide::{Decision, Effect, Report};
+use crate::decide::{Effect, Report};
 use crate::front::Fronted;
 use crate::look::{SOON, rest};
 use crate::notice::notices;
@@ -85,8 +85,12 @@ impl Pass<'_> {
             let after = self.context.report(&reading, decision, obstacle.as_ref());
             let published = reading.front.publish(&reading, &after);
             if published != reading.published {
+                // First, so that a controller that dies in between comes by again.
+                if decision.report == Report::Paused {
+                    self.drop_outlived(&reading, &after).await;
+                }
                 self.api.write_status(&reading, &published, &after).await?;
-                self.settle(&reading, decision, &before, &after).await;
+                self.settle(&reading, &before, &after).await;
                 if obstacle.is_none() {
                     continue;
                 }
@@ -123,29 +127,15 @@ impl Pass<'_> {
         applied
     }
 
-    /// Tells people and meters of a step that is complete, and cleans up behind it.
-    async fn settle(&self, reading: &Reading, decision: Decision, before: &SandboxStatus, after: &SandboxStatus) {
-        let (sandbox, uid) = (&reading.sandbox, reading.uid());
-        self.context.metrics.transition(uid, before, after, reading.now);
+    /// Tells people and meters of a step that is complete.
+    async fn settle(&self, reading: &Reading, before: &SandboxStatus, after: &SandboxStatus) {
+        self.context
+            .metrics
+            .transition(reading.uid(), before, after, reading.now);
         for notice in notices(before, after) {
             notice.log();
-            self.context.announce(&reading.front.reference(sandbox), &notice).await;
-        }
-        match decision.report {
-            Report::Paused => self.drop_outlived(reading, after).await,
-            Report::AsIs
-            | Report::Starting
-            | Report::Running { .. }
-            | Report::Pausing
-            | Report::Sealed
-            | Report::Stopping
-            | Report::Resuming
-            | Report::PauseFailed
-            | Report::RestoreFailed
-            | Report::ContextLost
-            | Report::Blocked(_)
-            | Report::Failed(_)
-            | Report::Terminating => {}
+            let reference = reading.front.reference(&reading.sandbox);
+            self.context.announce(&reference, &notice).await;
         }
     }
 

@@ -9,6 +9,7 @@ use crate::conditions;
 use crate::controller::Context;
 
 mod companions;
+mod crash;
 mod defects;
 mod fronts;
 mod losses;

@@ -146,12 +146,23 @@ impl World {
 
     /// A controller that has just been started.
     pub(super) fn controller(&self, defect: Option<Defect>) -> Arc<Context> {
-        let (clock, world) = (self.clone(), self.clone());
+        let world = Arc::new(self.clone());
+        Controller::new(self.client(), self.config(defect), world.clone(), world).context
+    }
+
+    /// The API server.
+    pub(super) fn client(&self) -> Client {
+        let world = self.clone();
         let service = tower::service_fn(move |request| {
             let world = world.clone();
             async move { Ok::<_, std::convert::Infallible>(world.answer(request).await) }
         });
-        let config = ControllerConfig {
+        Client::new(service, "default")
+    }
+
+    pub(super) fn config(&self, defect: Option<Defect>) -> ControllerConfig {
+        let clock = self.clone();
+        ControllerConfig {
             clock: Arc::new(move || clock.state().now),
             deadlines: Deadlines {
                 pause: Duration::from_mins(5),
@@ -159,9 +170,7 @@ impl World {
             },
             defect,
             ..ControllerConfig::new("memory:///")
-        };
-        let world = Arc::new(self.clone());
-        Controller::new(Client::new(service, "default"), config, world.clone(), world).context
+        }
     }
 
     /// Passes and the node's steps, until nothing changes any more. A pass that breaks off is begun anew by a new controller.
