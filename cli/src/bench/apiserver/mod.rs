@@ -83,7 +83,7 @@ pub async fn run(options: &ApiserverBenchArgs, quick: bool) -> anyhow::Result<Re
     crowd::measure(&mut report, size.connections, size.crowd).await?;
     progress("creates in process, on one thread");
     let rate = crowd::creates_in_process(size.in_process).await?;
-    let in_process = Measurement::new("create in process", "1/s", rate);
+    let in_process = Measurement::new("create in process, one core", "1/s", rate);
     report.measurements.push(in_process.target(Target::AtLeast(20_000.0)));
     Ok(report)
 }
