@@ -194,10 +194,13 @@ impl ApiError {
 
     /// A patch that could not be applied, as the server reports it.
     pub(crate) fn unprocessable_patch() -> Self {
-        Self::new(
-            Reason::Invalid,
-            "the server rejected our request due to an error in our request",
-        )
+        Self {
+            details: Some(json!({})),
+            ..Self::new(
+                Reason::Invalid,
+                "the server rejected our request due to an error in our request",
+            )
+        }
     }
 
     /// The client asked for a revision of the future.
@@ -213,7 +216,13 @@ impl ApiError {
 
     /// Validation failed; one cause for each field.
     pub(crate) fn invalid(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = Vec::new();
+        for text in errors.iter().map(ToString::to_string) {
+            // The message says each thing once, the causes keep them all.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let joined = match texts.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -259,9 +268,11 @@ impl ApiError {
             "metadata": metadata,
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason.as_str(),
             "code": self.code(),
         });
+        if self.reason != Reason::Unknown {
+            status["reason"] = self.reason.as_str().into();
+        }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
         }

@@ -124,6 +124,7 @@ impl FieldError {
         match &self.problem {
             Problem::Required { detail } if detail.is_empty() => "Required value".to_owned(),
             Problem::Required { detail } => format!("Required value: {detail}"),
+            Problem::Invalid { shown, detail } if shown.is_empty() => format!("Invalid value: {detail}"),
             Problem::Invalid { shown, detail } | Problem::TypeInvalid { shown, detail } => {
                 format!("Invalid value: {shown}: {detail}")
             }
@@ -132,8 +133,10 @@ impl FieldError {
                 format!("Unsupported value: {shown}: supported values: {}", quoted.join(", "))
             }
             Problem::Forbidden { detail } => format!("Forbidden: {detail}"),
+            Problem::Duplicate { shown } if shown.is_empty() => "Duplicate value".to_owned(),
             Problem::Duplicate { shown } => format!("Duplicate value: {shown}"),
             Problem::TooLong { detail } => format!("Too long: {detail}"),
+            Problem::TooMany { actual, max: 1 } => format!("Too many: {actual}: must have at most 1 item"),
             Problem::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),
         }
     }

@@ -8,6 +8,45 @@ const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 const MAX_GENERATED_BASE: usize = 58;
 
+const QUALIFIED_PART: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+/// Whether a text is the name part of a label's key, or a label's value.
+pub(crate) fn is_qualified_part(text: &str) -> bool {
+    let is_edge = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    is_edge(text.chars().next()) && is_edge(text.chars().last()) && text.chars().all(is_inner)
+}
+
+/// What is wrong with the key of a label or annotation, or with a finalizer.
+pub(crate) fn qualified_name_problems(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = match text.split('/').collect::<Vec<_>>().as_slice() {
+        [name] => *name,
+        [prefix, name] => {
+            if prefix.is_empty() {
+                problems.push("prefix part must be non-empty".to_owned());
+            } else {
+                let of_prefix = NameRule::Subdomain.problems(prefix).into_iter();
+                problems.extend(of_prefix.map(|problem| format!("prefix part {problem}")));
+            }
+            name
+        }
+        _ => {
+            let suffix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+            return vec![format!("a valid label key {QUALIFIED_PART} {suffix}")];
+        }
+    };
+    if name.is_empty() {
+        problems.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        problems.push("name part must be no more than 63 bytes".to_owned());
+    }
+    if !is_qualified_part(name) {
+        problems.push(format!("name part {QUALIFIED_PART}"));
+    }
+    problems
+}
+
 /// A small deterministic generator (`SplitMix64`), so that a seeded server repeats its UIDs and names.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);

@@ -1,6 +1,8 @@
 //! Query parameters of list, watch and write requests.
 
 use super::error::{ApiError, ApiResult};
+use super::field::{FieldError, Problem};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The raw query, first value of each parameter.
@@ -68,27 +70,21 @@ pub(crate) struct ListOptions {
 impl ListOptions {
     /// Parses and checks the options; the refusals follow `k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`.
     pub(crate) fn parse(query: &Query) -> ApiResult<Self> {
-        let resource_version = match query.get("resourceVersion") {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                let why = format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
-                ApiError::new(super::error::Reason::Invalid, format!("resourceVersion: {why}"))
-            })?),
-        };
+        let resource_version = query.get("resourceVersion").map(revision).transpose()?;
         let version_match = match query.get("resourceVersionMatch") {
             None => None,
             Some("Exact") => Some(VersionMatch::Exact),
             Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
             Some(other) => {
-                return Err(invalid(&format!(
-                    "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
-                )));
+                let supported = ["Exact", "NotOlderThan", ""];
+                let error = FieldError::not_supported("resourceVersionMatch", &Value::from(other), &supported);
+                return Err(invalid(&[error]));
             }
         };
         let options = Self {
             label_selector: query.get("labelSelector").unwrap_or_default().to_owned(),
             field_selector: query.get("fieldSelector").unwrap_or_default().to_owned(),
-            limit: query.number("limit")?.unwrap_or(0),
+            limit: query.get("limit").map(limit).transpose()?.unwrap_or(0),
             continue_token: query.get("continue").map(str::to_owned),
             resource_version,
             version_match,
@@ -97,59 +93,71 @@ impl ListOptions {
             send_initial_events: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
             timeout_seconds: query.number("timeoutSeconds")?,
         };
-        if options.watch {
-            options.check_watch()?;
+        let errors = if options.watch {
+            options.watch_problems()
         } else {
-            options.check_list()?;
-        }
-        Ok(options)
-    }
-
-    fn check_watch(&self) -> ApiResult<()> {
-        match (self.send_initial_events, self.version_match) {
-            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => Ok(()),
-            (Some(_), _) => Err(invalid(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            )),
-            (None, Some(_)) => Err(invalid(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            )),
-        }
-    }
-
-    fn check_list(&self) -> ApiResult<()> {
-        if self.send_initial_events.is_some() {
-            return Err(invalid(
-                "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list",
-            ));
-        }
-        let Some(version_match) = self.version_match else {
-            return Ok(());
+            options.list_problems()
         };
-        if self.resource_version.is_none() {
-            return Err(invalid(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
+        if errors.is_empty() {
+            Ok(options)
+        } else {
+            Err(invalid(&errors))
         }
-        if self.continue_token.is_some() {
-            return Err(invalid(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
-            ));
+    }
+
+    fn watch_problems(&self) -> Vec<FieldError> {
+        let why = match (self.send_initial_events, self.version_match) {
+            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => return Vec::new(),
+            (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            (None, Some(_)) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        };
+        vec![FieldError::forbidden("resourceVersionMatch", why)]
+    }
+
+    fn list_problems(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if let Some(version_match) = self.version_match {
+            let path = "resourceVersionMatch";
+            if self.resource_version.is_none() {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                errors.push(FieldError::forbidden(path, why));
+            }
+            if self.continue_token.is_some() {
+                let why = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(FieldError::forbidden(path, why));
+            }
+            if version_match == VersionMatch::Exact && self.resource_version == Some(0) {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(FieldError::forbidden(path, why));
+            }
         }
-        if version_match == VersionMatch::Exact && self.resource_version == Some(0) {
-            return Err(invalid(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-            ));
+        if self.send_initial_events.is_some() {
+            let why = "sendInitialEvents is forbidden for list";
+            errors.push(FieldError::forbidden("sendInitialEvents", why));
         }
-        Ok(())
+        errors
     }
 }
 
-fn invalid(why: &str) -> ApiError {
-    ApiError::new(
-        super::error::Reason::Invalid,
-        format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"),
-    )
+fn revision(text: &str) -> ApiResult<u64> {
+    text.parse().map_err(|_| {
+        let why = format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+        ApiError::bad_request(format!("invalid resource version: resourceVersion: {why}"))
+    })
+}
+
+/// The size of a page; one below zero is none.
+fn limit(text: &str) -> ApiResult<u64> {
+    match text.parse::<i64>() {
+        Ok(limit) => Ok(u64::try_from(limit).unwrap_or(0)),
+        Err(_) => Err(ApiError::bad_request(format!(
+            "strconv.ParseInt: parsing {text:?}: invalid syntax"
+        ))),
+    }
+}
+
+fn invalid(errors: &[FieldError]) -> ApiError {
+    ApiError::invalid("ListOptions", "meta.k8s.io", "", errors)
 }
 
 /// How strictly unknown and duplicate fields are judged.
@@ -159,6 +167,26 @@ pub(crate) enum FieldValidation {
     #[default]
     Warn,
     Strict,
+}
+
+/// The writes that have options, as these are named in refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteVerb {
+    Create,
+    Update,
+    Patch,
+    /// A server-side apply, which must say who manages the fields.
+    Apply,
+}
+
+impl WriteVerb {
+    fn options_kind(self) -> &'static str {
+        match self {
+            Self::Create => "CreateOptions",
+            Self::Update => "UpdateOptions",
+            Self::Patch | Self::Apply => "PatchOptions",
+        }
+    }
 }
 
 /// Options of create, update and patch.
@@ -171,46 +199,80 @@ pub(crate) struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// Parses the options; the default field manager is the first part of the `User-Agent`.
-    pub(crate) fn parse(query: &Query, user_agent: &str) -> ApiResult<Self> {
-        let field_validation = match query.get("fieldValidation") {
-            None | Some("Warn") => FieldValidation::Warn,
-            Some("Ignore") => FieldValidation::Ignore,
-            Some("Strict") => FieldValidation::Strict,
-            Some(other) => {
-                return Err(invalid_write(&format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
-                )));
+    /// Parses the options; the default field manager is the first part of the `User-Agent`. The refusals follow
+    /// `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
+    pub(crate) fn parse(query: &Query, user_agent: &str, verb: WriteVerb) -> ApiResult<Self> {
+        let mut errors = Vec::new();
+        let asked = query.get("fieldManager").unwrap_or_default();
+        match verb {
+            WriteVerb::Patch if query.has("force") => {
+                errors.push(FieldError::forbidden(
+                    "force",
+                    "may not be specified for non-apply patch",
+                ));
             }
-        };
-        let default_manager = user_agent.split('/').next().unwrap_or_default();
-        let field_manager = query.get("fieldManager").unwrap_or(default_manager);
-        if field_manager.chars().count() > 128 {
-            return Err(invalid_write("fieldManager: Too long: may not be more than 128 bytes"));
+            WriteVerb::Apply if asked.is_empty() => {
+                errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+            }
+            WriteVerb::Create | WriteVerb::Update | WriteVerb::Patch | WriteVerb::Apply => {}
         }
+        errors.extend(manager_problems(asked));
+        let dry_run = dry_run(query.get("dryRun"), &mut errors);
+        let field_validation = field_validation(query.get("fieldValidation"), &mut errors);
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(verb.options_kind(), "meta.k8s.io", "", &errors));
+        }
+        let default_manager = user_agent.split('/').next().unwrap_or_default();
         Ok(Self {
-            dry_run: dry_run(query.get("dryRun"))?,
-            field_manager: field_manager.to_owned(),
+            dry_run,
+            field_manager: if asked.is_empty() { default_manager } else { asked }.to_owned(),
             field_validation,
             force: query.flag("force"),
         })
     }
 }
 
-/// Reads the `dryRun` parameter.
-pub(crate) fn dry_run(value: Option<&str>) -> ApiResult<bool> {
+fn manager_problems(name: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if name.len() > 128 {
+        let detail = "may not be more than 128 bytes".to_owned();
+        errors.push(FieldError {
+            path: "fieldManager".to_owned(),
+            problem: Problem::TooLong { detail },
+        });
+    }
+    if let Some((position, found)) = name.char_indices().find(|(_, found)| found.is_control()) {
+        let detail = format!("invalid character U+{:04X} (at position {position})", u32::from(found));
+        errors.push(FieldError::invalid("fieldManager", &Value::from(name), detail));
+    }
+    errors
+}
+
+fn field_validation(value: Option<&str>, errors: &mut Vec<FieldError>) -> FieldValidation {
     match value {
-        None => Ok(false),
-        Some("All") => Ok(true),
-        Some(other) => Err(invalid_write(&format!(
-            "dryRun: Unsupported value: {other:?}: supported values: \"All\""
-        ))),
+        None | Some("" | "Warn") => FieldValidation::Warn,
+        Some("Ignore") => FieldValidation::Ignore,
+        Some("Strict") => FieldValidation::Strict,
+        Some(other) => {
+            let supported = ["", "Ignore", "Strict", "Warn"];
+            errors.push(FieldError::not_supported(
+                "fieldValidation",
+                &Value::from(other),
+                &supported,
+            ));
+            FieldValidation::default()
+        }
     }
 }
 
-fn invalid_write(why: &str) -> ApiError {
-    ApiError::new(
-        super::error::Reason::Invalid,
-        format!("WriteOptions.meta.k8s.io \"\" is invalid: {why}"),
-    )
+/// Reads the `dryRun` parameter.
+pub(crate) fn dry_run(value: Option<&str>, errors: &mut Vec<FieldError>) -> bool {
+    match value {
+        None => false,
+        Some("All") => true,
+        Some(other) => {
+            errors.push(FieldError::not_supported("dryRun", &Value::from(vec![other]), &["All"]));
+            false
+        }
+    }
 }

@@ -40,6 +40,20 @@ pub(super) struct Ownership {
     pub(super) fields: FieldSet,
 }
 
+impl Ownership {
+    /// The order of the entries: applied ones first, then from the oldest, then by manager.
+    fn rank(&self) -> (bool, &str, &str, &str, &str) {
+        let Manager {
+            name,
+            operation,
+            api_version,
+            subresource,
+        } = &self.manager;
+        let time = self.time.as_str().unwrap_or_default();
+        (*operation == Operation::Update, time, name, api_version, subresource)
+    }
+}
+
 /// All entries of an object.
 pub(super) fn read(object: &Value) -> Vec<Ownership> {
     let entries = object["metadata"]["managedFields"]
@@ -71,15 +85,19 @@ pub(super) fn read(object: &Value) -> Vec<Ownership> {
 
 /// Writes the entries, without those that own nothing.
 pub(super) fn write(object: &mut Value, entries: &[Ownership]) {
-    let listed: Vec<Value> = entries
-        .iter()
-        .filter(|entry| !entry.fields.is_empty())
+    let mut listed: Vec<&Ownership> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
+    listed.sort_by_key(|entry| entry.rank());
+    let listed: Vec<Value> = listed
+        .into_iter()
         .map(|entry| {
             let manager = &entry.manager;
             let mut listed = json!({
                 "manager": manager.name, "operation": manager.operation.as_str(), "apiVersion": manager.api_version,
                 "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": entry.fields.encode(),
             });
+            if let (Value::Null, Some(listed)) = (&entry.time, listed.as_object_mut()) {
+                listed.remove("time");
+            }
             if !manager.subresource.is_empty() {
                 listed["subresource"] = manager.subresource.as_str().into();
             }
@@ -142,13 +160,19 @@ pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, mana
     let difference = compare(shape, old, new);
     let changed = ownable(difference.changed);
     let removed = ownable(difference.removed);
-    // A client may reset the ownership by sending an empty list, and may not edit it otherwise.
-    let base = if new["metadata"]["managedFields"] == json!([]) || new["metadata"]["managedFields"] == json!([{}]) {
-        &Value::Null
+    // A client may reset the ownership by sending an empty list, and may edit it.
+    let sent = &new["metadata"]["managedFields"];
+    let mut entries = if *sent == json!([]) || *sent == json!([{}]) {
+        Vec::new()
+    } else if sent.is_array() {
+        read(new)
     } else {
-        old
+        read(old)
     };
-    let mut entries = read(base);
+    // Plain writes go on with ownership that is kept already; only a creation or an apply begins to keep it.
+    if entries.is_empty() && !old.is_null() {
+        return write(new, &entries);
+    }
     for entry in entries.iter_mut().filter(|entry| entry.manager != *manager) {
         entry.fields.subtract(&changed);
         entry.fields.subtract(&removed);
@@ -157,8 +181,9 @@ pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, mana
         let own = entry(&mut entries, manager);
         let before = own.fields.clone();
         own.fields.subtract(&removed);
+        let is_changed = !changed.is_empty();
         own.fields.extend(changed);
-        if own.fields != before {
+        if is_changed || own.fields != before {
             own.time = now.clone();
         }
     }

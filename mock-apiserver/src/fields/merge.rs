@@ -1,7 +1,7 @@
 //! Server-side apply: merging what a manager wants into what is there.
 
 use super::compare::{compare, element, fields_of, keyed};
-use super::managed::{Manager, Operation, entry, ownable, read, write};
+use super::managed::{Manager, Operation, Ownership, entry, ownable, read, write};
 use super::path::{self, Element, Path};
 use super::set::FieldSet;
 use super::shape::Shape;
@@ -20,6 +20,9 @@ pub(crate) fn apply(
     let wanted_fields = ownable(fields_of(shape, wanted));
     let mut merged = merge(shape, live, wanted, true);
     let mut entries = read(live);
+    if entries.is_empty() && !live["metadata"].is_null() {
+        entries.push(before_first_apply(shape, live, manager, now));
+    }
     let given_up = given_up(&entries, manager, &wanted_fields);
     // Shortest first: an item goes as a whole, before the members that identify it.
     for path in given_up.paths() {
@@ -27,10 +30,10 @@ pub(crate) fn apply(
     }
     let difference = compare(shape, live, &merged);
     let changed = ownable(difference.changed);
-    let mut conflicts: Vec<(Manager, Value, Path)> = Vec::new();
+    let mut conflicts: Vec<(Manager, Path)> = Vec::new();
     for other in entries.iter_mut().filter(|entry| entry.manager != *manager) {
         for path in other.fields.intersection(&changed).paths() {
-            conflicts.push((other.manager.clone(), other.time.clone(), path));
+            conflicts.push((other.manager.clone(), path));
         }
         other.fields.subtract(&changed);
         other.fields.subtract(&difference.removed);
@@ -39,16 +42,32 @@ pub(crate) fn apply(
         return Err(conflict(&conflicts));
     }
     let own = entry(&mut entries, manager);
-    if own.fields != wanted_fields {
-        own.fields = wanted_fields;
+    // Who comes to own what is there already has changed nothing, and gets no time.
+    let is_changed = !changed.is_empty() || !difference.removed.is_empty();
+    if own.fields != wanted_fields && (is_changed || !own.time.is_null()) {
         own.time = now.clone();
     }
+    own.fields = wanted_fields;
     write(&mut merged, &entries);
     Ok(merged)
 }
 
+/// Whatever is there when ownership begins to be kept.
+fn before_first_apply(shape: Shape<'_>, live: &Value, manager: &Manager, now: &Value) -> Ownership {
+    Ownership {
+        manager: Manager {
+            name: "before-first-apply".to_owned(),
+            operation: Operation::Update,
+            api_version: manager.api_version.clone(),
+            subresource: String::new(),
+        },
+        time: now.clone(),
+        fields: ownable(compare(shape, &Value::Null, live).changed),
+    }
+}
+
 /// What the manager applied before, does not want any more, and nobody else owns.
-fn given_up(entries: &[super::managed::Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
+fn given_up(entries: &[Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
     let Some(before) = entries.iter().find(|entry| entry.manager == *manager) else {
         return FieldSet::default();
     };
@@ -136,26 +155,25 @@ fn remove(shape: Shape<'_>, value: &mut Value, path: &[Element], at_root: bool) 
     }
 }
 
-fn describe(manager: &Manager, time: &Value) -> String {
+fn describe(manager: &Manager) -> String {
     let mut text = format!("{:?}", manager.name);
     if !manager.subresource.is_empty() {
         text = format!("{text} with subresource {:?}", manager.subresource);
     }
-    match (manager.operation, time.as_str()) {
-        (Operation::Apply, _) => text,
-        (Operation::Update, None) => format!("{text} using {}", manager.api_version),
-        (Operation::Update, Some(time)) => format!("{text} using {} at {time}", manager.api_version),
+    match manager.operation {
+        Operation::Apply => text,
+        Operation::Update => format!("{text} using {}", manager.api_version),
     }
 }
 
-fn conflict(conflicts: &[(Manager, Value, Path)]) -> ApiError {
+fn conflict(conflicts: &[(Manager, Path)]) -> ApiError {
     let text = match conflicts {
-        [(manager, time, path)] => format!("conflict with {}: {}", describe(manager, time), path::display(path)),
+        [(manager, path)] => format!("conflict with {}: {}", describe(manager), path::display(path)),
         many => {
             let mut lines: Vec<String> = Vec::new();
             let mut current = String::new();
-            for (manager, time, path) in many {
-                let name = describe(manager, time);
+            for (manager, path) in many {
+                let name = describe(manager);
                 if name != current {
                     lines.push(format!("conflicts with {name}:"));
                     current = name;
@@ -171,8 +189,8 @@ fn conflict(conflicts: &[(Manager, Value, Path)]) -> ApiError {
         Reason::Conflict,
         format!("Apply failed with {count} conflict{plural}: {text}"),
     );
-    conflicts.iter().fold(error, |error, (manager, time, path)| {
-        let message = format!("conflict with {}", describe(manager, time));
+    conflicts.iter().fold(error, |error, (manager, path)| {
+        let message = format!("conflict with {}", describe(manager));
         error.with_cause("FieldManagerConflict", &message, &path::display(path))
     })
 }

@@ -74,8 +74,19 @@ pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, obje
 pub(crate) fn warnings(resource: &Resource, object: &Value) -> Vec<String> {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::warnings(object),
+        _ if resource.is_custom() => unqualified_finalizers(object),
         _ => Vec::new(),
     }
+}
+
+fn unqualified_finalizers(object: &Value) -> Vec<String> {
+    let known = ["orphan", "foregroundDeletion", "kubernetes"];
+    let listed = crate::api::meta::finalizers(object).into_iter();
+    let unqualified = listed.filter(|finalizer| !finalizer.contains('/') && !known.contains(finalizer));
+    let warning = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers";
+    unqualified
+        .map(|finalizer| format!("metadata.finalizers: {finalizer:?}: {warning}"))
+        .collect()
 }
 
 /// What is wrong with an object of the kind; `old` at an update.

@@ -7,9 +7,9 @@ use super::dispatch::Call;
 use super::update::{Part, Write, record};
 use super::validate;
 use crate::access::escalation;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
-use crate::api::options::WriteOptions;
+use crate::api::options::{WriteOptions, WriteVerb};
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::fields::Operation;
@@ -22,7 +22,7 @@ const GENERATE_TRIES: usize = 8;
 
 /// Creates the object in the body.
 pub(super) fn create(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
-    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, WriteVerb::Create)?;
     let object = decode::object(call, options.field_validation)?;
     let write = Write::new(&call.resource, Part::Main, Operation::Update, &options);
     let object = create_object(core, call, object, &write)?;
@@ -42,7 +42,8 @@ pub(super) fn create_object(
 ) -> ApiResult<Arc<Object>> {
     let resource = call.resource.clone();
     if !matches!(meta::resource_version(&object), "" | "0") {
-        return Err(ApiError::bad_request(
+        return Err(ApiError::new(
+            Reason::Unknown,
             "resourceVersion should not be set on objects to be created",
         ));
     }
@@ -67,8 +68,12 @@ pub(super) fn create_object(
     }
     let object = admit::validate(core, call, object, None, write.dry_run)?;
     let name = ObjectName::new(meta::namespace(&object), meta::name(&object));
-    if core.store.get(&resource.collection, &name).is_some() {
-        return Err(ApiError::already_exists(&resource.plural, &resource.group, &name.name));
+    if let Some(there) = core.store.get(&resource.collection, &name) {
+        let mut refused = ApiError::already_exists(&resource.plural, &resource.group, &name.name);
+        if meta::is_deleting(&there) {
+            refused.message.insert_str(0, "object is being deleted: ");
+        }
+        return Err(refused);
     }
     if write.dry_run {
         return Ok(Arc::new(Object::new(object)));

@@ -1,7 +1,8 @@
 //! Request bodies: media types and the identity of what was sent.
 
-use super::dispatch::Call;
+use super::dispatch::{Call, Method};
 use crate::api::error::{ApiError, ApiResult, Reason};
+use crate::api::field::FieldError;
 use crate::api::json;
 use crate::api::meta;
 use crate::api::options::FieldValidation;
@@ -44,10 +45,50 @@ pub(super) fn parse_json(body: &[u8]) -> ApiResult<Value> {
     serde_json::from_slice(body).map_err(|error| undecodable(&error.to_string()))
 }
 
+/// Parses the JSON of a patch.
+pub(super) fn parse_patch(body: &[u8]) -> ApiResult<Value> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_eof() {
+            ApiError::bad_request("error decoding patch: unexpected end of JSON input")
+        } else {
+            ApiError::bad_request(format!("error decoding patch: {error}"))
+        }
+    })
+}
+
 /// Parses YAML (JSON included).
 pub(super) fn parse_yaml(body: &[u8]) -> ApiResult<Value> {
     let text = std::str::from_utf8(body).map_err(|error| undecodable(&error.to_string()))?;
     serde_saphyr::from_str(text).map_err(|error| undecodable(&error.to_string()))
+}
+
+/// A body that is no object of the kind, with how it begins.
+fn unrecognized(kind: &str, why: &str, body: &[u8]) -> ApiError {
+    const SHOWN: usize = 30;
+    let head = &body[..body.len().min(SHOWN)];
+    let mut shown = match head.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(head).into_owned(),
+        Some(_) => head
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}")),
+    };
+    if body.len() > SHOWN {
+        shown.push_str(" ...");
+    }
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+    ))
+}
+
+/// A body that ends too early, or is no JSON.
+fn unread(kind: &str, error: &serde_json::Error, body: &[u8]) -> ApiError {
+    if error.is_eof() {
+        let why = "couldn't get version/kind; json parse error: unexpected end of JSON input";
+        unrecognized(kind, why, body)
+    } else {
+        undecodable(&error.to_string())
+    }
 }
 
 fn undecodable(error: &str) -> ApiError {
@@ -60,7 +101,7 @@ fn undecodable(error: &str) -> ApiError {
 pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiResult<Value> {
     let (content_type, body) = (&call.request.content_type, &call.request.body);
     let (object, repeated) = match media_type(content_type).as_str() {
-        "" | "application/json" => json::parse(body).map_err(|error| undecodable(&error.to_string()))?,
+        "" | "application/json" => json::parse(body).map_err(|error| unread(&call.resource.kind, &error, body))?,
         _ => (parse_body(content_type, body)?, Vec::new()),
     };
     identify_parsed(call, object, &repeated, validation)
@@ -69,21 +110,16 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
 /// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
 pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> ApiResult<()> {
     let mut pruned = object.clone();
-    let problems: Vec<String> = undeclared(&call.resource, &mut pruned)?
-        .into_iter()
-        .map(|path| format!(".{path}: field not declared in schema"))
-        .collect();
-    let problem = match problems.as_slice() {
-        [] => return Ok(()),
-        [one] => one.clone(),
-        many => format!("errors:\n  {}", many.join("\n  ")),
+    let problem = match undeclared(&call.resource, &mut pruned)?.into_iter().min() {
+        None => return Ok(()),
+        Some(path) => format!(".{path}: field not declared in schema"),
     };
     let resource = &call.resource;
     Err(ApiError::new(
         Reason::Unknown,
         format!(
             "failed to create typed patch object ({}/{name}; {}/{}, Kind={}): {problem}",
-            call.namespace(),
+            meta::namespace(object),
             resource.group,
             resource.version,
             resource.kind
@@ -95,14 +131,30 @@ pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> Api
 /// are refused.
 pub(super) fn undeclared(resource: &Resource, object: &mut Value) -> ApiResult<Vec<String>> {
     match &resource.origin {
-        Origin::Custom(custom) if !custom.preserve_unknown && custom.schema.is_object() => {
-            Ok(schema::prune(&custom.schema, object))
+        Origin::Custom(custom) => {
+            let mut unknown = metadata_of_custom(resource, object)?;
+            if !custom.preserve_unknown && custom.schema.is_object() {
+                let mut undeclared = schema::prune(&custom.schema, object);
+                undeclared.sort();
+                unknown.extend(undeclared);
+            }
+            Ok(unknown)
         }
         Origin::BuiltIn(BuiltIn {
             message: Some(message), ..
         }) => types::check(message, object).map_err(|why| unfit(resource, &why)),
-        Origin::Custom(_) | Origin::BuiltIn(_) => Ok(Vec::new()),
+        Origin::BuiltIn(_) => Ok(Vec::new()),
     }
+}
+
+/// The metadata of custom resources is typed as that of built-in kinds is.
+fn metadata_of_custom(resource: &Resource, object: &mut Value) -> ApiResult<Vec<String>> {
+    let (Some(message), Some(metadata)) = (types::message("meta.ObjectMeta"), object.get_mut("metadata")) else {
+        return Ok(Vec::new());
+    };
+    let unknown = types::check(message, metadata).map_err(|why| unfit(resource, &why))?;
+    types::settle(message, metadata);
+    Ok(unknown.into_iter().map(|path| format!("metadata.{path}")).collect())
 }
 
 fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
@@ -151,13 +203,26 @@ fn identify_parsed(
     for (member, want) in [("apiVersion", &expected.0), ("kind", &expected.1)] {
         match &object[member] {
             Value::Null if !resource.is_custom() => object[member] = want.as_str().into(),
+            Value::Null if member == "kind" => {
+                let body = &call.request.body;
+                let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
+                return Err(unrecognized(want, &why, body));
+            }
             Value::Null => {
                 return Err(ApiError::bad_request(format!(
-                    "Object '{}' is missing in the body",
-                    capitalized(member)
+                    "the API version in the data () does not match the expected API version ({want})"
                 )));
             }
             Value::String(found) if found == want => {}
+            Value::String(found) if member == "kind" && resource.is_custom() => {
+                let error = FieldError::invalid("kind", &Value::from(found.as_str()), format!("must be {want}"));
+                return Err(ApiError::invalid(found, &resource.group, meta::name(&object), &[error]));
+            }
+            Value::String(found) if resource.is_custom() && call.request.method == Method::Patch => {
+                let group = found.split_once('/').map_or("", |(group, _)| group);
+                let error = FieldError::invalid(member, &Value::from(found.as_str()), format!("must be {want}"));
+                return Err(ApiError::invalid(&resource.kind, group, meta::name(&object), &[error]));
+            }
             other => {
                 let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
                 let what = if member == "kind" { "kind" } else { "API version" };
@@ -169,13 +234,51 @@ fn identify_parsed(
     }
     if !object["metadata"].is_object() {
         if !object["metadata"].is_null() {
-            return Err(undecodable("metadata is not an object"));
+            let found = go_type(&object["metadata"]);
+            let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
+            return Err(unfit(resource, &why));
         }
         object["metadata"] = serde_json::json!({});
     }
     scope(call, &mut object)?;
+    drop_repeated_owners(call, &mut object);
     prune(call, &mut object, repeated, validation)?;
     Ok(object)
+}
+
+/// Drops references to owners that stand there already, with a warning.
+fn drop_repeated_owners(call: &mut Call<'_>, object: &mut Value) {
+    let owners = object
+        .pointer_mut("/metadata/ownerReferences")
+        .and_then(Value::as_array_mut);
+    let Some(owners) = owners else { return };
+    let (mut kept, mut repeated) = (Vec::new(), Vec::new());
+    for owner in owners.drain(..) {
+        if kept.contains(&owner) {
+            repeated.push(owner["uid"].as_str().unwrap_or_default().to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    *owners = kept;
+    if !repeated.is_empty() {
+        call.warnings.push(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        ));
+    }
+}
+
+/// The type of a value as Go's decoder names it.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 fn scope(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
@@ -191,8 +294,4 @@ fn scope(call: &Call<'_>, object: &mut Value) -> ApiResult<()> {
         None => meta::set(object, "namespace", None),
     }
     Ok(())
-}
-
-fn capitalized(member: &str) -> &'static str {
-    if member == "kind" { "Kind" } else { "apiVersion" }
 }

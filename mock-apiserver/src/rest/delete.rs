@@ -14,6 +14,7 @@ use super::decode;
 use super::dispatch::Call;
 use super::read;
 use crate::api::error::{ApiError, ApiResult};
+use crate::api::field::FieldError;
 use crate::api::meta;
 use crate::api::options::{self, Query};
 use crate::catalog::Resource;
@@ -21,6 +22,7 @@ use crate::clock::meta_time;
 use crate::core::Core;
 use crate::kinds::pod;
 use crate::store::{Object, ObjectName};
+use crate::types;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -49,51 +51,69 @@ impl DeleteOptions {
         if request.body.is_empty() {
             return Self::from_query(&request.query);
         }
-        let body = decode::parse_body(&request.content_type, &request.body)?;
+        let mut body = decode::parse_body(&request.content_type, &request.body)?;
+        if let Some(message) = types::message("meta.DeleteOptions") {
+            types::check(message, &mut body).map_err(ApiError::bad_request)?;
+        }
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let propagation = match (body["propagationPolicy"].as_str(), body["orphanDependents"].as_bool()) {
-            (Some(_), Some(_)) => {
-                return Err(invalid("orphanDependents and deletionPropagation cannot be both set"));
-            }
-            (policy, orphan) => propagation(policy, orphan)?,
-        };
-        Ok(Self {
+        let mut errors = Vec::new();
+        let (policy, orphan) = (body["propagationPolicy"].as_str(), body["orphanDependents"].as_bool());
+        if let (Some(policy), Some(_)) = (policy, orphan) {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(FieldError::invalid("propagationPolicy", &Value::from(policy), detail));
+        }
+        let in_query = request.query.get("dryRun");
+        let options = Self {
             grace: body["gracePeriodSeconds"].as_i64(),
-            propagation,
+            propagation: propagation(policy, orphan, &mut errors),
             uid: text(&body["preconditions"]["uid"]),
             resource_version: text(&body["preconditions"]["resourceVersion"]),
-            dry_run: options::dry_run(body["dryRun"][0].as_str())? || options::dry_run(request.query.get("dryRun"))?,
-        })
+            dry_run: options::dry_run(body["dryRun"][0].as_str().or(in_query), &mut errors),
+        };
+        options.unless(&errors)
     }
 
     fn from_query(query: &Query) -> ApiResult<Self> {
-        let grace = query.get("gracePeriodSeconds").map(str::parse).transpose();
-        Ok(Self {
-            grace: grace.map_err(|_| ApiError::bad_request("unable to parse query parameter gracePeriodSeconds"))?,
-            propagation: propagation(query.get("propagationPolicy"), None)?,
+        let mut errors = Vec::new();
+        let options = Self {
+            grace: query.get("gracePeriodSeconds").map(seconds).transpose()?,
+            propagation: propagation(query.get("propagationPolicy"), None, &mut errors),
             uid: None,
             resource_version: None,
-            dry_run: options::dry_run(query.get("dryRun"))?,
-        })
+            dry_run: options::dry_run(query.get("dryRun"), &mut errors),
+        };
+        options.unless(&errors)
+    }
+
+    fn unless(self, errors: &[FieldError]) -> ApiResult<Self> {
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(ApiError::invalid("DeleteOptions", "meta.k8s.io", "", errors))
+        }
     }
 }
 
-fn invalid(why: &str) -> ApiError {
-    ApiError::new(
-        crate::api::error::Reason::Invalid,
-        format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: {why}"),
-    )
+fn seconds(text: &str) -> ApiResult<i64> {
+    text.parse()
+        .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
 }
 
-fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
+fn propagation(policy: Option<&str>, orphan: Option<bool>, errors: &mut Vec<FieldError>) -> Option<Propagation> {
     match (policy, orphan) {
-        (None, None) => Ok(None),
-        (Some("Background"), _) | (None, Some(false)) => Ok(Some(Propagation::Background)),
-        (Some("Foreground"), _) => Ok(Some(Propagation::Foreground)),
-        (Some("Orphan"), _) | (None, Some(true)) => Ok(Some(Propagation::Orphan)),
-        (Some(other), _) => Err(invalid(&format!(
-            "{other:?}: must be one of \"Background\", \"Foreground\", \"Orphan\""
-        ))),
+        (None, None) => None,
+        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+        (Some(other), _) => {
+            let supported = ["Foreground", "Background", "Orphan", "nil"];
+            errors.push(FieldError::not_supported(
+                "propagationPolicy",
+                &Value::from(other),
+                &supported,
+            ));
+            None
+        }
     }
 }
 
@@ -219,7 +239,8 @@ fn store_marked(core: &mut Core, resource: &Resource, object: &Arc<Object>, mark
 }
 
 fn check_preconditions(resource: &Resource, object: &Value, options: &DeleteOptions) -> ApiResult<()> {
-    let conflict = |why: String| ApiError::conflict(&resource.plural, &resource.group, meta::name(object), &why);
+    // The kind stands where other conflicts name the resource.
+    let conflict = |why: String| ApiError::conflict(&resource.kind, &resource.group, meta::name(object), &why);
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta::uid(object)) {
         return Err(conflict(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",

@@ -150,6 +150,10 @@ fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
         (Method::Patch, Some(name)) => patch::patch(core, call, &name, update::Part::Main),
         (Method::Delete, Some(name)) => delete::delete(core, call, &name),
         (Method::Delete, None) => delete::delete_collection(core, call),
+        (Method::Post, Some(_)) if call.resource.is_custom() => create::create(core, call),
+        (Method::Put | Method::Patch, None) if call.resource.is_custom() => {
+            Err(ApiError::bad_request("name must be provided"))
+        }
         (Method::Post, Some(_)) => Err(call.not_supported("create")),
         (Method::Put, None) => Err(call.not_supported("update")),
         (Method::Patch, None) => Err(call.not_supported("patch")),

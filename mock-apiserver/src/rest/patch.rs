@@ -6,10 +6,10 @@ use super::decode;
 use super::dispatch::Call;
 use super::merge::merge;
 use super::strategic;
-use super::update::{Part, Write, update_object};
-use crate::api::error::{ApiError, ApiResult, Reason};
+use super::update::{Part, Write, undeterminable, update_object};
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
-use crate::api::options::WriteOptions;
+use crate::api::options::{WriteOptions, WriteVerb};
 use crate::core::Core;
 use crate::fields::{self, Operation, Shape};
 use crate::store::ObjectName;
@@ -29,7 +29,7 @@ pub(super) enum Form {
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
 
 impl Form {
     /// By media type; custom resources have no strategic merge patch.
@@ -47,8 +47,12 @@ impl Form {
 
 /// Patches an object.
 pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
-    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
     let form = Form::of(&call.request.content_type, call.resource.is_custom())?;
+    let verb = match form {
+        Form::Apply => WriteVerb::Apply,
+        Form::Json | Form::Merge | Form::Strategic => WriteVerb::Patch,
+    };
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, verb)?;
     if form == Form::Apply {
         return apply(core, call, name, part, &options);
     }
@@ -61,7 +65,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     let patched = patched(form, Shape::of(&resource), &shown, &call.request.body)?;
     let mut patched = decode::identify(call, patched, options.field_validation)?;
     check_name(&patched, name)?;
-    if meta::resource_version(&patched).is_empty() {
+    if meta::resource_version(&patched).is_empty() && !resource.is_custom() {
         meta::set(
             &mut patched,
             "resourceVersion",
@@ -80,6 +84,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
 fn check_name(object: &Value, name: &str) -> ApiResult<()> {
     match meta::name(object) {
         found if found == name => Ok(()),
+        "" => Err(undeterminable(name)),
         found => Err(ApiError::bad_request(format!(
             "the name of the object ({found}) does not match the name on the URL ({name})"
         ))),
@@ -89,26 +94,11 @@ fn check_name(object: &Value, name: &str) -> ApiResult<()> {
 /// The object as the patch would have it.
 pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8]) -> ApiResult<Value> {
     let mut patched = object.clone();
+    let patch = decode::parse_patch(body)?;
     if form == Form::Json {
-        let patch = decode::parse_json(body)?;
-        if !patch.is_array() {
-            return Err(ApiError::bad_request(format!(
-                "error decoding patch: json: cannot unmarshal {} into Go value of type []interface {{}}",
-                json_type(&patch)
-            )));
-        }
-        let operations: json_patch::Patch = serde_json::from_value(patch)
-            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-        let count = operations.0.len();
-        if count > MAX_OPERATIONS {
-            return Err(ApiError::too_large(format!(
-                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
-            )));
-        }
-        json_patch::patch(&mut patched, &operations).map_err(|_| ApiError::unprocessable_patch())?;
+        json_patched(&mut patched, patch)?;
         return Ok(patched);
     }
-    let patch = decode::parse_json(body)?;
     if !patch.is_object() {
         return Err(ApiError::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
@@ -120,6 +110,52 @@ pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8])
     }
     merge(&mut patched, &patch);
     Ok(patched)
+}
+
+/// Carries out a JSON patch, one operation after another.
+fn json_patched(object: &mut Value, patch: Value) -> ApiResult<()> {
+    let Value::Array(operations) = patch else {
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+            json_type(&patch)
+        )));
+    };
+    let count = operations.len();
+    if count > MAX_OPERATIONS {
+        return Err(ApiError::too_large(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+        )));
+    }
+    for operation in operations {
+        let operation = as_go_reads(object, operation);
+        let operation: json_patch::PatchOperation =
+            serde_json::from_value(operation).map_err(|_| ApiError::unprocessable_patch())?;
+        json_patch::patch(object, &[operation]).map_err(|_| ApiError::unprocessable_patch())?;
+    }
+    Ok(())
+}
+
+/// The API server's library takes an absent value for null, adds where it should replace what is absent, and copies null
+/// from where nothing is.
+fn as_go_reads(object: &Value, mut operation: Value) -> Value {
+    let text = |member: &str| operation[member].as_str().unwrap_or_default().to_owned();
+    let (name, path, from) = (text("op"), text("path"), text("from"));
+    let in_map = |path: &str| {
+        let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+        parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
+    };
+    match name.as_str() {
+        "replace" if in_map(&path) => operation["op"] = "add".into(),
+        "copy" if in_map(&from) => {
+            operation["op"] = "add".into();
+            operation["value"] = Value::Null;
+        }
+        _ => {}
+    }
+    if let ("add" | "replace" | "test", Some(map)) = (name.as_str(), operation.as_object_mut()) {
+        map.entry("value").or_insert(Value::Null);
+    }
+    operation
 }
 
 /// The type of a value as decoding errors name it.
@@ -136,22 +172,10 @@ fn json_type(value: &Value) -> &'static str {
 
 /// Server-side apply; creates what is absent.
 fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: &WriteOptions) -> ApiResult<Answer> {
-    if call.request.query.get("fieldManager").is_none() {
-        return Err(ApiError::new(
-            Reason::Invalid,
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
-    }
-    let body = decode::parse_yaml(&call.request.body)?;
+    let body = applied(call)?;
     decode::check_declared(call, name, &body)?;
     let mut wanted = decode::identify(call, body, options.field_validation)?;
     check_name(&wanted, name)?;
-    if wanted["metadata"]
-        .get("managedFields")
-        .is_some_and(|fields| !fields.is_null())
-    {
-        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-    }
     let resource = call.resource.clone();
     let write = Write::new(&resource, part, Operation::Apply, options);
     let version = meta::resource_version(&wanted).to_owned();
@@ -183,6 +207,37 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     })
 }
 
+/// The configuration in the body, of the kind that the path names.
+fn applied(call: &Call<'_>) -> ApiResult<Value> {
+    let body = decode::parse_yaml(&call.request.body)?;
+    if !body.is_object() && !body.is_null() {
+        let found = json_type(&body);
+        return Err(ApiError::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        )));
+    }
+    let text = |member: &str| body[member].as_str().unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version != call.resource.api_version() || kind != call.resource.kind {
+        // Without a kind the version does not count either.
+        let version = if kind.is_empty() || version.is_empty() {
+            "/"
+        } else {
+            version
+        };
+        return Err(ApiError::bad_request(format!(
+            "invalid object type: {version}, Kind={kind}"
+        )));
+    }
+    if body["metadata"]
+        .get("managedFields")
+        .is_some_and(|fields| !fields.is_null())
+    {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    Ok(body)
+}
+
 /// Applies to an absent object, which creates it.
 fn apply_new(core: &mut Core, call: &mut Call<'_>, wanted: &Value, write: &Write, force: bool) -> ApiResult<Answer> {
     let resource = call.resource.clone();
@@ -196,6 +251,8 @@ fn apply_new(core: &mut Core, call: &mut Call<'_>, wanted: &Value, write: &Write
     }
     let now = core.now();
     let made = fields::apply(Shape::of(&resource), &json!({}), wanted, &write.manager, force, &now)?;
+    let mut made = made;
+    meta::set(&mut made, "resourceVersion", None);
     let object = create_object(core, call, made, write)?;
     Ok(Answer::Object {
         code: 201,

@@ -10,7 +10,7 @@ use crate::admission::GroupVersionKind;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::FieldError;
 use crate::api::meta;
-use crate::api::options::WriteOptions;
+use crate::api::options::{WriteOptions, WriteVerb};
 use crate::catalog::{Resource, ScalePaths};
 use crate::core::Core;
 use crate::fields::{Operation, Shape};
@@ -74,9 +74,10 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
             let form = patch::Form::of(&call.request.content_type, true)?;
             patch::patched(form, Shape::Schema(&Value::Null), &shown, &call.request.body)?
         }
-        Method::Post | Method::Delete => return Err(call.not_supported("create")),
+        Method::Post => return Err(call.not_supported("create")),
+        Method::Delete => return Err(call.not_supported("delete")),
     };
-    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, verb(call))?;
     let kind = GroupVersionKind {
         group: "autoscaling".to_owned(),
         version: "v1".to_owned(),
@@ -108,6 +109,18 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
         code: 200,
         body: view(paths, &object),
     })
+}
+
+/// Whose options a write has.
+fn verb(call: &Call<'_>) -> WriteVerb {
+    match (
+        call.request.method,
+        decode::media_type(&call.request.content_type).as_str(),
+    ) {
+        (Method::Patch, patch::APPLY) => WriteVerb::Apply,
+        (Method::Patch, _) => WriteVerb::Patch,
+        (Method::Get | Method::Post | Method::Put | Method::Delete, _) => WriteVerb::Update,
+    }
 }
 
 fn replicas(scale: &Value, name: &str) -> ApiResult<i64> {

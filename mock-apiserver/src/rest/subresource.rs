@@ -31,7 +31,8 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
             Method::Get => read::get(core, call, &name),
             Method::Put => update::replace(core, call, &name, part),
             Method::Patch => patch::patch(core, call, &name, part),
-            Method::Post | Method::Delete => Err(call.not_supported("create")),
+            Method::Post => Err(call.not_supported("create")),
+            Method::Delete => Err(call.not_supported("delete")),
         };
     }
     match (subresource.as_str(), call.request.method) {
@@ -45,6 +46,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
         ("eviction", Method::Post) if pod => evict::evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
         ("token", Method::Post) if call.resource.is("", "ServiceAccount") => token::request(core, call, &name),
+        _ if call.resource.is_custom() => Err(call.not_found(&name)),
         _ => Ok(Answer::Text {
             code: 404,
             body: "404 page not found\n".to_owned(),

@@ -2,13 +2,13 @@
 
 use super::admit::{self, Mutated};
 use super::answer::Answer;
-use super::dispatch::Call;
+use super::dispatch::{Call, Method};
 use super::{create, decode, validate};
 use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::field::{FieldError, Problem};
+use crate::api::field::FieldError;
 use crate::api::meta;
-use crate::api::options::WriteOptions;
+use crate::api::options::{WriteOptions, WriteVerb};
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::fields::{Manager, Operation, Shape, record_update};
@@ -73,9 +73,10 @@ impl Write {
 
 /// Replaces an object.
 pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {
-    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent)?;
+    let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, WriteVerb::Update)?;
     let mut object = decode::object(call, options.field_validation)?;
     match meta::name(&object) {
+        "" if call.resource.is_custom() => return Err(undeterminable(name)),
         "" => meta::set(&mut object, "name", Some(name.into())),
         found if found != name => {
             return Err(ApiError::bad_request(format!(
@@ -109,6 +110,13 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
     }
 }
 
+/// The object does not say its name.
+pub(super) fn undeterminable(name: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    ))
+}
+
 /// Updates `old` to what `new` says, as far as `part` may.
 pub(super) fn update_object(
     core: &mut Core,
@@ -118,7 +126,7 @@ pub(super) fn update_object(
     write: &Write,
 ) -> ApiResult<Arc<Object>> {
     let resource = &call.resource.clone();
-    lock(resource, old, &new)?;
+    lock(call, old, &new)?;
     let object = confine(resource, old, new, write.part);
     let Mutated { mut object, requested } = if write.admitted {
         Mutated {
@@ -162,11 +170,14 @@ pub(super) fn update_object(
     if write.dry_run {
         return Ok(Arc::new(Object::new(object)));
     }
-    Ok(if is_done(resource, &object) {
-        core.remove(resource, object)
-    } else {
-        core.put(resource, object)
-    })
+    if is_done(resource, &object) {
+        // The answer carries the revision that the object had: no state of it was stored after that.
+        let last = Arc::new(Object::new(object));
+        // Watchers see what was stored last.
+        core.remove(resource, Value::clone(old));
+        return Ok(last);
+    }
+    Ok(core.put(resource, object))
 }
 
 /// Takes from `new` what may change, with defaults.
@@ -207,13 +218,19 @@ fn is_done(resource: &Resource, object: &Value) -> bool {
 }
 
 /// The optimistic lock, and the UID if one was sent.
-fn lock(resource: &Resource, old: &Value, new: &Value) -> ApiResult<()> {
+fn lock(call: &Call<'_>, old: &Value, new: &Value) -> ApiResult<()> {
     let Resource {
         plural, group, kind, ..
-    } = resource;
+    } = &*call.resource;
     let name = meta::name(old);
     let uid = meta::uid(new);
     if !uid.is_empty() && uid != meta::uid(old) {
+        if call.request.method == Method::Patch {
+            let error = FieldError::invalid("metadata.uid", &Value::from(uid), "field is immutable");
+            // As other metadata of custom resources, it is judged twice.
+            let times = if call.resource.is_custom() { 2 } else { 1 };
+            return Err(ApiError::invalid(kind, group, name, &vec![error; times]));
+        }
         let why = format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             meta::uid(old)
@@ -221,17 +238,15 @@ fn lock(resource: &Resource, old: &Value, new: &Value) -> ApiResult<()> {
         return Err(ApiError::conflict(plural, group, name, &why));
     }
     match meta::resource_version(new) {
-        "" | "0" if resource.allows_unconditional_update() => Ok(()),
+        "" | "0" if call.resource.allows_unconditional_update() => Ok(()),
         "" | "0" => {
-            let problem = Problem::Invalid {
-                shown: "0x0".to_owned(),
-                detail: "must be specified for an update".to_owned(),
-            };
-            let error = FieldError {
-                path: "metadata.resourceVersion".to_owned(),
-                problem,
-            };
-            Err(ApiError::invalid(kind, group, name, &[error]))
+            let error = FieldError::invalid(
+                "metadata.resourceVersion",
+                &Value::from(0),
+                "must be specified for an update",
+            );
+            // The resource stands where other refusals name the kind.
+            Err(ApiError::invalid(plural, group, name, &[error]))
         }
         version if version == meta::resource_version(old) => Ok(()),
         _ => Err(ApiError::modified(plural, group, name)),
@@ -321,7 +336,6 @@ fn keep_identity(old: &Value, object: &mut Value) {
         "generation",
         "resourceVersion",
         "selfLink",
-        "generateName",
     ];
     for member in KEPT {
         let value = old["metadata"].get(member).cloned();

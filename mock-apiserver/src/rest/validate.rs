@@ -3,8 +3,10 @@
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::FieldError;
 use crate::api::meta;
+use crate::api::names::{is_qualified_part, qualified_name_problems};
 use crate::catalog::Resource;
 use crate::kinds;
+use crate::upkeep::{FOREGROUND, ORPHAN};
 use serde_json::Value;
 
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -22,6 +24,10 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
     let mut errors = metadata_problems(resource, object);
     if let Some(old) = old {
         errors.extend(update_problems(old, object));
+        // The registry judges the metadata of an update, and the strategy of custom resources does so again.
+        if resource.is_custom() {
+            errors.extend(errors.clone());
+        }
     }
     errors.extend(kinds::problems(resource, old, object));
     if errors.is_empty() {
@@ -51,18 +57,7 @@ fn metadata_problems(resource: &Resource, object: &Value) -> Vec<FieldError> {
     for member in ["labels", "annotations"] {
         errors.extend(map_problems(member, &metadata[member]));
     }
-    let finalizers = &metadata["finalizers"];
-    if !finalizers.is_null()
-        && !finalizers
-            .as_array()
-            .is_some_and(|list| list.iter().all(Value::is_string))
-    {
-        errors.push(FieldError::invalid(
-            "metadata.finalizers",
-            finalizers,
-            "must be a list of strings",
-        ));
-    }
+    errors.extend(finalizer_problems(&metadata["finalizers"]));
     errors.extend(owner_problems(&metadata["ownerReferences"]));
     errors
 }
@@ -79,24 +74,18 @@ fn map_problems(member: &str, map: &Value) -> Vec<FieldError> {
     };
     let mut errors = Vec::new();
     for (key, value) in map {
-        let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        let is_name = |text: &str| {
-            text.len() <= 63
-                && edge(text.chars().next())
-                && edge(text.chars().last())
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        // The keys of annotations may be in capitals.
+        let judged = if member == "labels" {
+            key.clone()
+        } else {
+            key.to_lowercase()
         };
-        if !is_name(name) {
-            let rule = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-            errors.push(FieldError::invalid(&path, &Value::String(key.clone()), rule));
-        }
+        let shown = Value::String(key.clone());
+        let problems = qualified_name_problems(&judged).into_iter();
+        errors.extend(problems.map(|problem| FieldError::invalid(&path, &shown, problem)));
         match value.as_str() {
             None => errors.push(FieldError::invalid(format!("{path}.{key}"), value, "must be a string")),
-            Some(text) if member == "labels" && !text.is_empty() && !is_name(text) => {
-                let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-                errors.push(FieldError::invalid(&path, value, rule));
-            }
+            Some(text) if member == "labels" => errors.extend(label_problems(&path, text)),
             Some(_) => {}
         }
     }
@@ -114,20 +103,70 @@ fn map_problems(member: &str, map: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with the value of a label.
+fn label_problems(path: &str, text: &str) -> Vec<FieldError> {
+    let value = Value::from(text);
+    let mut errors = Vec::new();
+    if text.len() > 63 {
+        errors.push(FieldError::invalid(path, &value, "must be no more than 63 bytes"));
+    }
+    if !text.is_empty() && !is_qualified_part(text) {
+        let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+        errors.push(FieldError::invalid(path, &value, rule));
+    }
+    errors
+}
+
+fn finalizer_problems(finalizers: &Value) -> Vec<FieldError> {
+    let path = "metadata.finalizers";
+    let fits = |list: &Vec<Value>| list.iter().all(Value::is_string);
+    let Some(list) = finalizers.as_array().filter(|list| fits(list)) else {
+        let absent = finalizers.is_null();
+        let error = FieldError::invalid(path, finalizers, "must be a list of strings");
+        return if absent { Vec::new() } else { vec![error] };
+    };
+    let mut errors = Vec::new();
+    for finalizer in list {
+        let problems = qualified_name_problems(finalizer.as_str().unwrap_or_default()).into_iter();
+        errors.extend(problems.map(|problem| FieldError::invalid(path, finalizer, problem)));
+    }
+    if [ORPHAN, FOREGROUND]
+        .iter()
+        .all(|both| list.iter().any(|known| known == both))
+    {
+        let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+        errors.push(FieldError::invalid(path, finalizers, detail));
+    }
+    errors
+}
+
 fn owner_problems(references: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers: Vec<&Value> = Vec::new();
-    for (index, owner) in references.as_array().into_iter().flatten().enumerate() {
-        let path = format!("metadata.ownerReferences[{index}]");
-        for (member, detail) in [
-            ("apiVersion", "version must not be empty"),
-            ("kind", ""),
-            ("name", ""),
-            ("uid", "uid must not be empty"),
-        ] {
+    for owner in references.as_array().into_iter().flatten() {
+        let path = "metadata.ownerReferences";
+        let version = owner["apiVersion"].as_str().unwrap_or_default();
+        if version.is_empty() || version.matches('/').count() > 1 {
+            let version = Value::from(version);
+            errors.push(FieldError::invalid(
+                format!("{path}.apiVersion"),
+                &version,
+                "version must not be empty",
+            ));
+        }
+        for member in ["kind", "name", "uid"] {
             if owner[member].as_str().unwrap_or_default().is_empty() {
-                errors.push(FieldError::required(format!("{path}.{member}"), detail));
+                let empty = Value::from("");
+                errors.push(FieldError::invalid(
+                    format!("{path}.{member}"),
+                    &empty,
+                    "must not be empty",
+                ));
             }
+        }
+        if version == "v1" && owner["kind"] == "Event" {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(FieldError::invalid(path, owner, detail));
         }
         if owner["controller"] == true {
             controllers.push(owner);

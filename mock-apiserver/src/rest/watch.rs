@@ -114,7 +114,7 @@ fn too_old_text(requested: u64, oldest: u64) -> String {
 
 /// A bookmark: only kind, version and revision.
 pub(crate) fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Arc<Object> {
-    let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
     if initial_events_end {
         metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Inserts the defaults of absent members; a null that is not allowed counts as absent.
+/// Inserts the defaults of absent members; a null that is not allowed counts as absent and goes.
 pub(crate) fn default_fields(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -12,6 +12,8 @@ pub(crate) fn default_fields(schema: &Value, value: &mut Value) {
                     && (refused_null || !map.contains_key(member))
                 {
                     map.insert(member.clone(), default.clone());
+                } else if refused_null {
+                    map.remove(member);
                 }
                 if let Some(child) = map.get_mut(member) {
                     default_fields(schema, child);

@@ -16,11 +16,11 @@ pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &
         .into_iter()
         .filter(|error| !old.is_some_and(|old| is_ratcheted(version, error, old, object)))
         .map(|error| {
-            let shown = format!("{:?}", type_at(&version.schema, &error.field_path));
-            let detail = if error.kind == ErrorKind::ValidationFailure {
-                error.message
+            let (shown, detail) = if error.kind == ErrorKind::ValidationFailure {
+                (scalar_at(object, &error.field_path), error.message)
             } else {
-                format!("rule {:?} could not be evaluated: {}", error.rule, error.message)
+                let why = format!("rule {:?} could not be evaluated: {}", error.rule, error.message);
+                (format!("{:?}", type_at(&version.schema, &error.field_path)), why)
             };
             let problem = match error.reason.as_deref() {
                 Some("FieldValueForbidden") => Problem::Forbidden { detail },
@@ -82,10 +82,23 @@ fn declares(schema: &Value, rule: &str) -> bool {
     rules.into_iter().any(|known| known["rule"] == rule)
 }
 
+/// The value at a path as messages show it; empty if it is not a scalar.
+fn scalar_at(object: &Value, path: &str) -> String {
+    let steps = path.split(['.', '[']).filter(|step| !step.is_empty());
+    let found = steps.into_iter().try_fold(object, |node, step| {
+        let step = step.trim_end_matches(']');
+        node.get(step).or_else(|| node.get(step.parse::<usize>().ok()?))
+    });
+    match found {
+        Some(scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) => scalar.to_string(),
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => String::new(),
+    }
+}
+
 /// Says that the rules were not asked.
 pub(super) fn unchecked() -> FieldError {
     let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
-    FieldError::invalid("<nil>", &Value::String("null".to_owned()), detail)
+    FieldError::invalid("<nil>", &Value::Null, detail)
 }
 
 /// The declared type at a path; rules report it in place of the value.

@@ -53,8 +53,10 @@ fn changed_node(
             path: path.to_owned(),
             problem,
         });
+        errors.extend(values::unlisted(schema, value, path));
         return;
     }
+    combinations(schema, rules, value, path, errors);
     errors.extend(values::check(schema, rules, value, path));
     match value {
         Value::Object(map) => members(schema, rules, (old, map), path, is_resource, errors),
@@ -68,7 +70,6 @@ fn changed_node(
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-    combinations(schema, rules, value, path, errors);
 }
 
 fn members(
@@ -79,6 +80,12 @@ fn members(
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
+    if is_resource && !path.is_empty() {
+        let missing = ["apiVersion", "kind"]
+            .into_iter()
+            .filter(|member| !map.contains_key(*member));
+        errors.extend(missing.map(|member| FieldError::required(join(path, member), "")));
+    }
     for required in strings(&schema["required"]) {
         if !map.contains_key(required) {
             errors.push(FieldError::required(join(path, required), ""));
@@ -96,46 +103,61 @@ fn members(
     }
 }
 
-/// `allOf`, `anyOf`, `oneOf`, `not`.
+/// `allOf`, `anyOf`, `oneOf`, `not`. What the nearest branch finds wrong is told, too.
 fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let fits = |branch: &Value| {
+    let found = |branch: &Value| {
         let mut found = Vec::new();
         node(branch, rules, (None, value), path, false, &mut found);
-        found.is_empty()
+        found
     };
-    let mut refuse = |text: String| {
-        let problem = Problem::Invalid {
-            shown: "\"\"".to_owned(),
-            detail: format!("{path:?} {text}"),
-        };
-        errors.push(FieldError {
-            path: path.to_owned(),
-            problem,
-        });
+    let outcomes = |name: &str| -> Option<Vec<Vec<FieldError>>> {
+        let branches = schema[name].as_array().filter(|branches| !branches.is_empty())?;
+        Some(branches.iter().map(found).collect())
     };
-    let branches = |name: &str| schema[name].as_array().filter(|branches| !branches.is_empty());
-    if branches("allOf").is_some_and(|branches| !branches.iter().all(fits)) {
-        refuse("must validate all the schemas (allOf)".to_owned());
+    if let Some(outcomes) = outcomes("anyOf")
+        && !outcomes.iter().any(Vec::is_empty)
+    {
+        errors.push(combination(path, "must validate at least one schema (anyOf)"));
+        errors.extend(nearest(outcomes));
     }
-    if branches("anyOf").is_some_and(|branches| !branches.iter().any(fits)) {
-        refuse("must validate at least one schema (anyOf)".to_owned());
-    }
-    if let Some(branches) = branches("oneOf") {
-        let count = branches.iter().filter(|branch| fits(branch)).count();
-        if count != 1 {
-            let found = if count == 0 {
-                "none".to_owned()
-            } else {
-                count.to_string()
-            };
-            refuse(format!(
-                "must validate one and only one schema (oneOf). Found {found} valid"
-            ));
+    if let Some(outcomes) = outcomes("oneOf") {
+        match outcomes.iter().filter(|found| found.is_empty()).count() {
+            1 => {}
+            0 => {
+                let text = "must validate one and only one schema (oneOf). Found none valid";
+                errors.push(combination(path, text));
+                errors.extend(nearest(outcomes));
+            }
+            count => {
+                let text = format!("must validate one and only one schema (oneOf). Found {count} valid alternatives");
+                errors.push(combination(path, &text));
+            }
         }
     }
-    if schema["not"].is_object() && fits(&schema["not"]) {
-        refuse("must not validate the schema (not)".to_owned());
+    if let Some(outcomes) = outcomes("allOf")
+        && !outcomes.iter().all(Vec::is_empty)
+    {
+        errors.extend(outcomes.into_iter().flatten());
+        errors.push(combination(path, "must validate all the schemas (allOf)"));
     }
+    if schema["not"].is_object() && found(&schema["not"]).is_empty() {
+        errors.push(combination(path, "must not validate the schema (not)"));
+    }
+}
+
+fn combination(path: &str, text: &str) -> FieldError {
+    FieldError {
+        path: "<nil>".to_owned(),
+        problem: Problem::Invalid {
+            shown: "\"\"".to_owned(),
+            detail: format!("{path:?} {text}"),
+        },
+    }
+}
+
+/// What the first branch with the fewest problems finds wrong.
+fn nearest(outcomes: Vec<Vec<FieldError>>) -> Vec<FieldError> {
+    outcomes.into_iter().min_by_key(Vec::len).unwrap_or_default()
 }
 
 fn type_name(value: &Value) -> &'static str {

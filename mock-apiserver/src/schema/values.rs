@@ -2,31 +2,32 @@
 
 use super::compiled::CompiledRules;
 use crate::api::field::{FieldError, Problem};
+use crate::api::names::NameRule;
 use serde_json::Value;
 
+/// A value that is not one of those that the schema lists.
+pub(super) fn unlisted(schema: &Value, value: &Value, path: &str) -> Option<FieldError> {
+    let allowed = schema["enum"].as_array().filter(|allowed| !allowed.contains(value))?;
+    let shown = |allowed: &Value| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned);
+    let problem = Problem::NotSupported {
+        shown: value.to_string(),
+        supported: allowed.iter().map(shown).collect(),
+    };
+    Some(FieldError {
+        path: path.to_owned(),
+        problem,
+    })
+}
+
 pub(super) fn check(schema: &Value, rules: &CompiledRules, value: &Value, path: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
-        let supported = allowed
-            .iter()
-            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
-            .collect();
-        let problem = Problem::NotSupported {
-            shown: value.to_string(),
-            supported,
-        };
-        errors.push(FieldError {
-            path: path.to_owned(),
-            problem,
-        });
-    }
-    match value {
-        Value::Number(_) => errors.extend(number(schema, value, path)),
-        Value::String(text) => errors.extend(string(schema, rules, text, path)),
-        Value::Array(items) => errors.extend(size(schema, "Items", items.len(), path)),
-        Value::Object(map) => errors.extend(size(schema, "Properties", map.len(), path)),
-        Value::Null | Value::Bool(_) => {}
-    }
+    let mut errors = match value {
+        Value::Number(_) => number(schema, value, path),
+        Value::String(text) => string(schema, rules, text, path),
+        Value::Array(items) => size(schema, "Items", items.len(), path),
+        Value::Object(map) => size(schema, "Properties", map.len(), path),
+        Value::Null | Value::Bool(_) => Vec::new(),
+    };
+    errors.extend(unlisted(schema, value, path));
     errors
 }
 
@@ -99,7 +100,11 @@ fn string(schema: &Value, rules: &CompiledRules, text: &str, path: &str) -> Vec<
     }
     if let Some(format) = schema["format"].as_str().filter(|format| !fits_format(format, text)) {
         let detail = format!("{path} in body must be of type {format}: {value}");
-        errors.push(FieldError::invalid(path, &value, detail));
+        let shown = value.to_string();
+        errors.push(FieldError {
+            path: path.to_owned(),
+            problem: Problem::TypeInvalid { shown, detail },
+        });
     }
     errors
 }
@@ -112,10 +117,46 @@ fn fits_format(format: &str, text: &str) -> bool {
         "uuid" => uuid::Uuid::parse_str(text).is_ok(),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
+        "cidr" => is_cidr(text),
+        "mac" => is_mac(text),
+        "email" => text
+            .split_once('@')
+            .is_some_and(|(user, host)| !user.is_empty() && is_hostname(host)),
+        "hostname" => is_hostname(text),
+        "k8s-short-name" => NameRule::Label.problems(text).is_empty(),
+        "k8s-long-name" => NameRule::Subdomain.problems(text).is_empty(),
         "uri" => url::Url::parse(text).is_ok(),
         "byte" => base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).is_ok(),
         _ => true,
     }
+}
+
+/// An address and the length of its prefix.
+fn is_cidr(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, length)| {
+        let bits = match address.parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V4(_)) => 32,
+            Ok(std::net::IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        length.parse::<u8>().is_ok_and(|length| length <= bits)
+    })
+}
+
+/// Six or eight bytes in hexadecimal, parted by colons or dashes.
+fn is_mac(text: &str) -> bool {
+    let bytes: Vec<&str> = text.split([':', '-']).collect();
+    let is_byte = |byte: &&str| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
+    matches!(bytes.len(), 6 | 8) && bytes.iter().all(is_byte)
+}
+
+/// Labels of letters, digits and dashes, parted by dots.
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        matches!(label.len(), 1..=63) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 255 && text.split('.').all(is_label)
 }
 
 fn size(schema: &Value, what: &str, actual: usize, path: &str) -> Vec<FieldError> {

@@ -141,10 +141,15 @@ fn list(
     } else {
         (resource.list_kind.as_str(), resource.api_version())
     };
+    let mut metadata = metadata.clone();
+    // The lists of custom resources say that nothing follows, others leave it out.
+    if resource.is_custom() && matches!(view.form, Form::Json | Form::Yaml) && metadata.get("continue").is_none() {
+        metadata["continue"] = "".into();
+    }
     let head = ListHead {
         kind,
         api_version,
-        metadata,
+        metadata: &metadata,
     };
     if view.form == Form::Yaml {
         let shown: Vec<Arc<Object>> = items.iter().map(|item| resource.present(item)).collect();

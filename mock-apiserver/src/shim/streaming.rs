@@ -5,7 +5,7 @@
 //! ```
 
 use super::service::{Shared, WatchFault};
-use super::view::View;
+use super::view::{Form, View};
 use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
 use bytes::Bytes;
 use futures::Stream;
@@ -131,6 +131,7 @@ impl Open {
         for (seen, object) in events {
             let shown = match seen {
                 Seen::Added | Seen::Modified | Seen::Deleted => self.view.json(&self.plan.resource, object, now),
+                Seen::Bookmark if self.view.form == Form::Metadata => self.view.json(&self.plan.resource, object, now),
                 Seen::Bookmark | Seen::Error => object.json().clone(),
             };
             for part in [

@@ -19,7 +19,12 @@ pub(super) enum Form {
     Metadata,
 }
 
-const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+/// The forms that refusals name. Protobuf is sent to nobody: clients that ask for it take JSON, too.
+const ACCEPTED: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
 
 /// How one client wants to see objects.
 #[derive(Debug, Clone, Copy)]
@@ -77,12 +82,18 @@ fn form(clause: &str) -> Option<Form> {
     };
     let shape = parameter("as").map(|(_, value)| value);
     match (media_type, shape) {
-        ("application/json", Some("Table")) => Some(Form::Table),
+        ("application/json", Some("Table")) if is_v1(clause) => Some(Form::Table),
         ("application/json", Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Form::Metadata),
         ("application/json" | "application/*" | "*/*", None) => Some(Form::Json),
         ("application/yaml" | "text/yaml", None) => Some(Form::Yaml),
         _ => None,
     }
+}
+
+/// Whether a clause asks for `v1` of a form, or for no version.
+fn is_v1(clause: &str) -> bool {
+    let mut versions = clause.split(';').filter_map(|part| part.trim().strip_prefix("v="));
+    versions.all(|version| matches!(version, "v1" | "v1beta1"))
 }
 
 #[cfg(test)]

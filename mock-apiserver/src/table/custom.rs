@@ -11,15 +11,32 @@ use serde_json::Value;
 pub(super) fn columns(version: &CustomVersion) -> Vec<Column> {
     let mut columns = vec![Column::name()];
     if version.columns.is_empty() {
-        columns.push(Column::new("Age", "date"));
+        columns.push(Column {
+            description: super::AGE_DESCRIPTION.to_owned(),
+            ..Column::new("Age", "date")
+        });
     }
-    columns.extend(version.columns.iter().map(|column| Column {
-        name: column["name"].as_str().unwrap_or_default().to_owned(),
-        kind: column["type"].as_str().unwrap_or("string").to_owned(),
-        format: "",
-        priority: column["priority"].as_i64().unwrap_or(0),
-    }));
+    columns.extend(version.columns.iter().map(declared));
     columns
+}
+
+fn declared(column: &Value) -> Column {
+    let text = |member: &str| column[member].as_str().unwrap_or_default().to_owned();
+    let described = text("description");
+    Column {
+        name: text("name"),
+        kind: column["type"].as_str().unwrap_or("string").to_owned(),
+        format: text("format"),
+        description: if described.is_empty() {
+            format!(
+                "Custom resource definition column (in JSONPath format): {}",
+                text("jsonPath")
+            )
+        } else {
+            described
+        },
+        priority: column["priority"].as_i64().unwrap_or(0),
+    }
 }
 
 pub(super) fn cells(version: &CustomVersion, object: &Value, now: Timestamp) -> Vec<Value> {

@@ -17,23 +17,30 @@ use std::sync::Arc;
 struct Column {
     name: String,
     kind: String,
-    format: &'static str,
+    format: String,
+    description: String,
     priority: i64,
 }
+
+/// What the API server says about the first column of every table, and about the age of objects.
+const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+const AGE_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 impl Column {
     fn new(name: &str, kind: &str) -> Self {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),
-            format: "",
+            format: String::new(),
+            description: String::new(),
             priority: 0,
         }
     }
 
     fn name() -> Self {
         Self {
-            format: "name",
+            format: "name".to_owned(),
+            description: NAME_DESCRIPTION.to_owned(),
             ..Self::new("Name", "string")
         }
     }
@@ -68,7 +75,7 @@ pub(crate) fn table(
         .iter()
         .map(|column| {
             json!({
-                "name": column.name, "type": column.kind, "format": column.format, "description": "",
+                "name": column.name, "type": column.kind, "format": column.format, "description": column.description,
                 "priority": column.priority,
             })
         })

@@ -93,7 +93,7 @@ async fn a_plain_update_takes_ownership_of_what_it_changes() {
     assert_eq!(code, 409);
     let message = refused["message"].as_str().unwrap();
     assert!(
-        message.starts_with("Apply failed with 1 conflict: conflict with \"editor\" using v1 at "),
+        message.starts_with("Apply failed with 1 conflict: conflict with \"editor\" using v1: .data.x"),
         "{message}"
     );
 }

@@ -108,7 +108,7 @@ async fn a_custom_resource_update_needs_the_resource_version() {
     assert_eq!(code, 422);
     assert_eq!(
         refused["message"],
-        "Widget.example.com \"w\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+        "widgets.example.com \"w\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
     );
 }
 
@@ -214,7 +214,7 @@ async fn json_patches_apply_and_a_failed_test_changes_nothing() {
     assert_eq!(attempt(operations).await.1["data"], json!({"k": "v", "l": "w"}));
     let (code, refused) = attempt(json!([{"op": "test", "path": "/data/k", "value": "x"}])).await;
     assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")));
-    assert_eq!(attempt(json!([{"op": "nonsense"}])).await.0, 400);
+    assert_eq!(attempt(json!([{"op": "nonsense"}])).await.0, 422);
 }
 
 async fn send_json_patch(client: &kube::Client, path: &str, body: Value) -> (u16, Value) {

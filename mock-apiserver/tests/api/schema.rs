@@ -95,7 +95,7 @@ fn refused_specs() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"must": "a", "items": ["x", "y"]}),
-            "spec.items: Too many: 2: must have at most 1 items",
+            "spec.items: Too many: 2: must have at most 1 item",
         ),
         (
             json!({"must": "a", "tags": ["x", "x"]}),
@@ -105,10 +105,7 @@ fn refused_specs() -> Vec<(Value, &'static str)> {
             json!({"must": "a", "named": [{"name": "n", "v": 1}, {"name": "n"}]}),
             "spec.named[1]: Duplicate value: {\"name\":\"n\"}",
         ),
-        (
-            json!({"must": null}),
-            "spec.must: Invalid value: \"null\": spec.must in body must be of type string: \"null\"",
-        ),
+        (json!({"must": null}), "spec.must: Required value"),
     ]
 }
 
@@ -147,7 +144,7 @@ async fn unknown_fields_are_pruned_with_a_warning_or_refused() {
     assert_eq!(code, 400);
     let message = refused["message"].as_str().unwrap();
     assert!(
-        message.contains("strict decoding error: unknown field \"spec.unknown\", unknown field \"spec.map.m.b\""),
+        message.contains("strict decoding error: unknown field \"spec.map.m.b\", unknown field \"spec.unknown\""),
         "{message}"
     );
 }
@@ -187,7 +184,7 @@ async fn rules_refuse_objects_and_transitions() {
         "x-kubernetes-validations": [{"rule": "self.min <= self.max", "message": "min must not exceed max"}],
     });
     let message = refusal(&schema, json!({"min": 3, "max": 2})).await;
-    assert_eq!(message, "spec: Invalid value: \"object\": min must not exceed max");
+    assert_eq!(message, "spec: Invalid value: min must not exceed max");
     let client = with_spec(&schema).await;
     let spec = json!({"min": 1, "max": 2, "fixed": "a"});
     assert_eq!(post(&client, WIDGETS, &widget_with(&spec)).await.0, 201);
@@ -198,7 +195,7 @@ async fn rules_refuse_objects_and_transitions() {
         refused["message"]
             .as_str()
             .unwrap()
-            .ends_with("spec.fixed: Invalid value: \"string\": fixed is immutable")
+            .ends_with("spec.fixed: Invalid value: \"b\": fixed is immutable")
     );
     assert_eq!(merge(&client, &path, &json!({"spec": {"max": 5}})).await.0, 200);
 }

@@ -168,8 +168,11 @@ impl Target {
                 Ok(Some(progress.answer(step, &raw)))
             }
             Action::Events { count } => {
-                let watch = progress.watch.as_mut().ok_or("no watch is open")?;
-                let events = watch.take(count).await?;
+                // A watch that was refused has no events.
+                let events = match &mut progress.watch {
+                    Some(watch) => watch.take(count).await?,
+                    None => Vec::new(),
+                };
                 let events = events.iter().map(|event| progress.normaliser.value(event)).collect();
                 Ok(Some(Outcome::Events { events }))
             }

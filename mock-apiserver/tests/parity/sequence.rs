@@ -208,7 +208,13 @@ pub fn fill(value: &Value, variables: &BTreeMap<String, Value>) -> Value {
         Value::String(text) => variables
             .iter()
             .find(|(name, _)| *text == format!("{{{name}}}"))
-            .map_or_else(|| fill_text(text, variables).into(), |(_, value)| value.clone()),
+            .map_or_else(
+                || fill_text(text, variables).into(),
+                |(_, value)| match value {
+                    Value::Array(_) | Value::Object(_) => fill(value, variables),
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+                },
+            ),
         Value::Array(items) => items.iter().map(|item| fill(item, variables)).collect(),
         Value::Object(map) => map
             .iter()
