@@ -190,8 +190,8 @@ async fn beside_the_pod(server: &MockApiServer) {
         .expect("created");
     let there = await_condition(services.clone(), "referring", |seen: Option<&Service>| seen.is_some());
     there.await.expect("a watch");
-    let serves = |seen: Option<&Sandbox>| phase(seen) == Some(Phase::Running);
-    until(server, "referring", serves).await;
+    let is_running = |seen: Option<&Sandbox>| phase(seen) == Some(Phase::Running);
+    until(server, "referring", is_running).await;
     let patch = Patch::Merge(json!({"spec": {"service": false}}));
     sandboxes
         .patch("referring", &PatchParams::default(), &patch)
