@@ -92,7 +92,7 @@ proptest! {
         writes in prop::collection::vec((0u8..6, any::<bool>()), 1..40),
         (age, after, namespaced) in (0usize..10, prop::option::of(0u8..6), any::<bool>()),
     ) {
-        let at = |number: u8| ObjectName::new(if number % 2 == 0 { "m" } else { "n" }, &number.to_string());
+        let at = |number: u8| ObjectName::new(if number.is_multiple_of(2) { "m" } else { "n" }, &number.to_string());
         let mut store = Store::new(1000);
         let mut copies = vec![(store.revision(), Vec::new())];
         for (number, keep) in writes {
