@@ -25,6 +25,8 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// The mock API server, beside Kubernetes' own
     Apiserver(ApiserverBenchArgs),
+    /// Pauses and resumes of the embedded engine, beside its own dump and load
+    Checkpoint(CheckpointBenchArgs),
 }
 
 /// Options of `bench apiserver`.
@@ -39,4 +41,15 @@ pub struct ApiserverBenchArgs {
     /// Kubernetes' API server for custom resources, as `fixtures/clients/install` builds it
     #[arg(long, default_value = ".clients/parity-apiserver", value_name = "PROGRAM")]
     pub baseline: PathBuf,
+}
+
+/// Options of `bench checkpoint`.
+#[derive(Debug, clap::Args)]
+pub struct CheckpointBenchArgs {
+    /// Where the checkpoint store is made; the directory for temporary files when absent
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Write a plot of the durations by size, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }

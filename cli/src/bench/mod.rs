@@ -7,8 +7,10 @@
 
 mod apiserver;
 mod args;
+mod checkpoint;
 mod figures;
 mod load;
+mod plot;
 mod report;
 mod server;
 
@@ -25,6 +27,7 @@ use args::BenchCommand;
 pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
     let report = match &args.command {
         BenchCommand::Apiserver(options) => apiserver::run(options, args.quick).await?,
+        BenchCommand::Checkpoint(options) => checkpoint::run(options, args.quick).await?,
     };
     match args.output {
         Output::Text => report.print_table(),

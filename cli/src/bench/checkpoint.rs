@@ -1,0 +1,350 @@
+//! `torpor bench checkpoint`: what a pause and a resume cost beside the engine's own dump and load, by size of
+//! the heap and by how many sandboxes pause at once, and how much a second pause stores.
+//!
+//! The baselines are taken in the same run, on the same sandboxes: `dump` and `load` of the engine alone, and
+//! for small heaps also a plain synced write of as many bytes, since a sealed checkpoint is on disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio::sync::mpsc::unbounded_channel;
+use torpor_runtime::{CheckpointKey, CheckpointStore, Clock, ExecutionSink, Origin, SandboxProcess, engine_version};
+use url::Url;
+
+use super::args::CheckpointBenchArgs;
+use super::figures::{Samples, per_second};
+use super::report::{Better, Measurement, Report, Target};
+use super::{plot, progress};
+
+/// How long a sandbox may take to come to a stop.
+const FREEZE_LIMIT: Duration = Duration::from_mins(1);
+/// Entries of a dictionary of `[int, str]`; a heap has about 60 bytes for each.
+const HEAPS: [u32; 5] = [0, 1_000, 10_000, 100_000, 1_000_000];
+/// With `--quick` the larger ones are left out.
+const LARGEST_QUICK_HEAP: u32 = 100_000;
+/// A heap that is paused often and at once.
+const TYPICAL_HEAP: u32 = 10_000;
+/// Above this a pause is held against a factor of the dump, below it against a millisecond.
+const LARGE_BYTES: usize = 2_000_000;
+const FACTOR: f64 = 1.3;
+const MILLISECOND: f64 = 1.0;
+
+/// Where the checkpoints and the files of the sandboxes are.
+struct Bed {
+    directory: TempDir,
+    store: CheckpointStore,
+}
+
+/// One heap: what was measured of it, in milliseconds.
+struct HeapFigures {
+    bytes: usize,
+    dump: Samples,
+    pause: Samples,
+    load: Samples,
+    resume: Samples,
+    synced_write: Samples,
+}
+
+/// Measures all.
+///
+/// # Errors
+/// A sandbox cannot be made, or the store fails.
+pub async fn run(options: &CheckpointBenchArgs, quick: bool) -> anyhow::Result<Report> {
+    let bed = Bed::new(options.directory.as_deref())?;
+    let mut report = Report::default();
+    let mut sweep = Vec::new();
+    let heaps = HEAPS
+        .iter()
+        .copied()
+        .filter(|keys| !quick || *keys <= LARGEST_QUICK_HEAP);
+    for keys in heaps.clone() {
+        progress(&format!("a heap of {keys} keys"));
+        let figures = bed.heap(keys, repetitions(keys, quick)).await?;
+        report.measurements.extend(figures.measurements());
+        sweep.push(figures);
+    }
+    for sandboxes in [1, 10, 50] {
+        progress(&format!("{sandboxes} pauses at once"));
+        report.measurements.push(bed.at_once(sandboxes).await?);
+    }
+    progress("throughput and deduplication");
+    report
+        .measurements
+        .extend(bed.throughput(heaps.max().unwrap_or_default()).await?);
+    report
+        .notes
+        .push(format!("the store is in {}", bed.directory.path().display()));
+    if cfg!(debug_assertions) {
+        report
+            .notes
+            .push("this is a debug build: its figures mean little".to_owned());
+    }
+    if let Some(file) = &options.plot {
+        let svg = plot::render(&sweep.iter().map(HeapFigures::points).collect::<Vec<_>>());
+        fs::write(file, svg).with_context(|| format!("write the plot {}", file.display()))?;
+        report.notes.push(format!("the plot is {}", file.display()));
+    }
+    Ok(report)
+}
+
+fn repetitions(keys: u32, quick: bool) -> usize {
+    let full = if keys > TYPICAL_HEAP { 10 } else { 100 };
+    if quick { full / 5 } else { full }
+}
+
+impl Bed {
+    fn new(directory: Option<&Path>) -> anyhow::Result<Self> {
+        let directory = match directory {
+            Some(parent) => {
+                TempDir::new_in(parent).with_context(|| format!("make a directory in {}", parent.display()))?
+            }
+            None => TempDir::new().context("make a directory")?,
+        };
+        let path = directory.path().join("store");
+        let url =
+            Url::from_directory_path(&path).map_err(|()| anyhow::anyhow!("{} has no URL form", path.display()))?;
+        let store = CheckpointStore::open(url.as_str())?;
+        Ok(Self { directory, store })
+    }
+
+    /// An empty directory for the files of a sandbox.
+    fn root(&self) -> anyhow::Result<PathBuf> {
+        let root = tempfile::tempdir_in(self.directory.path()).context("make a directory for a sandbox")?;
+        Ok(root.keep())
+    }
+
+    /// A frozen sandbox with a dictionary of so many keys.
+    async fn sandbox(&self, keys: u32) -> anyhow::Result<SandboxProcess> {
+        let (events, mut ended) = unbounded_channel();
+        let sink = || {
+            let (events, _) = unbounded_channel();
+            ExecutionSink {
+                events,
+                interrupt: Arc::default(),
+            }
+        };
+        let fresh = Origin::Fresh {
+            env: BTreeMap::new(),
+            program: None,
+        };
+        let sandbox = SandboxProcess::start(self.root()?, fresh, sink(), Clock::system()).await?;
+        let code = format!("heap = {{}}\nfor i in range({keys}):\n    heap[i] = [i * 7919 % 1000003, str(i)]");
+        let sink = ExecutionSink {
+            events,
+            interrupt: Arc::default(),
+        };
+        sandbox.execute(None, code, BTreeMap::new(), sink).await?;
+        while ended.recv().await.is_some() {}
+        sandbox.freeze(FREEZE_LIMIT).await?;
+        Ok(sandbox)
+    }
+
+    async fn start(&self, payload: Vec<u8>) -> anyhow::Result<Duration> {
+        let (events, _) = unbounded_channel();
+        let sink = ExecutionSink {
+            events,
+            interrupt: Arc::default(),
+        };
+        let root = self.root()?;
+        let begun = Instant::now();
+        let sandbox = SandboxProcess::start(root, Origin::Checkpoint(payload), sink, Clock::system()).await?;
+        let took = begun.elapsed();
+        sandbox.stop();
+        Ok(took)
+    }
+
+    async fn heap(&self, keys: u32, repetitions: usize) -> anyhow::Result<HeapFigures> {
+        let sandbox = self.sandbox(keys).await?;
+        let mut durations: [Vec<Duration>; 5] = Default::default();
+        let [dump, pause, load, resume, synced] = &mut durations;
+        let mut bytes = 0;
+        for repetition in 0..repetitions {
+            let begun = Instant::now();
+            let payload = sandbox.dump().await?;
+            dump.push(begun.elapsed());
+            bytes = payload.len();
+            synced.push(self.synced_write(&payload)?);
+
+            // A sandbox of its own each time: nothing to deduplicate against.
+            let key = CheckpointKey {
+                sandbox_uid: format!("heap-{keys}-{repetition}"),
+                generation: 1,
+            };
+            let begun = Instant::now();
+            let paused = sandbox.dump().await?;
+            self.store.seal(&key, &engine_version(), paused).await?;
+            pause.push(begun.elapsed());
+
+            load.push(self.start(payload).await?);
+            let begun = Instant::now();
+            let payload = self.store.load(&key, &engine_version()).await?;
+            let read = begun.elapsed();
+            resume.push(read + self.start(payload).await?);
+            self.store.remove_all(&key.sandbox_uid).await?;
+        }
+        sandbox.stop();
+        let [dump, pause, load, resume, synced_write] = durations.map(Samples::new);
+        Ok(HeapFigures {
+            bytes,
+            dump,
+            pause,
+            load,
+            resume,
+            synced_write,
+        })
+    }
+
+    /// What a file system takes for as many bytes, the file and its folder synced.
+    fn synced_write(&self, bytes: &[u8]) -> anyhow::Result<Duration> {
+        let path = self.directory.path().join("plain");
+        let begun = Instant::now();
+        let mut file = fs::File::create(&path).context("make a file")?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .context("write a file")?;
+        let folder = fs::File::open(self.directory.path()).and_then(|folder| folder.sync_all());
+        folder.context("sync a folder")?;
+        let took = begun.elapsed();
+        fs::remove_file(&path).context("remove a file")?;
+        Ok(took)
+    }
+
+    /// How long each of so many sandboxes takes when all pause together.
+    async fn at_once(&self, sandboxes: usize) -> anyhow::Result<Measurement> {
+        let mut frozen = Vec::with_capacity(sandboxes);
+        for _ in 0..sandboxes {
+            frozen.push(self.sandbox(TYPICAL_HEAP).await?);
+        }
+        let begun = Instant::now();
+        let pauses = frozen.into_iter().enumerate().map(|(nth, sandbox)| {
+            let store = self.store.clone();
+            tokio::spawn(async move {
+                let key = CheckpointKey {
+                    sandbox_uid: format!("at-once-{sandboxes}-{nth}"),
+                    generation: 1,
+                };
+                let payload = sandbox.dump().await?;
+                store.seal(&key, &engine_version(), payload).await?;
+                sandbox.stop();
+                anyhow::Ok(begun.elapsed())
+            })
+        });
+        let pauses: Vec<_> = pauses.collect();
+        let mut took = Vec::with_capacity(sandboxes);
+        for pause in pauses {
+            took.push(pause.await.context("wait for a pause")??);
+        }
+        let all = took.iter().max().copied().unwrap_or_default();
+        let metric = format!("{sandboxes} pauses at once, until all are sealed");
+        Ok(Measurement::new(metric, "ms", milliseconds(all)).latency(&Samples::new(took)))
+    }
+
+    /// Bytes per second into a store in memory, and what a second pause adds.
+    async fn throughput(&self, keys: u32) -> anyhow::Result<Vec<Measurement>> {
+        let sandbox = self.sandbox(keys).await?;
+        let heap = sandbox.dump().await?;
+        sandbox.stop();
+        let noise = noise(heap.len());
+        let mut measurements = Vec::new();
+        for (name, payload, target) in [("incompressible", &noise, 1000.0), ("a heap", &heap, 500.0)] {
+            let store = CheckpointStore::open("memory://")?;
+            let key = |generation| CheckpointKey {
+                sandbox_uid: "throughput".to_owned(),
+                generation,
+            };
+            let sealing = payload.clone();
+            let begun = Instant::now();
+            store.seal(&key(1), &engine_version(), sealing).await?;
+            let rate = per_second(payload.len(), begun.elapsed()) / 1e6;
+            let metric = format!("seal {name} in memory");
+            measurements.push(Measurement::new(metric, "MB/s", rate).target(Target::AtLeast(target)));
+
+            let mut changed = payload.clone();
+            let (at, bytes) = (changed.len() / 2, changed.len() / 100);
+            // Of the same kind as what it replaces.
+            for byte in &mut changed[at..at + bytes] {
+                *byte ^= 1;
+            }
+            let first = store.stored_bytes("throughput").await?;
+            store.seal(&key(2), &engine_version(), changed).await?;
+            let added = store.stored_bytes("throughput").await? - first;
+            let metric = format!("second pause of {name} after 1 % changed, bytes added");
+            let percent = 100.0 * ratio(added, first);
+            measurements.push(Measurement::new(metric, "%", percent).target(Target::AtMost(5.0)));
+        }
+        Ok(measurements)
+    }
+}
+
+impl HeapFigures {
+    fn measurements(&self) -> [Measurement; 3] {
+        let size = size(self.bytes);
+        let (dump, load) = (self.dump.percentile_ms(50), self.load.percentile_ms(50));
+        let pause_limit = if self.bytes > LARGE_BYTES {
+            dump * FACTOR
+        } else {
+            dump + MILLISECOND
+        };
+        let against = |name: &str, samples: &Samples, baseline: f64, limit: f64| {
+            Measurement::new(format!("{name}, {size}"), "ms", samples.percentile_ms(50))
+                .latency(samples)
+                .beside(Some(baseline), Better::Smaller)
+                .target(Target::AtMost(limit))
+        };
+        let write = format!("plain synced write, {size}");
+        [
+            against("pause until sealed, beside dump", &self.pause, dump, pause_limit),
+            against(
+                "resume, beside load",
+                &self.resume,
+                load,
+                (load * FACTOR).max(load + MILLISECOND),
+            ),
+            Measurement::new(write, "ms", self.synced_write.percentile_ms(50)).latency(&self.synced_write),
+        ]
+    }
+
+    fn points(&self) -> plot::Points {
+        plot::Points {
+            bytes: self.bytes,
+            milliseconds: [&self.dump, &self.pause, &self.load, &self.resume].map(|samples| samples.percentile_ms(50)),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes in a benchmark are far below 2^52")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..1_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// Bytes that do not compress (xorshift).
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    let mut noise: Vec<u8> = words.take(bytes.div_ceil(8)).flatten().collect();
+    noise.truncate(bytes);
+    noise
+}
