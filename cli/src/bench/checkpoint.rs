@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
 use torpor_runtime::{CheckpointKey, CheckpointStore, Clock, ExecutionSink, Origin, SandboxProcess, engine_version};
 use url::Url;
 
@@ -126,7 +126,7 @@ impl Bed {
             let (events, _) = unbounded_channel();
             ExecutionSink {
                 events,
-                interrupt: Arc::default(),
+                interrupt: CancellationToken::new(),
             }
         };
         let fresh = Origin::Fresh {
@@ -137,7 +137,7 @@ impl Bed {
         let code = format!("heap = {{}}\nfor i in range({keys}):\n    heap[i] = [i * 7919 % 1000003, str(i)]");
         let sink = ExecutionSink {
             events,
-            interrupt: Arc::default(),
+            interrupt: CancellationToken::new(),
         };
         sandbox.execute(None, code, BTreeMap::new(), sink).await?;
         while ended.recv().await.is_some() {}
@@ -149,7 +149,7 @@ impl Bed {
         let (events, _) = unbounded_channel();
         let sink = ExecutionSink {
             events,
-            interrupt: Arc::default(),
+            interrupt: CancellationToken::new(),
         };
         let root = self.root()?;
         let begun = Instant::now();
