@@ -1,5 +1,6 @@
 //! What a sandbox keeps when it is frozen, written down, and read again elsewhere.
 
+mod confinement;
 mod driver;
 mod time;
 
