@@ -230,7 +230,7 @@ async fn kubernetes_writes_are_refused_as_status_objects_and_change_nothing() {
         (
             "wrong method",
             plane
-                .kubernetes(Method::POST, &format!("{SANDBOXES}/nobody"))
+                .kubernetes(Method::POST, "/api/v1/namespaces/default/configmaps/nobody")
                 .json(&json!({})),
             405,
             "MethodNotAllowed",

@@ -290,7 +290,7 @@ fn missing_and_wrong_input_is_named_and_exits_with_three() {
             "5 bytes instead of 32",
         ),
         (&["agent"], "TORPOR_SANDBOX_NAMESPACE"),
-        (&["agent", "--", "bash"], "TORPOR_SANDBOX_NAMESPACE"),
+        (&["agent", "--", "bash"], r#"not ["bash"]"#),
     ];
     for (args, part) in cases {
         let output = torpor()
