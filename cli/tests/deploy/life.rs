@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::wait::await_condition;
@@ -16,8 +16,9 @@ use mock_apiserver::{Clock, MockApiServer, User};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use torpor_api::agent_sandbox::Sandbox as AgentSandbox;
 use torpor_api::{Phase, Sandbox};
-use torpor_controller::{Controller, ControllerConfig, Election, LeaseTerms, SimNode};
+use torpor_controller::{Controller, ControllerConfig, Election, Front, LeaseTerms, SimNode};
 use torpor_gateway::{Gateway, GatewayConfig};
 use tower::ServiceExt as _;
 
@@ -116,6 +117,7 @@ fn start(server: &MockApiServer, clock: &Arc<VirtualClock>) -> Router {
     );
     let config = ControllerConfig {
         clock: Arc::clone(&time),
+        fronts: Front::ALL.to_vec(),
         fence: election.fence(),
         ..ControllerConfig::new("memory://")
     };
@@ -165,6 +167,7 @@ async fn lead_a_life(server: &MockApiServer, router: &Router) {
     let ended = create(router, json!({"templateID": "base", "timeout": 30})).await;
     until(server, &ended, |seen| seen.is_none()).await;
     beside_the_pod(server).await;
+    through_the_second_front(server).await;
     // Long enough for every lease and watch to be renewed.
     sleep(Duration::from_mins(6)).await;
 }
@@ -196,6 +199,33 @@ async fn beside_the_pod(server: &MockApiServer) {
         .await
         .expect("patched");
     let gone = await_condition(services, "referring", |seen: Option<&Service>| seen.is_none());
+    gone.await.expect("a watch");
+}
+
+/// A sandbox of agent-sandbox's API that ends by itself.
+async fn through_the_second_front(server: &MockApiServer) {
+    let template = json!({"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}});
+    let sandbox = json!({
+        "apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox",
+        "metadata": {"name": "second", "namespace": "sandboxes"},
+        "spec": {"podTemplate": template},
+    });
+    let sandbox: AgentSandbox = serde_json::from_value(sandbox).expect("a sandbox");
+    let sandboxes: Api<AgentSandbox> = Api::namespaced(server.client(), "sandboxes");
+    sandboxes
+        .create(&PostParams::default(), &sandbox)
+        .await
+        .expect("created");
+    let pods: Api<Pod> = Api::namespaced(server.client(), "sandboxes");
+    let started = await_condition(pods, "second", |seen: Option<&Pod>| seen.is_some());
+    started.await.expect("a watch");
+    let ends = json!({"spec": {"shutdownTime": "1970-01-01T00:00:00Z", "shutdownPolicy": "Delete"}});
+    let patch = Patch::Merge(ends);
+    sandboxes
+        .patch("second", &PatchParams::default(), &patch)
+        .await
+        .expect("patched");
+    let gone = await_condition(sandboxes, "second", |seen: Option<&AgentSandbox>| seen.is_none());
     gone.await.expect("a watch");
 }
 

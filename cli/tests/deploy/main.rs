@@ -31,12 +31,7 @@ fn main() -> ExitCode {
     ];
     for grant in Grant::all(&load("deploy")) {
         let name = format!("without_{grant}_something_is_refused");
-        trials.push(if grant.is_of_the_second_front() {
-            let skipped = format!("{name} (skipped: the life has no sandbox of agents.x-k8s.io)");
-            Trial::test(skipped, || Ok(())).with_ignored_flag(true)
-        } else {
-            Trial::test(name, move || necessary(&grant))
-        });
+        trials.push(Trial::test(name, move || necessary(&grant)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -72,11 +72,6 @@ impl Grant {
         grants
     }
 
-    /// Whether it is on objects of `agents.x-k8s.io`.
-    pub fn is_of_the_second_front(&self) -> bool {
-        self.group == "agents.x-k8s.io"
-    }
-
     /// The same objects without this grant.
     pub fn taken_from(&self, mut objects: Vec<Value>) -> Vec<Value> {
         let object = objects.iter_mut().find(|object| {

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use torpor_api::{Phase, Sandbox, custom_resource_definitions};
-use torpor_controller::{Controller, ControllerConfig, SimNode};
+use torpor_controller::{Controller, ControllerConfig, Front, SimNode};
 
 /// The user agent of the controller.
 pub const CONTROLLER: &str = "torpor-controller";
@@ -40,11 +40,17 @@ pub struct Plane {
     pub server: MockApiServer,
     pub node: SimNode,
     clock: Arc<VirtualClock>,
+    fronts: Vec<Front>,
     controller: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
 }
 
 impl Plane {
     pub async fn start() -> Self {
+        Self::start_serving(&[Front::Kruise]).await
+    }
+
+    /// With a controller that looks after these kinds of Sandbox.
+    pub async fn start_serving(fronts: &[Front]) -> Self {
         let clock = Arc::new(VirtualClock(Instant::now()));
         let server = MockApiServer::builder().seed(1).clock(clock.clone()).build();
         let definitions: Api<CustomResourceDefinition> = Api::all(server.client());
@@ -61,6 +67,7 @@ impl Plane {
             server,
             node,
             clock,
+            fronts: fronts.to_vec(),
             controller: Mutex::default(),
         };
         plane.restart_controller().await;
@@ -77,6 +84,7 @@ impl Plane {
         let clock = Arc::clone(&self.clock);
         let config = ControllerConfig {
             clock: Arc::new(move || clock.read()),
+            fronts: self.fronts.clone(),
             ..ControllerConfig::new("memory://")
         };
         let node = Arc::new(self.node.clone());
