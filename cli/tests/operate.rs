@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -167,6 +168,30 @@ async fn a_controller_of_its_own_process_takes_a_sandbox_through_its_life() {
         .expect("in time")
         .expect("a watch");
     assert_eq!(part.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn a_controller_names_the_definition_that_the_cluster_lacks_and_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = cluster(dir.path());
+    let definitions = Api::<CustomResourceDefinition>::all(client(&up).await);
+    for (group, option) in [("agents.x-k8s.io", Some("--agent-sandbox")), ("agents.kruise.io", None)] {
+        let name = format!("sandboxes.{group}");
+        let deleted = definitions.delete(&name, &DeleteParams::default()).await;
+        deleted.expect("deleted");
+        let gone = kube::runtime::wait::await_condition(
+            definitions.clone(),
+            &name,
+            |seen: Option<&CustomResourceDefinition>| seen.is_none(),
+        );
+        let gone = tokio::time::timeout(support::LIMIT, gone).await;
+        gone.expect("in time").expect("a watch");
+        let output = controller(&up, dir.path()).args(option).output().expect("torpor runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        let named = [group, "kubectl apply -k deploy/crds", option.unwrap_or_default()];
+        assert!(named.iter().all(|part| message.contains(part)), "{message}");
+    }
 }
 
 #[tokio::test]

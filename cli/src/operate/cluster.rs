@@ -1,8 +1,13 @@
 //! The way to the cluster: a kubeconfig, or the service account of the Pod.
 
+use std::fmt::Debug;
+
 use anyhow::{Context as _, bail};
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
 
 use super::args::ClusterArgs;
 
@@ -39,22 +44,25 @@ pub async fn connect(config: Config) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Makes sure that the cluster knows `Sandbox` objects and that we may read them.
+/// Makes sure that the cluster knows the kind `K` and that we may read its objects.
 ///
 /// # Errors
 /// It does not, or we may not.
-pub async fn expect_sandboxes(client: &Client, namespaces: &[String]) -> anyhow::Result<()> {
-    let api: kube::Api<torpor_api::Sandbox> = match namespaces.first() {
-        Some(namespace) => kube::Api::namespaced(client.clone(), namespace),
-        None => kube::Api::all(client.clone()),
+pub async fn expect<K>(client: &Client, namespaces: &[String]) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = match namespaces.first() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     };
-    match api.list_metadata(&kube::api::ListParams::default().limit(1)).await {
+    let attempt = || format!("list the {} of {}", K::plural(&()), K::api_version(&()));
+    match api.list_metadata(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => {
-            bail!(
-                "list sandboxes: the cluster has no sandboxes.agents.kruise.io; install it with `kubectl apply -k deploy/crds`"
-            )
-        }
-        Err(error) => Err(error).context("list sandboxes"),
+        Err(kube::Error::Api(status)) if status.code == 404 => bail!(
+            "{}: the cluster does not serve them; install their definition with `kubectl apply -k deploy/crds`",
+            attempt()
+        ),
+        Err(error) => Err(error).with_context(attempt),
     }
 }

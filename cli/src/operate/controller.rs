@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use torpor_api::{Sandbox, agent_sandbox};
 use torpor_controller::{
     Controller, ControllerConfig, Deadlines, Election, Ended, Fence, Front, HttpAgents, LeaseTerms,
 };
@@ -33,7 +34,7 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<Exit> {
     listen::announce("Metrics", &metrics, "metrics")?;
     listen::announce("Probes", &health, "readyz")?;
     let client = cluster::connect(settings.cluster.clone()).await?;
-    cluster::expect_sandboxes(&client, &settings.config.namespaces).await?;
+    expect_definitions(&client, &settings.config).await?;
     let candidate = settings.candidate(&client, args.agent_port);
 
     let shutdown = CancellationToken::new();
@@ -63,6 +64,19 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<Exit> {
         Ended::AsAsked => Ok(Exit::Success),
         Ended::Lost => bail!("leadership is lost; start again to stand by"),
     }
+}
+
+/// Makes sure that the cluster knows every kind of Sandbox that is to be looked after.
+async fn expect_definitions(client: &Client, config: &ControllerConfig) -> anyhow::Result<()> {
+    for front in &config.fronts {
+        match front {
+            Front::Kruise => cluster::expect::<Sandbox>(client, &config.namespaces).await?,
+            Front::AgentSandbox => cluster::expect::<agent_sandbox::Sandbox>(client, &config.namespaces)
+                .await
+                .context("--agent-sandbox")?,
+        }
+    }
+    Ok(())
 }
 
 /// What the operator gave, checked.

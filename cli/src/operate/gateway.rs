@@ -9,6 +9,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use torpor_api::Sandbox;
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 
 use super::args::GatewayArgs;
@@ -32,7 +33,7 @@ pub async fn run(args: GatewayArgs) -> anyhow::Result<Exit> {
     listen::announce("E2B API", &main, "")?;
     listen::announce("Probes", &health, "readyz")?;
     let client = cluster::connect(cluster).await?;
-    cluster::expect_sandboxes(&client, std::slice::from_ref(&args.namespace)).await?;
+    cluster::expect::<Sandbox>(&client, std::slice::from_ref(&args.namespace)).await?;
     let gateway = Gateway::new(&client, config);
     let mut services = vec![(main, gateway.control_and_data_router())];
     services.extend(debug_services(&args, &gateway).await?);
