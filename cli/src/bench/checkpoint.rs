@@ -155,7 +155,7 @@ impl Bed {
         let begun = Instant::now();
         let sandbox = SandboxProcess::start(root, Origin::Checkpoint(payload), sink, Clock::system()).await?;
         let took = begun.elapsed();
-        sandbox.stop();
+        sandbox.stop().await;
         Ok(took)
     }
 
@@ -188,7 +188,7 @@ impl Bed {
             resume.push(read + self.start(payload).await?);
             self.store.remove_all(&key.sandbox_uid).await?;
         }
-        sandbox.stop();
+        sandbox.stop().await;
         let [dump, pause, load, resume, synced_write] = durations.map(Samples::new);
         Ok(HeapFigures {
             bytes,
@@ -231,8 +231,9 @@ impl Bed {
                 };
                 let payload = sandbox.dump().await?;
                 store.seal(&key, &engine_version(), payload).await?;
-                sandbox.stop();
-                anyhow::Ok(begun.elapsed())
+                let sealed = begun.elapsed();
+                sandbox.stop().await;
+                anyhow::Ok(sealed)
             })
         });
         let pauses: Vec<_> = pauses.collect();
@@ -249,7 +250,7 @@ impl Bed {
     async fn throughput(&self, keys: u32) -> anyhow::Result<Vec<Measurement>> {
         let sandbox = self.sandbox(keys).await?;
         let heap = sandbox.dump().await?;
-        sandbox.stop();
+        sandbox.stop().await;
         let noise = noise(heap.len());
         let mut measurements = Vec::new();
         for (name, payload, target) in [("incompressible", &noise, 1000.0), ("a heap", &heap, 500.0)] {
