@@ -93,6 +93,8 @@ async fn a_program_checkpointed_in_time_sleep_goes_on_with_what_was_left() {
         output.recv().await,
         Some(ExecutionEvent::Stdout("before 0.0\n".to_owned()))
     );
+    // The sandbox answers once nothing of it runs: its program sleeps by then.
+    sandbox.contexts().await.expect("an answer");
     seconds.store(40, Ordering::Relaxed);
     let payload = dump(&sandbox).await;
     sandbox.stop().await;
