@@ -1,9 +1,9 @@
 //! Decides about the objects beside the Pod: the volume claims, the Service and the Checkpoints of a sandbox.
 //!
 //! They follow the spec and not the state machine: claims are there before the first start and stay
-//! over every pause, the Service stays for as long as it is wanted, a Checkpoint is there for as long as the
-//! data that it describes. So what is missing is made as
-//! found, without a word in the status first. Pure. Left out: what becomes of them at the deletion,
+//! over every pause, the Service stays for as long as it is wanted, a Checkpoint is there for as long as it may
+//! be needed. So what is missing is made as found, without a word in the status first. Pure. Left out: the data of
+//! checkpoints, which goes with the pass that completes the next pause; and what becomes of all this at the deletion,
 //! which is the garbage collector's work, by the owner that they are given here or not.
 
 use std::collections::BTreeMap;
@@ -56,13 +56,8 @@ pub(crate) enum Chore {
     DeleteService,
     /// Describe the checkpoint on record.
     CreateCheckpoint(Box<Checkpoint>),
-    /// Remove the data of all checkpoints before this one, and what describes it.
-    DropOutlived {
-        /// The checkpoint on record.
-        generation: u64,
-        /// Names of the Checkpoints to delete.
-        checkpoints: Vec<String>,
-    },
+    /// Delete the Checkpoint of this name, whose data nobody needs any more.
+    DeleteCheckpoint(String),
 }
 
 impl Companions {
@@ -161,12 +156,10 @@ fn checkpoint_chore(reading: &Reading) -> Option<Chore> {
     if !seen.contains_key(&record.generation) {
         return Some(Chore::CreateCheckpoint(Box::new(checkpoint(reading, record))));
     }
-    let outlived: Vec<String> = seen.range(..record.generation).map(|(_, name)| name.clone()).collect();
+    let outlived = seen.range(..record.generation).next();
     // Until the pause is complete there is time for nothing else.
-    (status.phase == Some(Phase::Paused) && !outlived.is_empty()).then_some(Chore::DropOutlived {
-        generation: record.generation,
-        checkpoints: outlived,
-    })
+    let outlived = outlived.filter(|_| status.phase == Some(Phase::Paused));
+    outlived.map(|(_, name)| Chore::DeleteCheckpoint(name.clone()))
 }
 
 /// The name of the claim of a template, as `OpenKruise` agents and agent-sandbox name it.

@@ -100,7 +100,7 @@ impl Pass<'_> {
             }
             let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
             let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
-                Some(Deed::Chore(chore)) => self.carry_out(&reading, &chore).await?,
+                Some(Deed::Chore(chore)) => self.carry_out(&chore).await?,
                 Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
                 None if put_off => return Ok(Action::requeue(self.context.obstacles.failed(reading.uid()))),
                 None => {
@@ -139,7 +139,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Only once a newer one is on record is an older checkpoint of no use.
+    /// Only once a newer one is on record is an older checkpoint of no use. The pause does not fail for what stays.
     async fn drop_outlived(&self, reading: &Reading, after: &SandboxStatus) {
         let Some(record) = &after.checkpoint else { return };
         if let Err(error) = self

@@ -3,12 +3,11 @@
 use super::{Outcome, Pass, is_refusal};
 use crate::ReconcileError;
 use crate::companions::Chore;
-use crate::observe::Reading;
 use crate::status::Obstacle;
 
 impl Pass<'_> {
     /// Makes the write.
-    pub(super) async fn carry_out(&self, reading: &Reading, chore: &Chore) -> Result<Outcome, ReconcileError> {
+    pub(super) async fn carry_out(&self, chore: &Chore) -> Result<Outcome, ReconcileError> {
         match chore {
             Chore::CreateClaim(claim) => {
                 let name = claim.metadata.name.as_deref().unwrap_or("");
@@ -27,30 +26,11 @@ impl Pass<'_> {
                 "create the Checkpoint",
                 self.api.create_checkpoint(checkpoint).await,
             )),
-            Chore::DropOutlived {
-                generation,
-                checkpoints,
-            } => Ok(self.forget_outlived(reading, *generation, checkpoints).await),
+            Chore::DeleteCheckpoint(name) => Ok(put_off(
+                "delete an outlived Checkpoint",
+                self.api.delete_checkpoint(name).await,
+            )),
         }
-    }
-
-    /// The data first: what is described is there.
-    async fn forget_outlived(&self, reading: &Reading, generation: u64, checkpoints: &[String]) -> Outcome {
-        let removed = self
-            .context
-            .custodian
-            .remove_older_than(reading.uid(), generation)
-            .await;
-        if removed.is_err() {
-            return put_off("remove outlived checkpoints", removed);
-        }
-        for name in checkpoints {
-            let deleted = self.api.delete_checkpoint(name).await;
-            if deleted.is_err() {
-                return put_off("delete an outlived Checkpoint", deleted);
-            }
-        }
-        Outcome::Done
     }
 }
 

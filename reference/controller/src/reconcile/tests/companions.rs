@@ -26,6 +26,11 @@ fn checkpoints(world: &World) -> Vec<String> {
     beside(world, true)
 }
 
+/// Generations of the checkpoints whose data is there.
+fn stored(world: &World) -> Vec<u64> {
+    world.state().store.keys().copied().collect()
+}
+
 fn beside(world: &World, checkpoints: bool) -> Vec<String> {
     let state = world.state();
     let keys = state.others.keys().cloned();
@@ -182,7 +187,7 @@ async fn a_service_follows_the_spec_and_no_pause_waits_for_it() {
 }
 
 #[tokio::test]
-async fn each_checkpoint_is_described_for_as_long_as_its_data_is_there() {
+async fn each_checkpoint_is_described_until_a_newer_one_is_complete() {
     let (world, mut controller) = running().await;
     for cycle in 1..=3 {
         for paused in [true, false] {
@@ -221,6 +226,31 @@ async fn no_pause_waits_for_a_description_and_it_is_made_later() {
     world.state().forbidden = None;
     world.settle(&mut controller).await;
     assert_eq!(checkpoints(&world), ["checkpoints/one-uid1-1"]);
+}
+
+#[tokio::test]
+async fn outlived_data_goes_though_nothing_describes_it() {
+    let (world, mut controller) = running().await;
+    world.state().forbidden = Some("checkpoints");
+    for paused in [true, false, true] {
+        world.patch_spec(json!({"paused": paused}));
+        world.settle(&mut controller).await;
+    }
+    assert_eq!((phase(&world), checkpoints(&world).len()), (Some(Phase::Paused), 0));
+    assert_eq!(stored(&world), [2]);
+}
+
+#[tokio::test]
+async fn no_pause_waits_for_outlived_data_to_go_and_the_next_takes_what_is_left() {
+    let (world, mut controller) = paused(3).await;
+    for (store_down, left) in [(true, vec![1, 2]), (false, vec![3])] {
+        world.state().store_down = store_down;
+        for paused in [false, true] {
+            world.patch_spec(json!({"paused": paused}));
+            world.settle(&mut controller).await;
+        }
+        assert_eq!((phase(&world), stored(&world)), (Some(Phase::Paused), left));
+    }
 }
 
 #[tokio::test]

@@ -462,24 +462,21 @@ impl SandboxAgents for World {
 }
 
 impl CheckpointCustodian for World {
-    fn remove_all<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+    fn remove_all<'a>(&'a self, uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.remove_older_than(uid, u64::MAX)
+    }
+
+    fn remove_older_than<'a>(&'a self, _: &'a str, generation: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
         let mut state = World::state(self);
-        let result = if state.store_down {
+        let removed = if state.store_down {
             Err(RemovalError {
                 message: "the store is down".to_owned(),
             })
         } else {
+            state.store.retain(|number, _| *number >= generation);
             Ok(())
         };
-        if result.is_ok() {
-            state.store.clear();
-        }
-        std::future::ready(result).boxed()
-    }
-
-    fn remove_older_than<'a>(&'a self, _: &'a str, generation: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
-        World::state(self).store.retain(|number, _| *number >= generation);
-        std::future::ready(Ok(())).boxed()
+        std::future::ready(removed).boxed()
     }
 }
 
