@@ -223,6 +223,25 @@ fn labels_annotations_patches_and_scale_change_the_object() {
     );
 }
 
+/// kubectl checks the items of a `List` by itself, by the schemas of OpenAPI v2 in protobuf.
+fn the_items_of_a_list_are_checked_by_kubectl_and_created() {
+    let world = World::with_widgets();
+    let list = |items: &str| format!("{{apiVersion: v1, kind: List, items: [{items}]}}");
+    world.ok(&["create", "-f", "-"], &list(&format!("{POD}, {WIDGET}")));
+    assert!(world.ok(&["get", "pods,widgets", "-o", "name"], "").contains("pod/p\n"));
+    for (wrong, told) in [
+        (POD.replace("image: img", "imagge: img"), "unknown field \"imagge\""),
+        (
+            POD.replace("containers: [{name: a, image: img}]", "containers: a"),
+            "invalid type for",
+        ),
+        (WIDGET.replace("size: 2", "size: big"), "invalid type for"),
+    ] {
+        let (success, text) = world.run(&["create", "-f", "-"], &list(&wrong));
+        assert!(!success && text.contains(told), "{text}");
+    }
+}
+
 fn describe_explain_and_diff_read_what_they_need() {
     let world = World::with_widgets();
     world.ok(&["create", "-f", "-"], WIDGET);
@@ -326,7 +345,7 @@ fn auth_asks_who_one_is_and_what_one_may() {
 
 type Case = (&'static str, fn());
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     (
         "applying_twice_creates_and_then_changes_nothing",
         applying_twice_creates_and_then_changes_nothing,
@@ -339,6 +358,10 @@ const CASES: [Case; 10] = [
     (
         "labels_annotations_patches_and_scale_change_the_object",
         labels_annotations_patches_and_scale_change_the_object,
+    ),
+    (
+        "the_items_of_a_list_are_checked_by_kubectl_and_created",
+        the_items_of_a_list_are_checked_by_kubectl_and_created,
     ),
     (
         "describe_explain_and_diff_read_what_they_need",

@@ -4,6 +4,7 @@ mod aggregated;
 mod legacy;
 mod openapi;
 mod openapi_v2;
+mod openapi_v2_protobuf;
 mod schemas;
 
 use crate::api::path::Route;

@@ -1,30 +1,44 @@
-//! OpenAPI v2: one document with everything, made from those of v3.
-//!
-//! It is sent as JSON only. The protobuf form that older kubectl asks for is answered with 406, after which kubectl goes on
-//! with v3 where it needs a schema.
+//! OpenAPI v2: one document with everything, made from those of v3, as JSON or as protobuf.
 
-use super::openapi;
+use super::{openapi, openapi_v2_protobuf};
 use crate::api::error::ApiError;
 use crate::catalog::Catalog;
 use crate::rest::Answer;
 use serde_json::{Map, Value, json};
 
-/// `/openapi/v2`.
+/// The form in which the document is sent.
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    Protobuf,
+}
+
+/// `/openapi/v2`, in the first form of `Accept` that there is.
 pub(super) fn answer(catalog: &Catalog, accept: &str) -> Answer {
-    let sendable = |clause: &str| {
-        let media_type = clause.split(';').next().unwrap_or_default().trim();
-        matches!(media_type, "application/json" | "application/*" | "*/*" | "")
-    };
-    if accept.split(',').any(sendable) {
-        return Answer::Document {
+    match accept.split(',').find_map(form) {
+        Some(Form::Json) => Answer::Document {
             code: 200,
             body: document(catalog),
-        };
+        },
+        Some(Form::Protobuf) => Answer::Encoded {
+            media_type: openapi_v2_protobuf::MEDIA_TYPE,
+            body: openapi_v2_protobuf::encode(&document(catalog)),
+        },
+        None => {
+            let refused = ApiError::not_acceptable(&["application/json", openapi_v2_protobuf::MEDIA_TYPE]);
+            Answer::Document {
+                code: refused.code(),
+                body: refused.body(),
+            }
+        }
     }
-    let refused = ApiError::not_acceptable(&["application/json"]);
-    Answer::Document {
-        code: refused.code(),
-        body: refused.body(),
+}
+
+fn form(clause: &str) -> Option<Form> {
+    match clause.split(';').next().unwrap_or_default().trim() {
+        "application/json" | "application/*" | "*/*" | "" => Some(Form::Json),
+        openapi_v2_protobuf::MEDIA_TYPE | openapi_v2_protobuf::REQUESTED => Some(Form::Protobuf),
+        _ => None,
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Answer {
     Log(LogRequest),
     /// An OpenAPI document, which clients keep for as long as its hash is the same.
     OpenApi { body: Value, hash: String },
+    /// A document in another form than JSON.
+    Encoded { media_type: &'static str, body: Vec<u8> },
     /// Any other document.
     Document { code: u16, body: Value },
     /// Plain text.

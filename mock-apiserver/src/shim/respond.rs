@@ -49,6 +49,7 @@ pub(super) async fn reply(
     let mut response = match reply.answer {
         Answer::Document { code, body } => document(code, &body),
         Answer::OpenApi { body, hash } => openapi(&body, &hash),
+        Answer::Encoded { media_type, body } => build(200, media_type, ResponseBody::whole(body.into())),
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
         Answer::Object { code, resource, object } => match View::new(accept, include) {

@@ -143,15 +143,25 @@ async fn openapi_says_how_the_lists_of_a_pod_merge() {
 }
 
 #[tokio::test]
-async fn openapi_v2_is_sent_as_json_only() {
+async fn openapi_v2_is_sent_as_json_or_protobuf_and_in_no_other_form() {
     let client = server().client();
     let (code, document) = get(&client, "/openapi/v2").await;
     assert_eq!((code, &document["swagger"]), (200, &json!("2.0")));
     let pod = &document["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"];
     assert_eq!(pod["$ref"], "#/definitions/io.k8s.api.core.v1.PodSpec");
-    let request = http::Request::get("/openapi/v2")
-        .header("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
-        .body(kube::client::Body::empty())
-        .unwrap();
-    assert_eq!(client.send(request).await.unwrap().status(), 406);
+    let protobuf = |separator| format!("application/com.github.proto-openapi.spec.v2{separator}v1.0+protobuf");
+    for (accept, status, sent) in [
+        (protobuf('@'), 200, protobuf('.')),
+        ("text/html".to_owned(), 406, "application/json".to_owned()),
+    ] {
+        let request = http::Request::get("/openapi/v2")
+            .header("accept", accept)
+            .body(kube::client::Body::empty())
+            .unwrap();
+        let response = client.send(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (status, &sent.parse().unwrap())
+        );
+    }
 }
