@@ -230,8 +230,8 @@ impl Kubelet {
                 }
                 // The worker of an earlier Pod of this name is still stopping; its end looks again.
                 Some(_) => drop(self.waiting.insert(key, pod)),
-                None if is_finished(&pod) && !deleting => {}
-                None if was_started(&pod) && !deleting => self.report_lost(&key, &pod).await,
+                None if pod_status::is_finished(&pod) && !deleting => {}
+                None if pod_status::was_started(&pod) && !deleting => self.report_lost(&key, &pod).await,
                 None => self.start(key, pod).await,
             },
         }
@@ -367,19 +367,6 @@ fn key(pod: &Pod) -> PodKey {
 
 fn uid(pod: &Pod) -> String {
     pod.metadata.uid.clone().unwrap_or_default()
-}
-
-fn is_finished(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
-}
-
-fn was_started(pod: &Pod) -> bool {
-    let statuses = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.container_statuses.as_ref());
-    statuses.is_some_and(|statuses| !statuses.is_empty())
 }
 
 async fn bind(api: &Api<Pod>, pod: &Pod, node: &str) -> kube::Result<()> {

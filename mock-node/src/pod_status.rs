@@ -1,8 +1,9 @@
-//! The status that this node writes for a Pod. Pure: facts and a timestamp in, JSON out.
+//! The status that this node writes for a Pod, and what it reads there. Pure: facts and a timestamp in, JSON out.
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use torpor_api::WorkloadState;
@@ -144,6 +145,21 @@ fn failed(reason: &str, message: &str, now: Timestamp) -> Value {
 /// RFC 3339 in whole seconds, as Kubernetes writes it.
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Whether the Pod has ended and will not run again.
+pub(crate) fn is_finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Whether a node has started containers of the Pod.
+pub(crate) fn was_started(pod: &Pod) -> bool {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
+    statuses.is_some_and(|statuses| !statuses.is_empty())
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ fn identify_parsed(
     }
     if !object["metadata"].is_object() {
         if !object["metadata"].is_null() {
-            let found = go_type(&object["metadata"]);
+            let found = json_type(&object["metadata"]);
             let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
             return Err(unfit(resource, &why));
         }
@@ -270,7 +270,7 @@ fn drop_repeated_owners(call: &mut Call<'_>, object: &mut Value) {
 }
 
 /// The type of a value as Go's decoder names it.
-fn go_type(value: &Value) -> &'static str {
+pub(super) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

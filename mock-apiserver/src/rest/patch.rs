@@ -102,7 +102,7 @@ pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8])
     if !patch.is_object() {
         return Err(ApiError::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            json_type(&patch)
+            decode::json_type(&patch)
         )));
     }
     if form == Form::Strategic {
@@ -117,7 +117,7 @@ fn json_patched(object: &mut Value, patch: Value) -> ApiResult<()> {
     let Value::Array(operations) = patch else {
         return Err(ApiError::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
-            json_type(&patch)
+            decode::json_type(&patch)
         )));
     };
     let count = operations.len();
@@ -156,18 +156,6 @@ fn as_go_reads(object: &Value, mut operation: Value) -> Value {
         map.entry("value").or_insert(Value::Null);
     }
     operation
-}
-
-/// The type of a value as decoding errors name it.
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// Server-side apply; creates what is absent.
@@ -211,7 +199,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
 fn applied(call: &Call<'_>) -> ApiResult<Value> {
     let body = decode::parse_yaml(&call.request.body)?;
     if !body.is_object() && !body.is_null() {
-        let found = json_type(&body);
+        let found = decode::json_type(&body);
         return Err(ApiError::bad_request(format!(
             "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
         )));

@@ -2,6 +2,7 @@
 
 use super::Column;
 use super::age::age;
+use super::node::{address, node_status, roles};
 use crate::api::meta;
 use crate::catalog::Resource;
 use jiff::Timestamp;
@@ -250,7 +251,7 @@ fn role_binding(binding: &Value, age: String) -> Vec<String> {
     ]
 }
 
-fn or_none(text: &str) -> String {
+pub(super) fn or_none(text: &str) -> String {
     if text.is_empty() {
         "<none>".to_owned()
     } else {
@@ -296,48 +297,6 @@ fn pod(pod: &Value, age: String) -> Vec<String> {
         or_none(text("/status/nominatedNodeName")),
         "<none>".to_owned(),
     ]
-}
-
-fn node_status(node: &Value) -> String {
-    let conditions = node["status"]["conditions"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let ready = conditions
-        .iter()
-        .find(|condition| condition["type"] == "Ready")
-        .map(|condition| condition["status"] == "True");
-    let mut status = match ready {
-        Some(true) => "Ready".to_owned(),
-        Some(false) => "NotReady".to_owned(),
-        None => "Unknown".to_owned(),
-    };
-    if node["spec"]["unschedulable"] == true {
-        status.push_str(",SchedulingDisabled");
-    }
-    status
-}
-
-fn roles(node: &Value) -> String {
-    let labels = node["metadata"]["labels"].as_object();
-    let roles: Vec<&str> = labels
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-        .filter_map(|key| key.strip_prefix("node-role.kubernetes.io/"))
-        .collect();
-    or_none(&roles.join(","))
-}
-
-fn address(node: &Value) -> String {
-    let addresses = node["status"]["addresses"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let internal = addresses.iter().find(|address| address["type"] == "InternalIP");
-    internal
-        .and_then(|address| address["address"].as_str())
-        .unwrap_or_default()
-        .to_owned()
 }
 
 fn service(service: &Value, age: String) -> Vec<String> {

@@ -5,6 +5,7 @@ mod builtin;
 mod custom;
 mod fields;
 mod jsonpath;
+mod node;
 
 use crate::catalog::{Origin, Resource};
 use crate::store::Object;
