@@ -1,6 +1,6 @@
 //! The command line: commands, options, defaults and help texts.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -186,6 +186,34 @@ pub struct ConformanceArgs {
     /// Run only scenarios whose id or requirement contains this; may be given several times
     #[arg(long, short, value_name = "TEXT")]
     pub filter: Vec<String>,
+    /// File of failures that are known: each with id, owner, reason and the day on which it expires
+    #[arg(long, value_name = "FILE", help_heading = "Known failures and omissions")]
+    pub expected_failures: Option<PathBuf>,
+    /// Leave out a case, scenario or requirement that the target claims (no success); may be given several times
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "skip_reason",
+        help_heading = "Known failures and omissions"
+    )]
+    pub skip: Vec<String>,
+    /// Why it is left out: once for all, or once for each `--skip`
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "skip",
+        help_heading = "Known failures and omissions"
+    )]
+    pub skip_reason: Vec<String>,
+    /// Run cases of features that the target does not claim, too, to find what it could claim
+    #[arg(long, help_heading = "Known failures and omissions")]
+    pub try_unclaimed: bool,
+    /// How often each case is run; its result is the worst
+    #[arg(long, default_value_t = NonZeroU32::MIN, value_name = "NUMBER")]
+    pub repeat: NonZeroU32,
+    /// Start no further case once one did not pass
+    #[arg(long)]
+    pub fail_fast: bool,
     /// Directory with further scenarios
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,

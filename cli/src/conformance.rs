@@ -1,13 +1,15 @@
 //! `torpor conformance` and `torpor catalogue`: run the suite and show what it says.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use mock_node::Capacity;
 use torpor_harness::{
-    Catalogue, Filter, Outcome, Report, RunEvent, RunOptions, Suite, Target, Verdict, render_line, run as run_suite,
+    Catalogue, ExpectedFailures, Filter, Outcome, Report, RunEvent, RunOptions, Skip, Suite, Summary, Target, Verdict,
+    render_line, run as run_suite,
 };
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
@@ -37,12 +39,9 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let options = RunOptions {
-        jobs: args.jobs,
-        filter: Filter {
-            any_of: args.filter.clone(),
-        },
-        ..RunOptions::default()
+    let options = match options(&args, &suite) {
+        Ok(options) => options,
+        Err(error) => return Ok(Exit::usage(&error)),
     };
     if suite.select(&options.filter).is_empty() {
         eprintln!(
@@ -71,10 +70,63 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         println!("report: {}", folder.join("report.html").display());
     }
     Ok(match report.verdict() {
-        Verdict::Conformant => Exit::Success,
+        Verdict::Conformant | Verdict::AsExpected => Exit::Success,
         Verdict::NotConformant => Exit::NotConformant,
         Verdict::HarnessError => Exit::Error,
         Verdict::Usage => Exit::Usage,
+    })
+}
+
+/// How to run, by the command line.
+fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> {
+    Ok(RunOptions {
+        jobs: args.jobs,
+        filter: Filter {
+            any_of: args.filter.clone(),
+        },
+        repeat: args.repeat.get(),
+        keep_going: !args.fail_fast,
+        try_unclaimed: args.try_unclaimed,
+        skips: skips(args, suite)?,
+        expected: args
+            .expected_failures
+            .as_deref()
+            .map(expected_failures)
+            .transpose()?
+            .unwrap_or_default(),
+        ..RunOptions::default()
+    })
+}
+
+/// What is left out, each with its reason.
+fn skips(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<Vec<Skip>> {
+    let reasons = &args.skip_reason;
+    if reasons.len() != 1 && reasons.len() != args.skip.len() {
+        bail!(
+            "{} times --skip and {} times --skip-reason: give one reason for all or one for each",
+            args.skip.len(),
+            reasons.len()
+        );
+    }
+    if let Some(unknown) = args.skip.iter().find(|id| !suite.knows(id)) {
+        bail!("--skip {unknown}: no such case, scenario or requirement; `torpor catalogue` lists the requirements");
+    }
+    let reason = |index: usize| reasons.get(index).or(reasons.first()).cloned().unwrap_or_default();
+    let skips = args.skip.iter().enumerate();
+    Ok(skips
+        .map(|(index, id)| Skip {
+            id: id.clone(),
+            reason: reason(index),
+        })
+        .collect())
+}
+
+fn expected_failures(path: &Path) -> anyhow::Result<ExpectedFailures> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read the expected failures of {}", path.display()))?;
+    ExpectedFailures::parse(&path.display().to_string(), &text).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow!("read the expected failures:\n{}", lines.join("\n"))
     })
 }
 
@@ -127,34 +179,33 @@ fn print_requirements(report: &Report) {
     for requirement in &report.requirements {
         let cases = requirement.cases.len();
         println!(
-            "{:<11} {:<8} {} ({cases} {})",
+            "{:<16} {:<8} {} ({cases} {})",
             requirement.result.as_str(),
             requirement.id,
             requirement.text,
             plural(cases)
         );
     }
-    let count = |outcome| {
-        report
-            .requirements
-            .iter()
-            .filter(|requirement| requirement.result == outcome)
-            .count()
-    };
-    let verdict = match report.verdict() {
-        Verdict::Conformant => "conformant",
-        Verdict::NotConformant => "not conformant",
-        Verdict::HarnessError | Verdict::Usage => "undecided",
-    };
+    let results = report.requirements.iter().map(|requirement| requirement.result);
+    let kept = Summary::of(results.clone());
+    let untested = results.filter(|result| *result == Outcome::Untested).count();
     println!(
-        "\n{verdict}: {} requirements kept, {} broken, {} errors, {} unsupported, {} untested, in {:.1} s",
-        count(Outcome::Pass),
-        count(Outcome::Fail),
-        count(Outcome::Error),
-        count(Outcome::Unsupported),
-        count(Outcome::Untested),
+        "\n{}{}: {} requirements kept, {} broken, {} broken as expected, {} errors, {} untestable, {} skipped, \
+         {} not claimed, {untested} untested, in {:.1} s",
+        report.verdict().as_str(),
+        if report.partial { " in what was selected" } else { "" },
+        kept.pass,
+        kept.fail,
+        kept.expected_failure,
+        kept.error,
+        kept.untestable,
+        kept.skipped,
+        kept.not_claimed,
         report.seconds
     );
+    for note in report.notes() {
+        println!("note: {note}");
+    }
 }
 
 fn plural(cases: usize) -> &'static str {

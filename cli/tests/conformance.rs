@@ -34,7 +34,7 @@ fn a_kept_requirement_ends_with_code_0_and_three_reports() {
     );
     let json: Value =
         serde_json::from_slice(&fs::read(dir.path().join("report.json")).expect("a report")).expect("JSON");
-    assert_eq!(json["schemaVersion"], 1);
+    assert_eq!(json["schemaVersion"], 2);
     assert_eq!(
         (&json["summary"]["fail"], &json["summary"]["error"]),
         (&Value::from(0), &Value::from(0))
@@ -89,4 +89,48 @@ fn a_wrong_option_is_a_usage_error_and_help_is_not() {
     let help = conformance(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("Exit codes"));
+}
+
+#[test]
+fn an_expected_failure_that_passes_is_stale_and_ends_with_code_1() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("known.yaml");
+    let entry = "expectedFailures:\n  - {id: ZERO-01, owner: me, reason: known, expires: 2999-01-01}\n";
+    fs::write(&file, entry).expect("written");
+    let file = file.to_str().expect("a path in UTF-8");
+    let output = conformance(&["--filter", "paused-has-no-pod", "--expected-failures", file]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("stale expectation of me: ZERO-01: what it names passes now"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_left_out_needs_a_reason_and_an_id_that_exists() {
+    let skip = |args: &[&str]| conformance(&[&["--filter", "ZERO-01"], args].concat());
+    let output = skip(&["--skip", "paused-has-no-pod"]);
+    assert_eq!(output.status.code(), Some(3));
+    let output = skip(&["--skip", "ZERO-99", "--skip-reason", "none"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("--skip ZERO-99: no such case, scenario or requirement"));
+    let output = skip(&["--skip", "ZERO-01", "--skip-reason", "a", "--skip-reason", "b"]);
+    assert_eq!(output.status.code(), Some(3));
+    let output = skip(&["--skip", "ZERO-01", "--skip-reason", "no time"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_bad_file_of_expected_failures_is_refused_with_line_and_column() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("known.yaml");
+    fs::write(&file, "expectedFailures:\n  - {id: ZERO-01, owner: me, because: x}\n").expect("written");
+    let output = conformance(&["--expected-failures", file.to_str().expect("a path in UTF-8")]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("known.yaml:2:"),
+        "{}",
+        text(&output.stderr)
+    );
 }

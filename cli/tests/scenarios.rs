@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         }
         let names: Vec<&str> = lacks.iter().map(|capability| capability.as_str()).collect();
         trial
-            .with_kind(format!("unsupported: needs {}", names.join(", ")))
+            .with_kind(format!("not claimed: needs {}", names.join(", ")))
             .with_ignored_flag(true)
     };
     libtest_mimic::run(&args, cases.into_iter().map(trial).collect()).exit_code()
@@ -75,7 +75,13 @@ async fn judge(case: &Case, target: &Arc<Target>) -> Result<(), Failed> {
     let report = run_one(case, target).await;
     match report.result {
         Outcome::Pass => Ok(()),
-        Outcome::Untested | Outcome::Unsupported | Outcome::Skipped | Outcome::Error | Outcome::Fail => {
+        Outcome::Untested
+        | Outcome::NotClaimed
+        | Outcome::Skipped
+        | Outcome::ExpectedFailure
+        | Outcome::Untestable
+        | Outcome::Error
+        | Outcome::Fail => {
             let history = serde_json::to_string_pretty(&report.history)?;
             Err(format!(
                 "{}: step {}: {}\n{history}",

@@ -65,6 +65,31 @@ impl Capability {
         Self::StorageWrite,
     ];
 
+    /// Whether a run may find out by itself that a target has it: it is a feature, and neither
+    /// an address that is missing nor a permission that only an owner can give.
+    #[must_use]
+    pub const fn may_be_tried(self) -> bool {
+        match self {
+            Self::Events
+            | Self::Memory
+            | Self::Files
+            | Self::FileAttributes
+            | Self::Program
+            | Self::Commands
+            | Self::AutoPause
+            | Self::PauseTime
+            | Self::ShutdownTime
+            | Self::AutoResume => true,
+            Self::Kubernetes
+            | Self::E2b
+            | Self::Metrics
+            | Self::ControllerMetrics
+            | Self::Storage
+            | Self::StorageWrite
+            | Self::Nodes => false,
+        }
+    }
+
     /// As written in scenarios and options.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -43,6 +43,9 @@ pub struct Requirement {
     pub since: String,
     /// What must hold.
     pub text: String,
+    /// Why no case can show it. Absent where cases do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untestable: Option<String>,
 }
 
 /// Whom a requirement binds.
@@ -118,7 +121,14 @@ impl Catalogue {
             {
                 let proven = proofs
                     .get(&requirement.id)
-                    .map_or_else(|| "–".to_owned(), |ids| ids.join(", "));
+                    .map(|ids| ids.join(", "))
+                    .or_else(|| {
+                        requirement
+                            .untestable
+                            .as_ref()
+                            .map(|why| format!("*untestable*: {why}"))
+                    })
+                    .unwrap_or_else(|| "–".to_owned());
                 let _ = writeln!(
                     page,
                     "| {} | {} | {} | {proven} |",

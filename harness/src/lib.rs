@@ -12,7 +12,9 @@
 
 mod capability;
 mod catalogue;
+mod claims;
 mod error;
+mod expectation;
 pub mod history;
 pub mod oracle;
 mod probe;
@@ -25,12 +27,14 @@ mod target;
 
 pub use capability::{Capability, UnknownCapability};
 pub use catalogue::{Catalogue, Group, Level, Requirement};
+pub use claims::CouldClaim;
 pub use error::{ScenarioErrors, YamlError};
+pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
 pub use profile::{E2bProfile, MetricsProfile, PodProfile, Profile, SandboxProfile, StatusProfile};
 pub use report::{
     CaseReport, Outcome, Report, RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, Verdict,
     render_line,
 };
-pub use run::{RunOptions, run, run_one};
+pub use run::{RunOptions, Skip, run, run_one};
 pub use suite::{Case, Filter, Suite};
 pub use target::{E2bEndpoint, KubernetesTarget, StorageProbe, Target};

@@ -1,9 +1,10 @@
 //! The scenarios of a run: the embedded ones and those of a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::capability::Capability;
 use crate::catalogue::Catalogue;
 use crate::error::{ScenarioErrors, YamlError};
 use crate::scenario::{Front, Scenario};
@@ -29,6 +30,22 @@ pub struct Case {
     pub scenario: Arc<Scenario>,
     /// The front.
     pub front: Front,
+}
+
+impl Case {
+    /// Whether an id means it: its own, that of its scenario, or that of a requirement that
+    /// it proves.
+    #[must_use]
+    pub fn is_named(&self, id: &str) -> bool {
+        self.id == id || self.scenario.id == id || self.scenario.requirements.iter().any(|proven| proven == id)
+    }
+
+    /// What it takes of a target.
+    #[must_use]
+    pub fn needs(&self) -> BTreeSet<Capability> {
+        let needs = self.scenario.needs.iter().copied();
+        needs.chain([self.front.capability()]).collect()
+    }
 }
 
 /// Which cases to run. An empty filter takes all.
@@ -111,6 +128,13 @@ impl Suite {
         } else {
             Err(ScenarioErrors(errors))
         }
+    }
+
+    /// Whether an id is that of a requirement, a scenario or a case.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        let is_case = || self.select(&Filter::default()).iter().any(|case| case.id == id);
+        self.catalogue.get(id).is_some() || self.scenarios.contains_key(id) || is_case()
     }
 
     /// The cases that a filter takes, by id.

@@ -86,20 +86,7 @@ impl Target {
     /// What it can do: what its addresses show, and what it declares.
     #[must_use]
     pub fn offers(&self) -> BTreeSet<Capability> {
-        let shown = [
-            (Capability::Kubernetes, self.kubernetes.is_some()),
-            (Capability::E2b, self.e2b.is_some()),
-            (
-                Capability::Metrics,
-                !self.pod_metrics.is_empty() && self.kubernetes.is_some(),
-            ),
-            (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
-            (Capability::Storage, self.storage.is_some() && self.kubernetes.is_some()),
-            (
-                Capability::StorageWrite,
-                matches!(self.storage, Some(StorageProbe::Directory(_))) && self.kubernetes.is_some(),
-            ),
-        ];
+        let shown = self.shown_by_addresses();
         let addressed: BTreeSet<_> = shown.iter().map(|(capability, _)| *capability).collect();
         let declared = self
             .capabilities
@@ -112,6 +99,33 @@ impl Target {
             .map(|(capability, _)| *capability)
             .chain(declared)
             .collect()
+    }
+
+    /// What it declares although the address is missing at which it could be seen.
+    #[must_use]
+    pub fn unreachable(&self) -> BTreeSet<Capability> {
+        let shown = self.shown_by_addresses();
+        let missing = shown
+            .iter()
+            .filter(|(_, given)| !given)
+            .map(|(capability, _)| *capability);
+        missing
+            .filter(|capability| self.capabilities.contains(capability))
+            .collect()
+    }
+
+    /// The capabilities that are a matter of addresses, each with whether it was given.
+    fn shown_by_addresses(&self) -> [(Capability, bool); 6] {
+        let kubernetes = self.kubernetes.is_some();
+        let in_a_folder = matches!(self.storage, Some(StorageProbe::Directory(_)));
+        [
+            (Capability::Kubernetes, kubernetes),
+            (Capability::E2b, self.e2b.is_some()),
+            (Capability::Metrics, !self.pod_metrics.is_empty() && kubernetes),
+            (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
+            (Capability::Storage, self.storage.is_some() && kubernetes),
+            (Capability::StorageWrite, in_a_folder && kubernetes),
+        ]
     }
 
     /// What a scenario needs through a front and this target lacks.

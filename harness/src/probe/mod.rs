@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Claim(String),
     /// The suite could not find out.
     Harness(String),
+    /// What it takes to find out is missing, although it was claimed.
+    Untestable(String),
 }
 
 impl Fault {
@@ -36,7 +38,7 @@ impl Fault {
 
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Claim(message) | Self::Harness(message) => message,
+            Self::Claim(message) | Self::Harness(message) | Self::Untestable(message) => message,
         }
     }
 }

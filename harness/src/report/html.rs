@@ -35,16 +35,18 @@ fn head(page: &mut String, report: &Report) {
         report.ended_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         report.seconds
     );
-    for (outcome, count) in [
-        (Outcome::Pass, summary.pass),
-        (Outcome::Fail, summary.fail),
-        (Outcome::Error, summary.error),
-        (Outcome::Unsupported, summary.unsupported),
-        (Outcome::Skipped, summary.skipped),
-    ] {
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Untested) {
+        let count = summary.count(outcome);
         let _ = write!(page, "<span class=\"badge {0}\">{count} {0}</span> ", outcome.as_str());
     }
+    let _ = write!(page, "</p><p><b>{}</b>", report.verdict.as_str());
+    if report.partial {
+        page.push_str(" in what was selected; other cases were left out");
+    }
     page.push_str("</p>");
+    for note in report.notes() {
+        let _ = write!(page, "<p class=\"reason\">{}</p>", escape(&note));
+    }
 }
 
 fn badge(outcome: Outcome) -> String {

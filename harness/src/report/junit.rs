@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, Report};
+use super::{CaseReport, Outcome, Report};
 
 /// Text that is safe inside XML and HTML, also between double quotes. Control characters,
 /// which XML cannot carry, become spaces.
@@ -24,43 +24,73 @@ pub(super) fn escape(text: &str) -> String {
 
 pub(super) fn render(report: &Report) -> String {
     let summary = &report.summary;
-    let skipped = summary.unsupported + summary.skipped;
+    let skipped = summary.not_claimed + summary.skipped + summary.expected_failure;
+    let (stale, unexercised) = (report.stale(), &report.unexercised);
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         xml,
         "<testsuites><testsuite name=\"torpor conformance: {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" \
          skipped=\"{skipped}\" time=\"{:.3}\" timestamp=\"{}\">",
         escape(&report.target),
-        report.cases.len(),
-        summary.fail,
-        summary.error,
+        report.cases.len() + stale.len() + unexercised.len(),
+        summary.fail + summary.untestable + stale.len(),
+        summary.error + unexercised.len(),
         report.seconds,
         report.ended_at
     );
     for case in &report.cases {
-        let _ = write!(
-            xml,
-            "  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\">",
-            escape(&case.requirements.join(" ")),
-            escape(&case.id),
-            case.seconds
-        );
-        let reason = escape(case.reason.as_deref().unwrap_or_default());
-        let step = case
-            .step
-            .as_ref()
-            .map(|step| format!("at step {step}"))
-            .unwrap_or_default();
-        let _ = match case.result {
-            Outcome::Pass => Ok(()),
-            Outcome::Fail => write!(xml, "<failure message=\"{reason}\">{}</failure>", escape(&step)),
-            Outcome::Error => write!(xml, "<error message=\"{reason}\">{}</error>", escape(&step)),
-            Outcome::Unsupported | Outcome::Skipped | Outcome::Untested => {
-                write!(xml, "<skipped message=\"{reason}\"/>")
-            }
-        };
-        xml.push_str("</testcase>\n");
+        add_case(&mut xml, case);
     }
+    add_what_else_kept_it_from_success(&mut xml, report);
     xml.push_str("</testsuite></testsuites>\n");
     xml
+}
+
+fn add_case(xml: &mut String, case: &CaseReport) {
+    let _ = write!(
+        xml,
+        "  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\">",
+        escape(&case.requirements.join(" ")),
+        escape(&case.id),
+        case.seconds
+    );
+    let reason = escape(case.reason.as_deref().unwrap_or_default());
+    let step = case
+        .step
+        .as_ref()
+        .map(|step| format!("at step {step}"))
+        .unwrap_or_default();
+    let _ = match case.result {
+        Outcome::Pass => Ok(()),
+        Outcome::Fail | Outcome::Untestable => write!(
+            xml,
+            "<failure message=\"{reason}\" type=\"{}\">{}</failure>",
+            case.result.as_str(),
+            escape(&step)
+        ),
+        Outcome::Error => write!(xml, "<error message=\"{reason}\">{}</error>", escape(&step)),
+        Outcome::NotClaimed | Outcome::Skipped | Outcome::ExpectedFailure | Outcome::Untested => {
+            write!(xml, "<skipped message=\"{}: {reason}\"/>", case.result.as_str())
+        }
+    };
+    xml.push_str("</testcase>\n");
+}
+
+/// Cases of their own, so that a reader of this file alone sees them, too.
+fn add_what_else_kept_it_from_success(xml: &mut String, report: &Report) {
+    for (entry, why) in report.stale() {
+        let _ = writeln!(
+            xml,
+            "  <testcase classname=\"expected-failures\" name=\"{}\"><failure type=\"stale\" message=\"{}\"/></testcase>",
+            escape(&entry.entry.id),
+            why.as_str()
+        );
+    }
+    for claim in &report.unexercised {
+        let _ = writeln!(
+            xml,
+            "  <testcase classname=\"claims\" name=\"{}\"><error message=\"claimed, and no case of it was executed\"/></testcase>",
+            claim.as_str()
+        );
+    }
 }

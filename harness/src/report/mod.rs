@@ -1,26 +1,34 @@
 //! What came of a run: one stream of events while it goes on, one report at its end, from
 //! which every file is rendered.
 
+mod case;
 mod html;
 mod junit;
 mod line;
+mod outcome;
 mod requirement;
+mod verdict;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::capability::Capability;
 use crate::catalogue::Catalogue;
+use crate::claims::CouldClaim;
+use crate::expectation::{ExpectationReport, Stale};
 use crate::history::History;
-use crate::oracle::Violation;
-use crate::suite::Case;
 use crate::target::Target;
 
+pub use case::CaseReport;
 pub use line::render_line;
+pub use outcome::{Outcome, Summary};
 pub use requirement::{RequirementCase, RequirementReport};
+pub use verdict::Verdict;
 
 /// Version of the layout of `report.json`.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
@@ -53,162 +61,6 @@ pub enum RunEvent {
     },
 }
 
-/// What came of a case or a requirement, from the best to the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// No case speaks of it.
-    Untested,
-    /// The target does not offer what it takes.
-    Unsupported,
-    /// It held.
-    Pass,
-    /// It was left out of this run.
-    Skipped,
-    /// The suite could not find out.
-    Error,
-    /// It did not hold.
-    Fail,
-}
-
-impl Outcome {
-    /// As written in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Untested => "untested",
-            Self::Unsupported => "unsupported",
-            Self::Pass => "pass",
-            Self::Skipped => "skipped",
-            Self::Error => "error",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// What came of one case.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CaseReport {
-    /// Its id.
-    pub id: String,
-    /// Its claim.
-    pub title: String,
-    /// The requirements that it proves.
-    pub requirements: Vec<String>,
-    /// The requirements that the oracles judged on its history.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub judged: Vec<String>,
-    /// What came of it.
-    pub result: Outcome,
-    /// Why it is no pass.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The step at which it stopped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub step: Option<String>,
-    /// What the oracles found.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub violations: Vec<Violation>,
-    /// What could not be cleaned up.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub leftovers: Vec<String>,
-    /// How long it took.
-    pub seconds: f64,
-    /// Everything that was done and seen. Kept in files only for cases that are no pass.
-    #[serde(skip_serializing_if = "is_uneventful")]
-    pub history: History,
-}
-
-fn is_uneventful(history: &History) -> bool {
-    history.entries.is_empty()
-}
-
-impl CaseReport {
-    /// The report of a case that was not run.
-    #[must_use]
-    pub fn not_run(case: &Case, result: Outcome, reason: String) -> Self {
-        Self {
-            id: case.id.clone(),
-            title: case.scenario.title.clone(),
-            requirements: case.scenario.requirements.clone(),
-            judged: Vec::new(),
-            result,
-            reason: Some(reason),
-            step: None,
-            violations: Vec::new(),
-            leftovers: Vec::new(),
-            seconds: 0.0,
-            history: History::default(),
-        }
-    }
-}
-
-/// How many cases came to what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary {
-    /// Held.
-    pub pass: usize,
-    /// Did not hold.
-    pub fail: usize,
-    /// Could not be found out.
-    pub error: usize,
-    /// Not offered by the target.
-    pub unsupported: usize,
-    /// Left out.
-    pub skipped: usize,
-}
-
-/// What a run amounts to. The number is the exit code of the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Everything that was tried held.
-    Conformant = 0,
-    /// Something did not hold.
-    NotConformant = 1,
-    /// Nothing failed, but the suite could not find out everything, or tried nothing at all.
-    HarnessError = 2,
-    /// The command made no sense. No run ends so.
-    Usage = 3,
-}
-
-impl Verdict {
-    /// The exit code.
-    #[must_use]
-    pub const fn exit_code(self) -> u8 {
-        self as u8
-    }
-}
-
-impl Summary {
-    /// Counts cases.
-    #[must_use]
-    pub fn of(cases: &[CaseReport]) -> Self {
-        let count = |outcome| cases.iter().filter(|case| case.result == outcome).count();
-        Self {
-            pass: count(Outcome::Pass),
-            fail: count(Outcome::Fail),
-            error: count(Outcome::Error),
-            unsupported: count(Outcome::Unsupported),
-            skipped: count(Outcome::Skipped),
-        }
-    }
-
-    /// What the counts amount to.
-    #[must_use]
-    pub const fn verdict(self) -> Verdict {
-        if self.fail > 0 {
-            Verdict::NotConformant
-        } else if self.error > 0 || self.pass == 0 {
-            Verdict::HarnessError
-        } else {
-            Verdict::Conformant
-        }
-    }
-}
-
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,21 +79,49 @@ pub struct Report {
     pub seconds: f64,
     /// The counts of cases.
     pub summary: Summary,
-    /// What they amount to.
+    /// What the run amounts to.
     pub verdict: Verdict,
+    /// Whether cases were left out by a filter: it then says nothing of the others.
+    pub partial: bool,
+    /// What the target claims.
+    pub claims: BTreeSet<Capability>,
+    /// Claims of which no case was executed. Empty for a partial run, which cannot tell.
+    pub unexercised: BTreeSet<Capability>,
+    /// What the target does not claim and seems to have, found by trying.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub could_claim: Vec<CouldClaim>,
+    /// What came of each expected failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<ExpectationReport>,
     /// Every requirement of the catalogue.
     pub requirements: Vec<RequirementReport>,
     /// Every case, by id.
     pub cases: Vec<CaseReport>,
 }
 
+/// What a run found beside its cases.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) partial: bool,
+    pub(crate) unexercised: BTreeSet<Capability>,
+    pub(crate) could_claim: Vec<CouldClaim>,
+    pub(crate) expectations: Vec<ExpectationReport>,
+}
+
 impl Report {
-    pub(crate) fn new(catalogue: &Catalogue, target: &Target, mut cases: Vec<CaseReport>, seconds: f64) -> Self {
+    pub(crate) fn new(
+        catalogue: &Catalogue,
+        target: &Target,
+        mut cases: Vec<CaseReport>,
+        findings: Findings,
+        seconds: f64,
+    ) -> Self {
         cases.sort_by(|one, other| one.id.cmp(&other.id));
         for case in cases.iter_mut().filter(|case| matches!(case.result, Outcome::Pass)) {
             case.history = History::default();
         }
-        let summary = Summary::of(&cases);
+        let summary = Summary::of(cases.iter().map(|case| case.result));
+        let stale = findings.expectations.iter().filter(|entry| entry.stale().is_some());
         Self {
             schema_version: SCHEMA_VERSION,
             suite_version: env!("CARGO_PKG_VERSION"),
@@ -250,7 +130,12 @@ impl Report {
             ended_at: crate::history::now(),
             seconds,
             summary,
-            verdict: summary.verdict(),
+            verdict: Verdict::of(summary, stale.count(), findings.unexercised.len()),
+            partial: findings.partial,
+            claims: target.offers(),
+            unexercised: findings.unexercised,
+            could_claim: findings.could_claim,
+            expectations: findings.expectations,
             requirements: requirement::reports(catalogue, &cases),
             cases,
         }
@@ -260,6 +145,37 @@ impl Report {
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// The expectations that have to go, each with why.
+    #[must_use]
+    pub fn stale(&self) -> Vec<(&ExpectationReport, Stale)> {
+        let stale = |entry| ExpectationReport::stale(entry).map(|why| (entry, why));
+        self.expectations.iter().filter_map(stale).collect()
+    }
+
+    /// What else is worth knowing, a line each: what kept the run from success beside its
+    /// cases, and what could be claimed.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let stale = self.stale().into_iter().map(|(entry, why)| {
+            let (id, owner) = (&entry.entry.id, &entry.entry.owner);
+            format!("stale expectation of {owner}: {id}: {}", why.as_str())
+        });
+        let unexercised = self.unexercised.iter().map(|claim| {
+            let name = claim.as_str();
+            format!("claimed, and no case of it was executed: {name}")
+        });
+        let skipped = (self.summary.skipped > 0)
+            .then(|| "cases of what is claimed were left out, which is no success".to_owned());
+        let could_claim = self.could_claim.iter().map(|found| {
+            let (name, cases) = (found.capability.as_str(), found.cases.len());
+            format!("could claim {name}: {cases} cases of it pass")
+        });
+        let flaky = self.cases.iter().filter(|case| case.is_flaky());
+        let flaky = flaky.map(|case| format!("not the same in every round: {}", case.id));
+        let notes = stale.chain(unexercised).chain(skipped).chain(could_claim).chain(flaky);
+        notes.collect()
     }
 
     /// Writes `report.json`, `junit.xml` and `report.html` into a folder, which is made if needed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{CaseReport, Outcome};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Level};
 
 /// What came of one requirement.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +15,11 @@ pub struct RequirementReport {
     pub id: String,
     /// What must hold.
     pub text: String,
+    /// Whom it binds.
+    pub level: Level,
+    /// Why no case can show it, if none can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untestable: Option<String>,
     /// The worst of its cases.
     pub result: Outcome,
     /// The cases that speak of it.
@@ -47,19 +52,27 @@ pub(super) fn reports(catalogue: &Catalogue, cases: &[CaseReport]) -> Vec<Requir
                 .violations
                 .iter()
                 .any(|violation| violation.requirement == requirement);
-            say(
-                requirement,
-                &case.id,
-                if objected { Outcome::Fail } else { Outcome::Pass },
-            );
+            let said = match (objected, case.result) {
+                (false, _) => Outcome::Pass,
+                (true, Outcome::ExpectedFailure) => Outcome::ExpectedFailure,
+                (true, _) => Outcome::Fail,
+            };
+            say(requirement, &case.id, said);
         }
     }
     let report = |requirement: &crate::catalogue::Requirement| {
         let cases = said.remove(requirement.id.as_str()).unwrap_or_default();
+        let without = if requirement.untestable.is_some() {
+            Outcome::Untestable
+        } else {
+            Outcome::Untested
+        };
         RequirementReport {
             id: requirement.id.clone(),
             text: requirement.text.clone(),
-            result: cases.values().copied().max().unwrap_or(Outcome::Untested),
+            level: requirement.level,
+            untestable: requirement.untestable.clone(),
+            result: cases.values().copied().max().unwrap_or(without),
             cases: cases
                 .into_iter()
                 .map(|(id, result)| RequirementCase {
@@ -107,8 +120,8 @@ mod tests {
             Outcome::Fail
         );
         assert_eq!(
-            results(&[case(Outcome::Unsupported, None)], "CTX-01"),
-            Outcome::Unsupported
+            results(&[case(Outcome::NotClaimed, None)], "CTX-01"),
+            Outcome::NotClaimed
         );
         assert_eq!(results(&[case(Outcome::Pass, None)], "CTX-02"), Outcome::Untested);
     }

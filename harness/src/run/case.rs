@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::World;
 use crate::history::{History, WatchRecorder, Watched};
@@ -15,13 +16,16 @@ use crate::target::Target;
 
 /// Runs one case against a target. Cleans up also after a failure.
 pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
-    let start = Instant::now();
-    let lacks = target.lacks(&case.scenario, case.front);
-    if !lacks.is_empty() {
-        let names: Vec<_> = lacks.iter().map(|capability| capability.as_str()).collect();
-        let reason = format!("the target does not offer: {}", names.join(", "));
-        return CaseReport::not_run(case, Outcome::Unsupported, reason);
+    match plan(case, target, &[], false) {
+        Plan::Run => attempt(case, target).await,
+        Plan::Try(reason) => CaseReport::not_run(case, Outcome::NotClaimed, reason),
+        Plan::Leave(outcome, reason) => CaseReport::not_run(case, outcome, reason),
     }
+}
+
+/// Runs one case, whatever the target claims.
+pub(super) async fn attempt(case: &Case, target: &Arc<Target>) -> CaseReport {
+    let start = Instant::now();
     let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
@@ -182,6 +186,8 @@ fn conclude(
         leftovers,
         seconds,
         history,
+        rounds: Vec::new(),
+        tried: None,
     }
 }
 
@@ -212,6 +218,14 @@ fn verdict(
             None,
             _,
         ) => (Outcome::Error, Some(why), Some(path)),
+        (
+            Err(StepFault {
+                path,
+                fault: Fault::Untestable(why),
+            }),
+            None,
+            _,
+        ) => (Outcome::Untestable, Some(why), Some(path)),
         (Ok(()), None, Some(gap)) => (Outcome::Error, Some(gap), None),
         (Ok(()), None, None) => (Outcome::Pass, None, None),
     }

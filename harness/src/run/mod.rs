@@ -1,13 +1,15 @@
 //! Runs cases: each with names of its own, side by side, and cleaned up after.
 //!
 //! ```text
-//! select ─▶ unsupported? ─▶ watch ─▶ steps ─▶ clean up ─▶ judge the history ─▶ report
+//! select ─▶ plan ─▶ watch ─▶ steps ─▶ clean up ─▶ judge the history ─▶ expected? ─▶ report
 //! ```
 
+mod batch;
 mod case;
 mod conditions;
 mod inside;
 mod lifecycle;
+mod plan;
 mod pods;
 mod sdk_view;
 mod steps;
@@ -17,13 +19,17 @@ mod world;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::task::JoinSet;
+use jiff::civil::Date;
 
-use crate::report::{CaseReport, Outcome, Report, RunEvent};
+use crate::claims;
+use crate::expectation::ExpectedFailures;
+use crate::report::{CaseReport, Findings, Report, RunEvent};
 use crate::suite::{Case, Filter, Suite};
 use crate::target::Target;
 
+use batch::Batch;
 pub use case::run_one;
+pub use plan::Skip;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -36,6 +42,15 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// How often each case is run; at least 1. Its result is the worst.
     pub repeat: u32,
+    /// Cases to leave out although the target claims what they take.
+    pub skips: Vec<Skip>,
+    /// Whether to run cases of features that the target does not claim; their results count
+    /// for nothing and show what it could claim.
+    pub try_unclaimed: bool,
+    /// The failures that are known.
+    pub expected: ExpectedFailures,
+    /// The day by which expectations expire, UTC.
+    pub today: Date,
 }
 
 impl Default for RunOptions {
@@ -45,6 +60,10 @@ impl Default for RunOptions {
             filter: Filter::default(),
             keep_going: true,
             repeat: 1,
+            skips: Vec::new(),
+            try_unclaimed: false,
+            expected: ExpectedFailures::default(),
+            today: crate::history::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
         }
     }
 }
@@ -69,14 +88,16 @@ pub async fn run(
     for (cases, jobs) in [(together, options.jobs.max(1)), (alone, 1)] {
         let mut batch = Batch {
             target,
+            options,
             jobs,
-            keep_going: options.keep_going,
             stopped,
         };
         batch.run(cases, &mut reports, &mut on_event).await;
         stopped = batch.stopped;
     }
-    let report = Report::new(&suite.catalogue, target, reports, start.elapsed().as_secs_f64());
+    let cases = CaseReport::fold(reports);
+    let findings = findings(suite, target, options, &selected, &cases);
+    let report = Report::new(&suite.catalogue, target, cases, findings, start.elapsed().as_secs_f64());
     on_event(&RunEvent::Ended {
         summary: report.summary,
         verdict: report.verdict(),
@@ -84,50 +105,16 @@ pub async fn run(
     report
 }
 
-struct Batch<'a> {
-    target: &'a Arc<Target>,
-    jobs: usize,
-    keep_going: bool,
-    stopped: bool,
-}
-
-impl Batch<'_> {
-    async fn run(&mut self, cases: Vec<Case>, reports: &mut Vec<CaseReport>, on_event: &mut impl FnMut(&RunEvent)) {
-        let mut waiting = cases.into_iter();
-        let mut running: JoinSet<CaseReport> = JoinSet::new();
-        let mut names = std::collections::HashMap::new();
-        loop {
-            while running.len() < self.jobs
-                && let Some(case) = waiting.next()
-            {
-                if self.stopped {
-                    let reason = "an earlier case did not pass".to_owned();
-                    reports.push(CaseReport::not_run(&case, Outcome::Skipped, reason));
-                    continue;
-                }
-                on_event(&RunEvent::CaseStarted {
-                    id: case.id.clone(),
-                    title: case.scenario.title.clone(),
-                });
-                let (target, started) = (Arc::clone(self.target), case.clone());
-                let task = running.spawn(async move { run_one(&started, &target).await });
-                names.insert(task.id(), case);
-            }
-            let Some(ended) = running.join_next_with_id().await else {
-                break;
-            };
-            let report = match ended {
-                Ok((_, report)) => report,
-                Err(error) => match names.get(&error.id()) {
-                    Some(case) => CaseReport::not_run(case, Outcome::Error, format!("the suite broke: {error}")),
-                    None => continue,
-                },
-            };
-            self.stopped |= !self.keep_going && matches!(report.result, Outcome::Fail | Outcome::Error);
-            on_event(&RunEvent::CaseEnded {
-                case: Box::new(report.clone()),
-            });
-            reports.push(report);
-        }
+fn findings(suite: &Suite, target: &Target, options: &RunOptions, selected: &[Case], cases: &[CaseReport]) -> Findings {
+    let partial = options.filter != Filter::default();
+    Findings {
+        partial,
+        unexercised: if partial {
+            std::collections::BTreeSet::new()
+        } else {
+            claims::unexercised(target, selected, cases)
+        },
+        could_claim: claims::could_claim(target, selected, cases),
+        expectations: options.expected.settle(suite, cases, options.today),
     }
 }

@@ -12,10 +12,10 @@ impl World {
         let cluster = self.cluster()?;
         let (nodes, pods) = (cluster.nodes().await?, cluster.pods_everywhere().await?);
         let most = Room::of(&nodes, &pods).into_iter().max_by_key(|room| room.free_millis);
-        let most = most.ok_or_else(|| Fault::Harness("find a node: none takes Pods".to_owned()))?;
+        let most = most.ok_or_else(|| Fault::Untestable("find a node: none takes Pods".to_owned()))?;
         let share = most.free_millis * u64::from(step.percent) / 100;
         if share == 0 {
-            return Err(Fault::Harness(format!(
+            return Err(Fault::Untestable(format!(
                 "find a node: {} has no free CPU",
                 most.hostname
             )));

@@ -4,6 +4,7 @@
 pub mod cluster;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Json;
@@ -23,6 +24,8 @@ pub enum Defect {
     None,
     /// A resumed sandbox has forgotten its variables.
     ForgetsOnResume,
+    /// The first resume loses all variables, the later ones none.
+    ForgetsOnceOnResume,
     /// Execution never ends.
     Hangs,
     /// A sandbox cannot be deleted.
@@ -39,6 +42,8 @@ struct Sandbox {
 struct World {
     defect: Defect,
     sandboxes: Arc<Mutex<BTreeMap<String, Sandbox>>>,
+    has_resumed: Arc<AtomicBool>,
+    created: Arc<AtomicUsize>,
 }
 
 /// A running stand-in.
@@ -114,7 +119,7 @@ fn shown(id: &str, sandbox: &Sandbox) -> Value {
 
 async fn create(State(world): State<World>) -> Response {
     let mut sandboxes = world.sandboxes.lock().unwrap();
-    let id = format!("i{}", sandboxes.len());
+    let id = format!("i{}", world.created.fetch_add(1, Ordering::Relaxed));
     let sandbox = sandboxes.entry(id.clone()).or_default();
     (StatusCode::CREATED, Json(shown(&id, sandbox))).into_response()
 }
@@ -175,7 +180,13 @@ async fn connect(State(world): State<World>, Path(id): Path<String>) -> Response
     } else {
         StatusCode::OK
     };
-    if sandbox.paused && world.defect == Defect::ForgetsOnResume {
+    let again = sandbox.paused && world.has_resumed.swap(true, Ordering::Relaxed);
+    let forgets = match world.defect {
+        Defect::ForgetsOnResume => true,
+        Defect::ForgetsOnceOnResume => !again,
+        Defect::None | Defect::Hangs | Defect::CannotDelete => false,
+    };
+    if sandbox.paused && forgets {
         sandbox.variables.clear();
     }
     sandbox.paused = false;

@@ -1,0 +1,120 @@
+//! What came of one case.
+
+use serde::Serialize;
+
+use super::Outcome;
+use crate::history::History;
+use crate::oracle::Violation;
+use crate::suite::Case;
+
+/// What came of one case.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaseReport {
+    /// Its id.
+    pub id: String,
+    /// Its claim.
+    pub title: String,
+    /// The requirements that it proves.
+    pub requirements: Vec<String>,
+    /// The requirements that the oracles judged on its history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub judged: Vec<String>,
+    /// What came of it.
+    pub result: Outcome,
+    /// What came of each round, when it was run more than once; the result is the worst.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Outcome>,
+    /// What came of the attempt, when it was not claimed and tried all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Outcome>,
+    /// Why it is no pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The step at which it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What the oracles found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    /// What could not be cleaned up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
+    /// How long it took, all rounds together.
+    pub seconds: f64,
+    /// Everything that was done and seen. Kept in files only for cases that are no pass.
+    #[serde(skip_serializing_if = "is_uneventful")]
+    pub history: History,
+}
+
+fn is_uneventful(history: &History) -> bool {
+    history.entries.is_empty()
+}
+
+impl CaseReport {
+    /// The report of a case that was not run.
+    #[must_use]
+    pub fn not_run(case: &Case, result: Outcome, reason: String) -> Self {
+        Self {
+            id: case.id.clone(),
+            title: case.scenario.title.clone(),
+            requirements: case.scenario.requirements.clone(),
+            judged: Vec::new(),
+            result,
+            rounds: Vec::new(),
+            tried: None,
+            reason: Some(reason),
+            step: None,
+            violations: Vec::new(),
+            leftovers: Vec::new(),
+            seconds: 0.0,
+            history: History::default(),
+        }
+    }
+
+    /// The same attempt, when the target never claimed what it takes: whatever came of it
+    /// counts neither for nor against the target.
+    pub(crate) fn unclaimed(mut self, lacks: &str) -> Self {
+        let came = self.reason.take().map_or_else(String::new, |why| format!(": {why}"));
+        self.reason = Some(format!("{lacks}; tried, {}{came}", self.result.as_str()));
+        self.tried = Some(self.result);
+        self.result = Outcome::NotClaimed;
+        self.judged.clear();
+        self
+    }
+
+    /// Whether its rounds came to different results.
+    #[must_use]
+    pub fn is_flaky(&self) -> bool {
+        self.rounds.iter().any(|round| Some(round) != self.rounds.first())
+    }
+
+    /// Folds the rounds of each case into one report: that of the worst round.
+    pub(crate) fn fold(reports: Vec<Self>) -> Vec<Self> {
+        let mut folded: Vec<Self> = Vec::new();
+        for report in reports {
+            match folded.iter_mut().find(|known| known.id == report.id) {
+                None => folded.push(report),
+                Some(known) => known.add(report),
+            }
+        }
+        folded
+    }
+
+    fn add(&mut self, mut round: Self) {
+        if self.rounds.is_empty() {
+            self.rounds.push(self.result);
+        }
+        let mut rounds = std::mem::take(&mut self.rounds);
+        rounds.push(round.result);
+        let seconds = self.seconds + round.seconds;
+        let mut leftovers = std::mem::take(&mut self.leftovers);
+        leftovers.append(&mut round.leftovers);
+        if round.result > self.result {
+            *self = round;
+        }
+        self.rounds = rounds;
+        self.seconds = seconds;
+        self.leftovers = leftovers;
+    }
+}
