@@ -6,6 +6,7 @@ use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
 
 use crate::args::Output;
+use crate::engine::EngineKind;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -25,8 +26,12 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// The mock API server, beside Kubernetes' own
     Apiserver(ApiserverBenchArgs),
-    /// Pauses and resumes of the embedded engine, beside its own dump and load
+    /// Pauses and resumes, beside the engines' own dump and load
     Checkpoint(CheckpointBenchArgs),
+    /// The part of `checkpoint` that runs in a container
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    CriuInContainer(super::criu::InsideArgs),
 }
 
 /// Options of `bench apiserver`.
@@ -46,6 +51,9 @@ pub struct ApiserverBenchArgs {
 /// Options of `bench checkpoint`.
 #[derive(Debug, clap::Args)]
 pub struct CheckpointBenchArgs {
+    /// Measure this engine only; all that can run here when absent
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineKind>,
     /// Where the checkpoint store is made; the directory for temporary files when absent
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use super::args::CheckpointBenchArgs;
 use super::figures::{Samples, per_second};
 use super::report::{Better, Measurement, Report, Target};
 use super::{plot, progress};
+use crate::engine::EngineKind;
 
 /// How long a sandbox may take to come to a stop.
 const FREEZE_LIMIT: Duration = Duration::from_mins(1);
@@ -58,6 +60,25 @@ struct HeapFigures {
 pub async fn run(options: &CheckpointBenchArgs, quick: bool) -> anyhow::Result<Report> {
     let bed = Bed::new(options.directory.as_deref())?;
     let mut report = Report::default();
+    let wanted = |engine| options.engine.is_none_or(|only| only == engine);
+    if wanted(EngineKind::Monty) {
+        embedded(&bed, options, quick, &mut report).await?;
+    }
+    if wanted(EngineKind::Criu) {
+        real_processes(&bed, quick, &mut report).await?;
+    }
+    report
+        .notes
+        .push(format!("the store is in {}", bed.directory.path().display()));
+    if cfg!(debug_assertions) {
+        report
+            .notes
+            .push("this is a debug build: its figures mean little".to_owned());
+    }
+    Ok(report)
+}
+
+async fn embedded(bed: &Bed, options: &CheckpointBenchArgs, quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let mut sweep = Vec::new();
     let heaps = HEAPS
         .iter()
@@ -77,20 +98,31 @@ pub async fn run(options: &CheckpointBenchArgs, quick: bool) -> anyhow::Result<R
     report
         .measurements
         .extend(bed.throughput(heaps.max().unwrap_or_default()).await?);
-    report
-        .notes
-        .push(format!("the store is in {}", bed.directory.path().display()));
-    if cfg!(debug_assertions) {
-        report
-            .notes
-            .push("this is a debug build: its figures mean little".to_owned());
-    }
     if let Some(file) = &options.plot {
         let svg = plot::render(&sweep.iter().map(HeapFigures::points).collect::<Vec<_>>());
         fs::write(file, svg).with_context(|| format!("write the plot {}", file.display()))?;
         report.notes.push(format!("the plot is {}", file.display()));
     }
-    Ok(report)
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+async fn real_processes(bed: &Bed, quick: bool, report: &mut Report) -> anyhow::Result<()> {
+    match super::criu::measure(bed.directory.path(), quick).await? {
+        Ok(all) => report
+            .measurements
+            .extend(all.iter().flat_map(super::criu::measurements)),
+        Err(reason) => report.notes.push(format!("the criu engine was skipped: {reason}")),
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn real_processes(_bed: &Bed, _quick: bool, report: &mut Report) -> anyhow::Result<()> {
+    report
+        .notes
+        .push("the criu engine was skipped: it needs Linux".to_owned());
+    Ok(())
 }
 
 fn repetitions(keys: u32, quick: bool) -> usize {
@@ -145,7 +177,7 @@ impl Bed {
         Ok(sandbox)
     }
 
-    async fn start(&self, payload: Vec<u8>) -> anyhow::Result<Duration> {
+    async fn start(&self, payload: Bytes) -> anyhow::Result<Duration> {
         let (events, _) = unbounded_channel();
         let sink = ExecutionSink {
             events,
@@ -168,6 +200,7 @@ impl Bed {
             let begun = Instant::now();
             let payload = sandbox.dump().await?;
             dump.push(begun.elapsed());
+            let payload = payload.into_bytes()?;
             bytes = payload.len();
             synced.push(self.synced_write(&payload)?);
 
@@ -185,7 +218,7 @@ impl Bed {
             let begun = Instant::now();
             let payload = self.store.load(&key, &engine_version()).await?;
             let read = begun.elapsed();
-            resume.push(read + self.start(payload).await?);
+            resume.push(read + self.start(payload.into()).await?);
             self.store.remove_all(&key.sandbox_uid).await?;
         }
         sandbox.stop().await;
@@ -249,9 +282,9 @@ impl Bed {
     /// Bytes per second into a store in memory, and what a second pause adds.
     async fn throughput(&self, keys: u32) -> anyhow::Result<Vec<Measurement>> {
         let sandbox = self.sandbox(keys).await?;
-        let heap = sandbox.dump().await?;
+        let heap = sandbox.dump().await?.into_bytes()?;
         sandbox.stop().await;
-        let noise = noise(heap.len());
+        let noise = Bytes::from(noise(heap.len()));
         let mut measurements = Vec::new();
         for (name, payload, target) in [("incompressible", &noise, 1000.0), ("a heap", &heap, 500.0)] {
             let store = CheckpointStore::open("memory://")?;
@@ -266,7 +299,7 @@ impl Bed {
             let metric = format!("seal {name} in memory");
             measurements.push(Measurement::new(metric, "MB/s", rate).target(Target::AtLeast(target)));
 
-            let mut changed = payload.clone();
+            let mut changed = payload.to_vec();
             let (at, bytes) = (changed.len() / 2, changed.len() / 100);
             // Of the same kind as what it replaces.
             for byte in &mut changed[at..at + bytes] {

@@ -8,6 +8,8 @@
 mod apiserver;
 mod args;
 mod checkpoint;
+#[cfg(target_os = "linux")]
+mod criu;
 mod figures;
 mod load;
 mod plot;
@@ -28,6 +30,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
     let report = match &args.command {
         BenchCommand::Apiserver(options) => apiserver::run(options, args.quick).await?,
         BenchCommand::Checkpoint(options) => checkpoint::run(options, args.quick).await?,
+        #[cfg(target_os = "linux")]
+        BenchCommand::CriuInContainer(options) => {
+            criu::run_inside(options, args.quick).await?;
+            return Ok(Exit::Success);
+        }
     };
     match args.output {
         Output::Text => report.print_table(),

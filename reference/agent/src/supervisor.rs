@@ -11,8 +11,8 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use torpor_api::{AgentState, CheckpointState, WorkloadState};
 use torpor_runtime::{
-    CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox, SandboxError,
-    StoreError,
+    CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, PayloadError, Place, Sandbox,
+    SandboxError, StoreError,
 };
 
 use crate::config::AgentConfig;
@@ -52,7 +52,7 @@ enum CheckpointError {
     #[error("write the sandbox down")]
     Dump(#[from] SandboxError),
     #[error("put the checkpoint together")]
-    Image(#[from] postcard::Error),
+    Image(#[from] PayloadError),
     #[error("store the checkpoint")]
     Store(#[from] StoreError),
 }
@@ -65,7 +65,7 @@ enum StartError {
     #[error("load checkpoint {generation}")]
     Load { generation: u64, source: StoreError },
     #[error("read the payload of checkpoint {generation}")]
-    Payload { generation: u64, source: postcard::Error },
+    Payload { generation: u64, source: PayloadError },
     #[error("start the sandbox")]
     Start(#[source] SandboxError),
     #[error("restore checkpoint {generation}")]
@@ -197,15 +197,15 @@ impl Supervisor {
                 self.engine.start(place, fresh).await.map_err(StartError::Start)
             }
             Some(generation) => {
-                let payload = self.store.load(&self.key(generation), &self.engine.version()).await;
+                let payload = self.store.reader(&self.key(generation), &self.engine.version()).await;
                 let payload = payload.map_err(|source| StartError::Load { generation, source })?;
-                let image = AgentImage::from_bytes(&payload);
-                let image = image.map_err(|source| StartError::Payload { generation, source })?;
+                let image = AgentImage::read(payload).await;
+                let (image, engine) = image.map_err(|source| StartError::Payload { generation, source })?;
                 for line in image.log {
                     self.log.append(line);
                 }
                 self.partial_line = image.partial_line;
-                let restored = self.engine.restore(place, image.engine.into()).await;
+                let restored = self.engine.restore(place, engine).await;
                 restored.map_err(|source| StartError::Restore { generation, source })
             }
         }
@@ -293,9 +293,8 @@ impl Supervisor {
         let payload = AgentImage {
             log: self.log.lines(),
             partial_line: self.partial_line.clone(),
-            engine: engine.into(),
         }
-        .to_bytes()?;
+        .with(engine)?;
         Ok(self
             .store
             .seal(&self.key(generation), &self.engine.version(), payload)

@@ -108,7 +108,8 @@ pub fn cut(payload: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
     segments.concat()
 }
 
-fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
+/// The pieces of one segment, which begins at `start` of its payload.
+pub(crate) fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
     let sizes = (
         MIN_CHUNK_BYTES as usize,
         AVERAGE_CHUNK_BYTES as usize,
@@ -122,35 +123,60 @@ fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Pie
         .collect()
 }
 
-/// The stored form of a chunk before encryption: `plain` itself when compression does not pay.
+/// The stored form of a chunk before encryption: that of `plain` itself when compression does not pay.
 ///
 /// # Errors
 /// When the compressor fails, which only a lack of memory makes it do.
-pub fn pack(compressor: &mut zstd::bulk::Compressor<'_>, plain: Bytes) -> std::io::Result<Packed> {
-    let frame = compressor.compress(&plain)?;
+pub fn pack(compressor: &mut Compressor, plain: &[u8]) -> std::io::Result<Packed> {
+    let frame = compressor.compress(plain)?;
     if frame.len() + plain.len() / LEAST_SAVING > plain.len() {
         let form = Form {
             encoding: Encoding::Plain,
             check: [0; CHECK_BYTES],
         };
-        return Ok(Packed { form, stored: plain });
+        return Ok(Packed {
+            form,
+            stored: Bytes::copy_from_slice(plain),
+        });
     }
     let form = Form {
         encoding: Encoding::Zstd,
-        check: check_of(&frame),
+        check: check_of(frame),
     };
     Ok(Packed {
         form,
-        stored: frame.into(),
+        stored: Bytes::copy_from_slice(frame),
     })
 }
 
-/// A compressor for [`pack`].
-///
-/// # Errors
-/// When there is no memory for one.
-pub fn compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
-    zstd::bulk::Compressor::new(COMPRESSION_LEVEL)
+/// Compresses chunks for [`pack`], one after the other in the same memory.
+pub struct Compressor {
+    zstd: zstd::bulk::Compressor<'static>,
+    frame: Vec<u8>,
+}
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
+    }
+}
+
+impl Compressor {
+    /// A compressor with the memory that it needs.
+    ///
+    /// # Errors
+    /// There is not as much.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            zstd: zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?,
+            frame: vec![0; zstd::zstd_safe::compress_bound(MAX_CHUNK_BYTES as usize)],
+        })
+    }
+
+    fn compress(&mut self, plain: &[u8]) -> std::io::Result<&[u8]> {
+        let bytes = self.zstd.compress_to_buffer(plain, &mut self.frame)?;
+        Ok(&self.frame[..bytes])
+    }
 }
 
 /// Encrypts a packed chunk; its tag covers the bytes from then on.
@@ -222,6 +248,11 @@ fn check_of(stored: &[u8]) -> [u8; CHECK_BYTES] {
     check
 }
 
+/// Names a chunk by its plain bytes.
+pub(crate) fn name(plain: &[u8], key: Option<&TenantKey>) -> ChunkRef {
+    reference(plain, key)
+}
+
 /// The name of a chunk. What is longer than any chunk has no name that a chunk has.
 fn reference(plain: &[u8], key: Option<&TenantKey>) -> ChunkRef {
     ChunkRef {
@@ -242,7 +273,7 @@ mod tests {
     }
 
     fn pack(plain: &[u8]) -> Packed {
-        super::pack(&mut compressor().unwrap(), Bytes::copy_from_slice(plain)).unwrap()
+        super::pack(&mut Compressor::new().unwrap(), plain).unwrap()
     }
 
     fn noise(seed: [u8; 32], bytes: usize) -> Vec<u8> {

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// What was attempted on which path, and what the system said.
@@ -38,7 +39,7 @@ struct FileEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum FileNode {
     Directory,
-    File(Vec<u8>),
+    File(Bytes),
     Symlink(String),
 }
 
@@ -119,7 +120,7 @@ impl FileTree {
                 let target = fs::read_link(&path).map_err(failed("read the link", &path))?;
                 FileNode::Symlink(target.to_string_lossy().into_owned())
             } else {
-                FileNode::File(fs::read(&path).map_err(failed("read", &path))?)
+                FileNode::File(fs::read(&path).map_err(failed("read", &path))?.into())
             };
             let is_dir = node == FileNode::Directory;
             let modified = meta.modified().map_err(failed("read the time of", &path))?;

@@ -12,6 +12,7 @@ mod engine;
 pub mod envelope;
 mod files;
 mod monty;
+mod payload;
 mod store;
 
 pub use clock::Clock;
@@ -25,4 +26,5 @@ pub use engine::{
 };
 pub use files::{FileError, FileTree};
 pub use monty::{MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
+pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

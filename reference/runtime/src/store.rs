@@ -33,7 +33,6 @@ mod seal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use object_store::ObjectStore;
 use tokio::sync::RwLock;
 use torpor_api::CheckpointRecord;
@@ -44,6 +43,9 @@ use crate::encryption::TenantKeys;
 pub use crate::envelope::{EngineVersion, EnvelopeHeader};
 pub use collect::Garbage;
 pub use error::StoreError;
+
+use crate::payload::{Payload, PayloadReader};
+pub(crate) use restore::SealedPayload;
 
 use objects::Objects;
 use place::SandboxPlace;
@@ -130,7 +132,7 @@ impl CheckpointStore {
         &self,
         key: &CheckpointKey,
         engine: &EngineVersion,
-        payload: impl Into<Bytes>,
+        payload: impl Into<Payload>,
     ) -> Result<CheckpointRecord, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         self.objects.check().await?;
@@ -155,10 +157,24 @@ impl CheckpointStore {
     /// # Errors
     /// When there is no such checkpoint, it is damaged, or another sandbox, engine or version wrote it.
     pub async fn load(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<Vec<u8>, StoreError> {
+        self.open_payload(key, engine).await?.read_all().await
+    }
+
+    /// The payload of a checkpoint, to be read in parts: each is checked when it is read. That its packs are
+    /// there is checked now.
+    ///
+    /// # Errors
+    /// When there is no such checkpoint, its envelope is damaged, a pack of it is missing, or another sandbox,
+    /// engine or version wrote it.
+    pub async fn reader(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<PayloadReader, StoreError> {
+        Ok(PayloadReader::sealed(self.open_payload(key, engine).await?))
+    }
+
+    async fn open_payload(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<SealedPayload, StoreError> {
         self.objects.check().await?;
         let sealed = self.read_envelope(key).await?;
         restore::expect_engine(key, engine, &sealed.header)?;
-        self.read_payload(key, sealed).await
+        self.open_sealed(key, sealed).await
     }
 
     /// What a checkpoint is. Reads and checks its header only.
@@ -188,7 +204,7 @@ impl CheckpointStore {
         self.objects.check().await?;
         let sealed = self.read_envelope(key).await?;
         let header = sealed.header.clone();
-        self.read_payload(key, sealed).await?;
+        self.open_sealed(key, sealed).await?.check().await?;
         Ok(header)
     }
 }

@@ -14,13 +14,14 @@ use super::client::InitClient;
 use super::command::{Criu, Version};
 use super::contexts::Contexts;
 use super::error::CriuError;
-use super::image::{CriuImage, IMAGE_VERSION, write_images};
+use super::image::{CriuImage, IMAGE_VERSION, lay_out_pages};
 use super::kernel::SCRIPT;
 use super::rootfs::Baseline;
 use super::sandbox::{CriuSandbox, Parts};
 use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
 use super::tree::Tree;
 use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, ProcessSpec, Sandbox, SandboxError};
+use crate::payload::{PayloadCursor, PayloadReader};
 use crate::store::EngineVersion;
 
 const HOME: &str = "/home/user";
@@ -116,18 +117,15 @@ impl CriuEngine {
         Ok(Arc::new(sandbox))
     }
 
-    async fn bring_back(&self, place: Place, payload: Vec<u8>) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let image = CriuImage::from_bytes(&payload)?;
-        drop(payload);
+    async fn bring_back(&self, place: Place, payload: PayloadReader) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let mut cursor = PayloadCursor::new(payload);
+        let image: CriuImage = cursor.head().await?;
         let (baseline, script) = self.prepare(&place.directory).await?;
         let images = place.directory.join("images");
-        let directory = images.clone();
-        let image = blocking(move || {
-            image.rootfs.lay_out()?;
-            write_images(&directory, &image.images)?;
-            Ok(image)
-        })
-        .await?;
+        image.images.lay_out(&mut cursor, &images).await?;
+        image.rootfs.lay_out(&mut cursor).await?;
+        let pages = image.images.pages(&mut cursor)?;
+        lay_out_pages(&pages, &images).await?;
         make_parent(&image.socket)?;
         self.criu.restore(&images).await?;
         fs::remove_dir_all(&images).map_err(CriuError::file("remove", &images))?;
@@ -207,7 +205,7 @@ impl Engine for CriuEngine {
         self.begin(place, fresh).boxed()
     }
 
-    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>> {
+    fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         self.bring_back(place, payload).boxed()
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::payload::PayloadError;
+
 /// Why the CRIU engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CriuError {
@@ -55,7 +57,7 @@ pub enum CriuError {
     },
     /// The payload is not one of this engine.
     #[error("read the checkpoint's payload")]
-    Payload(#[from] postcard::Error),
+    Payload(#[from] PayloadError),
     /// Init cannot be started or asked.
     #[error("ask the init of the sandbox to {attempt}")]
     Init {
@@ -78,7 +80,7 @@ pub enum CriuError {
 }
 
 impl CriuError {
-    pub(super) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { attempt, path, source }
     }

@@ -1,20 +1,29 @@
-//! The payload of a checkpoint: CRIU's images, the files, and what the agent knows of the tree.
+//! The payload of a checkpoint: what the agent knows of the tree, CRIU's images, and the files.
+//!
+//! ```text
+//! CriuImage │ small images │ changed files │ pages
+//! ```
+//!
+//! Nothing of it is in memory as a whole: images and files are read when the store wants them. The pages of memory
+//! come last, so that a restore can begin without them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::contexts::ContextsImage;
+use super::engine::blocking;
 use super::error::CriuError;
 use super::rootfs::RootfsDiff;
+use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
-pub(super) const IMAGE_VERSION: u32 = 1;
+pub(super) const IMAGE_VERSION: u32 = 2;
 
-/// Everything of one sandbox.
+/// Everything of one sandbox but the bytes of images and files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CriuImage {
     /// Where init listens.
@@ -26,8 +35,7 @@ pub(super) struct CriuImage {
     pub(super) env: BTreeMap<String, String>,
     pub(super) program: Option<ProgramImage>,
     pub(super) contexts: ContextsImage,
-    /// By file name.
-    pub(super) images: BTreeMap<String, Bytes>,
+    pub(super) images: Images,
     pub(super) rootfs: RootfsDiff,
 }
 
@@ -39,37 +47,71 @@ pub(super) struct ProgramImage {
     pub(super) partial: Bytes,
 }
 
-impl CriuImage {
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, CriuError> {
-        Ok(postcard::to_allocvec(self)?)
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, CriuError> {
-        Ok(postcard::from_bytes(bytes)?)
-    }
+/// The files that CRIU wrote: names and bytes, in the order of the payload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Images {
+    small: Vec<(String, u64)>,
+    pages: Vec<(String, u64)>,
 }
 
-/// Reads what CRIU wrote, without its logs.
-pub(super) fn read_images(dir: &Path) -> Result<BTreeMap<String, Bytes>, CriuError> {
-    let mut images = BTreeMap::new();
-    for entry in fs::read_dir(dir).map_err(CriuError::file("list", dir))? {
-        let path = entry.map_err(CriuError::file("list", dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.extension().is_some_and(|extension| extension == "img") {
-            let content = fs::read(&path).map_err(CriuError::file("read", &path))?;
-            images.insert(name.to_owned(), content.into());
+/// The pages of memory, by the names of their images.
+pub(super) type Pages = BTreeMap<String, PayloadReader>;
+
+impl Images {
+    /// Looks at what CRIU wrote, without its logs; gives the small images and the pages as payloads.
+    pub(super) fn collect(dir: &Path) -> Result<(Self, Payload, Payload), CriuError> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(CriuError::file("list", dir))? {
+            let path = entry.map_err(CriuError::file("list", dir))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.extension().is_some_and(|extension| extension == "img") {
+                names.push(name.to_owned());
+            }
         }
+        names.sort_unstable();
+        let (mut images, mut small, mut pages) = (Self::default(), Payload::default(), Payload::default());
+        for name in names {
+            let is_pages = name.starts_with("pages-");
+            let (list, payload) = if is_pages {
+                (&mut images.pages, &mut pages)
+            } else {
+                (&mut images.small, &mut small)
+            };
+            let bytes = payload.push_file(&dir.join(&name))?;
+            list.push((name, bytes));
+        }
+        Ok((images, small, pages))
     }
-    Ok(images)
+
+    /// Writes the small images, which come next, into a new directory.
+    pub(super) async fn lay_out(&self, cursor: &mut PayloadCursor, dir: &Path) -> Result<(), CriuError> {
+        fs::create_dir_all(dir).map_err(CriuError::file("make", dir))?;
+        for (name, bytes) in &self.small {
+            let (path, content) = (path_in(dir, name), cursor.take(*bytes).await?);
+            blocking(move || fs::write(&path, content).map_err(CriuError::file("write", &path))).await?;
+        }
+        Ok(())
+    }
+
+    /// The pages, which come next.
+    pub(super) fn pages(&self, cursor: &mut PayloadCursor) -> Result<Pages, CriuError> {
+        let pages = self.pages.iter();
+        let pages = pages.map(|(name, bytes)| Ok((name.clone(), cursor.skip(*bytes)?)));
+        pages.collect()
+    }
 }
 
-/// Writes them into a new directory.
-pub(super) fn write_images(dir: &Path, images: &BTreeMap<String, Bytes>) -> Result<(), CriuError> {
-    fs::create_dir_all(dir).map_err(CriuError::file("make", dir))?;
-    for (name, content) in images {
-        // A name is one that a directory listing gave; whatever else it says, it stays in `dir`.
-        let path = dir.join(Path::new(name).file_name().unwrap_or_default());
-        fs::write(&path, content).map_err(CriuError::file("write", &path))?;
+/// Writes the pages beside the other images.
+pub(super) async fn lay_out_pages(pages: &Pages, dir: &Path) -> Result<(), CriuError> {
+    for (name, content) in pages {
+        let path = path_in(dir, name);
+        let file = File::create(&path).map_err(CriuError::file("write", &path))?;
+        content.copy_to(file, &path).await?;
     }
     Ok(())
+}
+
+/// A name is one that a directory listing gave; whatever else it says, it stays in `dir`.
+pub(super) fn path_in(dir: &Path, name: &str) -> PathBuf {
+    dir.join(Path::new(name).file_name().unwrap_or_default())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,13 @@ use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
 use serde::{Deserialize, Serialize};
 
+use super::engine::blocking;
 use super::error::CriuError;
 use super::system;
+use crate::payload::{Payload, PayloadCursor};
+
+/// A larger file goes from the store to its place a piece at a time.
+const LARGE_FILE_BYTES: u64 = 4 << 20;
 
 /// Seconds and nanoseconds since the epoch.
 type Time = (i64, i64);
@@ -52,7 +57,10 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Node {
     Directory,
-    File(Bytes),
+    /// Its bytes are in the payload, in the order of the entries.
+    File {
+        bytes: u64,
+    },
     Symlink(Bytes),
     Fifo,
 }
@@ -90,14 +98,14 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// What has changed since.
-    pub(super) fn diff(&self) -> Result<RootfsDiff, CriuError> {
-        let mut diff = RootfsDiff::default();
+    /// What has changed since, and the bytes of the files in it.
+    pub(super) fn diff(&self) -> Result<(RootfsDiff, Payload), CriuError> {
+        let (mut diff, mut files) = (RootfsDiff::default(), Payload::default());
         let mut seen = BTreeSet::new();
         self.walk(|path, meta| {
             seen.insert(path.to_owned());
             if changed_at(meta) >= self.since {
-                diff.changed.extend(entry(path, meta)?);
+                diff.changed.extend(entry(path, meta, &mut files)?);
             }
             Ok(())
         })?;
@@ -105,7 +113,7 @@ impl Baseline {
         let parent_is_there = |path: &&PathBuf| path.parent().is_none_or(|parent| seen.contains(parent));
         let removed = self.paths.iter().filter(gone).filter(parent_is_there);
         diff.removed = removed.map(|path| bytes_of(path)).collect();
-        Ok(diff)
+        Ok((diff, files))
     }
 
     fn walk(&self, mut see: impl FnMut(&Path, &fs::Metadata) -> Result<(), CriuError>) -> Result<(), CriuError> {
@@ -132,29 +140,58 @@ impl Baseline {
 }
 
 impl RootfsDiff {
-    /// Makes the container's files as they were.
-    pub(super) fn lay_out(&self) -> Result<(), CriuError> {
-        for path in &self.removed {
-            let path = path_of(path);
-            remove(&path).map_err(CriuError::file("remove", &path))?;
+    /// Makes the container's files as they were, from their bytes, which come next.
+    pub(super) async fn lay_out(self, cursor: &mut PayloadCursor) -> Result<(), CriuError> {
+        let removed = self.removed;
+        blocking(move || {
+            for path in &removed {
+                let path = path_of(path);
+                remove(&path).map_err(CriuError::file("remove", &path))?;
+            }
+            Ok(())
+        })
+        .await?;
+        let mut made = Vec::with_capacity(self.changed.len());
+        for entry in self.changed {
+            made.push(entry.make(cursor).await?);
         }
-        for entry in &self.changed {
-            let path = path_of(&entry.path);
-            entry.make(&path).map_err(CriuError::file("write", &path))?;
-        }
-        // Children first: writing them moves the time of their folder, and a read-only folder takes none.
-        for entry in self.changed.iter().rev() {
-            let path = path_of(&entry.path);
-            entry
-                .dress(&path)
-                .map_err(CriuError::file("set owner, mode and time of", &path))?;
-        }
-        Ok(())
+        blocking(move || {
+            // Children first: writing them moves the time of their folder, and a read-only folder takes none.
+            for entry in made.iter().rev() {
+                let path = path_of(&entry.path);
+                entry
+                    .dress(&path)
+                    .map_err(CriuError::file("set owner, mode and time of", &path))?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 
 impl Entry {
-    fn make(&self, path: &Path) -> io::Result<()> {
+    async fn make(self, cursor: &mut PayloadCursor) -> Result<Self, CriuError> {
+        let path = path_of(&self.path);
+        let failed = CriuError::file("write", &path);
+        let Node::File { bytes } = self.node else {
+            return blocking(move || self.make_empty(&path).map(|()| self).map_err(failed)).await;
+        };
+        // Made anew and not written over: the old one may be a program that runs.
+        let new = {
+            let path = path.clone();
+            blocking(move || remove(&path).and_then(|()| fs::File::create(&path)).map_err(failed)).await?
+        };
+        if bytes > LARGE_FILE_BYTES {
+            cursor.skip(bytes)?.copy_to(new, &path).await?;
+        } else {
+            let content = cursor.take(bytes).await?;
+            blocking(move || (&new).write_all(&content).map_err(CriuError::file("write", &path))).await?;
+        }
+        Ok(self)
+    }
+
+    /// Makes what has no content.
+    fn make_empty(&self, path: &Path) -> io::Result<()> {
         match &self.node {
             Node::Directory => {
                 if !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
@@ -163,11 +200,7 @@ impl Entry {
                 }
                 Ok(())
             }
-            // Made anew and not written over: the old one may be a program that runs.
-            Node::File(content) => {
-                remove(path)?;
-                fs::write(path, content)
-            }
+            Node::File { .. } => remove(path).and_then(|()| fs::File::create(path).map(drop)),
             Node::Symlink(target) => {
                 remove(path)?;
                 std::os::unix::fs::symlink(path_of(target), path)
@@ -196,7 +229,7 @@ impl Entry {
     }
 }
 
-fn entry(path: &Path, meta: &fs::Metadata) -> Result<Option<Entry>, CriuError> {
+fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Result<Option<Entry>, CriuError> {
     let kind = meta.file_type();
     let node = if kind.is_dir() {
         Node::Directory
@@ -204,7 +237,9 @@ fn entry(path: &Path, meta: &fs::Metadata) -> Result<Option<Entry>, CriuError> {
         let target = fs::read_link(path).map_err(CriuError::file("read the link", path))?;
         Node::Symlink(bytes_of(&target))
     } else if kind.is_file() {
-        Node::File(fs::read(path).map_err(CriuError::file("read", path))?.into())
+        Node::File {
+            bytes: files.push_file(path)?,
+        }
     } else if kind.is_fifo() {
         Node::Fifo
     } else {
@@ -264,24 +299,30 @@ mod tests {
         (root, baseline)
     }
 
-    #[test]
-    fn what_was_written_changed_and_removed_comes_back() {
+    #[tokio::test]
+    async fn what_was_written_changed_and_removed_comes_back() {
         let dir = tempfile::tempdir().expect("a directory");
         let (root, baseline) = image(dir.path());
-        assert_eq!(baseline.diff().expect("a difference"), RootfsDiff::default());
+        assert_eq!(baseline.diff().expect("a difference").0, RootfsDiff::default());
         fs::remove_dir_all(root.join("etc/old")).expect("removed");
         fs::create_dir(root.join("home")).expect("a folder");
         fs::write(root.join("home/note"), "kept").expect("a file");
+        let large: Vec<u8> = (0..251_u8).cycle().take((5 << 20) + 5).collect();
+        fs::write(root.join("home/large"), &large).expect("a file");
         fs::set_permissions(root.join("home/note"), fs::Permissions::from_mode(0o640)).expect("a mode");
         std::os::unix::fs::symlink("note", root.join("home/link")).expect("a link");
         let before = fs::symlink_metadata(root.join("home/note")).expect("a file");
-        let diff = baseline.diff().expect("a difference");
+        let (diff, files) = baseline.diff().expect("a difference");
+        let files = files.into_bytes().expect("read");
 
         fs::remove_dir_all(&root).expect("removed");
         let (again, other) = (dir.path().join("root"), dir.path().join("root/etc/old"));
         fs::create_dir_all(&other).expect("folders");
         fs::write(other.join("a"), "a").expect("a file");
-        diff.lay_out().expect("laid out");
+        let mut cursor = PayloadCursor::new(files.into());
+        diff.lay_out(&mut cursor).await.expect("laid out");
+        assert_eq!(cursor.remaining(), 0);
+        assert!(fs::read(again.join("home/large")).expect("a file") == large);
         assert!(!other.exists(), "what was removed is removed again");
         assert_eq!(fs::read_to_string(again.join("home/link")).expect("a file"), "kept");
         let after = fs::symlink_metadata(again.join("home/note")).expect("a file");

@@ -23,7 +23,7 @@ use super::command::Criu;
 use super::contexts::Contexts;
 use super::engine::blocking;
 use super::error::CriuError;
-use super::image::{CriuImage, ProgramImage, read_images};
+use super::image::{CriuImage, Images, ProgramImage};
 use super::init::{Reply, Request};
 use super::kernel::Lines;
 use super::rootfs::Baseline;
@@ -32,6 +32,7 @@ use crate::engine::{
     Answer, ContextInfo, ExecutionEvent, ExecutionSink, Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec,
     ProcessStream, Processes, Sandbox, SandboxError, TerminalSize, Usage,
 };
+use crate::payload::Payload;
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
@@ -187,7 +188,7 @@ impl CriuSandbox {
         Ok((images, stopped))
     }
 
-    async fn write_down(&self) -> Result<Vec<u8>, SandboxError> {
+    async fn write_down(&self) -> Result<Payload, SandboxError> {
         let stage = self.stage.lock().await;
         let Stage::Frozen {
             images, stopped_before, ..
@@ -206,14 +207,17 @@ impl CriuSandbox {
             env: self.env.clone(),
             program,
             contexts: self.contexts.image(),
-            images: BTreeMap::new(),
+            images: Images::default(),
             rootfs: super::rootfs::RootfsDiff::default(),
         };
         let (images, baseline) = (images.clone(), Arc::clone(&self.baseline));
         let payload = blocking(move || {
-            image.images = read_images(&images)?;
-            image.rootfs = baseline.diff()?;
-            image.to_bytes()
+            let (images, mut body, pages) = Images::collect(&images)?;
+            let (rootfs, files) = baseline.diff()?;
+            (image.images, image.rootfs) = (images, rootfs);
+            body.append(files);
+            body.append(pages);
+            Ok(Payload::headed(&image, body)?)
         });
         Ok(payload.await?)
     }
@@ -272,7 +276,7 @@ impl Sandbox for CriuSandbox {
         self.freeze_within(limit).boxed()
     }
 
-    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+    fn checkpoint(&self) -> Answer<'_, Payload> {
         self.write_down().boxed()
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::{ContextInfo, ExecutionSink, Facet, ProcessInfo, ProcessSpec, ProcessStream, SandboxError, TerminalSize};
+use crate::payload::{Payload, PayloadReader};
 use crate::store::EngineVersion;
 
 /// What a sandbox answers.
@@ -84,7 +85,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The payload is damaged or of another version, or the system refuses what it needs.
-    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>>;
+    fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>>;
 }
 
 /// A sandbox that runs or is frozen.
@@ -105,11 +106,12 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// [`SandboxError::Busy`] when it does not come to a stop within `limit`. After any error it goes on.
     fn freeze(&self, limit: Duration) -> Answer<'_, ()>;
 
-    /// Writes it down.
+    /// Writes it down. The payload may be read from files of the sandbox: it has to be stored before the sandbox
+    /// goes on.
     ///
     /// # Errors
     /// [`SandboxError::NotFrozen`]; or something of it cannot be read, and then it is frozen still.
-    fn checkpoint(&self) -> Answer<'_, Vec<u8>>;
+    fn checkpoint(&self) -> Answer<'_, Payload>;
 
     /// Lets it go on.
     ///

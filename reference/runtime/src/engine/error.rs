@@ -6,6 +6,7 @@ use super::ContextId;
 #[cfg(target_os = "linux")]
 use crate::criu::CriuError;
 use crate::monty::MontyError;
+use crate::payload::PayloadError;
 
 /// Why a sandbox did not do what it was asked for. Unless it says that the sandbox has ended, the sandbox is as before.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum SandboxError {
     /// The sandbox has ended.
     #[error("the interpreter of the sandbox has ended")]
     Ended,
+    /// The payload of a checkpoint cannot be read, or what is to become one.
+    #[error("read the checkpoint's payload")]
+    Payload(#[from] PayloadError),
     /// The thread of the embedded engine could not be made.
     #[error("start the interpreter's thread")]
     Thread(#[source] std::io::Error),

@@ -15,6 +15,7 @@ use crate::engine::{
     Answer, CommandRefused, ContextInfo, Engine, ExecutionSink, Facet, Fresh, Interpreter, Place, Processes, Sandbox,
     Usage,
 };
+use crate::payload::{Payload, PayloadReader};
 use crate::store::EngineVersion;
 
 /// How long a reading of memory may take; code that runs just then is not waited for.
@@ -64,8 +65,12 @@ impl Engine for MontyEngine {
         self.run(place, origin).boxed()
     }
 
-    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>> {
-        self.run(place, Origin::Checkpoint(payload)).boxed()
+    fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
+        async move {
+            let payload = payload.read().await?;
+            self.run(place, Origin::Checkpoint(payload)).await
+        }
+        .boxed()
     }
 }
 
@@ -90,7 +95,7 @@ impl Sandbox for SandboxProcess {
         Self::freeze(self, limit).boxed()
     }
 
-    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+    fn checkpoint(&self) -> Answer<'_, Payload> {
         self.dump().boxed()
     }
 

@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::sandbox::{MontyError, MontySandbox};
 use crate::clock::Clock;
 use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
+use crate::payload::Payload;
 
 /// Deep recursion in Python is recursion here.
 const STACK_BYTES: usize = 16 << 20;
@@ -40,7 +42,7 @@ pub enum Origin {
         program: Option<String>,
     },
     /// From what [`SandboxProcess::dump`] wrote.
-    Checkpoint(Vec<u8>),
+    Checkpoint(Bytes),
 }
 
 enum Message {
@@ -68,7 +70,7 @@ enum Message {
     StateBytes(oneshot::Sender<u64>),
     Freeze(oneshot::Sender<()>),
     Thaw(oneshot::Sender<()>),
-    Dump(oneshot::Sender<Result<Vec<u8>, SandboxError>>),
+    Dump(oneshot::Sender<Result<Payload, SandboxError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -242,7 +244,7 @@ impl SandboxProcess {
     ///
     /// # Errors
     /// [`SandboxError::NotFrozen`]; or a session or a file cannot be read.
-    pub async fn dump(&self) -> Result<Vec<u8>, SandboxError> {
+    pub async fn dump(&self) -> Result<Payload, SandboxError> {
         self.ask(Message::Dump).await?
     }
 
@@ -335,7 +337,7 @@ impl Worker {
         }
     }
 
-    fn dump(&self) -> Result<Vec<u8>, SandboxError> {
+    fn dump(&self) -> Result<Payload, SandboxError> {
         if !self.sandbox.is_frozen() {
             return Err(SandboxError::NotFrozen);
         }

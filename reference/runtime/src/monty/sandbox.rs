@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, SessionRef, dump};
 use monty_fs::MountError;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
 use crate::clock::Clock;
 use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
+use crate::payload::{Payload, PayloadError};
 use crate::store::EngineVersion;
 
 /// Name of this engine in checkpoints.
@@ -58,7 +60,7 @@ pub enum MontyError {
     },
     /// The payload is not one of this engine.
     #[error("read the checkpoint's payload")]
-    Payload(#[from] postcard::Error),
+    Payload(#[from] PayloadError),
     /// There is no such context.
     #[error("context {0} not found")]
     NoContext(ContextId),
@@ -94,8 +96,8 @@ impl MontySandbox {
     ///
     /// # Errors
     /// The payload is damaged or of another version, or the files cannot be laid out.
-    pub fn restore(root: &Path, payload: &[u8], program: &ExecutionSink, clock: Clock) -> Result<Self, MontyError> {
-        let image: SandboxImage = postcard::from_bytes(payload)?;
+    pub fn restore(root: &Path, payload: &Bytes, program: &ExecutionSink, clock: Clock) -> Result<Self, MontyError> {
+        let image = SandboxImage::from_bytes(payload)?;
         image.files.lay_out(root)?;
         let host = Host::open(root, image.env, clock, image.uptime).map_err(MontyError::Folders)?;
         let mut contexts = BTreeMap::new();
@@ -119,18 +121,19 @@ impl MontySandbox {
     ///
     /// # Errors
     /// A session or a file cannot be read.
-    pub fn dump(&self) -> Result<Vec<u8>, MontyError> {
+    pub fn dump(&self) -> Result<Payload, MontyError> {
         let mut contexts = BTreeMap::new();
         for (id, context) in &self.contexts {
             contexts.insert(id.clone(), dump_context(id, context)?);
         }
-        Ok(postcard::to_allocvec(&SandboxImage {
+        let image = SandboxImage {
             env: self.host.env.clone(),
             default_context: self.default_context.clone(),
             uptime: self.host.uptime(),
             contexts,
             files: FileTree::capture(&self.root)?,
-        })?)
+        };
+        Ok(image.into_payload()?)
     }
 
     /// Bytes of interpreter state, as the engine writes it down. Files do not count.
@@ -295,7 +298,8 @@ fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, Monty
         cwd: context.cwd.clone(),
         executions: context.executions,
         rewritten: context.rewritten.clone(),
-        dump,
+        dump_bytes: 0,
+        dump: dump.into(),
         sleeping,
     })
 }
@@ -311,7 +315,7 @@ fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Re
         }),
         (DumpedSession::Idle(repl), None) => Session::Idle(repl),
         (DumpedSession::Idle(_) | DumpedSession::Suspended(_) | DumpedSession::Running(_), _) => {
-            return Err(MontyError::Payload(postcard::Error::SerdeDeCustom));
+            return Err(MontyError::Payload(postcard::Error::SerdeDeCustom.into()));
         }
     };
     Ok(Context {

@@ -43,14 +43,14 @@ pub(super) struct Attempt {
 }
 
 impl CheckpointStore {
-    /// Steps 1 and 2 of a seal: the chunks of the newest checkpoint that stay as long as the note does.
+    /// Steps 1 and 2 of a seal: what of `base` stays as long as the note does.
     pub(super) async fn note_attempt(
         &self,
         place: &SandboxPlace,
         key: &CheckpointKey,
         id: Uuid,
+        base: &Base,
     ) -> Result<Base, StoreError> {
-        let base = self.newest(place, key).await?;
         let attempt = Attempt {
             id,
             generation: key.generation,
@@ -62,7 +62,7 @@ impl CheckpointStore {
         })?;
         self.objects.replace(&place.attempt(id), PutPayload::from(note)).await?;
         if base.packs.is_empty() {
-            return Ok(base);
+            return Ok(Base::default());
         }
         let marked = self.marked(place).await?;
         let sizes = self.packs(place).await?;
@@ -73,12 +73,12 @@ impl CheckpointStore {
         });
         Ok(Base {
             entries: entries.copied().collect(),
-            packs: base.packs,
+            packs: base.packs.clone(),
         })
     }
 
     /// The newest checkpoint other than `key`, if it can be read: one that cannot is nothing to rely on.
-    async fn newest(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Base, StoreError> {
+    pub(super) async fn newest(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Base, StoreError> {
         let generations = self.generations(place).await?;
         let Some(newest) = generations.into_iter().rev().find(|other| *other != key.generation) else {
             return Ok(Base::default());

@@ -189,6 +189,14 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// What is to be stored cannot be read.
+    #[error("read the payload of checkpoint {key}")]
+    Payload {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// What went wrong.
+        source: Box<crate::PayloadError>,
+    },
     /// Its chunks could not be compressed.
     #[error("compress checkpoint {key}")]
     Compress {
@@ -273,6 +281,7 @@ impl StoreError {
             | Self::Removed { .. }
             | Self::Attempt { .. }
             | Self::Compress { .. }
+            | Self::Payload { .. }
             | Self::Backend { .. }
             | Self::Directory { .. } => false,
         }

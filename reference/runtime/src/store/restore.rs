@@ -14,7 +14,7 @@ use super::plan::Reuse;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
 use crate::chunks::{self, ChunkError, Piece};
 use crate::encryption::{Nonce, TenantKeys};
-use crate::envelope::{self, Entry, Holder, PREFIX_BYTES, Pack, REMOVED};
+use crate::envelope::{self, Entry, Holder, PREFIX_BYTES, REMOVED};
 
 /// Chunks side by side are read at once, up to so many bytes.
 const MAX_SPAN_BYTES: u64 = 4 << 20;
@@ -86,43 +86,16 @@ impl CheckpointStore {
         Ok(Some(Sealed { bytes, header, entries }))
     }
 
-    /// The payload of a sound envelope.
-    pub(super) async fn read_payload(&self, key: &CheckpointKey, sealed: Sealed) -> Result<Vec<u8>, StoreError> {
+    /// The payload of a sound envelope, whose packs are there and have their lengths.
+    pub(super) async fn open_sealed(&self, key: &CheckpointKey, sealed: Sealed) -> Result<SealedPayload, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         let Sealed { bytes, header, entries } = sealed;
-        let mut spans = self.read_spans(&place, key, &header.packs, &entries).await?;
-        let kept_here = usize::try_from(envelope::kept_here(&header, bytes.len() as u64)).unwrap_or(usize::MAX);
-        spans.insert((Holder::Envelope, 0), bytes.slice(kept_here.min(bytes.len())..));
-        let keys = self.keys.clone();
-        let unpack = move || unpack_all(&header, &entries, &spans, &keys);
-        let unpacked = on_the_cores("unpack chunks of", place.folder(), unpack).await?;
-        unpacked.map_err(|Damaged { chunk, source }| StoreError::ChunkDamaged {
-            key: key.clone(),
-            chunk,
-            source,
-        })
-    }
-
-    /// Reads what packs hold of `entries`.
-    async fn read_spans(
-        &self,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        packs: &[Pack],
-        entries: &[Entry],
-    ) -> Result<Spans, StoreError> {
-        let mut reads = Vec::new();
-        for (nth, pack) in (0..).zip(packs) {
-            let holder = Holder::Pack(nth);
-            let ranges = entries.iter().filter(|entry| entry.holder == holder).map(Entry::range);
-            let path = place.pack(pack.id);
+        for pack in &header.packs {
             let missing = StoreError::PackMissing {
                 key: key.clone(),
                 pack: pack.id,
             };
-            let Some(found) = self.objects.size(&path).await? else {
-                return Err(missing);
-            };
+            let found = self.objects.size(&place.pack(pack.id)).await?.ok_or(missing)?;
             if found != pack.bytes {
                 return Err(StoreError::PackSize {
                     key: key.clone(),
@@ -131,14 +104,23 @@ impl CheckpointStore {
                     found,
                 });
             }
-            for span in spans_of(ranges) {
-                reads.push(self.read_span(key, place, holder, pack.id, span));
-            }
         }
-        futures::stream::iter(reads)
-            .buffer_unordered(PARALLEL_SPANS)
-            .try_collect()
-            .await
+        let kept_here = usize::try_from(envelope::kept_here(&header, bytes.len() as u64)).unwrap_or(usize::MAX);
+        let mut starts = Vec::with_capacity(entries.len());
+        let mut start = 0;
+        for entry in &entries {
+            starts.push(start);
+            start += u64::from(entry.chunk.length);
+        }
+        Ok(SealedPayload {
+            store: self.clone(),
+            place,
+            key: key.clone(),
+            kept_here: bytes.slice(kept_here.min(bytes.len())..),
+            header,
+            entries,
+            starts,
+        })
     }
 
     async fn read_span(
@@ -231,11 +213,93 @@ fn stored(spans: &Spans, entry: &Entry) -> Option<Bytes> {
     (end <= span.len()).then(|| span.slice(from..end))
 }
 
+/// The payload of a sound envelope. What is read of it is checked first.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedPayload {
+    store: CheckpointStore,
+    place: SandboxPlace,
+    key: CheckpointKey,
+    header: EnvelopeHeader,
+    /// The chunks that the envelope keeps itself.
+    kept_here: Bytes,
+    entries: Vec<Entry>,
+    /// Where each chunk begins in the payload.
+    starts: Vec<u64>,
+}
+
+impl SealedPayload {
+    /// Bytes in all.
+    pub(crate) fn len(&self) -> u64 {
+        self.header.payload_bytes
+    }
+
+    /// Some of its bytes, which it has.
+    pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let first = self.starts.partition_point(|start| *start <= range.start).max(1) - 1;
+        let behind = self.starts.partition_point(|start| *start < range.end);
+        let plain: Bytes = self.read_chunks(first..behind).await?.into();
+        let start = self.starts[first];
+        let place = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+        Ok(plain.slice(place(range.start)..place(range.end)))
+    }
+
+    /// All of it.
+    pub(super) async fn read_all(&self) -> Result<Vec<u8>, StoreError> {
+        self.read_chunks(0..self.entries.len()).await
+    }
+
+    /// Reads all of it and keeps nothing.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let mut first = 0;
+        while first < self.entries.len() {
+            let upto = self.starts[first] + MAX_SPAN_BYTES;
+            let behind = self.starts.partition_point(|start| *start < upto);
+            self.read_chunks(first..behind).await?;
+            first = behind;
+        }
+        Ok(())
+    }
+
+    async fn read_chunks(&self, chunks: Range<usize>) -> Result<Vec<u8>, StoreError> {
+        let mut spans = self.read_spans(&self.entries[chunks.clone()]).await?;
+        spans.insert((Holder::Envelope, 0), self.kept_here.clone());
+        let (header, entries) = (self.header.clone(), self.entries[chunks].to_vec());
+        let keys = self.store.keys.clone();
+        let unpack = move || unpack_all(&header, &entries, &spans, &keys);
+        let unpacked = on_the_cores("unpack chunks of", self.place.folder(), unpack).await?;
+        unpacked.map_err(|Damaged { chunk, source }| StoreError::ChunkDamaged {
+            key: self.key.clone(),
+            chunk,
+            source,
+        })
+    }
+
+    /// Reads what packs hold of `entries`.
+    async fn read_spans(&self, entries: &[Entry]) -> Result<Spans, StoreError> {
+        let mut reads = Vec::new();
+        for (nth, pack) in (0..).zip(&self.header.packs) {
+            let holder = Holder::Pack(nth);
+            let ranges = entries.iter().filter(|entry| entry.holder == holder).map(Entry::range);
+            for span in spans_of(ranges) {
+                reads.push(self.store.read_span(&self.key, &self.place, holder, pack.id, span));
+            }
+        }
+        futures::stream::iter(reads)
+            .buffer_unordered(PARALLEL_SPANS)
+            .try_collect()
+            .await
+    }
+}
+
 struct Damaged {
     chunk: String,
     source: ChunkError,
 }
 
+/// The plain bytes of chunks that follow each other.
 fn unpack_all(
     header: &EnvelopeHeader,
     entries: &[Entry],
@@ -243,11 +307,10 @@ fn unpack_all(
     keys: &TenantKeys,
 ) -> Result<Vec<u8>, Damaged> {
     let key = header.key_id.as_deref().and_then(|id| keys.opening(id));
-    let mut payload = vec![0; usize::try_from(header.payload_bytes).unwrap_or(usize::MAX)];
+    let mut payload = vec![0; entries.iter().map(|entry| entry.chunk.length as usize).sum()];
     let mut rest = payload.as_mut_slice();
     let mut places = Vec::with_capacity(entries.len());
     for entry in entries {
-        // Their lengths add up to the payload's: the envelope was checked.
         let (plain, behind) = rest.split_at_mut(entry.chunk.length as usize);
         places.push((entry, plain));
         rest = behind;

@@ -10,22 +10,26 @@
 //! everything that it names is. A crash before the envelope leaves a pack that nothing names; a later
 //! collection takes it.
 
+use std::collections::HashSet;
+
+use blake3::Hash;
 use bytes::Bytes;
 use object_store::PutPayload;
 use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
 use super::objects::{Created, on_the_cores};
-use super::pack::{NewChunks, pack_new};
+use super::pack::{self, NewChunks, PackError, Survey};
 use super::place::SandboxPlace;
 use super::plan::{self, Reuse};
 use super::restore::Sealed;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
-use crate::chunks::{self, Piece};
+use crate::chunks::Piece;
 use crate::envelope::{self, Contents, Encoded, Entry, Holder, Pack};
+use crate::payload::{Payload, PayloadError};
 
 /// A payload of at most so many bytes is kept in its envelope: one file, one sync, nothing to rely on.
-const SMALL_PAYLOAD_BYTES: usize = 1 << 20;
+const SMALL_PAYLOAD_BYTES: u64 = 1 << 20;
 
 /// One call to seal.
 pub(super) struct Seal {
@@ -59,7 +63,8 @@ impl From<StoreError> for Failed {
 }
 
 impl Seal {
-    pub(super) async fn run(self, payload: Bytes) -> Result<CheckpointRecord, StoreError> {
+    pub(super) async fn run(self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
+        let payload = self.small_in_memory(payload.joined())?;
         let envelope = self.place.envelope(self.key.generation);
         if self.store.objects.size(&envelope).await?.is_some() {
             let pieces = self.cut(&payload).await?;
@@ -84,28 +89,39 @@ impl Seal {
         }
     }
 
-    async fn small(&self, payload: Bytes) -> Result<Outcome, Failed> {
-        let pieces = self.cut(&payload).await?;
+    /// A small payload with nothing left to read.
+    fn small_in_memory(&self, payload: Payload) -> Result<Payload, StoreError> {
+        if payload.len() > SMALL_PAYLOAD_BYTES {
+            return Ok(payload);
+        }
+        let bytes = payload.into_bytes().map_err(|source| self.unreadable(source))?;
+        Ok(bytes.into())
+    }
+
+    async fn small(&self, payload: Payload) -> Result<Outcome, Failed> {
         let reuse = Reuse::default();
-        let (pieces, new) = self.pack(payload, pieces, &reuse, Holder::Envelope).await?;
+        let survey = self.survey(&payload, HashSet::new()).await?;
+        let (pieces, new) = self.pack(&payload, survey, &reuse, Holder::Envelope).await?;
         self.keep_to_quota(new.bytes).await?;
         let encoded = self.encode(&pieces, &reuse, &new, &[], &new.stored)?;
         self.commit(encoded, &pieces).await
     }
 
-    async fn large(&self, payload: Bytes) -> Result<Outcome, Failed> {
-        let noted = self.store.note_attempt(&self.place, &self.key, self.attempt);
-        let (pieces, base) = futures::try_join!(self.cut(&payload), noted)?;
-        let mut reuse = plan::reuse(&pieces, &base, |_| true);
+    async fn large(&self, payload: Payload) -> Result<Outcome, Failed> {
+        let base = self.store.newest(&self.place, &self.key).await?;
+        let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
+        let noted = self.store.note_attempt(&self.place, &self.key, self.attempt, &base);
+        let (survey, base) = futures::try_join!(self.survey(&payload, known), noted)?;
+        let mut reuse = plan::reuse(&survey.pieces, &base, |_| true);
         if self.store.objects.on_disk() {
             reuse = self
                 .store
-                .without_damage(&self.place, &self.key, &pieces, reuse)
+                .without_damage(&self.place, &self.key, &survey.pieces, reuse)
                 .await?;
         }
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
-        let (pieces, new) = self.pack(payload, pieces, &reuse, own).await?;
+        let (pieces, new) = self.pack(&payload, survey, &reuse, own).await?;
         self.keep_to_quota(new.bytes).await?;
         let mut packs = reuse.packs.clone();
         if !new.stored.is_empty() {
@@ -143,29 +159,50 @@ impl Seal {
         })
     }
 
-    async fn cut(&self, payload: &Bytes) -> Result<Vec<Piece>, StoreError> {
+    /// The pieces alone.
+    async fn cut(&self, payload: &Payload) -> Result<Vec<Piece>, StoreError> {
         let (payload, keys) = (payload.clone(), self.store.keys.clone());
-        let cut = move || chunks::cut(&payload, keys.sealing());
-        on_the_cores("cut the payload for", self.place.folder(), cut).await
+        let cut = move || pack::cut(&payload, keys.sealing());
+        let cut = on_the_cores("cut the payload for", self.place.folder(), cut).await?;
+        cut.map_err(|error| self.not_packed(error))
+    }
+
+    async fn survey(&self, payload: &Payload, known: HashSet<Hash>) -> Result<Survey, StoreError> {
+        let (payload, keys) = (payload.clone(), self.store.keys.clone());
+        let survey = move || pack::survey(&payload, &known, keys.sealing());
+        let survey = on_the_cores("cut the payload for", self.place.folder(), survey).await?;
+        survey.map_err(|error| self.not_packed(error))
     }
 
     async fn pack(
         &self,
-        payload: Bytes,
-        pieces: Vec<Piece>,
+        payload: &Payload,
+        survey: Survey,
         reuse: &Reuse,
         holder: Holder,
     ) -> Result<(Vec<Piece>, NewChunks), StoreError> {
-        let (reuse, attempt, keys) = (reuse.clone(), self.attempt, self.store.keys.clone());
-        let pack = move || {
-            let new = pack_new(&payload, &pieces, &reuse, holder, attempt, keys.sealing());
-            new.map(|new| (pieces, new))
-        };
+        let (payload, reuse) = (payload.clone(), reuse.clone());
+        let (attempt, keys) = (self.attempt, self.store.keys.clone());
+        let pack = move || pack::pack_new(&payload, survey, &reuse, holder, attempt, keys.sealing());
         let packed = on_the_cores("compress chunks for", self.place.folder(), pack).await?;
-        packed.map_err(|source| StoreError::Compress {
+        packed.map_err(|error| self.not_packed(error))
+    }
+
+    fn not_packed(&self, error: PackError) -> StoreError {
+        match error {
+            PackError::Compress(source) => StoreError::Compress {
+                key: self.key.clone(),
+                source,
+            },
+            PackError::Read(source) => self.unreadable(source),
+        }
+    }
+
+    fn unreadable(&self, source: PayloadError) -> StoreError {
+        StoreError::Payload {
             key: self.key.clone(),
-            source,
-        })
+            source: Box::new(source),
+        }
     }
 
     fn encode(
@@ -230,7 +267,7 @@ impl Seal {
             return Err(StoreError::AlreadySealed { key: self.key.clone() });
         }
         let record = record_of(header, bytes);
-        self.store.read_payload(&self.key, sealed).await?;
+        self.store.open_sealed(&self.key, sealed).await?.check().await?;
         Ok(record)
     }
 

@@ -89,7 +89,7 @@ impl Bench {
 
     pub(crate) async fn restore(&self, payload: Vec<u8>) -> Result<Subject, Failed> {
         let (place, directory, output) = place();
-        let sandbox = self.engine.restore(place, payload).await?;
+        let sandbox = self.engine.restore(place, payload.into()).await?;
         Ok(self.subject(sandbox, directory, output))
     }
 
@@ -138,7 +138,12 @@ impl Subject {
 
     pub(crate) async fn checkpoint(&self) -> Result<Vec<u8>, Failed> {
         self.freeze().await?;
-        Ok(self.sandbox.checkpoint().await?)
+        self.written().await
+    }
+
+    /// The payload of the frozen sandbox, read whole.
+    pub(crate) async fn written(&self) -> Result<Vec<u8>, Failed> {
+        Ok(self.sandbox.checkpoint().await?.into_bytes()?.to_vec())
     }
 
     /// Runs code to its end.

@@ -72,7 +72,7 @@ async fn program_goes_on(bench: Bench) -> Verdict {
     let mut first = bench.start(Some(COUNTER)).await?;
     let mut lines = vec![first.line().await?, first.line().await?];
     first.freeze().await?;
-    let payload = first.sandbox.checkpoint().await?;
+    let payload = first.written().await?;
     lines.extend(first.printed());
     first.sandbox.stop().await;
 
@@ -92,7 +92,7 @@ async fn sleep_ends_once(bench: Bench) -> Verdict {
     let before = first.line().await?;
     hold(before == "before", "the program starts", before)?;
     first.freeze().await?;
-    let payload = first.sandbox.checkpoint().await?;
+    let payload = first.written().await?;
     let early = first.printed();
     hold(early.is_empty(), "it sleeps when it is frozen", early)?;
     first.sandbox.stop().await;

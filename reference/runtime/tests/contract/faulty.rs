@@ -9,8 +9,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use torpor_runtime::{
-    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Place,
-    Processes, Sandbox, SandboxError, Usage,
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Payload,
+    PayloadReader, Place, Processes, Sandbox, SandboxError, Usage,
 };
 
 /// A guarantee that is broken.
@@ -126,7 +126,7 @@ impl FaultyEngine {
         Ok(sandbox)
     }
 
-    async fn bring_back(&self, place: Place, payload: Vec<u8>) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn bring_back(&self, place: Place, payload: PayloadReader) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let mut fresh = self.earlier();
         let sound = match self.fault {
             Fault::RestoresWithoutMemory | Fault::BeginsTheProgramAnew => self.sound.start(place, fresh).await?,
@@ -176,7 +176,7 @@ impl Engine for FaultyEngine {
         self.begin(place, fresh).boxed()
     }
 
-    fn restore(&self, place: Place, payload: Vec<u8>) -> Answer<'_, Arc<dyn Sandbox>> {
+    fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         self.bring_back(place, payload).boxed()
     }
 }
@@ -191,7 +191,7 @@ impl FaultySandbox {
         }
     }
 
-    async fn write_down(&self) -> Result<Vec<u8>, SandboxError> {
+    async fn write_down(&self) -> Result<Payload, SandboxError> {
         match self.fault {
             Fault::WritesDownWhatRuns => {
                 self.sound.freeze(Duration::from_secs(1)).await?;
@@ -219,7 +219,7 @@ impl Sandbox for FaultySandbox {
         self.freeze_faultily(limit).boxed()
     }
 
-    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+    fn checkpoint(&self) -> Answer<'_, Payload> {
         self.write_down().boxed()
     }
 

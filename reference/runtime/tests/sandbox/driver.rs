@@ -34,7 +34,7 @@ pub(crate) fn without_history(program: Option<&str>) -> Origin {
 }
 
 pub(crate) async fn restored(root: &Path, payload: Vec<u8>) -> (SandboxProcess, UnboundedReceiver<ExecutionEvent>) {
-    start(root, Origin::Checkpoint(payload), Clock::system()).await
+    start(root, Origin::Checkpoint(payload.into()), Clock::system()).await
 }
 
 /// A sandbox, and what its program writes.
@@ -74,5 +74,5 @@ pub(crate) async fn value(sandbox: &SandboxProcess, code: &str) -> String {
 
 pub(crate) async fn dump(sandbox: &SandboxProcess) -> Vec<u8> {
     sandbox.freeze(Duration::from_mins(1)).await.unwrap();
-    sandbox.dump().await.unwrap()
+    sandbox.dump().await.unwrap().into_bytes().unwrap().to_vec()
 }

@@ -143,7 +143,7 @@ async fn a_damaged_payload_is_refused() {
     let mut payload = dump(&sandbox).await;
     payload.truncate(payload.len() / 2);
     let (program_sink, _) = sink();
-    let origin = Origin::Checkpoint(payload);
+    let origin = Origin::Checkpoint(payload.into());
     let refused = SandboxProcess::start(there.path().to_owned(), origin, program_sink, Clock::system()).await;
     assert!(refused.is_err());
 }

@@ -78,7 +78,7 @@ async fn monotonic_time_leaves_out_the_freeze_and_goes_on_after_a_checkpoint() {
     let payload = dump(&sandbox).await;
 
     let elsewhere = Arc::new(AtomicU64::new(2));
-    let (again, _) = start(there.path(), Origin::Checkpoint(payload), clock(&elsewhere)).await;
+    let (again, _) = start(there.path(), Origin::Checkpoint(payload.into()), clock(&elsewhere)).await;
     elsewhere.store(4, Ordering::Relaxed);
     assert_eq!(value(&again, "time.monotonic()").await, "15.0");
 }
@@ -100,7 +100,7 @@ async fn a_program_checkpointed_in_time_sleep_goes_on_with_what_was_left() {
     sandbox.stop().await;
 
     let elsewhere = Arc::new(AtomicU64::new(1000));
-    let (again, mut output) = start(there.path(), Origin::Checkpoint(payload), clock(&elsewhere)).await;
+    let (again, mut output) = start(there.path(), Origin::Checkpoint(payload.into()), clock(&elsewhere)).await;
     elsewhere.store(1059, Ordering::Relaxed);
     // Any message makes the sandbox look at its clock.
     again.contexts().await.expect("an answer");

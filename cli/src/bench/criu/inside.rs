@@ -1,0 +1,245 @@
+//! What runs in the container: one sandbox after the other, paused and resumed by the engine and by CRIU alone.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+use torpor_runtime::{CheckpointKey, CheckpointStore, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox};
+use url::Url;
+
+use super::CriuFigures;
+use crate::bench::progress;
+use crate::engine::EngineKind;
+
+const HEAPS: [u64; 4] = [0, 64, 256, 1024];
+const LARGEST_QUICK_HEAP: u64 = 64;
+const REPETITIONS: usize = 5;
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_mins(2);
+/// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
+const FILL: &str = "import numpy
+text = b''.join(b'{\"id\": %d, \"name\": \"user-%d\", \"score\": %d}\\n' % (i, i * 7919 % 1000003, i * 104729 % 10007) for i in range(20000))
+def block(n):
+    numbers = (numpy.arange(65536, dtype=numpy.int64) + n * 65536) * 7919 % 1000003
+    at = n * 7919 % 300000
+    return numbers.tobytes() + b'%032d' % n + text[at:at + 524256]
+";
+
+/// Options of the part in the container.
+#[derive(Debug, clap::Args)]
+pub struct InsideArgs {
+    /// A directory for the checkpoint store
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+}
+
+/// Measures all heaps, and prints the figures as JSON.
+///
+/// # Errors
+/// A sandbox cannot be made, written down or brought back.
+pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
+    ensure!(
+        std::process::id() == 1,
+        "this part of the benchmark runs in a container that `bench checkpoint` makes"
+    );
+    let store = Url::from_directory_path(args.store.join("criu"))
+        .ok()
+        .context("name the store's directory")?;
+    let bed = Bed {
+        engine: EngineKind::Criu.build()?,
+        store: CheckpointStore::open(store.as_str())?,
+    };
+    let mut all = Vec::new();
+    for mebibytes in HEAPS.into_iter().filter(|size| !quick || *size <= LARGEST_QUICK_HEAP) {
+        progress(&format!("the criu engine, a heap of {mebibytes} MiB"));
+        all.push(bed.heap(mebibytes, if quick { 2 } else { REPETITIONS }).await?);
+    }
+    serde_json::to_writer(std::io::stdout(), &all).context("print the figures")
+}
+
+struct Bed {
+    engine: Arc<dyn Engine>,
+    store: CheckpointStore,
+}
+
+fn sink() -> (ExecutionSink, tokio::sync::mpsc::UnboundedReceiver<ExecutionEvent>) {
+    let (events, receiver) = unbounded_channel();
+    let interrupt = CancellationToken::new();
+    (ExecutionSink { events, interrupt }, receiver)
+}
+
+impl Bed {
+    async fn heap(&self, mebibytes: u64, repetitions: usize) -> anyhow::Result<CriuFigures> {
+        let mut figures = CriuFigures {
+            mebibytes,
+            ..CriuFigures::default()
+        };
+        let mut sandbox = self.engine.start(place()?, Fresh::default()).await?;
+        let fill = format!(
+            "{FILL}heap = [block(n) for n in range({})]\nlen(heap)",
+            mebibytes.max(1)
+        );
+        answer(
+            sandbox.as_ref(),
+            if mebibytes == 0 { "heap = []\nlen(heap)" } else { &fill },
+        )
+        .await?;
+        for repetition in 0..repetitions {
+            let key = CheckpointKey {
+                // A sandbox of its own each time: nothing to deduplicate against.
+                sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
+                generation: 1,
+            };
+            self.pause(sandbox.as_ref(), &key, &mut figures).await?;
+            let raw = raw_dump(&mut figures)?;
+            sandbox.stop().await;
+            raw_restore(&raw, &mut figures)?;
+            fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
+            sandbox = self.resume(&key, mebibytes, &mut figures).await?;
+            self.store.remove_all(&key.sandbox_uid).await?;
+        }
+        sandbox.stop().await;
+        Ok(figures)
+    }
+
+    async fn pause(&self, sandbox: &dyn Sandbox, key: &CheckpointKey, figures: &mut CriuFigures) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        sandbox.freeze(LIMIT).await?;
+        figures.freeze.push(milliseconds(begun));
+        let payload = sandbox.checkpoint().await?;
+        let record = self.store.seal(key, &self.engine.version(), payload).await?;
+        figures.pause.push(milliseconds(begun));
+        (figures.payload_bytes, figures.stored_bytes) = (record.size_bytes, record.stored_bytes);
+        Ok(())
+    }
+
+    async fn resume(
+        &self,
+        key: &CheckpointKey,
+        mebibytes: u64,
+        figures: &mut CriuFigures,
+    ) -> anyhow::Result<Arc<dyn Sandbox>> {
+        let place = place()?;
+        let begun = Instant::now();
+        let payload = self.store.reader(key, &self.engine.version()).await?;
+        let sandbox = self.engine.restore(place, payload).await?;
+        let heap = answer(sandbox.as_ref(), "len(heap)").await?;
+        figures.resume.push(milliseconds(begun));
+        ensure!(
+            heap == mebibytes.to_string(),
+            "the heap came back with {heap} blocks of {mebibytes}"
+        );
+        Ok(sandbox)
+    }
+}
+
+/// The value of the last expression.
+async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
+    let (sink, mut events) = sink();
+    let interpreter = sandbox.interpreter();
+    interpreter
+        .execute(None, code.to_owned(), BTreeMap::new(), sink)
+        .await?;
+    while let Some(event) = tokio::time::timeout(LIMIT, events.recv()).await? {
+        match event {
+            ExecutionEvent::Result(value) => return Ok(value),
+            ExecutionEvent::Error { name, value, .. } => bail!("{name}: {value}"),
+            ExecutionEvent::Stdout(_) | ExecutionEvent::Stderr(_) | ExecutionEvent::Display { .. } => {}
+            ExecutionEvent::Ended { .. } => bail!("the code has no value"),
+        }
+    }
+    bail!("the interpreter hung up")
+}
+
+fn place() -> anyhow::Result<Place> {
+    Ok(Place {
+        directory: tempfile::tempdir().context("make a directory")?.keep(),
+        output: sink().0,
+    })
+}
+
+/// Dumps the stopped tree once more, by CRIU alone.
+fn raw_dump(figures: &mut CriuFigures) -> anyhow::Result<PathBuf> {
+    let images = tempfile::tempdir().context("make a directory")?.keep();
+    let tree = root_of_tree()?.to_string();
+    let begun = Instant::now();
+    criu(&["dump", "--leave-stopped", "--tree", &tree], &images)?;
+    figures.dump.push(milliseconds(begun));
+    for image in fs::read_dir(&images).context("list the images")? {
+        File::open(image?.path())
+            .and_then(|file| file.sync_all())
+            .context("sync an image")?;
+    }
+    figures.dump_synced.push(milliseconds(begun));
+    Ok(images)
+}
+
+/// Brings it back, by CRIU alone, and ends it.
+fn raw_restore(images: &Path, figures: &mut CriuFigures) -> anyhow::Result<()> {
+    if let Err(error) = fs::remove_file("/run/torpor/init.sock") {
+        tracing::debug!(%error, "remove the socket of the tree");
+    }
+    let begun = Instant::now();
+    criu(&["restore", "--restore-detached", "--restore-sibling"], images)?;
+    figures.restore.push(milliseconds(begun));
+    end_all()
+}
+
+fn criu(options: &[&str], images: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new("criu");
+    command.args(options);
+    command.args(["--tcp-close", "--file-locks", "--link-remap", "--manage-cgroups=ignore"]);
+    command
+        .args(["--ghost-limit", "1G", "--log-file", "log", "--images-dir"])
+        .arg(images);
+    let output = command.output().context("run criu")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = fs::read_to_string(images.join("log")).unwrap_or_default();
+    bail!(
+        "criu {}: {}",
+        options.join(" "),
+        log.lines().rev().take(5).collect::<Vec<_>>().join("; ")
+    )
+}
+
+/// The init of the sandbox: the one child of this process.
+fn root_of_tree() -> anyhow::Result<u32> {
+    let children = fs::read_to_string("/proc/1/task/1/children").context("list the children of this process")?;
+    let mut found = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    found.next().context("find the init of the sandbox")
+}
+
+/// Ends every other process of the container.
+fn end_all() -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let pids = fs::read_dir("/proc").context("list processes")?.flatten();
+        let others: Vec<i32> = pids
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| *pid != 1)
+            .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < LIMIT, "processes do not end: {others:?}");
+        for pid in others.into_iter().filter_map(Pid::from_raw) {
+            // Gone already is as good.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,104 @@
+//! The CRIU part of `torpor bench checkpoint`: pauses and resumes of real processes beside `criu dump` and
+//! `criu restore` alone, of the same tree, in the same container, at the same time.
+//!
+//! ```text
+//!  this program ──docker run──▶ the same program, first process of a container ──JSON──▶ figures ──▶ rows
+//! ```
+//!
+//! The CRIU engine takes a whole container for its sandbox, so what measures it has to be in one. Where there is no
+//! Docker or no image, the rows are missing and a note says why.
+
+mod inside;
+mod rows;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+pub use inside::{InsideArgs, run as run_inside};
+pub use rows::measurements;
+
+/// The image of a sandbox, as `fixtures/image/build` makes it.
+const IMAGE: &str = "torpor/code-interpreter:latest";
+/// Where this program and the store are in the container.
+const PROGRAM: &str = "/usr/local/bin/torpor";
+const STORE: &str = "/bench";
+/// What CRIU needs; `docs/engines.md` says what for.
+const OPTIONS: [&str; 12] = [
+    "--rm",
+    "--cap-add=SYS_ADMIN",
+    "--cap-add=SYS_PTRACE",
+    "--cap-add=NET_ADMIN",
+    "--cap-add=SYS_TIME",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=systempaths=unconfined",
+    "--tmpfs=/run",
+    "--network=none",
+    "--label=torpor.dev/bench=checkpoint",
+    "--env=TMPDIR=/var/tmp",
+    "--env=RUST_LOG=error",
+];
+
+/// What was measured of one heap, in milliseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CriuFigures {
+    /// Size of the heap beyond that of an empty kernel.
+    pub mebibytes: u64,
+    /// Bytes of the payload, and of what the store keeps of it.
+    pub payload_bytes: u64,
+    /// Bytes that the store keeps of it.
+    pub stored_bytes: u64,
+    /// `criu dump` alone, its images in the page cache.
+    pub dump: Vec<f64>,
+    /// The same, its images on disk.
+    pub dump_synced: Vec<f64>,
+    /// Freeze, checkpoint and seal.
+    pub pause: Vec<f64>,
+    /// Of it: until everything stood and was written aside.
+    pub freeze: Vec<f64>,
+    /// `criu restore` alone.
+    pub restore: Vec<f64>,
+    /// From a sealed checkpoint to the first answer of the interpreter.
+    pub resume: Vec<f64>,
+}
+
+/// Measures in a container; `None` with the reason where there can be none.
+///
+/// # Errors
+/// The container fails.
+pub async fn measure(directory: &Path, quick: bool) -> anyhow::Result<Result<Vec<CriuFigures>, String>> {
+    if let Some(reason) = unavailable() {
+        return Ok(Err(reason));
+    }
+    let program = std::env::current_exe().context("find this program, to run it in a container")?;
+    let mut command = Command::new("docker");
+    command.arg("run").args(OPTIONS);
+    command.arg(format!("--volume={}:{PROGRAM}:ro", program.display()));
+    command.arg(format!("--volume={}:{STORE}", directory.display()));
+    command.args([IMAGE, PROGRAM, "bench", "criu-in-container", "--store", STORE]);
+    if quick {
+        command.arg("--quick");
+    }
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.context("wait for the container")?.context("run docker")?;
+    if !output.status.success() {
+        bail!("the benchmark in the container ended with {}", output.status);
+    }
+    let figures = serde_json::from_slice(&output.stdout).context("read what was measured in the container")?;
+    Ok(Ok(figures))
+}
+
+fn unavailable() -> Option<String> {
+    let answers = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !answers(&["version"]) {
+        return Some("Docker does not answer (`docker version` tells why)".to_owned());
+    }
+    let there = answers(&["image", "inspect", IMAGE]);
+    (!there).then(|| format!("there is no image {IMAGE} in Docker; `fixtures/image/build` makes it"))
+}

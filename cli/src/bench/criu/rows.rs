@@ -1,0 +1,58 @@
+//! The rows of what was measured in the container.
+
+use std::time::Duration;
+
+use super::CriuFigures;
+use crate::bench::figures::Samples;
+use crate::bench::report::{Better, Measurement, Target};
+
+/// A pause and a resume may take so many times what CRIU alone takes.
+const FACTOR: f64 = 1.2;
+/// The first answer after a resume comes within so many milliseconds, whatever the heap.
+const FIRST_ANSWER_MS: f64 = 100.0;
+
+/// The rows of one heap.
+pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
+    let heap = format!("criu, {} MiB heap", figures.mebibytes);
+    let (dump, restore) = (samples(&figures.dump), samples(&figures.restore));
+    let row = |name: &str, samples: &Samples| {
+        Measurement::new(format!("{heap}: {name}"), "ms", samples.percentile_ms(50)).latency(samples)
+    };
+    let (pause, resume, synced) = (
+        samples(&figures.pause),
+        samples(&figures.resume),
+        samples(&figures.dump_synced),
+    );
+    vec![
+        row("pause until sealed, beside criu dump", &pause)
+            .beside(Some(dump.percentile_ms(50)), Better::Smaller)
+            .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
+        row("the same, beside criu dump and a sync", &pause).beside(Some(synced.percentile_ms(50)), Better::Smaller),
+        row(
+            "of it frozen until the tree is written aside",
+            &samples(&figures.freeze),
+        ),
+        row("resume until the first answer, beside criu restore", &resume)
+            .beside(Some(restore.percentile_ms(50)), Better::Smaller)
+            .target(Target::AtMost(
+                (FACTOR * restore.percentile_ms(50)).max(FIRST_ANSWER_MS),
+            )),
+        stored(&heap, figures),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes in a benchmark are far below 2^52")]
+fn stored(heap: &str, figures: &CriuFigures) -> Measurement {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    Measurement::new(
+        format!("{heap}: bytes stored, beside the payload"),
+        "MB",
+        megabytes(figures.stored_bytes),
+    )
+    .beside(Some(megabytes(figures.payload_bytes)), Better::Smaller)
+}
+
+fn samples(milliseconds: &[f64]) -> Samples {
+    let duration = |ms: &f64| Duration::from_secs_f64(ms.max(0.0) / 1000.0);
+    Samples::new(milliseconds.iter().map(duration).collect())
+}

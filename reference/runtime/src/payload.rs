@@ -1,0 +1,272 @@
+//! What an engine writes down, on its way to a store and back, without ever being in memory as a whole.
+//!
+//! A [`Payload`] is a sequence of bytes made of pieces in memory and of files that are read when the store wants
+//! them. A [`PayloadReader`] gives any range of a payload that is stored, checked before it is handed out. Leaves
+//! out what the bytes mean.
+
+mod reader;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::chunks::SEGMENT_BYTES;
+use crate::store::StoreError;
+
+pub use reader::{PayloadCursor, PayloadReader};
+
+/// A file up to this size is read at once: it shares chunks with its neighbours.
+const SMALL_FILE_BYTES: u64 = 256 << 10;
+
+/// Bytes to be stored.
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    parts: Vec<Part>,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Memory(Bytes),
+    File { file: Arc<File>, path: PathBuf, bytes: u64 },
+}
+
+/// Bytes of a payload that are cut into chunks by themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    part: usize,
+    /// Where it begins in its part.
+    offset: u64,
+    /// Where it begins in the payload.
+    pub(crate) start: u64,
+    pub(crate) bytes: usize,
+}
+
+/// Why a payload cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// The store does not have it, or not whole.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is shorter than it has to be.
+    #[error("the payload has {bytes} bytes, and {needed} are needed")]
+    Ends {
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes that were looked for.
+        needed: u64,
+    },
+    /// A description in it is damaged, or has no written form.
+    #[error("read the description in front of a payload")]
+    Head(#[from] postcard::Error),
+    /// A file of it is not as it was when it was first read.
+    #[error("a file of the payload changed while it was being stored")]
+    Changed,
+    /// A file that takes or gives it fails.
+    #[error("{attempt} {path}")]
+    File {
+        /// What was attempted.
+        attempt: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl PayloadError {
+    fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { attempt, path, source }
+    }
+}
+
+impl Payload {
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Adds bytes at the end.
+    pub fn push(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        self.bytes += bytes.len() as u64;
+        self.parts.push(Part::Memory(bytes));
+    }
+
+    /// Adds what a file holds now; gives its bytes. A large file is read only when the payload is stored, and has to
+    /// stay as it is until then.
+    ///
+    /// # Errors
+    /// It cannot be opened or read.
+    pub fn push_file(&mut self, path: &Path) -> Result<u64, PayloadError> {
+        let file = File::open(path).map_err(PayloadError::file("open", path))?;
+        let bytes = file.metadata().map_err(PayloadError::file("look at", path))?.len();
+        if bytes <= SMALL_FILE_BYTES {
+            let content = std::fs::read(path).map_err(PayloadError::file("read", path))?;
+            let bytes = content.len() as u64;
+            self.push(content);
+            return Ok(bytes);
+        }
+        self.bytes += bytes;
+        self.parts.push(Part::File {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            bytes,
+        });
+        Ok(bytes)
+    }
+
+    /// Adds another payload at the end.
+    pub fn append(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.parts.extend(other.parts);
+    }
+
+    /// A description, with its length in front, and what it describes behind it.
+    ///
+    /// # Errors
+    /// The description has no written form.
+    pub fn headed(head: &impl Serialize, body: Self) -> Result<Self, PayloadError> {
+        let head = postcard::to_allocvec(head)?;
+        let length = u32::try_from(head.len()).map_err(|_| postcard::Error::SerializeBufferFull)?;
+        let mut payload = Self::from([&length.to_le_bytes(), head.as_slice()].concat());
+        payload.append(body);
+        Ok(payload)
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// A file of it cannot be read, or has become shorter.
+    pub fn into_bytes(self) -> Result<Bytes, PayloadError> {
+        if let [Part::Memory(bytes)] = self.parts.as_slice() {
+            return Ok(bytes.clone());
+        }
+        let mut all = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or(0));
+        let mut buffer = Vec::new();
+        for segment in self.segments() {
+            self.read(&segment, &mut buffer)?;
+            all.extend_from_slice(&buffer);
+        }
+        Ok(all.into())
+    }
+
+    /// Small pieces that are side by side in memory, joined: each piece is cut into chunks by itself.
+    pub(crate) fn joined(self) -> Self {
+        let mut joined = Self::default();
+        let mut run: Vec<Bytes> = Vec::new();
+        let close = |run: &mut Vec<Bytes>, joined: &mut Self| match std::mem::take(run).as_slice() {
+            [] => {}
+            [one] => joined.push(one.clone()),
+            several => joined.push(several.concat()),
+        };
+        for part in self.parts {
+            match part {
+                Part::Memory(bytes) if bytes.len() < SEGMENT_BYTES => run.push(bytes),
+                other @ (Part::Memory(_) | Part::File { .. }) => {
+                    close(&mut run, &mut joined);
+                    joined.bytes += other.len();
+                    joined.parts.push(other);
+                }
+            }
+        }
+        close(&mut run, &mut joined);
+        joined
+    }
+
+    /// What it is made of, in order; every part in segments of its own.
+    pub(crate) fn segments(&self) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        let mut start = 0;
+        for (part, held) in self.parts.iter().enumerate() {
+            let mut offset = 0;
+            while offset < held.len() {
+                let bytes = (held.len() - offset).min(SEGMENT_BYTES as u64);
+                segments.push(Segment {
+                    part,
+                    offset,
+                    start: start + offset,
+                    // No longer than a segment.
+                    bytes: usize::try_from(bytes).unwrap_or(SEGMENT_BYTES),
+                });
+                offset += bytes;
+            }
+            start += held.len();
+        }
+        segments
+    }
+
+    /// Reads a segment of this very payload into `buffer`, which holds nothing else then.
+    pub(crate) fn read(&self, segment: &Segment, buffer: &mut Vec<u8>) -> Result<(), PayloadError> {
+        buffer.clear();
+        match self.parts.get(segment.part) {
+            None => {}
+            Some(Part::Memory(bytes)) => {
+                let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
+                buffer.extend_from_slice(&bytes[start..start + segment.bytes]);
+            }
+            Some(Part::File { file, path, .. }) => {
+                buffer.resize(segment.bytes, 0);
+                let read = file.read_exact_at(buffer, segment.offset);
+                read.map_err(PayloadError::file("read", path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { bytes, .. } => *bytes,
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Payload {
+    fn from(bytes: T) -> Self {
+        let mut payload = Self::default();
+        payload.push(bytes);
+        payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn pieces_and_files_are_one_sequence_of_bytes() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let content: Vec<u8> = (0..251_u8).cycle().take(SEGMENT_BYTES + 1000).collect();
+        file.write_all(&content).expect("written");
+        let mut payload = Payload::from(b"head".as_slice());
+        payload.push(b" and ".as_slice());
+        assert_eq!(payload.push_file(file.path()).expect("a file"), content.len() as u64);
+        payload.push(b"tail".as_slice());
+        let expected = [b"head and ", content.as_slice(), b"tail"].concat();
+        assert_eq!(payload.len(), expected.len() as u64);
+        let joined = payload.clone().joined();
+        assert_eq!(joined.len(), payload.len());
+        assert_eq!(joined.segments().len(), 4, "one piece, two of the file, one piece");
+        assert!(joined.into_bytes().expect("read") == expected);
+        file.as_file().set_len(1000).expect("shorter");
+        assert!(payload.into_bytes().is_err(), "a file that became shorter is an error");
+    }
+}
