@@ -17,6 +17,7 @@ mod catalog;
 mod clock;
 mod control;
 mod core;
+mod definition;
 mod discovery;
 mod durable;
 mod faults;

@@ -98,7 +98,8 @@ fn side_effect_problem(path: &str, found: &str) -> Option<FieldError> {
     }
 }
 
-fn client_problems(path: &str, config: &Value) -> Vec<FieldError> {
+/// The problems of a `clientConfig`: it names a Service or a URL with TLS.
+pub(crate) fn client_problems(path: &str, config: &Value) -> Vec<FieldError> {
     if config["url"].is_null() == config["service"].is_null() {
         return vec![FieldError::required(path, "exactly one of url or service is required")];
     }

@@ -31,7 +31,7 @@ mod webhook;
 pub(crate) use attributes::{Attributes, GroupVersionKind, Operation};
 pub(crate) use client_config::ServiceAddresses;
 pub use client_config::{WebhookCall, WebhookCaller, WebhookFailure};
-pub(crate) use configuration::{policy_problems, problems};
+pub(crate) use configuration::{client_problems, policy_problems, problems};
 pub(crate) use dispatch::consult;
 pub(crate) use policy::check as check_policies;
 pub(crate) use registry::Registry;

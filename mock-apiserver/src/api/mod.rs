@@ -6,6 +6,7 @@ pub(crate) mod field;
 pub(crate) mod json;
 pub(crate) mod meta;
 pub(crate) mod names;
+pub(crate) mod object_meta;
 pub(crate) mod options;
 pub(crate) mod path;
 pub(crate) mod selector;

@@ -2,6 +2,7 @@
 
 use super::resource::{Origin, Resource};
 use crate::api::meta::strings;
+use crate::definition;
 use crate::schema::CompiledRules;
 use serde_json::Value;
 use std::sync::Arc;
@@ -29,19 +30,29 @@ pub(crate) struct CustomVersion {
     pub(crate) deprecation: Option<String>,
     /// The revision from which on all that is stored has the defaults of the schema; what is older gets them when read.
     pub(crate) since: u64,
+    /// The version in which objects are stored.
+    pub(crate) storage: String,
     /// `spec.preserveUnknownFields`.
     pub(crate) preserve_unknown: bool,
 }
 
 /// The served resources of a CRD that is established.
 pub(super) fn resources(crd: &Value, since: u64) -> Vec<Resource> {
-    served(crd).map(|version| resource(crd, version, since)).collect()
+    let is_established = definition::is_established(crd);
+    let served = served(crd).filter(|_| is_established);
+    served.map(|version| resource(crd, version, since)).collect()
 }
 
 /// The versions of a CRD that are served.
 pub(super) fn served(crd: &Value) -> impl Iterator<Item = &Value> {
     let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
     versions.filter(|version| version["served"] == true)
+}
+
+/// The version in which objects are stored.
+fn stored(crd: &Value) -> Option<&Value> {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    versions.into_iter().find(|version| version["storage"] == true)
 }
 
 fn text(value: &Value) -> String {
@@ -97,6 +108,7 @@ fn custom_version(crd: &Value, version: &Value, (group, kind): (&str, &str), sin
             .unwrap_or_default(),
         deprecation,
         since,
+        storage: stored(crd).map(|version| text(&version["name"])).unwrap_or_default(),
         preserve_unknown: crd["spec"]["preserveUnknownFields"] == true,
     }
 }

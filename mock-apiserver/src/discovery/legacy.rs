@@ -1,6 +1,7 @@
 //! Discovery by group and version, one document each.
 
 use super::{subresources, verbs};
+use crate::catalog::{Origin, Resource};
 use crate::core::Core;
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ pub(super) fn resources(core: &Core, group: &str, version: &str) -> Option<Value
     {
         let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": verbs(resource), "storageVersionHash": fingerprint(&resource.qualified()),
+            "kind": resource.kind, "verbs": verbs(resource), "storageVersionHash": storage_version_hash(resource),
         });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);
@@ -90,6 +91,21 @@ pub(super) fn resources(core: &Core, group: &str, version: &str) -> Option<Value
     Some(json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version(group, version), "resources": listed,
     }))
+}
+
+/// A mark of the version in which objects of a kind are stored.
+fn storage_version_hash(resource: &Resource) -> String {
+    use base64::Engine;
+    use sha2::Digest;
+    let Resource {
+        group, version, kind, ..
+    } = resource;
+    let version = match &resource.origin {
+        Origin::Custom(custom) => &custom.storage,
+        Origin::BuiltIn(_) => version,
+    };
+    let digest = sha2::Sha256::digest(format!("{group}/{version}/{kind}"));
+    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
 
 /// An opaque eight-byte mark of a text; it only has to be stable.

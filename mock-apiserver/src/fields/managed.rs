@@ -157,6 +157,16 @@ pub(super) fn entry<'a>(entries: &'a mut Vec<Ownership>, manager: &Manager) -> &
 
 /// Records a plain write: what it changed belongs to its manager and to nobody else.
 pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, manager: &Manager, now: &Value) {
+    // Plain writes go on with ownership that is kept already; only a creation or an apply begins to keep it.
+    record_difference(shape, old, new, manager, now, !old.is_null());
+}
+
+/// Records a creation; `zero` is what the type of the object makes of nothing.
+pub(crate) fn record_creation(shape: Shape<'_>, zero: &Value, new: &mut Value, manager: &Manager, now: &Value) {
+    record_difference(shape, zero, new, manager, now, false);
+}
+
+fn record_difference(shape: Shape<'_>, old: &Value, new: &mut Value, manager: &Manager, now: &Value, goes_on: bool) {
     let difference = compare(shape, old, new);
     let changed = ownable(difference.changed);
     let removed = ownable(difference.removed);
@@ -169,8 +179,7 @@ pub(crate) fn record_update(shape: Shape<'_>, old: &Value, new: &mut Value, mana
     } else {
         read(old)
     };
-    // Plain writes go on with ownership that is kept already; only a creation or an apply begins to keep it.
-    if entries.is_empty() && !old.is_null() {
+    if entries.is_empty() && goes_on {
         return write(new, &entries);
     }
     for entry in entries.iter_mut().filter(|entry| entry.manager != *manager) {

@@ -10,6 +10,6 @@ mod path;
 mod set;
 mod shape;
 
-pub(crate) use managed::{Manager, Operation, record_update};
+pub(crate) use managed::{Manager, Operation, record_creation, record_update};
 pub(crate) use merge::apply;
 pub(crate) use shape::{ListKind, Shape};

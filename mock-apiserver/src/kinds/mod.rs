@@ -7,7 +7,6 @@ mod namespace;
 pub(crate) mod pod;
 mod rules;
 mod secret;
-mod selectable;
 mod service;
 mod volume;
 mod workload;
@@ -18,6 +17,7 @@ use crate::api::field::FieldError;
 use crate::api::meta;
 use crate::catalog::{Origin, Resource};
 use crate::core::Core;
+use crate::definition;
 use crate::schema;
 use crate::types;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Valu
         ("", "Pod") => pod::prepare_create(object),
         ("", "Namespace") => namespace::prepare_create(object),
         ("", "Service") => service::prepare_create(core, object)?,
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, None, object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_create(object),
         _ => {}
     }
     Ok(())
@@ -64,10 +64,19 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Valu
 pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, object: &mut Value) -> ApiResult<()> {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Service") => service::prepare_update(core, old, object)?,
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_write(core, Some(old), object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_update(old, object),
         _ => {}
     }
     Ok(())
+}
+
+/// An object of which nothing is said, with the parts that Go writes in any case; null where that is not known.
+pub(crate) fn zero(resource: &Resource) -> Value {
+    if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+        crd::zero()
+    } else {
+        Value::Null
+    }
 }
 
 /// What the writer of an object should know, though it is accepted.
@@ -97,7 +106,9 @@ pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value)
     let mut errors = rules::problems(&resource.kind, old, object);
     errors.extend(workload::problems(&resource.kind, old, object));
     errors.extend(volume::problems(&resource.kind, old, object));
-    if let Some(message) = resource.message() {
+    // Definitions have rules of their own for the values of all their fields.
+    let is_definition = resource.is("apiextensions.k8s.io", "CustomResourceDefinition");
+    if let Some(message) = resource.message().filter(|_| !is_definition) {
         errors.extend(rules::unknown_values(message, object));
     }
     errors.extend(own_problems(resource, old, object));
@@ -110,7 +121,7 @@ fn own_problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec
         ("", "Pod") => pod::problems(old, object),
         ("", "ConfigMap" | "Secret") => secret::problems(old, object),
         ("", "Service") => service::problems(old, object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::problems(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::problems(old, object),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
             admission::problems(object)
         }

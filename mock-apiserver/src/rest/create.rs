@@ -4,7 +4,7 @@ use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
-use super::update::{Part, Write, record};
+use super::update::{Part, Write, record_creation};
 use super::validate;
 use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult, Reason};
@@ -64,7 +64,7 @@ pub(super) fn create_object(
     validate::check(&resource, None, &object)?;
     kinds::stamp_new(core, &resource, &mut object);
     if write.manager.operation == Operation::Update {
-        record(core, &resource, &Value::Null, &mut object, requested, write);
+        record_creation(core, &resource, &mut object, requested, write);
     }
     let object = admit::validate(core, call, object, None, write.dry_run)?;
     let name = ObjectName::new(meta::namespace(&object), meta::name(&object));

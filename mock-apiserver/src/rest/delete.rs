@@ -20,6 +20,7 @@ use crate::api::options::{self, Query};
 use crate::catalog::Resource;
 use crate::clock::meta_time;
 use crate::core::Core;
+use crate::kinds;
 use crate::kinds::pod;
 use crate::store::{Object, ObjectName};
 use crate::types;
@@ -208,6 +209,9 @@ pub(crate) fn delete_object(
     }
     let mut marked = Value::clone(object);
     meta::set_finalizers(&mut marked, &finalizers_for(resource, object, options.propagation));
+    if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+        kinds::crd::prepare_deletion(&mut marked, &core.now());
+    }
     let graceful = resource.is("", "Pod");
     let changed = if graceful {
         mark_graceful(core.instant(), &mut marked, options.grace)

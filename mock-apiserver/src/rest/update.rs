@@ -11,7 +11,7 @@ use crate::api::meta;
 use crate::api::options::{WriteOptions, WriteVerb};
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::fields::{Manager, Operation, Shape, record_update};
+use crate::fields::{self, Manager, Operation, Shape, record_update};
 use crate::kinds;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
@@ -205,6 +205,32 @@ pub(super) fn record(
             let fields = requested["metadata"].get("managedFields").cloned();
             meta::set(object, "managedFields", fields);
         }
+    }
+}
+
+/// Records that everything which the creator says is its own. The status, where that is a subresource, is the server's.
+pub(super) fn record_creation(
+    core: &Core,
+    resource: &Resource,
+    object: &mut Value,
+    requested: Option<Value>,
+    write: &Write,
+) {
+    let status = object
+        .as_object_mut()
+        .filter(|_| resource.status)
+        .and_then(|object| object.remove("status"));
+    let zero = kinds::zero(resource);
+    match requested {
+        None => fields::record_creation(Shape::of(resource), &zero, object, &write.manager, &core.now()),
+        Some(mut requested) => {
+            fields::record_creation(Shape::of(resource), &zero, &mut requested, &write.manager, &core.now());
+            let fields = requested["metadata"].get("managedFields").cloned();
+            meta::set(object, "managedFields", fields);
+        }
+    }
+    if let Some(status) = status {
+        object["status"] = status;
     }
 }
 

@@ -10,6 +10,7 @@ mod cel;
 mod compiled;
 mod correlate;
 mod defaults;
+mod embedded;
 mod lists;
 mod prune;
 mod rules;
@@ -18,7 +19,8 @@ mod values;
 
 pub(crate) use compiled::CompiledRules;
 pub(crate) use defaults::default_fields;
-pub(crate) use prune::prune;
+pub(crate) use embedded::problems as embedded_problems;
+pub(crate) use prune::{prune, prune_part};
 
 use crate::api::field::FieldError;
 use crate::catalog::CustomVersion;
@@ -26,16 +28,28 @@ use serde_json::Value;
 
 /// Everything that the schema finds wrong with an object; `old` is the stored one at an update.
 pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    let mut errors = validate::validate(&version.schema, &version.rules, old, object);
+    let CustomVersion { schema, rules, .. } = version;
+    let mut errors = validate::validate(schema, rules, old, object);
+    errors.extend(embedded::problems(schema, object, ""));
     // Lists that repeated items before may go on doing so.
-    if old.is_none_or(|old| lists::duplicates(&version.schema, old).is_empty()) {
-        errors.extend(lists::duplicates(&version.schema, object));
+    if old.is_none_or(|old| lists::duplicates(schema, old).is_empty()) {
+        errors.extend(lists::duplicates(schema, object));
     }
     // Rules may rely on the shape that the schema declares, so they are only asked about objects that have it.
     if !errors.iter().any(|error| error.problem.blocks_rules()) {
-        errors.extend(rules::violations(version, old, object));
-    } else if version.rules.cel.is_some() {
-        errors.push(rules::unchecked());
+        errors.extend(self::rules::violations(schema, rules, old, object));
+    } else if rules.cel.is_some() {
+        errors.push(self::rules::unchecked());
+    }
+    errors
+}
+
+/// What a schema, not necessarily that of a resource, finds wrong with a value.
+pub(crate) fn problems_of_value(schema: &Value, value: &Value) -> Vec<FieldError> {
+    let rules = CompiledRules::new(schema);
+    let mut errors = validate::validate(schema, &rules, None, value);
+    if errors.is_empty() {
+        errors.extend(self::rules::violations(schema, &rules, None, value));
     }
     errors
 }

@@ -5,8 +5,13 @@ use serde_json::Value;
 
 /// Removes unknown fields and returns their paths.
 pub(crate) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
+    prune_part(schema, object, true)
+}
+
+/// Does so with a part of an object that is, or is not, a resource of its own.
+pub(crate) fn prune_part(schema: &Value, part: &mut Value, is_resource: bool) -> Vec<String> {
     let mut unknown = Vec::new();
-    walk(schema, object, true, "", &mut unknown);
+    walk(schema, part, is_resource, "", &mut unknown);
     unknown
 }
 

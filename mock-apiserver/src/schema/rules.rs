@@ -1,26 +1,31 @@
 //! The CEL rules of a schema (`x-kubernetes-validations`).
 
+use super::compiled::CompiledRules;
 use super::correlate;
 use crate::api::field::{FieldError, Problem};
-use crate::catalog::CustomVersion;
 use kube_cel::{ErrorKind, ValidationError};
 use serde_json::Value;
 
 /// The rules an object breaks; transition rules compare with `old`.
-pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    let Some(rules) = &version.rules.cel else {
+pub(super) fn violations(
+    schema: &Value,
+    rules: &CompiledRules,
+    old: Option<&Value>,
+    object: &Value,
+) -> Vec<FieldError> {
+    let Some(rules) = &rules.cel else {
         return Vec::new();
     };
     rules
         .broken(old, object)
         .into_iter()
-        .filter(|error| !old.is_some_and(|old| is_ratcheted(version, error, old, object)))
+        .filter(|error| !old.is_some_and(|old| is_ratcheted(schema, error, old, object)))
         .map(|error| {
             let (shown, detail) = if error.kind == ErrorKind::ValidationFailure {
                 (scalar_at(object, &error.field_path), error.message)
             } else {
                 let why = format!("rule {:?} could not be evaluated: {}", error.rule, error.message);
-                (format!("{:?}", type_at(&version.schema, &error.field_path)), why)
+                (format!("{:?}", type_at(schema, &error.field_path)), why)
             };
             let problem = match error.reason.as_deref() {
                 Some("FieldValueForbidden") => Problem::Forbidden { detail },
@@ -39,8 +44,8 @@ pub(super) fn violations(version: &CustomVersion, old: Option<&Value>, object: &
 }
 
 /// Whether a rule that says nothing of the old value is broken by what was there before.
-fn is_ratcheted(version: &CustomVersion, error: &ValidationError, old: &Value, object: &Value) -> bool {
-    !error.rule.contains("oldSelf") && unchanged_at(&version.schema, &error.rule, &error.field_path, old, object)
+fn is_ratcheted(schema: &Value, error: &ValidationError, old: &Value, object: &Value) -> bool {
+    !error.rule.contains("oldSelf") && unchanged_at(schema, &error.rule, &error.field_path, old, object)
 }
 
 /// Whether the value that a rule is about, or the nearest part around it that has a counterpart, is what it was. The rule may

@@ -80,12 +80,6 @@ fn members(
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
-    if is_resource && !path.is_empty() {
-        let missing = ["apiVersion", "kind"]
-            .into_iter()
-            .filter(|member| !map.contains_key(*member));
-        errors.extend(missing.map(|member| FieldError::required(join(path, member), "")));
-    }
     for required in strings(&schema["required"]) {
         if !map.contains_key(required) {
             errors.push(FieldError::required(join(path, required), ""));

@@ -1,8 +1,8 @@
 //! The columns of built-in kinds, as `kubectl` users know them.
 
-use super::Column;
 use super::age::age;
 use super::node::{address, node_status, roles};
+use super::{AGE_DESCRIPTION, Column};
 use crate::api::meta;
 use crate::catalog::Resource;
 use jiff::Timestamp;
@@ -56,6 +56,10 @@ pub(super) fn columns(resource: &Resource) -> Vec<Column> {
     };
     let mut columns = vec![Column::name()];
     columns.extend(plain(middle));
+    if let Some(created) = columns.iter_mut().find(|column| column.name == "Created At") {
+        "date".clone_into(&mut created.kind);
+        AGE_DESCRIPTION.clone_into(&mut created.description);
+    }
     columns.extend(wide.iter().map(|name| Column::wide(name)));
     columns
 }

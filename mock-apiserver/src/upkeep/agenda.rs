@@ -25,6 +25,10 @@ pub(super) enum Duty {
     NamespaceMade(String),
     /// A terminating namespace may have lost content.
     NamespaceLeaving(String),
+    /// The names of a CRD may be new, or it may wait to be established.
+    CrdStored(String),
+    /// A CRD has freed its names.
+    CrdGone(String),
     /// A deleted CRD may have lost its last object.
     CrdLeaving(String),
 }
@@ -35,7 +39,7 @@ impl Duty {
         match self {
             Self::Dependents(_) | Self::Owned(_) | Self::Finalize(_) => Some(StandIn::GarbageCollector),
             Self::NamespaceLeaving(_) => Some(StandIn::NamespaceController),
-            Self::NamespaceMade(_) | Self::CrdLeaving(_) => None,
+            Self::NamespaceMade(_) | Self::CrdStored(_) | Self::CrdGone(_) | Self::CrdLeaving(_) => None,
         }
     }
 }
@@ -70,6 +74,11 @@ impl Agenda {
         self.push(Duty::Owned(at));
     }
 
+    /// Puts a definition on the agenda again.
+    pub(super) fn reconsider(&mut self, definition: &str) {
+        self.push(Duty::CrdStored(definition.to_owned()));
+    }
+
     /// Notes what could follow from a change.
     pub(crate) fn note(&mut self, resource: &Resource, change: &Change, graph: &Graph) {
         match change.event {
@@ -91,8 +100,13 @@ impl Agenda {
         if deleting && resource.is("", "Namespace") {
             self.push(Duty::NamespaceLeaving(change.name.name.clone()));
         }
-        if deleting && resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-            self.push(Duty::CrdLeaving(change.name.name.clone()));
+        if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            let name = change.name.name.clone();
+            self.push(if deleting {
+                Duty::CrdLeaving(name)
+            } else {
+                Duty::CrdStored(name)
+            });
         }
         if deleting
             && meta::finalizers(object)
@@ -117,6 +131,9 @@ impl Agenda {
             if let Some(at) = graph.owner(owner, &change.name.namespace) {
                 self.push(Duty::Finalize(at.clone()));
             }
+        }
+        if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            self.push(Duty::CrdGone(change.name.name.clone()));
         }
         if resource.namespaced {
             self.push(Duty::NamespaceLeaving(change.name.namespace.clone()));

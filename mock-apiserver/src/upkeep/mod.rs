@@ -7,6 +7,7 @@
 
 mod agenda;
 mod crds;
+mod definitions;
 mod garbage;
 mod graph;
 mod namespaces;
@@ -37,6 +38,8 @@ pub(crate) fn settle(core: &mut Core) {
             Duty::Finalize(at) => garbage::finalize(core, &at),
             Duty::NamespaceMade(name) => namespaces::furnish(core, &name),
             Duty::NamespaceLeaving(name) => namespaces::clear(core, &name),
+            Duty::CrdStored(name) => definitions::settle(core, &name),
+            Duty::CrdGone(name) => definitions::settle_group(core, &name),
             Duty::CrdLeaving(name) => crds::clear(core, &name),
         }
     }

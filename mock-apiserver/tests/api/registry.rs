@@ -352,8 +352,8 @@ async fn an_object_whose_owner_never_existed_is_collected() {
 #[tokio::test]
 async fn a_crd_is_established_at_once_and_takes_its_objects_with_it() {
     let client = server().client();
-    let (code, crd) = post(&client, CRDS, &widget_crd()).await;
-    assert_eq!(code, 201);
+    assert_eq!(post(&client, CRDS, &widget_crd()).await.0, 201);
+    let (_, crd) = get(&client, &format!("{CRDS}/widgets.example.com")).await;
     let established = crd["status"]["conditions"]
         .as_array()
         .unwrap()

@@ -5,7 +5,7 @@
 //!   sequences/TOPIC.yaml --> replay --> normalise --> compare with recorded/TOPIC.json, or with a live server
 //! ```
 //! `fixtures/parity/README.md` documents the files. `PARITY_RECORD=1` records anew (`PARITY_RECORD=TOPIC` one topic) and `PARITY_LIVE=1` compares with a server
-//! that runs now; both need `.clients/parity-apiserver`. What is known to differ is in `differences.yaml`, with its reason.
+//! that runs now; both need `.clients/parity-apiserver`. `PARITY_SHOW=1` prints the known differences. What is known to differ is in `differences.yaml`, with its reason.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod differences;
@@ -77,7 +77,13 @@ fn trial(topic: &Arc<Topic>, index: usize, expected: &Recording, known: &differe
             Err(why) => Some(why),
         };
         match (difference, reason) {
-            (None, None) | (Some(_), Some(_)) => Ok(()),
+            (None, None) => Ok(()),
+            (Some(difference), Some(_)) => {
+                if std::env::var_os("PARITY_SHOW").is_some() {
+                    println!("--- {}\n{difference}", topic.sequences[index].name);
+                }
+                Ok(())
+            }
             (Some(difference), None) => Err(difference.into()),
             (None, Some(reason)) => {
                 Err(format!("it agrees now; take it out of differences.yaml, where it says: {reason}").into())

@@ -64,6 +64,7 @@ impl Normaliser {
                             number(&mut self.revisions, "rv", version).into()
                         }
                         ("continue", Some(token)) if !token.is_empty() => "<continue>".into(),
+                        ("manager", Some("kube-apiserver" | "parity-apiserver")) => "<server>".into(),
                         _ => self.walk(child),
                     };
                     (self.text(key), child)

@@ -1,0 +1,77 @@
+//! Objects inside of objects (`x-kubernetes-embedded-resource`): they have a type, and their metadata obeys the usual rules.
+
+use super::{correlate, join};
+use crate::api::field::FieldError;
+use crate::api::names::NameRule;
+use crate::api::object_meta;
+use serde_json::{Map, Value};
+
+/// What is wrong with the embedded objects of a value, and with itself if it is one by its schema.
+pub(crate) fn problems(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    walk(schema, value, path, &mut errors);
+    errors
+}
+
+fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(map) => {
+            if schema["x-kubernetes-embedded-resource"] == true {
+                errors.extend(of_object(map, path));
+            }
+            for (member, child) in map {
+                if let Some(schema) = correlate::declared(schema, member) {
+                    walk(schema, child, &join(path, member), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                walk(&schema["items"], item, &format!("{path}[{index}]"), errors);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn of_object(object: &Map<String, Value>, path: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for member in ["apiVersion", "kind"] {
+        let at = join(path, member);
+        match object.get(member) {
+            None => errors.push(FieldError::required(at, "")),
+            Some(value) => errors.extend(of_type(member, value, &at)),
+        }
+    }
+    if let Some(metadata) = object.get("metadata") {
+        let at = join(path, "metadata");
+        for member in ["name", "generateName"] {
+            if let Some(name) = metadata[member].as_str().filter(|name| !name.is_empty()) {
+                let problems = NameRule::PathSegment.problems(name).into_iter();
+                let at = join(&at, member);
+                errors.extend(problems.map(|detail| FieldError::invalid(&at, &metadata[member], detail)));
+            }
+        }
+        errors.extend(object_meta::problems(metadata, &at));
+    }
+    errors
+}
+
+fn of_type(member: &str, value: &Value, path: &str) -> Option<FieldError> {
+    let Some(text) = value.as_str() else {
+        return Some(FieldError::invalid(path, value, "must be a string"));
+    };
+    if text.is_empty() {
+        return Some(FieldError::invalid(path, value, "must not be empty"));
+    }
+    if member == "apiVersion" {
+        let detail = format!("unexpected GroupVersion string: {text}");
+        return (text.matches('/').count() > 1).then(|| FieldError::invalid(path, value, detail));
+    }
+    let problems = NameRule::Label1035.problems(&text.to_lowercase());
+    let detail = format!(
+        "may have mixed case, but should otherwise match: {}",
+        problems.join(",")
+    );
+    (!problems.is_empty()).then(|| FieldError::invalid(path, value, detail))
+}
