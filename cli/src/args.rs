@@ -156,6 +156,11 @@ pub struct ConformanceArgs {
     /// What to judge: `embedded` starts Torpor's own control plane
     #[arg(long, value_enum, default_value_t)]
     pub target: TargetKind,
+    /// How the target is asked and read: kruise, kruise-v0.3, kruise-master, sigs, sigs-v1alpha1, e2b or a file
+    ///
+    /// `e2b` with `--target e2b` and `kruise` otherwise, when absent. docs/adapters.md says how to write one.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub profile: Option<String>,
     /// Kubeconfig of the cluster to judge, with `--target kubeconfig`
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -177,7 +182,12 @@ pub struct ConformanceArgs {
     /// Prometheus page of the controller
     #[arg(long, value_name = "URL")]
     pub controller_metrics_url: Option<url::Url>,
-    /// What the target offers beyond what its addresses show; may be given several times
+    /// File with what the target offers, instead of what the profile or the target itself claims
+    ///
+    /// A list of names, or a mapping with such a list under `capabilities`.
+    #[arg(long, value_name = "FILE")]
+    pub capabilities: Option<PathBuf>,
+    /// What the target offers besides; may be given several times
     #[arg(long, value_name = "NAME")]
     pub capability: Vec<torpor_harness::Capability>,
     /// Directory that holds the checkpoints, to count its bytes

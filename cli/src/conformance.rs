@@ -8,8 +8,8 @@ use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use mock_node::Capacity;
 use torpor_harness::{
-    Catalogue, ExpectedFailures, Filter, Outcome, Report, RunEvent, RunOptions, Skip, Suite, Summary, Target, Verdict,
-    render_line, run as run_suite,
+    Catalogue, ExpectedFailures, Filter, Outcome, Profile, Report, RunEvent, RunOptions, Skip, Suite, Summary, Target,
+    Verdict, render_line, run as run_suite,
 };
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
@@ -50,18 +50,14 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::Usage);
     }
-    let report = match args.target {
-        TargetKind::Embedded => {
-            let (plane, _data_dir) = start_embedded(None).await?;
-            let target = Arc::new(target::embedded(&plane).await?);
-            let report = run_with_progress(&suite, &target, &options).await;
-            plane.stop().await;
-            report
-        }
-        TargetKind::Kubeconfig | TargetKind::E2b => {
-            run_with_progress(&suite, &Arc::new(target::elsewhere(&args).await?), &options).await
-        }
+    let profile = match target::profile(&args) {
+        Ok(profile) => profile,
+        Err(error) => return Ok(Exit::usage(&error)),
     };
+    if let Err(error) = target::capabilities(&args, &profile) {
+        return Ok(Exit::usage(&error));
+    }
+    let report = run_on(&args, profile, &suite, &options).await?;
     print_requirements(&report);
     if let Some(folder) = &args.report {
         report
@@ -128,6 +124,31 @@ fn expected_failures(path: &Path) -> anyhow::Result<ExpectedFailures> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("read the expected failures:\n{}", lines.join("\n"))
     })
+}
+
+/// Runs the suite on the target that the options name.
+async fn run_on(
+    args: &ConformanceArgs,
+    profile: Profile,
+    suite: &Suite,
+    options: &RunOptions,
+) -> anyhow::Result<Report> {
+    match args.target {
+        TargetKind::Embedded => {
+            let (plane, _data_dir) = start_embedded(None).await?;
+            let mut target = target::embedded_by(&plane, profile).await?;
+            if args.capabilities.is_some() {
+                target.capabilities = target::capabilities(args, &target.profile)?;
+            }
+            let report = run_with_progress(suite, &Arc::new(target), options).await;
+            plane.stop().await;
+            Ok(report)
+        }
+        TargetKind::Kubeconfig | TargetKind::E2b => {
+            let target = target::elsewhere(args, profile).await?;
+            Ok(run_with_progress(suite, &Arc::new(target), options).await)
+        }
+    }
 }
 
 /// A control plane of its own for a run, in a directory that goes with it.

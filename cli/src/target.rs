@@ -9,36 +9,72 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use torpor_harness::{Capability, E2bEndpoint, KubernetesTarget, Profile, StorageProbe, Target};
 
 use crate::args::{ConformanceArgs, TargetKind};
-use crate::plane::{ControlPlane, NAMESPACE};
+use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
+
+/// The API group whose sandboxes E2B shows, too.
+const KRUISE: &str = "agents.kruise.io";
 
 /// How long a single change of state may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the embedded control plane declares beyond what its addresses show.
-const EMBEDDED: [Capability; 11] = [
+/// What the embedded control plane declares of every sandbox, beyond what its addresses show.
+const EMBEDDED: [Capability; 6] = [
     Capability::Events,
     Capability::Memory,
-    Capability::Files,
-    Capability::FileAttributes,
     Capability::Program,
-    Capability::AutoPause,
-    Capability::PauseTime,
     Capability::ShutdownTime,
-    Capability::AutoResume,
     Capability::ControllerMetrics,
     Capability::Nodes,
 ];
 
-/// The embedded control plane, as a stranger is told of it.
+/// What it declares of those of `agents.kruise.io`, which E2B shows, too.
+const EMBEDDED_KRUISE: [Capability; 7] = [
+    Capability::Files,
+    Capability::FileAttributes,
+    Capability::AutoPause,
+    Capability::PauseTime,
+    Capability::AutoResume,
+    Capability::TemplateRef,
+    Capability::LostPodFails,
+];
+
+/// What it declares of those of `agents.x-k8s.io`.
+const EMBEDDED_SIGS: [Capability; 1] = [Capability::LostPodRecreated];
+
+/// The embedded control plane by its own profile, as a stranger is told of it.
 ///
 /// # Errors
 /// Its connection files cannot be read.
 pub async fn embedded(plane: &ControlPlane) -> anyhow::Result<Target> {
+    embedded_by(plane, Profile::built_in("kruise")?).await
+}
+
+/// The embedded control plane by another profile: only the faces that the profile describes, and
+/// E2B only where the same sandboxes are behind it.
+///
+/// # Errors
+/// Its connection files cannot be read.
+pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::Result<Target> {
     let endpoints = plane.endpoints();
+    let group = profile.kubernetes.as_ref().map(|dialect| dialect.group.clone());
+    let behind_e2b = group.as_ref().is_none_or(|group| group == KRUISE);
+    let mut capabilities = BTreeSet::from(EMBEDDED);
+    capabilities.extend(if behind_e2b {
+        &EMBEDDED_KRUISE[..]
+    } else {
+        &EMBEDDED_SIGS
+    });
+    let kubernetes = match &mut profile.kubernetes {
+        Some(dialect) => {
+            IMAGE.clone_into(&mut dialect.image);
+            Some(kubernetes(&plane.data_dir().join("kubeconfig"), NAMESPACE).await?)
+        }
+        None => None,
+    };
     Ok(Target {
         name: "embedded".to_owned(),
-        kubernetes: Some(kubernetes(&plane.data_dir().join("kubeconfig"), NAMESPACE).await?),
-        e2b: Some(E2bEndpoint {
+        kubernetes,
+        e2b: behind_e2b.then(|| E2bEndpoint {
             url: endpoints.e2b.clone(),
             sandbox_url: Some(endpoints.e2b.clone()),
             api_key: "e2b_0000000000000000000000000000000000000000".to_owned(),
@@ -46,20 +82,58 @@ pub async fn embedded(plane: &ControlPlane) -> anyhow::Result<Target> {
         pod_metrics: vec![endpoints.metrics.clone()],
         controller_metrics: vec![endpoints.metrics.clone()],
         storage: Some(StorageProbe::Directory(plane.checkpoints())),
-        capabilities: BTreeSet::from(EMBEDDED),
-        profile: Profile::built_in("kruise")?,
+        capabilities,
+        profile,
         patience: PATIENCE,
     })
+}
+
+/// The profile that the options name.
+///
+/// # Errors
+/// There is none of that name, or the file does not say what it should.
+pub fn profile(args: &ConformanceArgs) -> anyhow::Result<Profile> {
+    let usual = match args.target {
+        TargetKind::E2b => "e2b",
+        TargetKind::Embedded | TargetKind::Kubeconfig => "kruise",
+    };
+    let name = args.profile.as_deref().unwrap_or(usual);
+    let is_file = !Profile::built_in_names().contains(&name) && (name.contains(['/', '.']) || Path::new(name).exists());
+    if !is_file {
+        return Ok(Profile::built_in(name)?);
+    }
+    let text = std::fs::read_to_string(name).with_context(|| format!("read the profile {name}"))?;
+    Ok(Profile::parse(name, &text)?)
+}
+
+/// What the target offers besides what its addresses show.
+///
+/// # Errors
+/// The file of capabilities cannot be read or names one that does not exist.
+pub fn capabilities(args: &ConformanceArgs, profile: &Profile) -> anyhow::Result<BTreeSet<Capability>> {
+    let mut claimed = match &args.capabilities {
+        None => profile.capabilities.clone(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.with_context(|| format!("read the capabilities {}", path.display()))?;
+            torpor_harness::parse_capabilities(&path.display().to_string(), &text)?
+        }
+    };
+    claimed.extend(args.capability.iter().copied());
+    Ok(claimed)
 }
 
 /// A target elsewhere, by the options.
 ///
 /// # Errors
 /// An address is missing or a file cannot be read.
-pub async fn elsewhere(args: &ConformanceArgs) -> anyhow::Result<Target> {
+pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
     let kubernetes = match (args.target, &args.kubeconfig) {
         (TargetKind::E2b, _) => None,
-        (TargetKind::Kubeconfig | TargetKind::Embedded, Some(path)) => Some(kubernetes(path, &args.namespace).await?),
+        (TargetKind::Kubeconfig | TargetKind::Embedded, Some(path)) => {
+            profile.dialect()?;
+            Some(kubernetes(path, &args.namespace).await?)
+        }
         (TargetKind::Kubeconfig | TargetKind::Embedded, None) => {
             bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG")
         }
@@ -76,6 +150,12 @@ pub async fn elsewhere(args: &ConformanceArgs) -> anyhow::Result<Target> {
         (None, TargetKind::E2b) => bail!("--target e2b needs --e2b-url URL"),
         (None, TargetKind::Kubeconfig | TargetKind::Embedded) => None,
     };
+    if e2b.is_some() && profile.e2b.is_none() {
+        bail!(
+            "profile `{}` has no `e2b`: it does not say what sandboxes are made from",
+            profile.name
+        );
+    }
     Ok(Target {
         name: match args.target {
             TargetKind::Embedded => "embedded",
@@ -88,8 +168,8 @@ pub async fn elsewhere(args: &ConformanceArgs) -> anyhow::Result<Target> {
         pod_metrics: args.metrics_url.iter().cloned().collect(),
         controller_metrics: args.controller_metrics_url.iter().cloned().collect(),
         storage: args.storage.clone().map(StorageProbe::Directory),
-        capabilities: args.capability.iter().copied().collect(),
-        profile: Profile::built_in("kruise")?,
+        capabilities: capabilities(args, &profile)?,
+        profile,
         patience: PATIENCE,
     })
 }

@@ -134,3 +134,54 @@ fn a_bad_file_of_expected_failures_is_refused_with_line_and_column() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn another_profile_asks_and_reads_the_same_cases_in_its_own_words() {
+    let output = conformance(&[
+        "--profile",
+        "sigs",
+        "--filter",
+        "paused-has-no-pod",
+        "--filter",
+        "created-paused",
+    ]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("pass ")).count(),
+        4,
+        "{said}"
+    );
+}
+
+#[test]
+fn a_profile_that_does_not_fit_what_is_served_does_not_pass() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mine.yaml");
+    let mine = "name: mine\nextends: kruise\nkubernetes:\n  status:\n    paused: {condition: Asleep}\n";
+    fs::write(&path, mine).expect("written");
+    let path = path.to_str().expect("a path");
+    let output = conformance(&["--profile", path, "--filter", "pause-and-resume-reach-their-state"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("condition Asleep of `sandbox` is absent"), "{said}");
+}
+
+#[test]
+fn a_profile_or_a_capability_that_makes_no_sense_is_a_usage_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mine.yaml");
+    fs::write(&path, "name: mine\nextends: kruise\nkubernetes:\n  pod-name: box\n").expect("written");
+    let file = path.to_str().expect("a path");
+    for (args, why) in [
+        (["--profile", "nope"], "expected one of kruise"),
+        (["--profile", file], "mine.yaml:4:3"),
+        (["--profile", "no/such/file.yaml"], "read the profile no/such/file.yaml"),
+        (["--capabilities", file], "mine.yaml"),
+    ] {
+        let output = conformance(&args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{args:?} {said}");
+        assert!(said.contains(why), "{args:?} {said}");
+    }
+}

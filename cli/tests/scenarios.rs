@@ -121,10 +121,11 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
     }
 }
 
-/// Everything but other processes than the interpreter, which the embedded engine does not run.
+/// Everything but other processes than the interpreter, which the embedded engine does not run, and what the
+/// other front does about a lost Pod.
 fn capabilities() -> BTreeSet<Capability> {
     Capability::ALL
         .into_iter()
-        .filter(|capability| *capability != Capability::Commands)
+        .filter(|capability| !matches!(capability, Capability::Commands | Capability::LostPodRecreated))
         .collect()
 }

@@ -1,7 +1,11 @@
 //! What a target can do, as far as a scenario may depend on it.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{YamlError, from_yaml};
 
 /// A feature that a scenario may need and a target declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -41,11 +45,17 @@ pub enum Capability {
     Nodes,
     /// What is in the checkpoint store can be damaged.
     StorageWrite,
+    /// A sandbox may name a template that is an object of its own.
+    TemplateRef,
+    /// A sandbox whose Pod is deleted under it fails.
+    LostPodFails,
+    /// A sandbox whose Pod is deleted under it gets a new one, and says that context was lost.
+    LostPodRecreated,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -63,6 +73,9 @@ impl Capability {
         Self::AutoResume,
         Self::Nodes,
         Self::StorageWrite,
+        Self::TemplateRef,
+        Self::LostPodFails,
+        Self::LostPodRecreated,
     ];
 
     /// Whether a run may find out by itself that a target has it: it is a feature, and neither
@@ -79,7 +92,10 @@ impl Capability {
             | Self::AutoPause
             | Self::PauseTime
             | Self::ShutdownTime
-            | Self::AutoResume => true,
+            | Self::AutoResume
+            | Self::TemplateRef
+            | Self::LostPodFails
+            | Self::LostPodRecreated => true,
             Self::Kubernetes
             | Self::E2b
             | Self::Metrics
@@ -111,8 +127,27 @@ impl Capability {
             Self::AutoResume => "auto-resume",
             Self::Nodes => "nodes",
             Self::StorageWrite => "storage-write",
+            Self::TemplateRef => "template-ref",
+            Self::LostPodFails => "lost-pod-fails",
+            Self::LostPodRecreated => "lost-pod-recreated",
         }
     }
+}
+
+/// Reads a file of capabilities: a list of names, or a mapping with such a list under `capabilities`.
+///
+/// # Errors
+/// Where the text is neither, with line and column.
+pub fn parse_capabilities(file: &str, text: &str) -> Result<BTreeSet<Capability>, YamlError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Named {
+        capabilities: BTreeSet<Capability>,
+    }
+    if text.lines().any(|line| line.starts_with("capabilities:")) {
+        return from_yaml::<Named>(file, text).map(|named| named.capabilities);
+    }
+    from_yaml(file, text)
 }
 
 /// A capability that does not exist.
@@ -134,6 +169,19 @@ impl std::str::FromStr for Capability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_capabilities_is_a_list_with_or_without_a_name() {
+        let both = BTreeSet::from([Capability::Memory, Capability::Files]);
+        assert_eq!(parse_capabilities("c.yaml", "- memory\n- files\n"), Ok(both.clone()));
+        assert_eq!(
+            parse_capabilities("c.yaml", "capabilities: [memory, files]\n"),
+            Ok(both)
+        );
+        let error = parse_capabilities("c.yaml", "- memory\n- flying\n").unwrap_err();
+        assert_eq!((error.line, error.column), (2, 3), "{error}");
+        assert!(error.to_string().contains("flying"), "{error}");
+    }
 
     #[test]
     fn the_written_name_is_the_same_in_files_and_in_options() {

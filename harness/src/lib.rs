@@ -25,12 +25,15 @@ pub mod scenario;
 mod suite;
 mod target;
 
-pub use capability::{Capability, UnknownCapability};
+pub use capability::{Capability, UnknownCapability, parse_capabilities};
 pub use catalogue::{Catalogue, Group, Level, Requirement};
 pub use claims::CouldClaim;
 pub use error::{ScenarioErrors, YamlError};
 pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
-pub use profile::{E2bProfile, MetricsProfile, PodProfile, Profile, SandboxProfile, StatusProfile};
+pub use profile::{
+    ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, Pointer, PointerError,
+    Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,
+};
 pub use report::{
     CaseReport, Outcome, Report, RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, Verdict,
     render_line,

@@ -58,3 +58,10 @@ fn the_page_of_scenarios_speaks_of_every_step_condition_and_capability() {
         .collect();
     assert!(missing.is_empty(), "docs/scenarios.md does not speak of {missing:?}");
 }
+
+#[test]
+fn the_schema_of_profiles_is_that_of_the_types() {
+    let mut schema = serde_json::to_string_pretty(&torpor_harness::profile_schema()).unwrap();
+    schema.push('\n');
+    agrees_with("harness/profiles/schema.json", &schema).unwrap();
+}

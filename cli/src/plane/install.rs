@@ -11,7 +11,7 @@ use torpor_api::{SandboxTemplate, SandboxTemplateSpec, custom_resource_definitio
 const TEMPLATES: [&str; 3] = ["code-interpreter", "code-interpreter-v1", "base"];
 
 /// The image of the code interpreter.
-pub(super) const IMAGE: &str = "torpor/code-interpreter";
+pub const IMAGE: &str = "torpor/code-interpreter";
 
 /// Creates what is missing, and brings the definitions of an earlier version up to this one: a field that
 /// they do not know would be dropped without a word.

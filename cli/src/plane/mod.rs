@@ -32,6 +32,7 @@ use crate::stand_ins::{Part, StandIns};
 use crate::webhook_services::WebhookServices;
 
 pub use files::{DataDir, Endpoints};
+pub use install::IMAGE;
 pub use listeners::{Listeners, Ports};
 
 use crate::custodian::StoreCustodian;

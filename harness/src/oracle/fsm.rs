@@ -37,7 +37,7 @@ pub(super) fn ready_never_on_a_dying_pod(
     view: &View<'_>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
-    let ready = &view.profile.status.ready_condition;
+    let ready = &view.dialect.status.ready;
     for moment in moments {
         for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
             let dying = |pod: &&Value| {
@@ -48,14 +48,15 @@ pub(super) fn ready_never_on_a_dying_pod(
                 |pod: &&Value| moment.change.object == Watched::Sandbox || !by_the_suite.contains(name(pod));
             let pods = moment.live_pods(uid, view.kind());
             if let Some(pod) = pods.into_iter().filter(dying).find(foreseeable)
-                && view.is_true(sandbox, ready)
+                && view.says(sandbox, ready)
             {
                 found.push(Violation {
                     requirement: "FSM-05",
                     revision: moment.change.revision(),
                     message: format!(
-                        "{} is {ready} while its Pod {} is being deleted",
+                        "{} is {} while its Pod {} is being deleted",
                         name(sandbox),
+                        ready.condition,
                         name(pod)
                     ),
                 });
@@ -99,14 +100,16 @@ fn generations(sandbox: &Value, view: &View<'_>) -> Vec<String> {
         .pointer("/metadata/generation")
         .and_then(Value::as_i64)
         .unwrap_or_default();
-    let whole = sandbox.pointer(&view.profile.status.observed_generation);
+    let whole = view.dialect.status.observed_generation.as_ref();
     let conditions = view.conditions(sandbox);
     let spoken = conditions.iter().map(|condition| {
         let kind = condition["type"].as_str().unwrap_or_default();
         (format!("condition {kind}"), condition.get("observedGeneration"))
     });
-    let has_status = !conditions.is_empty() || !view.phase(sandbox).is_empty();
-    let status = has_status.then(|| ("status".to_owned(), whole));
+    let has_status = sandbox.pointer("/status").and_then(Value::as_object);
+    let has_status = has_status.is_some_and(|status| !status.is_empty());
+    let status = whole.filter(|_| has_status);
+    let status = status.map(|pointer| ("status".to_owned(), pointer.of(sandbox)));
     status
         .into_iter()
         .chain(spoken)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::history::{History, Occurrence};
-use crate::profile::Profile;
+use crate::profile::{ConditionIs, Dialect};
 
 /// A moment at which a requirement did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,9 +31,9 @@ pub struct Violation {
 
 /// Everything that is wrong with a history, of the sandboxes of those names.
 #[must_use]
-pub fn judge(history: &History, sandboxes: &[String], profile: &Profile) -> Vec<Violation> {
+pub fn judge(history: &History, sandboxes: &[String], dialect: &Dialect) -> Vec<Violation> {
     let moments = crate::history::replay(history);
-    let view = View { profile, sandboxes };
+    let view = View { dialect, sandboxes };
     let mut found = zero::paused_holds_no_pod(&moments, &view);
     found.extend(fsm::at_most_one_live_pod(&moments, &view));
     found.extend(fsm::ready_never_on_a_dying_pod(
@@ -66,7 +66,7 @@ pub const JUDGED: [&str; 5] = ["ZERO-05", "FSM-04", "FSM-05", "FSM-01", "DEL-11"
 /// How a history is read.
 #[derive(Clone, Copy)]
 struct View<'a> {
-    profile: &'a Profile,
+    dialect: &'a Dialect,
     sandboxes: &'a [String],
 }
 
@@ -80,27 +80,15 @@ impl View<'_> {
     }
 
     fn conditions<'v>(&self, sandbox: &'v Value) -> &'v [Value] {
-        sandbox
-            .pointer(&self.profile.status.conditions)
-            .and_then(Value::as_array)
-            .map_or(&[], Vec::as_slice)
+        self.dialect.conditions(sandbox)
     }
 
-    fn is_true(&self, sandbox: &Value, kind: &str) -> bool {
-        self.conditions(sandbox)
-            .iter()
-            .any(|condition| condition["type"] == kind && condition["status"] == "True")
-    }
-
-    fn phase<'v>(&self, sandbox: &'v Value) -> &'v str {
-        sandbox
-            .pointer(&self.profile.status.phase)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+    fn says(&self, sandbox: &Value, condition: &ConditionIs) -> bool {
+        self.dialect.says(sandbox, condition)
     }
 
     fn kind(&self) -> &str {
-        &self.profile.sandbox.kind
+        &self.dialect.kind
     }
 }
 

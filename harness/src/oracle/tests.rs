@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::history::{Change, Entry, Watched};
+use crate::profile::Profile;
 
 #[derive(Default)]
 struct Story(Vec<Entry>);
@@ -49,7 +50,7 @@ impl Story {
     fn verdict(self) -> Vec<&'static str> {
         let history = History { entries: self.0 };
         let profile = Profile::built_in("kruise").unwrap();
-        judge(&history, &["a".to_owned()], &profile)
+        judge(&history, &["a".to_owned()], profile.dialect().unwrap())
             .into_iter()
             .map(|violation| violation.requirement)
             .collect()

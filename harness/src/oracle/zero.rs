@@ -2,7 +2,6 @@
 
 use super::{View, Violation, name};
 use crate::history::Moment;
-use crate::scenario::PhaseName;
 
 /// ZERO-01 and ZERO-05: at no revision is a sandbox reported paused while a Pod of it lives.
 /// A Pod that is being deleted still holds its resources.
@@ -10,7 +9,7 @@ pub(super) fn paused_holds_no_pod(moments: &[Moment<'_>], view: &View<'_>) -> Ve
     let mut found = Vec::new();
     for moment in moments {
         for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
-            let Some(report) = reported_paused(sandbox, view) else {
+            let Some(report) = view.dialect.reported_paused(sandbox) else {
                 continue;
             };
             for pod in moment.live_pods(uid, view.kind()) {
@@ -29,16 +28,4 @@ pub(super) fn paused_holds_no_pod(moments: &[Moment<'_>], view: &View<'_>) -> Ve
     // One report and one Pod stand side by side for many revisions; the first tells it all.
     found.dedup_by(|later, first| later.message == first.message);
     found
-}
-
-fn reported_paused(sandbox: &serde_json::Value, view: &View<'_>) -> Option<String> {
-    let phase = view.profile.phase(PhaseName::Paused);
-    let condition = &view.profile.status.paused_condition;
-    if view.phase(sandbox) == phase {
-        Some(format!("phase {phase}"))
-    } else if view.is_true(sandbox, condition) {
-        Some(format!("condition {condition}"))
-    } else {
-        None
-    }
 }

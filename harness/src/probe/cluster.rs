@@ -1,5 +1,6 @@
 //! The custom resource, its Pods and its Events, as kubectl would see them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::api::{
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::Fault;
 use crate::history::{Journal, Occurrence, Owner};
-use crate::profile::Profile;
+use crate::profile::{Dialect, Trigger};
 use crate::target::KubernetesTarget;
 
 /// A namespace of a Kubernetes API.
@@ -18,18 +19,21 @@ use crate::target::KubernetesTarget;
 pub(crate) struct Cluster {
     client: kube::Client,
     pub(crate) namespace: String,
+    /// How its sandboxes are asked and read.
+    pub(crate) dialect: Arc<Dialect>,
     resource: ApiResource,
     journal: Journal,
     patience: Duration,
 }
 
 impl Cluster {
-    pub(crate) fn new(target: &KubernetesTarget, profile: &Profile, journal: Journal, patience: Duration) -> Self {
+    pub(crate) fn new(target: &KubernetesTarget, dialect: &Dialect, journal: Journal, patience: Duration) -> Self {
         let (client, namespace) = (target.client.clone(), target.namespace.clone());
         Self {
             client,
             namespace,
-            resource: profile.api_resource(),
+            resource: dialect.api_resource(),
+            dialect: Arc::new(dialect.clone()),
             journal,
             patience,
         }
@@ -123,6 +127,37 @@ impl Cluster {
             )
             .await?;
         Ok(answer.map(drop))
+    }
+
+    /// Asks for something as the dialect says; the inner error is what the API server refused.
+    pub(crate) async fn pull(&self, name: &str, trigger: &Trigger) -> Result<Result<(), (u16, String)>, Fault> {
+        match trigger {
+            Trigger::Merge(patch) => self.try_patch_sandbox(name, patch).await,
+            Trigger::MergeSubresource(patch) => {
+                let (api, params) = (self.sandboxes(), PatchParams::default());
+                let address = format!("{}/{}", self.path(name), patch.name);
+                let merge = Patch::Merge(&patch.merge);
+                let request = api.patch_subresource(&patch.name, name, &params, &merge);
+                Ok(self.ask("PATCH", &address, request).await?.map(drop))
+            }
+            Trigger::Create(manifest) => self.create_trigger(name, manifest).await,
+        }
+    }
+
+    async fn create_trigger(&self, name: &str, manifest: &Value) -> Result<Result<(), (u16, String)>, Fault> {
+        let mut manifest = manifest.clone();
+        let scope = [
+            ("name".to_owned(), name.to_owned()),
+            ("nth".to_owned(), format!("{:08x}", rand::random::<u32>())),
+        ];
+        crate::scenario::fill(&mut manifest, &scope.into(), crate::history::now()).map_err(Fault::Harness)?;
+        manifest["metadata"]["namespace"] = self.namespace.clone().into();
+        let object = object(manifest)?;
+        let types = object.types.clone().unwrap_or_default();
+        let kind = GroupVersionKind::try_from(&types).map_err(|error| Fault::harness("read the trigger", error))?;
+        let (api, params) = (self.any(&kind), PostParams::default());
+        let request = api.create(&params, &object);
+        Ok(self.ask("POST", &kind.kind.to_lowercase(), request).await?.map(drop))
     }
 
     /// Deletes the custom resource; gives the status code.

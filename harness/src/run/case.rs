@@ -161,11 +161,12 @@ fn conclude(
 ) -> CaseReport {
     let names: Vec<String> = world.state().names.iter().map(|(_, name)| name.clone()).collect();
     let mut history = world.journal.history();
-    keep_only(&mut history, &names, &world.target.profile.sandbox.kind);
-    let violations = if world.has_cluster() {
-        oracle::judge(&history, &names, &world.target.profile)
-    } else {
-        Vec::new()
+    let violations = match world.dialect() {
+        Ok(dialect) => {
+            keep_only(&mut history, &names, &dialect.kind);
+            oracle::judge(&history, &names, dialect)
+        }
+        Err(_) => Vec::new(),
     };
     let gap = history.gap().map(|gap| format!("the record has a gap: {gap}"));
     let judged = world.has_cluster() && gap.is_none() && !names.is_empty();

@@ -6,9 +6,10 @@ use serde_json::Value;
 use super::inside::plain;
 use super::world::World;
 use crate::probe::{Fault, last_number};
+use crate::profile::Wish;
 use crate::scenario::{
-    Compare, Comparison, Condition, ConditionKind, ConditionTruth, Field, Mark, MarkOf, PhaseIs, Pods, Remember,
-    Source, Truth, Unchanged,
+    Asked, Compare, Comparison, Condition, ConditionKind, ConditionTruth, Field, Mark, MarkOf, PhaseIs, PhaseName,
+    Pods, Remember, Source, Truth, Unchanged, WishName,
 };
 
 /// What a look found: nothing wrong, or why the condition does not hold.
@@ -36,6 +37,8 @@ impl World {
         match condition {
             Condition::Phase(phase) => self.phase(phase).await,
             Condition::Condition(truth) => self.condition(truth).await,
+            Condition::Asked(asked) => self.asked(asked).await,
+            Condition::Explained(explained) => self.explained(&explained.sandbox).await,
             Condition::Field(field) => self.field(field).await,
             Condition::Pods(pods) => self.count_pods(pods).await,
             Condition::Scheduled(scheduled) => self.scheduled(scheduled).await,
@@ -66,60 +69,74 @@ impl World {
         Ok(resource.ok_or_else(|| format!("the custom resource {} does not exist", sandbox.id())))
     }
 
-    /// A phase counts once the status speaks of the newest generation: an older one answers
-    /// a request that has since been withdrawn.
+    /// A phase counts once the status speaks of the newest generation.
     async fn phase(&self, wanted: &PhaseIs) -> Finding {
-        let profile = &self.target.profile;
+        let dialect = self.dialect()?;
         let resource = match self.resource(&wanted.sandbox).await? {
             Ok(resource) => resource,
             Err(why) => return Ok(Err(why)),
         };
-        let phase = resource
-            .pointer(&profile.status.phase)
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let observed = resource
-            .pointer(&profile.status.observed_generation)
-            .and_then(Value::as_i64);
-        let generation = resource.pointer("/metadata/generation").and_then(Value::as_i64);
-        let words: Vec<_> = wanted.is.iter().map(|name| profile.phase(*name)).collect();
-        Ok(holds(
-            words.contains(&phase) && observed.is_none_or(|seen| Some(seen) >= generation),
-            || {
-                let note = resource
-                    .pointer("/status/message")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                format!(
-                    "phase of `{}` is {phase:?} (generation {observed:?} of {generation:?}) instead of {} {note}",
-                    wanted.sandbox,
-                    words.join(" or ")
-                )
-            },
-        ))
+        let reading = dialect.read(&resource);
+        let right = reading.phase.is_some_and(|phase| wanted.is.contains(&phase)) && reading.is_current();
+        Ok(holds(right, || {
+            let words: Vec<_> = wanted.is.iter().map(|phase| phase.as_str()).collect();
+            let phase = reading.phase.map_or("none that the profile knows", PhaseName::as_str);
+            format!(
+                "phase of `{}` is {phase} (generation {} of {}) instead of {} {}",
+                wanted.sandbox,
+                shown(reading.observed),
+                shown(reading.generation),
+                words.join(" or "),
+                dialect.explanation(&resource).unwrap_or_default()
+            )
+        }))
     }
 
     async fn condition(&self, wanted: &ConditionTruth) -> Finding {
-        let status = &self.target.profile.status;
-        let kind = match wanted.kind {
-            ConditionKind::Ready => &status.ready_condition,
-            ConditionKind::Paused => &status.paused_condition,
-            ConditionKind::Resumed => &status.resumed_condition,
+        let dialect = self.dialect()?;
+        let status = &dialect.status;
+        let named = match wanted.kind {
+            ConditionKind::Ready => Some(&status.ready),
+            ConditionKind::Paused => Some(&status.paused),
+            ConditionKind::Resumed => Some(&status.resumed),
+            ConditionKind::ContextLost => status.context_lost.as_ref(),
         };
+        let unnamed = || Fault::Harness("the profile has no `context-lost` condition".to_owned());
+        let named = named.ok_or_else(unnamed)?;
         let resource = match self.resource(&wanted.sandbox).await? {
             Ok(resource) => resource,
             Err(why) => return Ok(Err(why)),
         };
-        let conditions = resource.pointer(&status.conditions).and_then(Value::as_array);
-        let found = conditions
-            .into_iter()
-            .flatten()
-            .find(|condition| condition["type"] == **kind);
-        let is_true = found.is_some_and(|condition| condition["status"] == "True");
-        Ok(holds(is_true == (wanted.is == Truth::Holds), || {
+        let right = dialect.says(&resource, named) == (wanted.is == Truth::Holds);
+        Ok(holds(right, || {
+            let found = dialect.condition(&resource, &named.condition);
             let shown = found.map_or_else(|| "absent".to_owned(), ToString::to_string);
-            format!("condition {kind} of `{}` is {shown}", wanted.sandbox)
+            format!("condition {} of `{}` is {shown}", named.condition, wanted.sandbox)
         }))
+    }
+
+    async fn asked(&self, wanted: &Asked) -> Finding {
+        let dialect = self.dialect()?;
+        let resource = match self.resource(&wanted.sandbox).await? {
+            Ok(resource) => resource,
+            Err(why) => return Ok(Err(why)),
+        };
+        let wish = dialect.wish(&resource);
+        let unknown = || Fault::Harness("the profile does not say what `asks-for-pause`".to_owned());
+        let right = match (wanted.is, wish.ok_or_else(unknown)?) {
+            (WishName::Paused, Wish::Paused) | (WishName::Running, Wish::Running) => true,
+            (WishName::Paused, Wish::Running) | (WishName::Running, Wish::Paused) => false,
+        };
+        Ok(holds(right, || format!("`{}` asks for {wish:?}", wanted.sandbox)))
+    }
+
+    async fn explained(&self, alias: &str) -> Finding {
+        let resource = match self.resource(alias).await? {
+            Ok(resource) => resource,
+            Err(why) => return Ok(Err(why)),
+        };
+        let said = self.dialect()?.explanation(&resource);
+        Ok(holds(said.is_some(), || format!("`{alias}` does not say why")))
     }
 
     async fn field(&self, wanted: &Field) -> Finding {
@@ -208,7 +225,7 @@ impl World {
         let object = match mark.of {
             MarkOf::Resource => self.resource(&mark.sandbox).await?,
             MarkOf::Pod => {
-                let pod = self.target.profile.pod_name(sandbox.id());
+                let pod = self.pod_of(&mark.sandbox)?;
                 self.cluster()?
                     .pod(&pod)
                     .await?
@@ -250,6 +267,10 @@ impl World {
             Err(changed.join("; "))
         })
     }
+}
+
+fn shown(generation: Option<i64>) -> String {
+    generation.map_or_else(|| "not said".to_owned(), |generation| generation.to_string())
 }
 
 pub(super) fn holds(right: bool, why: impl FnOnce() -> String) -> Result<(), String> {

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::world::{Sandbox, World};
 use crate::probe::{Address, Body, Fault};
+use crate::profile::{Pointer, Trigger, Wish, merge};
 use crate::scenario::{
-    Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, Pause, PhaseIs, PhaseName,
-    Resume, Routes, SdkState, SdkStateIs, SetTimeout, Truth,
+    Ask, Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, PatchTemplate, Pause,
+    PhaseIs, PhaseName, Resume, Routes, SdkState, SdkStateIs, SetTimeout, SetTimer, TimerName, Truth, WishName,
 };
 
 /// What an SDK asks for when its caller names no timeout, in seconds.
@@ -28,7 +29,7 @@ impl World {
         };
         let name = step.name.clone().unwrap_or_else(|| format!("{}{suffix}", self.run));
         let manifest = self.manifest(step, &name)?;
-        let starts_paused = contains(&manifest, &self.target.profile.sandbox.pause);
+        let starts_paused = self.dialect()?.wish(&manifest) == Some(Wish::Paused);
         self.register(
             &step.sandbox,
             Front::Kubernetes,
@@ -47,30 +48,36 @@ impl World {
     }
 
     fn manifest(&self, step: &Create, name: &str) -> Result<Value, Fault> {
-        let profile = &self.target.profile;
-        let mut manifest = profile.sandbox.manifest.clone();
+        let dialect = self.dialect()?;
+        let mut manifest = dialect.manifest.clone();
         let scope = [
             ("name".to_owned(), name.to_owned()),
-            ("image".to_owned(), profile.e2b.image.clone()),
+            ("image".to_owned(), dialect.image.clone()),
         ]
         .into();
         crate::scenario::fill(&mut manifest, &scope, crate::history::now()).map_err(Fault::Harness)?;
-        let container = manifest.pointer_mut(&format!("{}/0", profile.sandbox.containers));
-        let container = container
-            .ok_or_else(|| Fault::Harness(format!("profile `{}` has no container in its manifest", profile.name)))?;
-        if !step.command.is_empty() {
-            container["command"] = json!(step.command);
-        }
-        if !step.env.is_empty() {
-            container["env"] = step
+        if !step.command.is_empty() || !step.env.is_empty() {
+            let container = self.first_container(&mut manifest)?;
+            if !step.command.is_empty() {
+                container["command"] = json!(step.command);
+            }
+            let env = step
                 .env
                 .iter()
-                .map(|(name, value)| json!({"name": name, "value": value}))
-                .collect::<Vec<_>>()
-                .into();
+                .map(|(name, value)| json!({"name": name, "value": value}));
+            container["env"] = env.collect::<Vec<_>>().into();
         }
         if !step.finalizers.is_empty() {
             manifest["metadata"]["finalizers"] = json!(step.finalizers);
+        }
+        if step.paused {
+            merge(&mut manifest, self.merge_of(&dialect.pause)?);
+        }
+        if let Some(pod) = &step.pod {
+            merge(&mut manifest, &self.pod_template()?.holding(pod.clone()));
+        }
+        if let Some(at) = &step.pause_time {
+            merge(&mut manifest, &self.timer(TimerName::Pause)?.holding(json!(at)));
         }
         if let Some(spec) = &step.spec {
             merge(&mut manifest["spec"], spec);
@@ -78,8 +85,62 @@ impl World {
         Ok(manifest)
     }
 
+    fn first_container<'m>(&self, manifest: &'m mut Value) -> Result<&'m mut Value, Fault> {
+        let pointer = format!("{}/spec/containers/0", self.pod_template()?.as_str());
+        let missing = || Fault::Harness(format!("the manifest of the profile has no container at {pointer}"));
+        manifest.pointer_mut(&pointer).ok_or_else(missing)
+    }
+
+    fn pod_template(&self) -> Result<&Pointer, Fault> {
+        let missing = || Fault::Harness("the profile has no `pod-template`".to_owned());
+        self.dialect()?.pod_template.as_ref().ok_or_else(missing)
+    }
+
+    fn timer(&self, name: TimerName) -> Result<&Pointer, Fault> {
+        let timers = &self.dialect()?.timers;
+        let (timer, word) = match name {
+            TimerName::Pause => (&timers.pause, "pause"),
+            TimerName::Shutdown => (&timers.shutdown, "shutdown"),
+        };
+        let missing = || Fault::Harness(format!("the profile has no `timers.{word}`"));
+        timer.as_ref().ok_or_else(missing)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads with the calls beside it")]
+    fn merge_of<'t>(&self, trigger: &'t Trigger) -> Result<&'t Value, Fault> {
+        match trigger {
+            Trigger::Merge(patch) => Ok(patch),
+            Trigger::MergeSubresource(_) | Trigger::Create(_) => Err(Fault::Harness(
+                "by this profile no sandbox can be created paused: `pause` is no merge patch".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) async fn ask(&self, step: &Ask) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let dialect = self.dialect()?;
+        let trigger = match step.wish {
+            WishName::Paused => &dialect.pause,
+            WishName::Running => &dialect.resume,
+        };
+        let answer = self.cluster()?.pull(sandbox.id(), trigger).await?;
+        accepted(answer, &step.status)
+    }
+
+    pub(super) async fn patch_template(&self, step: &PatchTemplate) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let patch = self.pod_template()?.holding(step.merge.clone());
+        self.cluster()?.patch_sandbox(sandbox.id(), &patch).await
+    }
+
+    pub(super) async fn set_timer(&self, step: &SetTimer) -> Result<(), Fault> {
+        let sandbox = self.sandbox(&step.sandbox)?;
+        let patch = self.timer(step.of)?.holding(json!(step.at));
+        self.cluster()?.patch_sandbox(sandbox.id(), &patch).await
+    }
+
     async fn create_by_sdk(&self, step: &Create) -> Result<(), Fault> {
-        let template = &self.target.profile.e2b.template;
+        let template = &self.state().variables["template"].clone();
         let mut body = json!({"templateID": template, "metadata": step.metadata, "envVars": step.env});
         let path = match step.routes {
             Routes::V1 => {
@@ -138,8 +199,8 @@ impl World {
         let sandbox = self.sandbox(&step.sandbox)?;
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let patch = &self.target.profile.sandbox.pause;
-                self.cluster()?.patch_sandbox(sandbox.id(), patch).await?;
+                let answer = self.cluster()?.pull(sandbox.id(), &self.dialect()?.pause).await?;
+                accepted(answer, &[200])?;
             }
             Front::E2b => {
                 let path = format!("/sandboxes/{}/pause", sandbox.id());
@@ -160,8 +221,8 @@ impl World {
         let sandbox = self.sandbox(&step.sandbox)?;
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let patch = &self.target.profile.sandbox.resume;
-                self.cluster()?.patch_sandbox(sandbox.id(), patch).await?;
+                let answer = self.cluster()?.pull(sandbox.id(), &self.dialect()?.resume).await?;
+                accepted(answer, &[200])?;
             }
             Front::E2b => {
                 let body = Body::Json(json!({"timeout": SDK_TIMEOUT}));
@@ -299,42 +360,18 @@ fn address(answer: &Value) -> Result<Address, Fault> {
     })
 }
 
-/// JSON merge patch.
-fn merge(base: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else {
-        *base = patch.clone();
-        return;
-    };
-    for (key, value) in fields {
-        if value.is_null() {
-            if let Value::Object(base) = base {
-                base.remove(key);
-            }
-        } else {
-            merge(&mut base[key], value);
-        }
+/// Refuses every answer to a request on the custom resource but these.
+pub(super) fn accepted(answer: Result<(), (u16, String)>, status: &[u16]) -> Result<(), Fault> {
+    let (code, message) = answer.err().unwrap_or((200, String::new()));
+    if status.contains(&code) {
+        return Ok(());
     }
-}
-
-/// Whether merging `part` into `whole` changes nothing.
-fn contains(whole: &Value, part: &Value) -> bool {
-    let mut merged = whole.clone();
-    merge(&mut merged, part);
-    merged == *whole
+    Err(Fault::Claim(format!("the request answered {code}: {message}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_merge_patch_sets_removes_and_keeps() {
-        let mut base = json!({"a": {"b": 1, "c": 2}, "d": [1]});
-        merge(&mut base, &json!({"a": {"b": null, "e": 3}, "d": [2]}));
-        assert_eq!(base, json!({"a": {"c": 2, "e": 3}, "d": [2]}));
-        assert!(contains(&base, &json!({"a": {"e": 3}})));
-        assert!(!contains(&base, &json!({"a": {"e": 4}})));
-    }
 
     #[test]
     fn an_answer_without_what_sdks_require_is_a_broken_claim() {

@@ -26,7 +26,7 @@ impl World {
     }
 
     pub(super) async fn patch_pod(&self, step: &PatchPod) -> Result<(), Fault> {
-        let name = self.target.profile.pod_name(self.sandbox(&step.sandbox)?.id());
+        let name = self.pod_of(&step.sandbox)?;
         if step.merge.pointer("/metadata/finalizers").is_some() {
             self.state().held_pods.push(name.clone());
         }
@@ -34,7 +34,7 @@ impl World {
     }
 
     pub(super) async fn delete_pod(&self, step: &DeletePod) -> Result<(), Fault> {
-        let name = self.target.profile.pod_name(self.sandbox(&step.sandbox)?.id());
+        let name = self.pod_of(&step.sandbox)?;
         self.cluster()?.delete_pod(&name).await
     }
 
@@ -51,7 +51,7 @@ impl World {
     }
 
     pub(super) async fn scheduled(&self, wanted: &Scheduled) -> Finding {
-        let name = self.target.profile.pod_name(self.sandbox(&wanted.sandbox)?.id());
+        let name = self.pod_of(&wanted.sandbox)?;
         let Some(pod) = self.cluster()?.pod(&name).await? else {
             return Ok(Err(format!("the Pod {name} does not exist")));
         };

@@ -110,6 +110,9 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::Delete(delete) => world.delete(delete).await,
         Step::Connect(connect) => world.connect(connect).await,
         Step::SetTimeout(timeout) => world.set_timeout(timeout).await,
+        Step::Ask(ask) => world.ask(ask).await,
+        Step::PatchTemplate(patch) => world.patch_template(patch).await,
+        Step::SetTimer(timer) => world.set_timer(timer).await,
         Step::Patch(patch) => world.patch(patch).await,
         Step::CreateObject(create) => world.create_object(create).await,
         Step::DeleteObject(delete) => world.delete_object(delete).await,
@@ -148,11 +151,7 @@ impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
         let answer = self.cluster()?.try_patch_sandbox(sandbox.id(), &step.merge).await?;
-        let (status, message) = answer.err().unwrap_or((200, String::new()));
-        if step.status.contains(&status) {
-            return Ok(());
-        }
-        Err(Fault::Claim(format!("the patch answered {status}: {message}")))
+        super::lifecycle::accepted(answer, &step.status)
     }
 
     async fn create_object(&self, step: &CreateObject) -> Result<(), Fault> {

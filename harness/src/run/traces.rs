@@ -9,19 +9,19 @@ use crate::target::StorageProbe;
 impl World {
     pub(super) async fn pod_metric(&self, wanted: &Metric) -> Result<Option<f64>, Fault> {
         let samples = fetch_metrics(&self.http, &self.target.pod_metrics).await?;
-        let profile = &self.target.profile;
+        let dialect = self.dialect()?;
         let series = match wanted.of {
-            PodSeries::Cpu => &profile.metrics.cpu,
-            PodSeries::Memory => &profile.metrics.memory,
+            PodSeries::Cpu => &dialect.metrics.cpu,
+            PodSeries::Memory => &dialect.metrics.memory,
         };
         let namespace = &self.cluster()?.namespace;
-        let pod = profile.pod_name(self.sandbox(&wanted.sandbox)?.id());
+        let pod = self.pod_of(&wanted.sandbox)?;
         let label =
             |sample: &Sample, key: &str, value: &str| sample.labels.get(key).is_some_and(|found| found == value);
         let values = samples.iter().filter(|sample| {
             sample.name == *series
-                && label(sample, &profile.metrics.namespace_label, namespace)
-                && label(sample, &profile.metrics.pod_label, &pod)
+                && label(sample, &dialect.metrics.namespace_label, namespace)
+                && label(sample, &dialect.metrics.pod_label, &pod)
         });
         Ok(values.map(|sample| sample.value).reduce(f64::max))
     }
@@ -97,7 +97,7 @@ impl World {
     }
 
     pub(super) async fn log_of(&self, alias: &str) -> Result<String, Fault> {
-        let pod = self.target.profile.pod_name(self.sandbox(alias)?.id());
+        let pod = self.pod_of(alias)?;
         self.cluster()?.logs(&pod).await
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::history::{Journal, Occurrence, now};
 use crate::probe::{Address, Cluster, E2bClient, Fault};
+use crate::profile::Dialect;
 use crate::scenario::{Front, Variables, fill};
 use crate::target::Target;
 
@@ -26,6 +27,12 @@ pub(super) struct World {
     /// Ends the names of everything that the case makes.
     pub(super) run: String,
     state: Arc<Mutex<State>>,
+}
+
+/// What sandboxes are made from through E2B.
+fn template(target: &Target) -> &str {
+    let e2b = target.profile.e2b.as_ref();
+    e2b.map(|e2b| e2b.template.as_str()).unwrap_or_default()
 }
 
 /// What the steps so far have made.
@@ -70,10 +77,12 @@ impl World {
         }
         // Some answers wait for a whole change of state.
         let patience = target.patience + Duration::from_secs(5);
+        let dialect = target.profile.kubernetes.as_ref();
         let cluster = target
             .kubernetes
             .as_ref()
-            .map(|kubernetes| Cluster::new(kubernetes, &target.profile, journal.clone(), patience));
+            .zip(dialect)
+            .map(|(kubernetes, dialect)| Cluster::new(kubernetes, dialect, journal.clone(), patience));
         let e2b = target
             .e2b
             .as_ref()
@@ -90,8 +99,11 @@ impl World {
             .unwrap_or_default();
         let given = [
             ("run", run.clone()),
-            ("image", target.profile.e2b.image.clone()),
-            ("template", target.profile.e2b.template.clone()),
+            (
+                "image",
+                dialect.map(|dialect| dialect.image.clone()).unwrap_or_default(),
+            ),
+            ("template", template(&target).to_owned()),
             ("namespace", namespace),
         ];
         let variables = given.map(|(name, value)| (name.to_owned(), value)).into();
@@ -115,6 +127,16 @@ impl World {
         self.cluster
             .as_ref()
             .ok_or_else(|| Fault::Harness("the step needs Kubernetes; add it to `needs`".to_owned()))
+    }
+
+    /// How the custom resource is asked and read.
+    pub(super) fn dialect(&self) -> Result<&Dialect, Fault> {
+        self.cluster().map(|cluster| &*cluster.dialect)
+    }
+
+    /// The name of a sandbox's Pod.
+    pub(super) fn pod_of(&self, alias: &str) -> Result<String, Fault> {
+        Ok(self.dialect()?.pod_name_of(self.sandbox(alias)?.id()))
     }
 
     pub(super) fn e2b(&self) -> Result<&E2bClient, Fault> {

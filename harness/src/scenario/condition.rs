@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::dialect::{Asked, Explained};
 use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
@@ -20,6 +21,10 @@ pub enum Condition {
     Phase(PhaseIs),
     /// The custom resource reports a condition so.
     Condition(ConditionTruth),
+    /// The custom resource asks for this.
+    Asked(Asked),
+    /// The custom resource says why it is not as asked.
+    Explained(Explained),
     /// A field of the custom resource.
     Field(Field),
     /// So many live Pods of the sandbox exist; one that is being deleted still lives.
@@ -119,6 +124,8 @@ pub enum ConditionKind {
     Paused,
     /// It serves again.
     Resumed,
+    /// Context was lost.
+    ContextLost,
 }
 
 /// How a condition stands.

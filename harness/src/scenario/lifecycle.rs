@@ -13,6 +13,10 @@ const fn yes() -> bool {
 }
 
 /// See [`super::Step::Create`].
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of its own in a scenario file"
+)]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Create {
@@ -28,6 +32,15 @@ pub struct Create {
     /// Kubernetes: merged into `spec`.
     #[serde(default)]
     pub spec: Option<Value>,
+    /// Kubernetes: whether it is created paused.
+    #[serde(default)]
+    pub paused: bool,
+    /// Kubernetes: when it pauses by itself, e.g. `${now+2s}`.
+    #[serde(default)]
+    pub pause_time: Option<String>,
+    /// Kubernetes: merged into the Pod template.
+    #[serde(default)]
+    pub pod: Option<Value>,
     /// Kubernetes: command of the container.
     #[serde(default)]
     pub command: Vec<String>,

@@ -6,6 +6,7 @@
 
 mod check;
 mod condition;
+mod dialect;
 mod inside;
 mod lifecycle;
 mod needs;
@@ -30,6 +31,7 @@ pub use condition::{
     Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount,
     Truth, Unchanged,
 };
+pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
 pub use inside::{
     DeleteFile, FileKind, HangUp, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
 };

@@ -1,6 +1,6 @@
 //! What steps and conditions take of a target.
 
-use super::{Condition, Front, MarkOf, Source, Step};
+use super::{Condition, Front, MarkOf, Source, Step, TimerName};
 use crate::capability::Capability;
 
 /// Every key that takes a capability, with that capability.
@@ -11,7 +11,16 @@ pub(super) fn of(steps: &[Step], front: Front) -> Vec<(&'static str, Capability)
 fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
     let through = |named: Option<Front>| vec![(step.key(), named.unwrap_or(front).capability())];
     match step {
-        Step::Create(create) => through(create.through),
+        Step::Create(create) => {
+            let mut needs = through(create.through);
+            needs.extend(
+                create
+                    .pause_time
+                    .as_ref()
+                    .map(|_| ("pause-time", Capability::PauseTime)),
+            );
+            needs
+        }
         Step::Pause(pause) => through(pause.through),
         Step::Resume(resume) => through(resume.through),
         Step::Delete(delete) => through(delete.through),
@@ -25,17 +34,19 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::StatFile(_)
         | Step::DeleteFile(_)
         | Step::Http(_) => vec![(step.key(), Capability::E2b)],
-        Step::Patch(_) | Step::CreateObject(_) | Step::DeleteObject(_) | Step::PatchPod(_) | Step::DeletePod(_) => {
+        Step::SetTimer(timer) => vec![(step.key(), Capability::Kubernetes), (step.key(), timer_of(timer.of))],
+        Step::Ask(_)
+        | Step::PatchTemplate(_)
+        | Step::Patch(_)
+        | Step::CreateObject(_)
+        | Step::DeleteObject(_)
+        | Step::PatchPod(_)
+        | Step::DeletePod(_) => {
             vec![(step.key(), Capability::Kubernetes)]
         }
         Step::DamageStorage(_) | Step::RepairStorage(_) => vec![(step.key(), Capability::StorageWrite)],
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
-        Step::Remember(remember) => match &remember.value {
-            Source::Counter(_) => vec![("counter", Capability::Kubernetes)],
-            Source::Metric(_) => vec![("metric", Capability::Metrics)],
-            Source::EndAt(_) => vec![("end-at", Capability::E2b)],
-            Source::Text(_) => Vec::new(),
-        },
+        Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
         Step::Mark(mark) => match mark.of {
             MarkOf::Resource | MarkOf::Pod => vec![("mark", Capability::Kubernetes)],
             MarkOf::E2b => vec![("mark", Capability::E2b)],
@@ -48,10 +59,28 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
     }
 }
 
+const fn of_source(source: &Source) -> Option<(&'static str, Capability)> {
+    match source {
+        Source::Counter(_) => Some(("counter", Capability::Kubernetes)),
+        Source::Metric(_) => Some(("metric", Capability::Metrics)),
+        Source::EndAt(_) => Some(("end-at", Capability::E2b)),
+        Source::Text(_) => None,
+    }
+}
+
+const fn timer_of(timer: TimerName) -> Capability {
+    match timer {
+        TimerName::Pause => Capability::PauseTime,
+        TimerName::Shutdown => Capability::ShutdownTime,
+    }
+}
+
 const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability)> {
     match condition {
         Condition::Phase(_) => Some(("phase", Capability::Kubernetes)),
         Condition::Condition(_) => Some(("condition", Capability::Kubernetes)),
+        Condition::Asked(_) => Some(("asked", Capability::Kubernetes)),
+        Condition::Explained(_) => Some(("explained", Capability::Kubernetes)),
         Condition::Field(_) => Some(("field", Capability::Kubernetes)),
         Condition::Pods(_) => Some(("pods", Capability::Kubernetes)),
         Condition::Scheduled(_) => Some(("scheduled", Capability::Kubernetes)),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{Condition, Counter, EndAt, Metric};
+use super::dialect::{Ask, PatchTemplate, SetTimer};
 use super::inside::{DeleteFile, HangUp, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
@@ -27,6 +28,12 @@ pub enum Step {
     Connect(Connect),
     /// E2B timeout: may shorten or extend.
     SetTimeout(SetTimeout),
+    /// Ask for a pause or a resume by the custom resource, and do not wait for it.
+    Ask(Ask),
+    /// Merge-patch the Pod template in the custom resource.
+    PatchTemplate(PatchTemplate),
+    /// Set a timer of the custom resource.
+    SetTimer(SetTimer),
     /// Merge-patch the custom resource.
     Patch(Patch),
     /// Create any Kubernetes object; it is removed at the end.
@@ -216,6 +223,9 @@ impl Step {
             Self::Delete(_) => "delete",
             Self::Connect(_) => "connect",
             Self::SetTimeout(_) => "set-timeout",
+            Self::Ask(_) => "ask",
+            Self::PatchTemplate(_) => "patch-template",
+            Self::SetTimer(_) => "set-timer",
             Self::Patch(_) => "patch",
             Self::CreateObject(_) => "create-object",
             Self::DeleteObject(_) => "delete-object",
