@@ -16,13 +16,8 @@ pub(crate) struct CompiledRules {
 impl CompiledRules {
     /// Compiles the patterns and rules of a schema; those that do not compile are reported by [`Self::problems`].
     pub(crate) fn new(schema: &Value) -> Self {
-        let (mut patterns, mut has_rules, mut has_transitions) = (BTreeMap::new(), false, false);
+        let mut patterns = BTreeMap::new();
         visit(schema, &mut |node| {
-            let rules = node.get("x-kubernetes-validations").and_then(Value::as_array);
-            for rule in rules.into_iter().flatten() {
-                has_rules = true;
-                has_transitions |= rule.to_string().contains("oldSelf");
-            }
             if let Some(text) = node.get("pattern").and_then(Value::as_str)
                 && let Ok(pattern) = Regex::new(text)
             {
@@ -31,7 +26,7 @@ impl CompiledRules {
         });
         Self {
             patterns,
-            cel: has_rules.then(|| CelRules::new(schema, has_transitions)),
+            cel: CelRules::new(schema),
         }
     }
 

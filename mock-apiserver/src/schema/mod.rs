@@ -13,6 +13,7 @@ mod defaults;
 mod embedded;
 mod lists;
 mod prune;
+mod reads;
 mod rules;
 mod validate;
 mod values;
