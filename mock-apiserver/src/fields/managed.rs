@@ -5,7 +5,7 @@ use super::path::Element;
 use super::set::FieldSet;
 use super::shape::Shape;
 use crate::api::meta;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// How a manager wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,28 @@ impl Ownership {
         let time = self.time.as_str().unwrap_or_default();
         (*operation == Operation::Update, time, name, api_version, subresource)
     }
+
+    /// The entry as `managedFields` lists it.
+    fn encode(&self) -> Value {
+        let manager = &self.manager;
+        let mut listed = Map::from_iter(
+            [
+                ("manager", manager.name.as_str()),
+                ("operation", manager.operation.as_str()),
+                ("apiVersion", &manager.api_version),
+                ("fieldsType", "FieldsV1"),
+            ]
+            .map(|(member, text)| (member.to_owned(), text.into())),
+        );
+        listed.insert("fieldsV1".to_owned(), self.fields.encode());
+        if !self.time.is_null() {
+            listed.insert("time".to_owned(), self.time.clone());
+        }
+        if !manager.subresource.is_empty() {
+            listed.insert("subresource".to_owned(), manager.subresource.as_str().into());
+        }
+        Value::Object(listed)
+    }
 }
 
 /// All entries of an object.
@@ -87,23 +109,7 @@ pub(super) fn read(object: &Value) -> Vec<Ownership> {
 pub(super) fn write(object: &mut Value, entries: &[Ownership]) {
     let mut listed: Vec<&Ownership> = entries.iter().filter(|entry| !entry.fields.is_empty()).collect();
     listed.sort_by_key(|entry| entry.rank());
-    let listed: Vec<Value> = listed
-        .into_iter()
-        .map(|entry| {
-            let manager = &entry.manager;
-            let mut listed = json!({
-                "manager": manager.name, "operation": manager.operation.as_str(), "apiVersion": manager.api_version,
-                "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": entry.fields.encode(),
-            });
-            if let (Value::Null, Some(listed)) = (&entry.time, listed.as_object_mut()) {
-                listed.remove("time");
-            }
-            if !manager.subresource.is_empty() {
-                listed["subresource"] = manager.subresource.as_str().into();
-            }
-            listed
-        })
-        .collect();
+    let listed: Vec<Value> = listed.into_iter().map(Ownership::encode).collect();
     meta::set(
         object,
         "managedFields",

@@ -79,12 +79,13 @@ fn given_up(entries: &[Ownership], manager: &Manager, wanted: &FieldSet) -> Fiel
 fn merge(shape: Shape<'_>, live: &Value, wanted: &Value, at_root: bool) -> Value {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) if !shape.is_atomic_map() => {
-            let mut merged = live.clone();
-            for (name, value) in wanted {
+            let kept = live.iter().filter(|(name, _)| !wanted.contains_key(*name));
+            let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
+            let merged = wanted.iter().map(|(name, value)| {
                 let before = live.get(name).unwrap_or(&Value::Null);
-                merged.insert(name.clone(), merge(shape.member(name, at_root), before, value, false));
-            }
-            Value::Object(merged)
+                (name.clone(), merge(shape.member(name, at_root), before, value, false))
+            });
+            Value::Object(kept.chain(merged).collect())
         }
         (Value::Array(live), Value::Array(wanted)) => merge_lists(shape, live, wanted),
         (Value::Null, Value::Object(map)) => {

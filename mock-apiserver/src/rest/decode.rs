@@ -56,8 +56,14 @@ pub(super) fn parse_patch(body: &[u8]) -> ApiResult<Value> {
     })
 }
 
-/// Parses YAML (JSON included).
+/// Parses YAML (JSON included, which is read as such where it is no worse: much faster).
 pub(super) fn parse_yaml(body: &[u8]) -> ApiResult<Value> {
+    if body.first() == Some(&b'{')
+        && let Ok((value, repeated)) = json::parse(body)
+        && repeated.is_empty()
+    {
+        return Ok(value);
+    }
     let text = std::str::from_utf8(body).map_err(|error| undecodable(&error.to_string()))?;
     serde_saphyr::from_str(text).map_err(|error| undecodable(&error.to_string()))
 }
@@ -108,9 +114,8 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
 }
 
 /// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
-pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &Value) -> ApiResult<()> {
-    let mut pruned = object.clone();
-    let problem = match undeclared(&call.resource, &mut pruned)?.into_iter().min() {
+pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &mut Value) -> ApiResult<()> {
+    let problem = match undeclared(&call.resource, object)?.into_iter().min() {
         None => return Ok(()),
         Some(path) => format!(".{path}: field not declared in schema"),
     };

@@ -160,8 +160,8 @@ fn as_go_reads(object: &Value, mut operation: Value) -> Value {
 
 /// Server-side apply; creates what is absent.
 fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: &WriteOptions) -> ApiResult<Answer> {
-    let body = applied(call)?;
-    decode::check_declared(call, name, &body)?;
+    let mut body = applied(call)?;
+    decode::check_declared(call, name, &mut body)?;
     let mut wanted = decode::identify(call, body, options.field_validation)?;
     check_name(&wanted, name)?;
     let resource = call.resource.clone();

@@ -73,7 +73,7 @@ impl Node {
         };
         if branches().any(|branch| Self::new(branch).is_some()) {
             // Where the rules of branches apply is for the evaluator to say.
-            return Some(Self::leaf(Own::whole(schema)));
+            return Some(Self::leaf(Some(Own::whole(schema))));
         }
         let parts = schema.get("properties").and_then(Value::as_object);
         let below = |keyword: &str| schema.get(keyword).and_then(Self::new);
@@ -175,12 +175,12 @@ impl Own {
     }
 
     /// A node whose parts the evaluator asks, too.
-    fn whole(schema: &Value) -> Option<Self> {
-        Some(Self {
+    fn whole(schema: &Value) -> Self {
+        Self {
             schema: compile_schema(schema),
             reads: Reads::Whole,
             has_transitions: schema.to_string().contains("oldSelf"),
-        })
+        }
     }
 
     fn ask(
@@ -208,7 +208,7 @@ fn shape(schema: &Value, reads: &Reads) -> Map<String, Value> {
     shape.remove(RULES);
     // Objects have their defaults when rules are asked about them.
     shape.remove("default");
-    BRANCHES.iter().for_each(|branch| drop(shape.remove(*branch)));
+    shape.retain(|keyword, _| !BRANCHES.contains(&keyword.as_str()));
     for keyword in ["items", "additionalProperties"] {
         if let Some(part) = shape.get_mut(keyword).filter(|part| part.is_object()) {
             *part = Value::Object(self::shape(part, &Reads::Whole));
@@ -227,12 +227,12 @@ fn shape(schema: &Value, reads: &Reads) -> Map<String, Value> {
     shape
 }
 
-/// A path that goes on from another one.
+/// A path that goes on from another one. Rules that name a field of their value do so with a dot in front.
 fn below(path: &str, rest: &str) -> String {
     if rest.is_empty() || rest.starts_with('[') {
         format!("{path}{rest}")
     } else {
-        join(path, rest)
+        join(path, rest.trim_start_matches('.'))
     }
 }
 

@@ -76,7 +76,6 @@ impl Reads {
     /// there, is empty.
     pub(super) fn of(&self, value: &Value) -> Value {
         match (self, value) {
-            (Self::Whole, _) => value.clone(),
             (Self::Members(members), Value::Object(map)) => {
                 let read = members.iter().filter_map(|(name, below)| {
                     let member = map.get(name)?;
@@ -85,7 +84,8 @@ impl Reads {
                 Value::Object(read.collect())
             }
             (Self::Members(_), Value::Array(_)) => Value::Array(Vec::new()),
-            (Self::Members(_), Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value.clone(),
+            (Self::Whole, _)
+            | (Self::Members(_), Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value.clone(),
         }
     }
 }
