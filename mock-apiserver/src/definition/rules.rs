@@ -255,13 +255,18 @@ fn of_rule(rule: &Value, scope: &cel::Scope, place: &Place<'_>, costs: &mut Cost
     };
     let optional = rule["optionalOldSelf"] == true;
     let mut errors = Vec::new();
-    let Compiled { cost, uses_old } = match scope.compile(text("rule"), optional, Expected::Bool) {
-        Ok(compiled) => compiled,
-        Err(detail) => return vec![refuse("rule", detail)],
-    };
-    errors.extend(costs.observe(&at("rule"), "estimated rule cost", cost.saturating_mul(place.times)));
-    if !text("messageExpression").is_empty() {
-        match scope.compile(text("messageExpression"), optional, Expected::String) {
+    let compiled = scope.compile(text("rule"), optional, Expected::Bool);
+    let uses_old = matches!(compiled, Ok(Compiled { uses_old: true, .. }));
+    let message = text("messageExpression");
+    match &compiled {
+        Ok(Compiled { cost, .. }) => {
+            let cost = cost.saturating_mul(place.times);
+            errors.extend(costs.observe(&at("rule"), "estimated rule cost", cost));
+        }
+        Err(detail) => errors.push(refuse("rule", detail.clone())),
+    }
+    if compiled.is_ok() && !message.is_empty() {
+        match scope.compile(message, optional, Expected::String) {
             Ok(Compiled { cost, .. }) => {
                 let what = "estimated messageExpression cost";
                 errors.extend(costs.observe(&at("messageExpression"), what, cost));

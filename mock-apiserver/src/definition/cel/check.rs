@@ -1,7 +1,7 @@
 //! Types and costs of the nodes of a tree.
 
 use super::source::Problem;
-use super::types::Type;
+use super::types::{Type, reserved};
 use ::kube_cel::cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr};
 use ::kube_cel::cel::parser::Expression;
 
@@ -43,6 +43,8 @@ pub(super) struct Checker {
     /// What names mean, the innermost last.
     names: Vec<(String, Judged)>,
     pub(super) problems: Vec<Problem>,
+    /// Those of texts that only functions read, which count where nothing else is wrong.
+    pub(super) literal_problems: Vec<Problem>,
     pub(super) uses_old: bool,
 }
 
@@ -54,12 +56,22 @@ impl Checker {
                 .map(|(name, of)| (name.to_owned(), Judged::declared(of, 1)))
                 .collect(),
             problems: Vec::new(),
+            literal_problems: Vec::new(),
             uses_old: false,
         }
     }
 
     pub(super) fn refuse(&mut self, id: u64, message: String) {
         self.problems.push((id, message));
+    }
+
+    /// Makes a name known as long as `judge` goes on.
+    pub(super) fn with<T>(&mut self, names: Vec<(String, Judged)>, judge: impl FnOnce(&mut Self) -> T) -> T {
+        let depth = self.names.len();
+        self.names.extend(names);
+        let result = judge(self);
+        self.names.truncate(depth);
+        result
     }
 
     pub(super) fn is_declared(&self, name: &str) -> bool {
@@ -120,6 +132,10 @@ impl Checker {
                 ..known.clone()
             };
         }
+        if reserved(name).is_some() {
+            self.refuse(id, format!("reserved identifier: {name}"));
+            return Judged::made(Type::Unknown, 1);
+        }
         if TYPES.contains(&name) || matches!(name, "optional_type" | "type") {
             // The real server takes any name for a path that starts at `self`.
             let size = self.names.first().map_or(u64::MAX, |(_, own)| own.size);
@@ -145,7 +161,8 @@ impl Checker {
             Type::Unknown | Type::Dyn(_) => Some(Type::Unknown),
             Type::Map(_, value, _) => Some((**value).clone()),
             Type::Object(fields) => {
-                let found = fields.get(field).cloned();
+                let escaped = || reserved(field).and_then(|name| fields.get(&name));
+                let found = fields.get(field).or_else(escaped).cloned();
                 if found.is_none() {
                     self.refuse(id, format!("undefined field '{field}'"));
                 }

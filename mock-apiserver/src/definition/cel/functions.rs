@@ -20,6 +20,8 @@ pub(super) enum Takes {
     List,
     /// A list of texts.
     Strings,
+    /// A list of what can be added up.
+    Numbers,
     Map,
     Optional,
     Named(&'static str),
@@ -65,6 +67,7 @@ const IP: &str = "net.IP";
 const CIDR: &str = "net.CIDR";
 const FORMAT: &str = "kubernetes.NamedFormat";
 const SEMVER: &str = "kubernetes.Semver";
+const AUTHORIZER: &str = "kubernetes.authorization.Authorizer";
 
 const fn of(target: Takes, args: &'static [Takes], gives: Gives) -> Overload {
     Overload {
@@ -83,36 +86,7 @@ const fn free(args: &'static [Takes], gives: Gives) -> Overload {
 }
 
 /// Names before a dot that are not values but libraries.
-pub(super) const LIBRARIES: [&str; 10] = [
-    "sets",
-    "strings",
-    "math",
-    "ip",
-    "format",
-    "optional",
-    "jsonpatch",
-    "cel",
-    "base64",
-    "lists",
-];
-
-/// Macros and functions whose operands have variables or types of their own.
-pub(super) const NOT_FOLLOWED: [&str; 14] = [
-    "all",
-    "exists",
-    "exists_one",
-    "existsOne",
-    "map",
-    "filter",
-    "transformList",
-    "transformMap",
-    "transformMapEntry",
-    "optMap",
-    "optFlatMap",
-    "sortBy",
-    "cel.bind",
-    "cel.block",
-];
+pub(super) const LIBRARIES: [&str; 7] = ["sets", "strings", "ip", "format", "optional", "jsonpatch", "lists"];
 
 /// The ways of calling a function; empty if there is none of that name.
 pub(super) fn overloads(name: &str) -> Vec<Overload> {
@@ -121,6 +95,7 @@ pub(super) fn overloads(name: &str) -> Vec<Overload> {
     found.extend(strings(name));
     found.extend(collections(name));
     found.extend(kubernetes(name));
+    found.extend(addresses(name));
     found
 }
 
@@ -196,7 +171,7 @@ fn strings(name: &str) -> Vec<Overload> {
         "contains" | "startsWith" | "endsWith" => vec![of(String, &[String], G::Bool)],
         "matches" => vec![of(String, &[String], G::Bool), free(&[String, String], G::Bool)],
         "charAt" => vec![of(String, &[Int], G::String)],
-        "lowerAscii" | "upperAscii" | "trim" | "reverse" => vec![of(String, &[], G::String)],
+        "lowerAscii" | "upperAscii" | "trim" => vec![of(String, &[], G::String)],
         "substring" => vec![of(String, &[Int], G::String), of(String, &[Int, Int], G::String)],
         "replace" => vec![
             of(String, &[String, String], G::String),
@@ -216,10 +191,11 @@ fn strings(name: &str) -> Vec<Overload> {
 
 fn collections(name: &str) -> Vec<Overload> {
     use Gives as G;
-    use Takes::{Any, Int, List, Optional, String};
+    use Takes::{Any, Int, List, Numbers, Optional, String};
     match name {
         "isSorted" => vec![of(List, &[], G::Bool)],
-        "sum" | "min" | "max" => vec![of(List, &[], G::Inner)],
+        "sum" => vec![of(Numbers, &[], G::Inner)],
+        "min" | "max" => vec![of(List, &[], G::Inner)],
         "indexOf" | "lastIndexOf" => vec![
             of(List, &[Any], G::Int),
             of(String, &[String], G::Int),
@@ -243,16 +219,17 @@ fn collections(name: &str) -> Vec<Overload> {
 
 fn kubernetes(name: &str) -> Vec<Overload> {
     use Gives as G;
-    use Takes::{Double, Int, Named, String};
-    let (url, quantity, ip, cidr) = (Named(URL), Named(QUANTITY), Named(IP), Named(CIDR));
+    use Takes::{Int, Named, String};
+    let (url, quantity) = (Named(URL), Named(QUANTITY));
     match name {
         "url" => vec![free(&[String], G::Named(URL))],
-        "isURL" | "isQuantity" | "isIP" | "isCIDR" | "ip.isCanonical" => vec![free(&[String], G::Bool)],
+        "isURL" | "isQuantity" => vec![free(&[String], G::Bool)],
         "isSemver" => vec![free(&[String], G::Bool), free(&[String, Takes::Bool], G::Bool)],
         "getScheme" | "getHost" | "getHostname" | "getPort" | "getEscapedPath" => vec![of(url, &[], G::String)],
         "getQuery" => vec![of(url, &[], G::Unknown)],
         "quantity" => vec![free(&[String], G::Named(QUANTITY))],
-        "sign" | "asInteger" => vec![of(quantity, &[], G::Int)],
+        "sign" => vec![free(&[Named(QUANTITY)], G::Int)],
+        "asInteger" => vec![of(quantity, &[], G::Int)],
         "isInteger" => vec![of(quantity, &[], G::Bool)],
         "asApproximateFloat" => vec![of(quantity, &[], G::Double)],
         "add" | "sub" => vec![
@@ -267,6 +244,32 @@ fn kubernetes(name: &str) -> Vec<Overload> {
             of(quantity, &[Named(QUANTITY)], G::Int),
             of(Named(SEMVER), &[Named(SEMVER)], G::Int),
         ],
+        "semver" => vec![
+            free(&[String], G::Named(SEMVER)),
+            free(&[String, Takes::Bool], G::Named(SEMVER)),
+        ],
+        "major" | "minor" | "patch" => vec![of(Named(SEMVER), &[], G::Int)],
+        "validate" => vec![of(Named(FORMAT), &[String], G::Unknown)],
+        "format.named" => vec![free(&[String], G::Unknown)],
+        // What an authorizer can do; rules of definitions have none, so only these names are known.
+        "path" | "group" | "serviceAccount" | "resource" | "subresource" | "namespace" | "name" | "check"
+        | "allowed" | "reason" | "errored" | "error" | "fieldSelector" | "labelSelector" => {
+            vec![
+                of(Named(AUTHORIZER), &[], G::Unknown),
+                of(Named(AUTHORIZER), &[String], G::Unknown),
+            ]
+        }
+        _ if name.starts_with("format.") => vec![free(&[], G::Named(FORMAT))],
+        _ => Vec::new(),
+    }
+}
+
+fn addresses(name: &str) -> Vec<Overload> {
+    use Gives as G;
+    use Takes::{Named, String};
+    let (ip, cidr) = (Named(IP), Named(CIDR));
+    match name {
+        "isIP" | "isCIDR" | "ip.isCanonical" => vec![free(&[String], G::Bool)],
         "ip" => vec![free(&[String], G::Named(IP)), of(cidr, &[], G::Named(IP))],
         "family" => vec![of(ip, &[], G::Int)],
         "prefixLength" => vec![of(cidr, &[], G::Int)],
@@ -277,15 +280,6 @@ fn kubernetes(name: &str) -> Vec<Overload> {
         "containsIP" => vec![of(cidr, &[String], G::Bool), of(cidr, &[Named(IP)], G::Bool)],
         "containsCIDR" => vec![of(cidr, &[String], G::Bool), of(cidr, &[Named(CIDR)], G::Bool)],
         "masked" => vec![of(cidr, &[], G::Named(CIDR))],
-        "semver" => vec![
-            free(&[String], G::Named(SEMVER)),
-            free(&[String, Takes::Bool], G::Named(SEMVER)),
-        ],
-        "major" | "minor" | "patch" => vec![of(Named(SEMVER), &[], G::Int)],
-        "validate" => vec![of(Named(FORMAT), &[String], G::Unknown)],
-        "format.named" => vec![free(&[String], G::Unknown)],
-        "math.greatest" | "math.least" => vec![free(&[Takes::Any], G::Unknown), free(&[Double, Double], G::Unknown)],
-        _ if name.starts_with("format.") => vec![free(&[], G::Named(FORMAT))],
         _ => Vec::new(),
     }
 }
@@ -310,6 +304,9 @@ impl Takes {
             | (Self::Map, Type::Map(..))
             | (Self::Optional, Type::Optional(_)) => true,
             (Self::Strings, Type::List(item, _)) => item.is_open() || matches!(**item, Type::String(_)),
+            (Self::Numbers, Type::List(item, _)) => {
+                item.is_open() || matches!(**item, Type::Int | Type::Uint | Type::Double | Type::Duration)
+            }
             (Self::Named(name), Type::Named(given)) => name == *given,
             _ => false,
         }
@@ -329,7 +326,8 @@ impl Gives {
             Self::Timestamp => Type::Timestamp,
             Self::Duration => Type::Duration,
             Self::Type => Type::Meta,
-            Self::Strings => Type::List(Box::new(Type::String(size)), size),
+            // How long the parts are is not known.
+            Self::Strings => Type::List(Box::new(Type::String(u64::MAX)), size),
             Self::Inner => match first {
                 Some(Type::List(inner, _) | Type::Optional(inner)) => (**inner).clone(),
                 _ => Type::Unknown,

@@ -75,8 +75,13 @@ impl Scope {
         };
         let mut checker = check::Checker::new([("self", self.own.clone()), ("oldSelf", old)]);
         let judged = checker.node(&tree);
-        if !checker.problems.is_empty() {
-            return Err(format!("{failed}: {}", source::shown(text, &tree, checker.problems)));
+        let problems = if checker.problems.is_empty() {
+            checker.literal_problems
+        } else {
+            checker.problems
+        };
+        if !problems.is_empty() {
+            return Err(format!("{failed}: {}", source::shown(text, &tree, problems)));
         }
         let fits = match (expected, &judged.of) {
             (_, Type::Unknown) | (Expected::Bool, Type::Bool) | (Expected::String, Type::String(_)) => true,

@@ -19,7 +19,12 @@ pub(super) fn parse(text: &str) -> Result<Expression, String> {
             let shown = errors.errors.iter().map(|error| {
                 let column = usize::try_from(error.pos.1).unwrap_or_default();
                 let line = usize::try_from(error.pos.0).unwrap_or_default();
-                marked(text, line, column, &error.msg)
+                // Where only the end can follow, other releases of the parser list what could go on.
+                let message = match error.msg.split_once("expecting {<EOF>,") {
+                    Some((begin, _)) => format!("{begin}expecting <EOF>"),
+                    None => error.msg.clone(),
+                };
+                marked(text, line, column, &message)
             });
             shown.collect::<Vec<_>>().join("\n")
         })
@@ -156,6 +161,12 @@ impl<'a> Places<'a> {
             Expr::Ident(name) if name.starts_with('@') => {}
             Expr::Ident(name) => self.take(node.id, |text| text == name),
             Expr::Literal(_) => self.take(node.id, is_literal),
+            Expr::Select(select) if select.test => {
+                self.skip("has");
+                self.take(node.id, |text| text == "(");
+                self.walk(&select.operand);
+                self.skip(&select.field);
+            }
             Expr::Select(select) => {
                 self.walk(&select.operand);
                 self.take(node.id, |text| text == ".");
@@ -210,7 +221,8 @@ impl<'a> Places<'a> {
             }
             (operators::OPT_SELECT, None, [holder, _field]) => {
                 self.walk(holder);
-                self.take(id, |text| text == "?");
+                self.take(id, |text| text == ".");
+                self.skip("?");
             }
             (name, None, [left, right]) if operator(name).is_some() => {
                 self.walk(left);
