@@ -227,9 +227,9 @@ pub struct ConformanceArgs {
     /// Directory with further scenarios
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
-    /// Scenarios that run at once
-    #[arg(long, short, default_value_t = 4, value_name = "NUMBER")]
-    pub jobs: usize,
+    /// Scenarios that run at once; 16 against the embedded control plane and 4 elsewhere when absent
+    #[arg(long, short, value_name = "NUMBER")]
+    pub jobs: Option<NonZeroUsize>,
     /// Write report.json, junit.xml and report.html here
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,

@@ -1,8 +1,10 @@
 //! `torpor conformance` and `torpor catalogue`: run the suite and show what it says.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,6 +28,10 @@ pub const EMBEDDED_NODE: Capacity = Capacity {
     memory_bytes: 16 << 30,
     pods: 200,
 };
+
+/// How long code may keep an embedded sandbox from being stopped. The suite waits until a pause is called
+/// off, and has seen no more after ten seconds than after two.
+const EMBEDDED_FREEZE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the suite against a target and reports.
 ///
@@ -76,7 +82,7 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
 /// How to run, by the command line.
 fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> {
     Ok(RunOptions {
-        jobs: args.jobs,
+        jobs: args.jobs.map_or_else(|| usual_jobs(args.target), NonZeroUsize::get),
         filter: Filter {
             any_of: args.filter.clone(),
         },
@@ -92,6 +98,14 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
             .unwrap_or_default(),
         ..RunOptions::default()
     })
+}
+
+/// Cases wait more than they compute; how many sandboxes a cluster can hold, nobody has said.
+const fn usual_jobs(target: TargetKind) -> usize {
+    match target {
+        TargetKind::Embedded => 16,
+        TargetKind::Kubeconfig | TargetKind::E2b => 4,
+    }
 }
 
 /// What is left out, each with its reason.
@@ -167,6 +181,7 @@ pub async fn start_embedded(
         capacity: EMBEDDED_NODE,
         controller: defect.map_or(Reconciler::Reference, Reconciler::Faulty),
         engine: EngineKind::Monty,
+        freeze_limit: EMBEDDED_FREEZE_LIMIT,
     };
     Ok((ControlPlane::start(config).await?, data_dir))
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use mock_node::Capacity;
+use torpor_agent::AgentConfig;
 
 use crate::args::{NodeArgs, UpArgs};
 use crate::exit::Exit;
@@ -31,6 +32,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         stand_ins: args.stand_ins,
         webhooks: args.webhooks,
         engine: args.engine,
+        freeze_limit: AgentConfig::FREEZE_LIMIT,
     };
     let mut plane = ControlPlane::start(config).await?;
     announce(&plane, &args.data_dir, began);

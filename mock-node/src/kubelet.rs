@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -33,6 +34,7 @@ pub(crate) enum PodRequest {
 pub(crate) struct PodWorker {
     pub(crate) api: Api<Pod>,
     pub(crate) work_dir: PathBuf,
+    pub(crate) freeze_limit: Duration,
     pub(crate) runtime: PodRuntime,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) uid: String,
@@ -117,7 +119,7 @@ impl PodWorker {
     ) -> Result<Agent, String> {
         let store = container.env.get(env::STORE).map(String::as_str).unwrap_or_default();
         let store = CheckpointStore::open_in(store, &container.env).map_err(|error| chain(&error))?;
-        let config = AgentConfig::from_container(
+        let mut config = AgentConfig::from_container(
             &container.env,
             &container.command,
             &container.args,
@@ -125,6 +127,7 @@ impl PodWorker {
             engine.as_ref(),
         )
         .map_err(|error| chain(&error))?;
+        config.freeze_limit = self.freeze_limit;
         Ok(torpor_agent::start(config, Arc::clone(engine), store, listeners))
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -50,6 +51,8 @@ pub struct NodeConfig {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Whether it places Pods on itself; otherwise it runs only what another scheduler binds to it.
     pub schedules: bool,
+    /// How long code may take to reach a point where it can be stopped for a checkpoint.
+    pub freeze_limit: Duration,
 }
 
 /// Why a node stopped.
@@ -306,6 +309,7 @@ impl Kubelet {
         let worker = PodWorker {
             api: Api::namespaced(self.client.clone(), &key.0),
             work_dir: self.config.work_dir.join(&uid),
+            freeze_limit: self.config.freeze_limit,
             runtime: self.config.runtime.clone(),
             clock: Arc::clone(&self.config.clock),
             uid: uid.clone(),

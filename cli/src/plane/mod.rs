@@ -60,6 +60,8 @@ pub struct PlaneConfig {
     pub controller: Reconciler,
     /// What runs them.
     pub engine: EngineKind,
+    /// How long code in a sandbox may take to reach a point where it can be stopped for a checkpoint.
+    pub freeze_limit: Duration,
 }
 
 /// Who looks after the sandboxes of a control plane.
@@ -101,6 +103,7 @@ impl ControlPlane {
             seed: std::process::id().wrapping_mul(251),
             clock: Arc::new(Timestamp::now),
             schedules: config.stand_ins.play(Part::Scheduler),
+            freeze_limit: config.freeze_limit,
         });
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
         let builder = builder.pod_logs(Arc::new(node_handle.clone()));

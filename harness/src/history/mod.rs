@@ -1,15 +1,19 @@
 //! Everything that was done and seen while a case ran: the one record that oracles judge and
 //! reports are rendered from.
 
-mod recorder;
+mod journal;
 mod replay;
+mod watches;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use recorder::{Journal, WatchRecorder, now};
+pub(crate) use journal::{Journal, now};
 pub use replay::{Moment, Owner, replay};
+pub(crate) use watches::{Listening, Watches};
 
 /// The record of a case, in order of arrival.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -82,12 +86,12 @@ pub struct Change {
     pub object: Watched,
     /// Whether this is its last state, at its deletion.
     pub deleted: bool,
-    /// The state.
-    pub state: Value,
+    /// The state. Shared by all cases that saw it.
+    pub state: Arc<Value>,
 }
 
 /// A kind of object that is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Watched {
     /// The custom resource.

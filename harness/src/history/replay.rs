@@ -77,7 +77,7 @@ pub fn replay(history: &History) -> Vec<Moment<'_>> {
             if change.deleted {
                 world.remove(uid);
             } else {
-                world.insert(uid, &change.state);
+                world.insert(uid, change.state.as_ref());
             }
             Moment {
                 change,

@@ -13,7 +13,11 @@ struct Story(Vec<Entry>);
 impl Story {
     fn add(mut self, object: Watched, deleted: bool, revision: u64, mut state: Value) -> Self {
         state["metadata"]["resourceVersion"] = json!(revision.to_string());
-        let what = Occurrence::Change(Change { object, deleted, state });
+        let what = Occurrence::Change(Change {
+            object,
+            deleted,
+            state: state.into(),
+        });
         self.0.push(Entry {
             at: Timestamp::UNIX_EPOCH,
             what,

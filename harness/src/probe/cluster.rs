@@ -10,7 +10,7 @@ use kube::api::{
 use serde_json::Value;
 
 use super::Fault;
-use crate::history::{Journal, Occurrence, Owner};
+use crate::history::{Journal, Occurrence, Owner, Watched};
 use crate::profile::{Dialect, Trigger};
 use crate::target::KubernetesTarget;
 
@@ -37,6 +37,14 @@ impl Cluster {
             journal,
             patience,
         }
+    }
+
+    /// What oracles judge, as it is watched.
+    pub(crate) fn watched(target: &KubernetesTarget, dialect: &Dialect) -> Vec<(Watched, Api<DynamicObject>)> {
+        let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+        let kinds = [(Watched::Sandbox, dialect.api_resource()), (Watched::Pod, pods)];
+        let api = |resource| Api::namespaced_with(target.client.clone(), &target.namespace, &resource);
+        kinds.map(|(object, resource)| (object, api(resource))).into()
     }
 
     pub(crate) fn sandboxes(&self) -> Api<DynamicObject> {

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::RunOptions;
 use super::case::attempt;
 use super::plan::{Plan, plan};
+use crate::history::Watches;
 use crate::report::{CaseReport, Outcome, RunEvent};
 use crate::suite::Case;
 use crate::target::Target;
@@ -15,6 +16,7 @@ use crate::target::Target;
 /// Cases of which so many may run at the same time.
 pub(super) struct Batch<'a> {
     pub(super) target: &'a Arc<Target>,
+    pub(super) watches: Option<&'a Arc<Watches>>,
     pub(super) options: &'a RunOptions,
     pub(super) jobs: usize,
     /// Whether an earlier case keeps the others from being run.
@@ -79,9 +81,9 @@ impl Batch<'_> {
             id: case.id.clone(),
             title: case.scenario.title.clone(),
         });
-        let (target, case) = (Arc::clone(self.target), case.clone());
+        let (target, watches, case) = (Arc::clone(self.target), self.watches.cloned(), case.clone());
         let task = running.spawn(async move {
-            let report = attempt(&case, &target).await;
+            let report = attempt(&case, &target, watches.as_deref()).await;
             match unclaimed {
                 Some(lacks) => report.unclaimed(&lacks),
                 None => report,

@@ -1,49 +1,50 @@
 //! One case from its first watch to its clean-up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::World;
-use crate::history::{History, WatchRecorder, Watched};
+use crate::history::{Change, History, Listening, Occurrence, Owner, Watches};
 use crate::oracle::{self, JUDGED, Violation};
-use crate::probe::{Body, Fault};
+use crate::probe::{Body, Cluster, Fault};
 use crate::report::{CaseReport, Outcome};
 use crate::scenario::{Front, Method, Variables};
 use crate::suite::Case;
 use crate::target::Target;
 
+/// How long the watches may take to report the deletions at the end of a case.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long they must be silent then: each kind of object comes by a watch of its own.
+const QUIET: Duration = Duration::from_millis(50);
+
 /// Runs one case against a target. Cleans up also after a failure.
 pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
     match plan(case, target, &[], false) {
-        Plan::Run => attempt(case, target).await,
+        Plan::Run => attempt(case, target, watches_of(target).await.as_ref()).await,
         Plan::Try(reason) => CaseReport::not_run(case, Outcome::NotClaimed, reason),
         Plan::Leave(outcome, reason) => CaseReport::not_run(case, outcome, reason),
     }
 }
 
 /// Runs one case, whatever the target claims.
-pub(super) async fn attempt(case: &Case, target: &Arc<Target>) -> CaseReport {
+pub(super) async fn attempt(case: &Case, target: &Arc<Target>, watches: Option<&Watches>) -> CaseReport {
     let start = Instant::now();
     let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
     let world = World::new(Arc::clone(target), case.front, &case.scenario.id, http);
-    let watches = watch(&world).await;
-    let outcome = match &watches {
-        Ok(_) => limited(&world, case).await,
-        Err(fault) => Err(StepFault {
-            path: "0".to_owned(),
-            fault: fault.clone(),
-        }),
-    };
+    // Everything that oracles judge is noted before the first step is done.
+    let listening: Option<Listening> = watches.map(|watches| watches.listen(world.journal.clone()));
+    let outcome = limited(&world, case).await;
     let leftovers = clean_up(&world).await;
-    if watches.as_ref().is_ok_and(|watches| !watches.is_empty()) {
+    if listening.is_some() && leftovers.is_empty() {
         settle(&world).await;
     }
-    drop(watches);
+    drop(listening);
     let seconds = start.elapsed().as_secs_f64();
     conclude(case, &world, outcome, leftovers, seconds)
 }
@@ -60,17 +61,10 @@ fn http_client(case: &Case, target: &Target) -> reqwest::Result<reqwest::Client>
     }
 }
 
-/// Starts to watch everything that oracles judge, before the first step.
-async fn watch(world: &World) -> Result<Vec<WatchRecorder>, Fault> {
-    let mut watches = Vec::new();
-    if world.has_cluster() {
-        let cluster = world.cluster()?;
-        for (api, object) in [(cluster.sandboxes(), Watched::Sandbox), (cluster.pods(), Watched::Pod)] {
-            let started = WatchRecorder::start(api, object, world.journal.clone()).await;
-            watches.push(started.map_err(|error| Fault::harness("watch the target", error))?);
-        }
-    }
-    Ok(watches)
+/// Starts to watch everything that oracles judge, where there is a cluster.
+pub(super) async fn watches_of(target: &Target) -> Option<Watches> {
+    let (kubernetes, dialect) = target.kubernetes.as_ref().zip(target.profile.kubernetes.as_ref())?;
+    Some(Watches::start(Cluster::watched(kubernetes, dialect), &dialect.kind).await)
 }
 
 async fn limited(world: &World, case: &Case) -> Result<(), StepFault> {
@@ -138,18 +132,36 @@ async fn still_there(world: &World, alias: &str) -> Option<String> {
     }
 }
 
-/// Lets the watches catch up: no news for a moment, so that the record ends with the deletion.
+/// Lets the watches catch up, so that the record ends with the deletion of everything in it.
 async fn settle(world: &World) {
+    let Ok(dialect) = world.dialect() else {
+        return;
+    };
+    let names = world.own_names();
+    let deadline = Instant::now() + SETTLE;
     let mut changes = world.journal.changes();
-    for _ in 0..20 {
+    while Instant::now() < deadline {
         changes.mark_unchanged();
-        if tokio::time::timeout(Duration::from_millis(50), changes.changed())
-            .await
-            .is_err()
-        {
+        let complete = all_gone(&world.journal.history(), &names, &dialect.kind);
+        let quiet = tokio::time::timeout(QUIET, changes.changed()).await.is_err();
+        if complete && quiet {
             return;
         }
     }
+}
+
+/// Whether the last that was heard of every object of these sandboxes is its deletion.
+fn all_gone(history: &History, names: &[String], kind: &str) -> bool {
+    let mut alive = BTreeSet::new();
+    for change in history.changes() {
+        let uid = change.text("/metadata/uid");
+        if change.deleted {
+            alive.remove(uid);
+        } else if is_of(change, names, kind) {
+            alive.insert(uid);
+        }
+    }
+    alive.is_empty()
 }
 
 fn conclude(
@@ -159,7 +171,7 @@ fn conclude(
     leftovers: Vec<String>,
     seconds: f64,
 ) -> CaseReport {
-    let names: Vec<String> = world.state().names.iter().map(|(_, name)| name.clone()).collect();
+    let names = world.own_names();
     let mut history = world.journal.history();
     let violations = match world.dialect() {
         Ok(dialect) => {
@@ -171,6 +183,9 @@ fn conclude(
     let gap = history.gap().map(|gap| format!("the record has a gap: {gap}"));
     let judged = world.has_cluster() && gap.is_none() && !names.is_empty();
     let (outcome, reason, step) = verdict(outcome, &violations, gap);
+    if outcome != Outcome::Pass {
+        world.journal.hide_secrets_in(&mut history);
+    }
     CaseReport {
         id: case.id.clone(),
         title: case.scenario.title.clone(),
@@ -234,17 +249,18 @@ fn verdict(
 
 /// Drops what the watches saw of other cases.
 fn keep_only(history: &mut History, names: &[String], kind: &str) {
-    use crate::history::{Occurrence, Owner};
     history.entries.retain(|entry| match &entry.what {
-        Occurrence::Change(change) => {
-            let owner =
-                Owner::of(&change.state, kind).map_or_else(|| change.text("/metadata/name"), |owner| owner.name);
-            names.iter().any(|name| name == owner)
-        }
+        Occurrence::Change(change) => is_of(change, names, kind),
         Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Request { .. }
         | Occurrence::WatchLost { .. }
         | Occurrence::Probe { .. } => true,
     });
+}
+
+/// Whether a change is one of these sandboxes or of what they own.
+fn is_of(change: &Change, names: &[String], kind: &str) -> bool {
+    let owner = Owner::of(&change.state, kind).map_or_else(|| change.text("/metadata/name"), |owner| owner.name);
+    names.iter().any(|name| name == owner)
 }

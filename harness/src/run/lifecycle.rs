@@ -182,6 +182,7 @@ impl World {
     fn register(&self, alias: &str, front: Front, address: Address) {
         self.journal.hide(&address.envd_token);
         self.journal.hide(&address.traffic_token);
+        self.journal.owns(&address.id);
         let mut state = self.state();
         state.variables.insert(alias.to_owned(), address.id.clone());
         state.names.push((front, address.id.clone()));

@@ -78,16 +78,20 @@ pub async fn run(
     let start = Instant::now();
     let selected = suite.select(&options.filter);
     let rounds = (0..options.repeat.max(1)).flat_map(|_| selected.iter().cloned());
-    let (alone, together): (Vec<Case>, Vec<Case>) = rounds.partition(|case| case.scenario.exclusive);
+    let (alone, mut together): (Vec<Case>, Vec<Case>) = rounds.partition(|case| case.scenario.exclusive);
+    // The longest first, so that the others fill what it leaves of the time.
+    together.sort_by_key(|case| std::cmp::Reverse(case.scenario.looks_on()));
     on_event(&RunEvent::Started {
         target: target.name.clone(),
         cases: alone.len() + together.len(),
     });
+    let watches = case::watches_of(target).await.map(Arc::new);
     let mut reports = Vec::new();
     let mut stopped = false;
     for (cases, jobs) in [(together, options.jobs.max(1)), (alone, 1)] {
         let mut batch = Batch {
             target,
+            watches: watches.as_ref(),
             options,
             jobs,
             stopped,

@@ -157,6 +157,11 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Names of every sandbox that the case made.
+    pub(super) fn own_names(&self) -> Vec<String> {
+        self.state().names.iter().map(|(_, name)| name.clone()).collect()
+    }
+
     pub(super) fn sandbox(&self, alias: &str) -> Result<Sandbox, Fault> {
         let sandbox = self.state().sandboxes.get(alias).cloned();
         sandbox.ok_or_else(|| Fault::Harness(format!("no sandbox `{alias}` was created")))

@@ -10,6 +10,7 @@ mod dialect;
 mod inside;
 mod lifecycle;
 mod needs;
+mod pace;
 mod pod;
 mod quantity;
 mod schema;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use torpor_api::env;
 use torpor_runtime::{CommandRefused, Engine};
@@ -30,6 +31,8 @@ pub struct AgentConfig {
     pub command: Vec<String>,
     /// Where the files of the sandbox are while it runs; made at the start and removed at the end.
     pub work_dir: PathBuf,
+    /// How long running code may take to reach a point where it can be stopped.
+    pub freeze_limit: Duration,
 }
 
 /// Why a container cannot be run as a sandbox.
@@ -47,6 +50,9 @@ pub enum ConfigError {
 }
 
 impl AgentConfig {
+    /// The usual [`Self::freeze_limit`].
+    pub const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+
     /// Reads the environment and command of a container that is to run through `engine`.
     ///
     /// # Errors
@@ -80,6 +86,7 @@ impl AgentConfig {
             env,
             command,
             work_dir,
+            freeze_limit: Self::FREEZE_LIMIT,
         })
     }
 }

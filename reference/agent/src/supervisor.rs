@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
@@ -18,9 +17,6 @@ use torpor_runtime::{
 use crate::config::AgentConfig;
 use crate::image::AgentImage;
 use crate::log::{ContainerLog, LogLine};
-
-/// How long running code may take to reach a point where it can be stopped.
-pub(crate) const FREEZE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the control endpoint asks for.
 #[derive(Debug)]
@@ -227,9 +223,10 @@ impl Supervisor {
             WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
         }
         let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
-        let files = tokio::time::timeout(FREEZE_LIMIT, Arc::clone(&self.files).write_owned()).await;
+        let limit = self.config.freeze_limit;
+        let files = tokio::time::timeout(limit, Arc::clone(&self.files).write_owned()).await;
         let files = files.map_err(|_| ControlRefused::FilesBusy)?;
-        sandbox.freeze(FREEZE_LIMIT).await.map_err(ControlRefused::Freeze)?;
+        sandbox.freeze(limit).await.map_err(ControlRefused::Freeze)?;
         self.frozen_files = Some(files);
         self.state.send_modify(|state| state.workload = WorkloadState::Frozen);
         Ok(())

@@ -45,6 +45,7 @@ async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, progra
         env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
         command: program.map_or_else(Vec::new, |code| ["python3", "-c", code].map(str::to_owned).to_vec()),
         work_dir: dir.join(format!("run-{}", restore.unwrap_or_default())),
+        freeze_limit: AgentConfig::FREEZE_LIMIT,
     };
     let agent = torpor_agent::start(
         config,
