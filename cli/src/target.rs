@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use torpor_harness::{Capability, E2bEndpoint, KubernetesTarget, Profile, StorageProbe, Target};
+use torpor_harness::{
+    Adapter, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
+};
 
 use crate::args::{ConformanceArgs, TargetKind};
 use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
@@ -39,7 +42,7 @@ const EMBEDDED_KRUISE: [Capability; 7] = [
 ];
 
 /// What it declares of those of `agents.x-k8s.io`.
-const EMBEDDED_SIGS: [Capability; 1] = [Capability::LostPodRecreated];
+const EMBEDDED_SIGS: [Capability; 2] = [Capability::Files, Capability::LostPodRecreated];
 
 /// The embedded control plane by its own profile, as a stranger is told of it.
 ///
@@ -71,6 +74,13 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
         }
         None => None,
     };
+    let adapter = match &kubernetes {
+        Some(kubernetes) if profile.hooks.is_empty() => {
+            let interpreter = PodInterpreter::new(kubernetes.client.clone(), PATIENCE);
+            Some(Arc::new(interpreter.context("make an HTTP client")?) as Arc<dyn Adapter>)
+        }
+        Some(_) | None => profile.adapter(),
+    };
     Ok(Target {
         name: "embedded".to_owned(),
         kubernetes,
@@ -82,6 +92,7 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
         pod_metrics: vec![endpoints.metrics.clone()],
         controller_metrics: vec![endpoints.metrics.clone()],
         storage: Some(StorageProbe::Directory(plane.checkpoints())),
+        adapter,
         capabilities,
         profile,
         patience: PATIENCE,
@@ -168,6 +179,7 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
         pod_metrics: args.metrics_url.iter().cloned().collect(),
         controller_metrics: args.controller_metrics_url.iter().cloned().collect(),
         storage: args.storage.clone().map(StorageProbe::Directory),
+        adapter: profile.adapter(),
         capabilities: capabilities(args, &profile)?,
         profile,
         patience: PATIENCE,

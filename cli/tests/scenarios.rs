@@ -114,6 +114,7 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
         }),
         pod_metrics: vec![metrics.clone()],
         controller_metrics: vec![metrics],
+        adapter: None,
         storage: Some(StorageProbe::Directory(data_dir.join("checkpoints"))),
         capabilities: capabilities(),
         profile: Profile::built_in("kruise").expect("the profile is built in"),
@@ -126,6 +127,11 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
 fn capabilities() -> BTreeSet<Capability> {
     Capability::ALL
         .into_iter()
-        .filter(|capability| !matches!(capability, Capability::Commands | Capability::LostPodRecreated))
+        .filter(|capability| {
+            !matches!(
+                capability,
+                Capability::Commands | Capability::Probe | Capability::LostPodRecreated
+            )
+        })
         .collect()
 }

@@ -45,6 +45,8 @@ pub enum Capability {
     Nodes,
     /// What is in the checkpoint store can be damaged.
     StorageWrite,
+    /// Values can be written and read inside sandboxes by the adapter of the target.
+    Probe,
     /// A sandbox may name a template that is an object of its own.
     TemplateRef,
     /// A sandbox whose Pod is deleted under it fails.
@@ -55,7 +57,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -73,6 +75,7 @@ impl Capability {
         Self::AutoResume,
         Self::Nodes,
         Self::StorageWrite,
+        Self::Probe,
         Self::TemplateRef,
         Self::LostPodFails,
         Self::LostPodRecreated,
@@ -102,6 +105,7 @@ impl Capability {
             | Self::ControllerMetrics
             | Self::Storage
             | Self::StorageWrite
+            | Self::Probe
             | Self::Nodes => false,
         }
     }
@@ -127,6 +131,7 @@ impl Capability {
             Self::AutoResume => "auto-resume",
             Self::Nodes => "nodes",
             Self::StorageWrite => "storage-write",
+            Self::Probe => "probe",
             Self::TemplateRef => "template-ref",
             Self::LostPodFails => "lost-pod-fails",
             Self::LostPodRecreated => "lost-pod-recreated",

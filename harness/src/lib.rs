@@ -10,6 +10,7 @@
 //! run         cases ─▶ histories ─▶ oracles ─▶ Report
 //! ```
 
+mod adapter;
 mod capability;
 mod catalogue;
 mod claims;
@@ -25,6 +26,7 @@ pub mod scenario;
 mod suite;
 mod target;
 
+pub use adapter::{Adapter, AdapterCall, AdapterError, ExecHooks, Facet, Hook, PodInterpreter, Slot, Subject, Usage};
 pub use capability::{Capability, UnknownCapability, parse_capabilities};
 pub use catalogue::{Catalogue, Group, Level, Requirement};
 pub use claims::CouldClaim;

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+use crate::adapter::{Adapter, AdapterCall};
 use crate::capability::Capability;
 use crate::profile::Profile;
 use crate::scenario::{Front, Scenario};
@@ -30,6 +32,8 @@ pub struct Target {
     pub storage: Option<StorageProbe>,
     /// What else it declares. What follows from the addresses need not be named.
     pub capabilities: BTreeSet<Capability>,
+    /// What its owner does for the suite that nobody else can.
+    pub adapter: Option<Arc<dyn Adapter>>,
     /// How its dialect spells things.
     pub profile: Profile,
     /// How long a single change of state may take.
@@ -115,13 +119,17 @@ impl Target {
     }
 
     /// The capabilities that are a matter of addresses, each with whether it was given.
-    fn shown_by_addresses(&self) -> [(Capability, bool); 6] {
+    fn shown_by_addresses(&self) -> [(Capability, bool); 7] {
         let kubernetes = self.kubernetes.is_some();
+        let calls = self.adapter.as_ref().map(|adapter| adapter.calls()).unwrap_or_default();
+        let probes = calls.is_superset(&[AdapterCall::ProbeWrite, AdapterCall::ProbeRead].into());
+        let usage = !self.pod_metrics.is_empty() || calls.contains(&AdapterCall::Usage);
         let in_a_folder = matches!(self.storage, Some(StorageProbe::Directory(_)));
         [
             (Capability::Kubernetes, kubernetes),
             (Capability::E2b, self.e2b.is_some()),
-            (Capability::Metrics, !self.pod_metrics.is_empty() && kubernetes),
+            (Capability::Metrics, usage && kubernetes),
+            (Capability::Probe, probes && kubernetes),
             (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
             (Capability::Storage, self.storage.is_some() && kubernetes),
             (Capability::StorageWrite, in_a_folder && kubernetes),

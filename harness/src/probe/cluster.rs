@@ -149,6 +149,7 @@ impl Cluster {
                 Ok(self.ask("PATCH", &address, request).await?.map(drop))
             }
             Trigger::Create(manifest) => self.create_trigger(name, manifest).await,
+            Trigger::Hook => Err(Fault::Harness("a hook is pulled by the adapter".to_owned())),
         }
     }
 

@@ -34,6 +34,14 @@ fn whole_profile(profile: &Profile) -> Found {
         let message = "a profile needs `kubernetes`, `e2b` or both: nothing could be judged by it";
         return Some((&["name:"], message.to_owned()));
     }
+    if let Some(call) = profile
+        .hooks
+        .iter()
+        .find_map(|(call, hook)| hook.command.is_empty().then_some(call))
+    {
+        let message = format!("the `command` of `hooks.{}` names no program", call.as_str());
+        return Some((&["hooks:"], message));
+    }
     let timers = profile.kubernetes.as_ref().map(|dialect| &dialect.timers);
     let missing = [
         (
@@ -96,6 +104,7 @@ fn triggers(dialect: &Dialect) -> Found {
             let message = "`pause` changes nothing of `manifest`: every sandbox would be created paused";
             Some((&["pause:"], message.to_owned()))
         }
+        (Trigger::Hook, Trigger::Hook) => None,
         (pause, resume) if pause == resume => Some((
             &["resume:", "pause:"],
             "`resume` asks for the same as `pause`".to_owned(),

@@ -57,6 +57,8 @@ pub enum Trigger {
     MergeSubresource(SubresourcePatch),
     /// Another object that is made, as where a pause is a resource of its own. `${name}` is the sandbox, `${nth}` a fresh number.
     Create(Value),
+    /// The call `pause` or `resume` of the adapter.
+    Hook,
 }
 
 /// See [`Trigger::MergeSubresource`].

@@ -9,12 +9,15 @@ mod check;
 mod dialect;
 mod reading;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adapter::{Adapter, AdapterCall, ExecHooks, Hook};
 use crate::capability::Capability;
 use crate::error::{YamlError, from_yaml};
 
@@ -49,6 +52,9 @@ pub struct Profile {
     /// What sandboxes are made from through E2B; absent where it is not spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e2b: Option<E2bProfile>,
+    /// Commands by which the suite writes and reads inside, learns what is used, pauses and resumes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<AdapterCall, Hook>,
     /// What an implementation claims beyond what its addresses show, unless it says otherwise.
     #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
@@ -99,6 +105,12 @@ impl Profile {
             Some(base) => extended(file, text, &base)?,
         };
         check::fault(&profile, file, text).map_or(Ok(profile), Err)
+    }
+
+    /// The adapter of its commands, if it has any.
+    #[must_use]
+    pub fn adapter(&self) -> Option<Arc<dyn Adapter>> {
+        (!self.hooks.is_empty()).then(|| Arc::new(ExecHooks::new(self.hooks.clone())) as Arc<dyn Adapter>)
     }
 
     /// The dialect of its custom resource.

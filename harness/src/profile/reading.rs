@@ -118,7 +118,7 @@ impl Dialect {
         let paused = match &self.pause {
             _ if !self.asks_for_pause.is_empty() => self.asks_for_pause.iter().all(|test| self.holds(test, object)),
             Trigger::Merge(patch) => contains(object, patch),
-            Trigger::MergeSubresource(_) | Trigger::Create(_) => return None,
+            Trigger::MergeSubresource(_) | Trigger::Create(_) | Trigger::Hook => return None,
         };
         Some(if paused { Wish::Paused } else { Wish::Running })
     }

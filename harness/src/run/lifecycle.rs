@@ -110,20 +110,14 @@ impl World {
     fn merge_of<'t>(&self, trigger: &'t Trigger) -> Result<&'t Value, Fault> {
         match trigger {
             Trigger::Merge(patch) => Ok(patch),
-            Trigger::MergeSubresource(_) | Trigger::Create(_) => Err(Fault::Harness(
+            Trigger::MergeSubresource(_) | Trigger::Create(_) | Trigger::Hook => Err(Fault::Harness(
                 "by this profile no sandbox can be created paused: `pause` is no merge patch".to_owned(),
             )),
         }
     }
 
     pub(super) async fn ask(&self, step: &Ask) -> Result<(), Fault> {
-        let sandbox = self.sandbox(&step.sandbox)?;
-        let dialect = self.dialect()?;
-        let trigger = match step.wish {
-            WishName::Paused => &dialect.pause,
-            WishName::Running => &dialect.resume,
-        };
-        let answer = self.cluster()?.pull(sandbox.id(), trigger).await?;
+        let answer = self.wish_for(&step.sandbox, step.wish).await?;
         accepted(answer, &step.status)
     }
 
@@ -200,7 +194,7 @@ impl World {
         let sandbox = self.sandbox(&step.sandbox)?;
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let answer = self.cluster()?.pull(sandbox.id(), &self.dialect()?.pause).await?;
+                let answer = self.wish_for(&step.sandbox, WishName::Paused).await?;
                 accepted(answer, &[200])?;
             }
             Front::E2b => {
@@ -222,7 +216,7 @@ impl World {
         let sandbox = self.sandbox(&step.sandbox)?;
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let answer = self.cluster()?.pull(sandbox.id(), &self.dialect()?.resume).await?;
+                let answer = self.wish_for(&step.sandbox, WishName::Running).await?;
                 accepted(answer, &[200])?;
             }
             Front::E2b => {

@@ -4,6 +4,7 @@
 //! select ─▶ plan ─▶ watch ─▶ steps ─▶ clean up ─▶ judge the history ─▶ expected? ─▶ report
 //! ```
 
+mod adapted;
 mod batch;
 mod case;
 mod conditions;

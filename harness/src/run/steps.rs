@@ -110,6 +110,8 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::Delete(delete) => world.delete(delete).await,
         Step::Connect(connect) => world.connect(connect).await,
         Step::SetTimeout(timeout) => world.set_timeout(timeout).await,
+        Step::ProbeWrite(write) => world.probe_write(write).await,
+        Step::ProbeRead(read) => world.probe_read(read).await,
         Step::Ask(ask) => world.ask(ask).await,
         Step::PatchTemplate(patch) => world.patch_template(patch).await,
         Step::SetTimer(timer) => world.set_timer(timer).await,

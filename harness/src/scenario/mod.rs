@@ -12,6 +12,7 @@ mod lifecycle;
 mod needs;
 mod pace;
 mod pod;
+mod probe;
 mod quantity;
 mod schema;
 mod step;
@@ -38,6 +39,7 @@ pub use inside::{
 };
 pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
 pub use pod::{DeletePod, FindNode, PatchPod};
+pub use probe::{ProbeRead, ProbeWrite};
 pub use quantity::Span;
 pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};

@@ -45,6 +45,7 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
             vec![(step.key(), Capability::Kubernetes)]
         }
         Step::DamageStorage(_) | Step::RepairStorage(_) => vec![(step.key(), Capability::StorageWrite)],
+        Step::ProbeWrite(_) | Step::ProbeRead(_) => vec![(step.key(), Capability::Probe)],
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
         Step::Mark(mark) => match mark.of {

@@ -9,6 +9,7 @@ use super::dialect::{Ask, PatchTemplate, SetTimer};
 use super::inside::{DeleteFile, HangUp, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
+use super::probe::{ProbeRead, ProbeWrite};
 use super::storage::{DamageStorage, RepairStorage};
 use super::{Span, default_sandbox};
 
@@ -50,6 +51,10 @@ pub enum Step {
     DamageStorage(DamageStorage),
     /// Put back what steps have damaged.
     RepairStorage(RepairStorage),
+    /// Write a value inside by the target's adapter.
+    ProbeWrite(ProbeWrite),
+    /// Read a value inside by the target's adapter, and judge it.
+    ProbeRead(ProbeRead),
     /// Execute code and judge what it answers.
     Run(Run),
     /// Close the connections of all `run` steps that did not wait.
@@ -234,6 +239,8 @@ impl Step {
             Self::DeletePod(_) => "delete-pod",
             Self::DamageStorage(_) => "damage-storage",
             Self::RepairStorage(_) => "repair-storage",
+            Self::ProbeWrite(_) => "probe-write",
+            Self::ProbeRead(_) => "probe-read",
             Self::Run(_) => "run",
             Self::HangUp(_) => "hang-up",
             Self::WriteFile(_) => "write-file",

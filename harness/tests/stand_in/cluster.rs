@@ -11,11 +11,11 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use torpor_harness::{KubernetesTarget, Target};
+use torpor_harness::{KubernetesTarget, Profile, Target};
 
 /// How the controller lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +31,73 @@ pub enum Lie {
     Sleeps,
 }
 
-#[derive(Default)]
+/// In what dialect it speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Tongue {
+    /// Path of the resources in the namespace `default`.
+    pub path: &'static str,
+    /// Their kind.
+    pub kind: &'static str,
+    /// What follows the name of a sandbox in that of its Pod.
+    pub pod_suffix: &'static str,
+    /// Whether the spec asks for a pause.
+    pub asks_for_pause: fn(&Value) -> bool,
+    /// The status of a generation in a phase; the conditions get their times later.
+    pub status: fn(generation: &Value, phase: &str) -> Value,
+}
+
+/// `agents.kruise.io/v1alpha1`.
+pub const KRUISE: Tongue = Tongue {
+    path: "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes",
+    kind: "Sandbox",
+    pod_suffix: "",
+    asks_for_pause: |spec| spec["paused"] == true,
+    status: |generation, phase| {
+        json!({"phase": phase, "observedGeneration": generation, "conditions": [
+            condition(generation, "Ready", phase == "Running"),
+            condition(generation, "SandboxPaused", phase == "Paused"),
+        ]})
+    },
+};
+
+/// `agents.x-k8s.io/v1alpha1`, as in releases that leave `Suspended` behind when it runs again.
+pub const SIGS_ALPHA: Tongue = Tongue {
+    path: "/apis/agents.x-k8s.io/v1alpha1/namespaces/default/sandboxes",
+    kind: "Sandbox",
+    pod_suffix: "",
+    asks_for_pause: |spec| spec["replicas"] == 0,
+    status: |generation, phase| {
+        let mut conditions = vec![condition(generation, "Ready", phase == "Running")];
+        if matches!(phase, "Pausing" | "Paused") {
+            conditions.push(condition(generation, "Suspended", phase == "Paused"));
+        }
+        json!({"replicas": 1, "conditions": conditions})
+    },
+};
+
+/// A dialect that nobody speaks: no phase, other words, a Pod of another name.
+pub const BOX: Tongue = Tongue {
+    path: "/apis/example.com/v1/namespaces/default/boxes",
+    kind: "Box",
+    pod_suffix: "-0",
+    asks_for_pause: |spec| spec["power"] == "off",
+    status: |generation, phase| {
+        let why = if phase == "Pausing" { "on its way down" } else { "" };
+        json!({"seen": generation, "why": why, "facts": [
+            condition(generation, "Up", phase == "Running"),
+            condition(generation, "Off", phase == "Paused"),
+        ]})
+    },
+};
+
+fn condition(generation: &Value, kind: &str, holds: bool) -> Value {
+    let status = if holds { "True" } else { "False" };
+    json!({"type": kind, "status": status, "observedGeneration": generation, "reason": "Because"})
+}
+
 struct Store {
     lie: Lie,
+    tongue: Tongue,
     revision: u64,
     objects: BTreeMap<(&'static str, String), Value>,
     changes: Vec<(&'static str, &'static str, Value)>,
@@ -47,9 +111,18 @@ struct Shared {
 
 /// A target with a Kubernetes API that lies so.
 pub async fn start(lie: Lie) -> Arc<Target> {
+    let profile = Profile::built_in("kruise").unwrap();
+    Arc::new(start_as(KRUISE, lie, profile).await)
+}
+
+/// The same, in another dialect that this profile reads.
+pub async fn start_as(tongue: Tongue, lie: Lie, profile: Profile) -> Target {
     let store = Arc::new(Mutex::new(Store {
         lie,
-        ..Store::default()
+        tongue,
+        revision: 0,
+        objects: BTreeMap::new(),
+        changes: Vec::new(),
     }));
     let shared = Shared {
         store,
@@ -57,10 +130,12 @@ pub async fn start(lie: Lie) -> Arc<Target> {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let sandboxes = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";
+    let sandboxes = tongue.path;
     let routes = Router::new()
         .route(sandboxes, get(sandboxes_of).post(create))
         .route(&format!("{sandboxes}/{{name}}"), get(read).patch(patch).delete(delete))
+        .route(&format!("{sandboxes}/{{name}}/power"), get(read).patch(patch))
+        .route("/apis/example.com/v1/namespaces/default/switches", post(switch))
         .route("/api/v1/namespaces/default/pods", get(pods_of))
         .with_state(shared);
     tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -69,11 +144,21 @@ pub async fn start(lie: Lie) -> Arc<Target> {
         client,
         namespace: "default".to_owned(),
     });
-    Arc::new(Target {
+    Target {
         kubernetes,
         e2b: None,
+        controller_metrics: vec![url.parse().unwrap()],
+        adapter: profile.adapter(),
+        capabilities: profile.capabilities.clone(),
+        profile,
         ..super::target(&url)
-    })
+    }
+}
+
+/// Where a target's stand-in listens.
+pub fn port_of(target: &Target) -> u16 {
+    // The stand-in of the cluster speaks no E2B; its address stays here.
+    target.controller_metrics.first().unwrap().port().unwrap()
 }
 
 impl Store {
@@ -93,34 +178,37 @@ impl Store {
         }
     }
 
+    fn pod_of(&self, name: &str) -> String {
+        format!("{name}{}", self.tongue.pod_suffix)
+    }
+
     fn report(&mut self, name: &str, phase: &str) {
         let mut sandbox = self.objects[&("Sandbox", name.to_owned())].clone();
         let generation = sandbox["metadata"]["generation"].clone();
-        let condition = |kind: &str, holds: bool| {
-            let status = if holds { "True" } else { "False" };
-            json!({"type": kind, "status": status, "observedGeneration": generation,
-                   "lastTransitionTime": format!("at {phase}"), "reason": phase})
-        };
-        let conditions = json!([
-            condition("Ready", phase == "Running"),
-            condition("SandboxPaused", phase == "Paused")
-        ]);
-        let old = sandbox["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let mut conditions = conditions;
-        for (new, old) in conditions.as_array_mut().unwrap().iter_mut().zip(old) {
-            if new["status"] == old["status"] {
-                new["lastTransitionTime"] = old["lastTransitionTime"].clone();
-            }
-        }
-        sandbox["status"] = json!({"phase": phase, "observedGeneration": generation, "conditions": conditions});
+        let mut status = (self.tongue.status)(&generation, phase);
+        let (key, conditions) = list_of(&status);
+        let old = sandbox["status"][&key].as_array().cloned().unwrap_or_default();
+        status[&key] = conditions
+            .into_iter()
+            .map(|mut new| {
+                let kept = old
+                    .iter()
+                    .find(|old| old["type"] == new["type"] && old["status"] == new["status"]);
+                new["lastTransitionTime"] =
+                    kept.map_or_else(|| json!(format!("at {phase}")), |old| old["lastTransitionTime"].clone());
+                new
+            })
+            .collect();
+        sandbox["status"] = status;
         self.put("Sandbox", sandbox);
     }
 
     /// Brings the Pod and the status to what the spec asks for, step by step.
     fn reconcile(&mut self, name: &str) {
         let sandbox = self.objects[&("Sandbox", name.to_owned())].clone();
-        let pod = self.objects.get(&("Pod", name.to_owned())).cloned();
-        match (sandbox["spec"]["paused"] == true, pod, self.lie) {
+        let pod_name = &self.pod_of(name);
+        let pod = self.objects.get(&("Pod", pod_name.clone())).cloned();
+        match ((self.tongue.asks_for_pause)(&sandbox["spec"]), pod, self.lie) {
             (_, _, Lie::Sleeps) => {}
             (true, Some(mut pod), lie) => {
                 self.report(
@@ -133,23 +221,36 @@ impl Store {
                 );
                 pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
                 self.put("Pod", pod);
-                self.remove("Pod", name);
+                self.remove("Pod", pod_name);
                 self.report(name, "Paused");
             }
             (true, None, _) => self.report(name, "Paused"),
             (false, None, _) => {
                 self.report(name, "Resuming");
-                let owner =
-                    json!({"kind": "Sandbox", "name": name, "uid": sandbox["metadata"]["uid"], "controller": true});
+                let owner = json!({"kind": self.tongue.kind, "name": name, "uid": sandbox["metadata"]["uid"], "controller": true});
                 let uid = format!("pod-{}", self.revision);
                 self.put(
                     "Pod",
-                    json!({"metadata": {"name": name, "uid": uid, "ownerReferences": [owner]}}),
+                    json!({"metadata": {"name": pod_name, "uid": uid, "ownerReferences": [owner]}}),
                 );
                 self.report(name, "Running");
             }
             (false, Some(_), _) => self.report(name, "Running"),
         }
+    }
+}
+
+/// The conditions of a status, and under which key it has them.
+fn list_of(status: &Value) -> (String, Vec<Value>) {
+    let fields = status.as_object().unwrap();
+    let (key, list) = fields.iter().find(|(_, field)| field.is_array()).unwrap();
+    (key.clone(), list.as_array().unwrap().clone())
+}
+
+fn merge(base: &mut Value, patch: &Value) {
+    match patch.as_object() {
+        Some(fields) => fields.iter().for_each(|(key, value)| merge(&mut base[key], value)),
+        None => *base = patch.clone(),
     }
 }
 
@@ -239,13 +340,24 @@ async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: Str
         let Some(mut object) = store.objects.get(&("Sandbox", name.clone())).cloned() else {
             return not_found(&name);
         };
-        object["spec"]["paused"] = patch["spec"]["paused"].clone();
+        merge(&mut object, &patch);
         object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_u64().unwrap() + 1);
         store.put("Sandbox", object);
         store.reconcile(&name);
     }
     shared.news.send_replace(());
     read(State(shared), Path(name)).await
+}
+
+/// Turns a box on or off, as a resource of its own.
+async fn switch(State(shared): State<Shared>, Json(switch): Json<Value>) -> Response {
+    let name = switch["spec"]["box"].as_str().unwrap().to_owned();
+    let body = json!({"spec": {"power": switch["spec"]["power"]}}).to_string();
+    let patched = patch(State(shared), Path(name), body).await;
+    if patched.status() == StatusCode::OK {
+        return (StatusCode::CREATED, Json(switch)).into_response();
+    }
+    patched
 }
 
 async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
@@ -255,7 +367,8 @@ async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
             return not_found(&name);
         };
         if store.lie != Lie::LeavesThePod {
-            store.remove("Pod", &name);
+            let pod = store.pod_of(&name);
+            store.remove("Pod", &pod);
         }
         store.remove("Sandbox", &name);
         object

@@ -95,6 +95,7 @@ pub fn target(url: &str) -> Target {
         pod_metrics: Vec::new(),
         controller_metrics: Vec::new(),
         storage: None,
+        adapter: None,
         capabilities: [torpor_harness::Capability::Memory].into(),
         profile: Profile::built_in("kruise").unwrap(),
         patience: std::time::Duration::from_secs(2),

@@ -1,0 +1,102 @@
+//! Steps and values that come by the adapter of a target.
+
+use std::sync::Arc;
+
+use super::world::World;
+use crate::adapter::{Adapter, AdapterCall, AdapterError, Slot, Subject, Usage};
+use crate::history::Occurrence;
+use crate::probe::Fault;
+use crate::profile::Trigger;
+use crate::scenario::{ProbeRead, ProbeWrite, WishName};
+
+impl From<AdapterError> for Fault {
+    fn from(error: AdapterError) -> Self {
+        match error {
+            refused @ AdapterError::Refused { .. } => Self::Claim(refused.to_string()),
+            broken @ (AdapterError::Broken { .. } | AdapterError::Missing(_)) => {
+                Self::Harness(format!("the adapter's {broken}"))
+            }
+        }
+    }
+}
+
+impl World {
+    fn adapter(&self) -> Result<&Arc<dyn Adapter>, Fault> {
+        let missing = || Fault::Harness("the step needs an adapter; add `probe` to `needs`".to_owned());
+        self.target.adapter.as_ref().ok_or_else(missing)
+    }
+
+    fn subject(&self, alias: &str) -> Result<Subject, Fault> {
+        let sandbox = self.sandbox(alias)?;
+        Ok(Subject {
+            namespace: self.cluster()?.namespace.clone(),
+            name: sandbox.id().to_owned(),
+            uid: sandbox.uid.clone(),
+            pod: self.pod_of(alias)?,
+        })
+    }
+
+    pub(super) async fn probe_write(&self, step: &ProbeWrite) -> Result<(), Fault> {
+        let slot = Slot {
+            facet: step.facet,
+            key: step.key.clone(),
+        };
+        let subject = self.subject(&step.sandbox)?;
+        Ok(self.adapter()?.probe_write(&subject, &slot, &step.value).await?)
+    }
+
+    pub(super) async fn probe_read(&self, step: &ProbeRead) -> Result<(), Fault> {
+        let slot = Slot {
+            facet: step.facet,
+            key: step.key.clone(),
+        };
+        let subject = self.subject(&step.sandbox)?;
+        let found = self.adapter()?.probe_read(&subject, &slot).await?;
+        self.journal.note(Occurrence::Probe {
+            what: format!("read {:?} `{}` of {}", step.facet, step.key, subject.name),
+            value: found.clone().unwrap_or_else(|| "nothing".to_owned()),
+        });
+        if found == step.value {
+            return Ok(());
+        }
+        let shown = |value: &Option<String>| {
+            value
+                .as_ref()
+                .map_or("nothing".to_owned(), |value| format!("{value:?}"))
+        };
+        Err(Fault::Claim(format!(
+            "{:?} `{}` of `{}` is {} instead of {}",
+            step.facet,
+            step.key,
+            step.sandbox,
+            shown(&found),
+            shown(&step.value)
+        )))
+    }
+
+    /// What a sandbox uses, where the adapter tells it and no page of metrics does.
+    pub(super) async fn usage(&self, alias: &str) -> Result<Option<Usage>, Fault> {
+        match &self.target.adapter {
+            Some(adapter) if self.target.pod_metrics.is_empty() && adapter.calls().contains(&AdapterCall::Usage) => {
+                Ok(Some(adapter.usage(&self.subject(alias)?).await?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Asks for a pause or a resume as the profile says; the inner error is what the API server refused.
+    pub(super) async fn wish_for(&self, alias: &str, wish: WishName) -> Result<Result<(), (u16, String)>, Fault> {
+        let dialect = self.dialect()?;
+        let trigger = match wish {
+            WishName::Paused => &dialect.pause,
+            WishName::Running => &dialect.resume,
+        };
+        match (trigger, wish) {
+            (Trigger::Hook, WishName::Paused) => Ok(Ok(self.adapter()?.pause(&self.subject(alias)?).await?)),
+            (Trigger::Hook, WishName::Running) => Ok(Ok(self.adapter()?.resume(&self.subject(alias)?).await?)),
+            (Trigger::Merge(_) | Trigger::MergeSubresource(_) | Trigger::Create(_), _) => {
+                self.cluster()?.pull(self.sandbox(alias)?.id(), trigger).await
+            }
+        }
+    }
+}
