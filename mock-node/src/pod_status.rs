@@ -37,7 +37,7 @@ impl ContainerStage {
             WorkloadState::Starting => Self::Starting,
             // A frozen container is still healthy to the node; whether it is routed to is the controller's word.
             WorkloadState::Serving | WorkloadState::Frozen => Self::Ready,
-            WorkloadState::Failed { message } => Self::Unready {
+            WorkloadState::Torn { message } | WorkloadState::Failed { message } => Self::Unready {
                 message: message.clone(),
             },
         }

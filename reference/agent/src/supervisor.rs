@@ -86,7 +86,10 @@ impl Workload {
     pub(crate) fn serving(&self) -> Option<Arc<dyn Sandbox>> {
         match self.state.borrow().workload {
             WorkloadState::Serving => self.sandbox.borrow().clone(),
-            WorkloadState::Starting | WorkloadState::Frozen | WorkloadState::Failed { .. } => None,
+            WorkloadState::Starting
+            | WorkloadState::Frozen
+            | WorkloadState::Torn { .. }
+            | WorkloadState::Failed { .. } => None,
         }
     }
 }
@@ -154,8 +157,10 @@ impl Supervisor {
 
     /// Starts the workload and serves control requests until nobody can send any.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ControlRequest>) {
+        let (tell, mut torn) = mpsc::channel(1);
         let came_up = match self.start().await {
             Ok(sandbox) => {
+                tokio::spawn(watch_restore(Arc::clone(&sandbox), tell));
                 self.sandbox.send_replace(Some(sandbox));
                 WorkloadState::Serving
             }
@@ -164,6 +169,7 @@ impl Supervisor {
         self.state.send_modify(|state| state.workload = came_up);
         loop {
             tokio::select! {
+                Some(error) = torn.recv() => self.torn(&error).await,
                 request = requests.recv() => match request {
                     Some(request) => self.handle(request).await,
                     None => return,
@@ -216,11 +222,37 @@ impl Supervisor {
         }
     }
 
+    /// The rest of the workload cannot be restored: what there is of it is the checkpoint that it came from.
+    async fn torn(&mut self, error: &SandboxError) {
+        let message = chain(error);
+        tracing::error!(
+            message,
+            "a workload that was being restored is lost; its checkpoint is not"
+        );
+        let restored = self.config.restore.map(|generation| self.key(generation));
+        let record = match &restored {
+            Some(key) => self.store.record(key).await.map(Some),
+            None => Ok(None),
+        };
+        let (workload, checkpoint) = match record {
+            Ok(Some(record)) => (WorkloadState::Torn { message }, CheckpointState::Sealed { record }),
+            Ok(None) => (WorkloadState::Failed { message }, CheckpointState::None),
+            Err(error) => {
+                let message = format!("{message}; and its checkpoint cannot be read: {}", chain(&error));
+                (WorkloadState::Failed { message }, CheckpointState::None)
+            }
+        };
+        self.state
+            .send_modify(|state| (state.workload, state.checkpoint) = (workload, checkpoint));
+    }
+
     async fn freeze(&mut self) -> Result<(), ControlRefused> {
         match self.workload() {
             WorkloadState::Frozen => return Ok(()),
             WorkloadState::Serving => {}
-            WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
+            WorkloadState::Starting | WorkloadState::Torn { .. } | WorkloadState::Failed { .. } => {
+                return Err(ControlRefused::NotUp);
+            }
         }
         let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
         let limit = self.config.freeze_limit;
@@ -236,7 +268,9 @@ impl Supervisor {
         match self.workload() {
             WorkloadState::Serving => return Ok(()),
             WorkloadState::Frozen => {}
-            WorkloadState::Starting | WorkloadState::Failed { .. } => return Err(ControlRefused::NotUp),
+            WorkloadState::Starting | WorkloadState::Torn { .. } | WorkloadState::Failed { .. } => {
+                return Err(ControlRefused::NotUp);
+            }
         }
         let sandbox = self.sandbox().ok_or(ControlRefused::NotUp)?;
         // From here on a checkpoint is outlived, even if the answer is lost.
@@ -250,7 +284,10 @@ impl Supervisor {
     async fn checkpoint(&mut self, asked: u64) -> Result<(), ControlRefused> {
         match self.workload() {
             WorkloadState::Frozen => {}
-            WorkloadState::Serving | WorkloadState::Starting | WorkloadState::Failed { .. } => {
+            WorkloadState::Serving
+            | WorkloadState::Starting
+            | WorkloadState::Torn { .. }
+            | WorkloadState::Failed { .. } => {
                 return Err(ControlRefused::NotFrozen);
             }
         }
@@ -327,6 +364,14 @@ impl Supervisor {
 
     fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
         self.sandbox.borrow().clone()
+    }
+}
+
+/// Tells when the rest of a workload that serves cannot be restored.
+async fn watch_restore(sandbox: Arc<dyn Sandbox>, tell: mpsc::Sender<SandboxError>) {
+    if let Err(error) = sandbox.restored().await {
+        // Nobody listens to an agent that ends.
+        let _ = tell.send(error).await;
     }
 }
 

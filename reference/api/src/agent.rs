@@ -10,6 +10,9 @@
 //!     ▲                   │  Writing{g} → Sealed(g) | Failed{g}
 //!     └──────thaw─────────┘  (forgets the checkpoint: the workload outlives it)
 //! ```
+//!
+//! A workload may serve before all of its memory is restored. If the rest then cannot be had it is `Torn`, and the
+//! checkpoint that it was restored from is reported as the one that is sealed.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +63,12 @@ pub enum WorkloadState {
     Serving,
     /// It is stopped in place; requests are refused.
     Frozen,
+    /// It served before all of its memory was restored, and the rest cannot be had: nothing of it runs any more. What
+    /// it did since is lost; [`AgentState::checkpoint`] is the one that it was restored from, and whole as far as known.
+    Torn {
+        /// What was attempted and what went wrong.
+        message: String,
+    },
     /// It could not be started or restored.
     Failed {
         /// What was attempted and what went wrong.

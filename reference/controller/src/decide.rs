@@ -70,6 +70,9 @@ pub enum Workload {
     Silent,
     /// The Pod, or the restore in it, failed before it served.
     FailedToStart,
+    /// It served before all of its memory was restored, and the rest could not be had: nothing of it runs, and its agent
+    /// reports the sealed checkpoint that it came from.
+    Torn,
     /// The run that served is over: its Pod ended, or a container of it began anew.
     Ended,
     /// The Pod is being deleted.
@@ -278,7 +281,7 @@ const fn toward_deleted(seen: Observed) -> Decision {
     match seen.workload {
         W::Absent | W::Foreign if seen.guarded => D::act(R::Terminating, E::Release),
         W::Absent | W::Foreign | W::Stopping => D::rest(R::Terminating),
-        W::Unready | W::Serving | W::Frozen(_) | W::Silent | W::FailedToStart | W::Ended => {
+        W::Unready | W::Serving | W::Frozen(_) | W::Silent | W::FailedToStart | W::Torn | W::Ended => {
             D::act(R::Terminating, E::DeletePod)
         }
     }
@@ -300,10 +303,13 @@ const fn toward_paused(seen: Observed) -> Decision {
         // From here on nothing is lost with the Pod: there was nothing, or the checkpoint holds it.
         (H::New, W::Serving, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::Unready | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
-        (H::New | H::Kept, W::FailedToStart | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New | H::Kept, W::FailedToStart | W::Torn | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::Stopping, _) => D::rest(R::Stopping),
         (H::New | H::Kept, W::Absent, _) => D::rest(R::Paused),
         (H::New | H::Kept, W::Foreign, _) => D::wait(R::Paused, Wake::Later),
+
+        // What it did since it was resumed is lost, and must be told; the checkpoint holds again.
+        (H::Live, W::Torn, _) => D::rest(R::RestoreFailed),
 
         // The pause failed. The goal is `Running` from the next pass on.
         (H::Live, W::Frozen(Seal::Failed), _) => D::rest(R::PauseFailed),
@@ -336,9 +342,10 @@ const fn toward_running(seen: Observed) -> Decision {
         (H::New, W::Frozen(_)) => D::act(R::Starting, E::Thaw),
 
         // The checkpoint is worth more than the run that failed or ended on the way.
-        (H::Kept, W::FailedToStart) => D::act(R::RestoreFailed, E::DeletePod),
+        (H::Kept, W::FailedToStart | W::Torn) => D::act(R::RestoreFailed, E::DeletePod),
+        (H::Live, W::Torn) => D::rest(R::RestoreFailed),
         (H::Kept, W::Ended) => D::act(R::Resuming, E::DeletePod),
-        (H::New, W::FailedToStart | W::Ended) => D::rest(R::Failed(F::StartFailed)),
+        (H::New, W::FailedToStart | W::Torn | W::Ended) => D::rest(R::Failed(F::StartFailed)),
         (H::New | H::Kept, W::Foreign) => D::wait(R::Blocked(Blocker::PodForeign), Wake::Later),
 
         // A fresh start over a history that cannot be restored is for the user to ask for, and only over a Pod that

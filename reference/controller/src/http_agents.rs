@@ -120,6 +120,7 @@ fn refusal(path: &str, body: &str) -> String {
         Ok(WorkloadState::Serving) => format!("{path}: the workload is busy and cannot be stopped now"),
         Ok(WorkloadState::Starting) => format!("{path}: the workload is still starting"),
         Ok(WorkloadState::Frozen) => format!("{path}: the workload is frozen"),
+        Ok(WorkloadState::Torn { message }) => format!("{path}: the restored workload is lost: {message}"),
         Ok(WorkloadState::Failed { message }) => format!("{path}: the workload failed: {message}"),
         Err(_) => format!("{path}: {}", body.chars().take(200).collect::<String>()),
     }

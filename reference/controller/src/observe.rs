@@ -163,7 +163,8 @@ impl Reading {
             (Goal::Deleted, _) | (Goal::Paused, History::New) => false,
             // On record already: but a workload that was let run on since has outlived the record.
             (Goal::Paused, History::Live | History::Kept) => true,
-            (Goal::Running, _) => !(self.routed() && self.continues(pod)),
+            // One that serves is asked only when its Pod says that something is wrong.
+            (Goal::Running, _) => !(self.routed() && self.continues(pod) && is_ready(pod)),
         };
         status.pod_ip.clone().filter(|_| running && needed)
     }
@@ -260,8 +261,9 @@ impl Reading {
         };
         let unfit = !continues && state.restored_generation != restore_annotation(pod);
         match &state.workload {
-            WorkloadState::Failed { .. } if continues => Workload::Ended,
-            WorkloadState::Failed { .. } => Workload::FailedToStart,
+            WorkloadState::Torn { .. } if matches!(state.checkpoint, CheckpointState::Sealed { .. }) => Workload::Torn,
+            WorkloadState::Torn { .. } | WorkloadState::Failed { .. } if continues => Workload::Ended,
+            WorkloadState::Torn { .. } | WorkloadState::Failed { .. } => Workload::FailedToStart,
             WorkloadState::Frozen => Workload::Frozen(seal(&state.checkpoint)),
             WorkloadState::Serving if unfit => Workload::FailedToStart,
             // To be paused it need not be ready for traffic.

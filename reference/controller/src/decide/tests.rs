@@ -4,7 +4,7 @@ use super::*;
 
 const GOALS: [Goal; 3] = [Goal::Running, Goal::Paused, Goal::Deleted];
 const HISTORIES: [History; 3] = [History::New, History::Live, History::Kept];
-const WORKLOADS: [Workload; 12] = [
+const WORKLOADS: [Workload; 13] = [
     Workload::Absent,
     Workload::Foreign,
     Workload::Unready,
@@ -15,6 +15,7 @@ const WORKLOADS: [Workload; 12] = [
     Workload::Frozen(Seal::Failed),
     Workload::Silent,
     Workload::FailedToStart,
+    Workload::Torn,
     Workload::Ended,
     Workload::Stopping,
 ];
@@ -84,6 +85,7 @@ fn step(mut world: Observed) -> Observed {
     match report {
         R::Running { .. } => world.history = History::Live,
         R::Sealed => world.history = History::Kept,
+        R::RestoreFailed if world.workload == W::Torn => (world.history, world.goal) = (History::Kept, Goal::Paused),
         R::ContextLost => world.history = History::New,
         // The failure is on record, and with it the goal changes until the spec does.
         R::PauseFailed => world.goal = Goal::Running,
@@ -111,7 +113,7 @@ fn step(mut world: Observed) -> Observed {
         None => match world.workload {
             W::Unready | W::Silent => world.workload = W::Serving,
             W::Stopping => world.workload = W::Absent,
-            W::Absent | W::Foreign | W::Serving | W::Frozen(_) | W::FailedToStart | W::Ended => {}
+            W::Absent | W::Foreign | W::Serving | W::Frozen(_) | W::FailedToStart | W::Torn | W::Ended => {}
         },
     }
     world

@@ -65,6 +65,7 @@ impl Reading {
 
 fn agent_trouble(state: &AgentState, wanted: Option<u64>, deadline: Duration) -> String {
     match (&state.workload, &state.checkpoint) {
+        (WorkloadState::Torn { message }, _) => format!("{message}; what was done since it was resumed is lost"),
         (WorkloadState::Failed { message }, _) | (WorkloadState::Frozen, CheckpointState::Failed { message, .. }) => {
             message.clone()
         }

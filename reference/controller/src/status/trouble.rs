@@ -23,7 +23,9 @@ impl Draft<'_> {
 
     pub(super) fn restore_failed(&mut self) {
         let cause = self.details.message.clone().unwrap_or_default();
-        let generation = self.before.checkpoint.as_ref().map_or(0, |record| record.generation);
+        // One that served already has it on record again.
+        self.status.checkpoint = self.before.checkpoint.clone().or(self.details.record.clone());
+        let generation = self.status.checkpoint.as_ref().map_or(0, |record| record.generation);
         let failures = self
             .before
             .restore

@@ -1,9 +1,10 @@
 //! The `criu` command line.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::error::CriuError;
 
@@ -11,6 +12,10 @@ use super::error::CriuError;
 const NEEDED: Version = Version(4, 1, 1);
 /// Unlinked files up to this size are kept.
 const GHOST_LIMIT: &str = "1G";
+/// What the daemon of lazy pages has to say.
+const LAZY_PAGES_LOG: &str = "lazy-pages.log";
+/// The oldest version whose page server is spoken to here.
+pub(super) const LAZY_NEEDED: Version = Version(4, 2, 0);
 /// Lines of a log that an error repeats.
 const ERROR_LINES: usize = 4;
 
@@ -79,8 +84,9 @@ impl Criu {
         Err(CriuError::Dump { message })
     }
 
-    /// Brings the tree in `images` back, with the caller as its parent.
-    pub(super) async fn restore(&self, images: &Path) -> Result<(), CriuError> {
+    /// Brings the tree in `images` back, with the caller as its parent; `lazily`, with the memory that
+    /// [`lazy_pages`](Self::lazy_pages) gives.
+    pub(super) async fn restore(&self, images: &Path, lazily: bool) -> Result<(), CriuError> {
         let options = [
             "restore",
             "--restore-detached",
@@ -91,13 +97,38 @@ impl Criu {
             "--manage-cgroups=ignore",
             "--log-file",
             "restore.log",
+            "--lazy-pages",
         ];
-        let output = self.run(&options, &[("--images-dir", images)]).await?;
+        let options = &options[..options.len() - usize::from(!lazily)];
+        let output = self.run(options, &[("--images-dir", images)]).await?;
         if output.status.success() {
             return Ok(());
         }
         let message = explain(&output, &images.join("restore.log"));
         Err(CriuError::Restore { message })
+    }
+
+    /// Starts to give processes their memory as they touch it, from the page server at the other end of
+    /// `connection`. Says one byte on its standard output when it is ready, and ends when everything is there.
+    pub(super) fn lazy_pages(&self, images: &Path, connection: OwnedFd) -> Result<Child, CriuError> {
+        let mut command = Command::new(&self.program);
+        command.args(["lazy-pages", "--page-server", "--ps-socket", "0", "--status-fd", "1"]);
+        command.args(["--log-file", LAZY_PAGES_LOG, "--images-dir"]).arg(images);
+        command
+            .stdin(connection)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        command.spawn().map_err(|source| CriuError::NotInstalled {
+            program: self.program.clone(),
+            source,
+        })
+    }
+
+    /// The last errors of [`lazy_pages`](Self::lazy_pages).
+    pub(super) fn lazy_pages_said(images: &Path) -> String {
+        let log = std::fs::read_to_string(images.join(LAZY_PAGES_LOG)).unwrap_or_default();
+        errors_of(&log)
     }
 
     /// Never killed half-way: that would leave processes with code of CRIU's in them.
@@ -107,7 +138,7 @@ impl Criu {
         for (option, path) in paths {
             command.arg(option).arg(path);
         }
-        let output = command.stdin(std::process::Stdio::null()).output().await;
+        let output = command.stdin(Stdio::null()).output().await;
         output.map_err(|source| CriuError::NotInstalled {
             program: self.program.clone(),
             source,

@@ -11,11 +11,12 @@ use futures::FutureExt;
 use tokio::sync::OnceCell;
 
 use super::client::InitClient;
-use super::command::{Criu, Version};
+use super::command::{Criu, LAZY_NEEDED, Version};
 use super::contexts::Contexts;
 use super::error::CriuError;
-use super::image::{CriuImage, IMAGE_VERSION, lay_out_pages};
+use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
 use super::kernel::SCRIPT;
+use super::lazy::{LazyPages, Paging, Plan};
 use super::rootfs::Baseline;
 use super::sandbox::{CriuSandbox, Parts};
 use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
@@ -33,6 +34,9 @@ const ENVIRONMENT: [(&str, &str); 4] = [
     ("USER", "root"),
 ];
 
+/// To bring in less than this at once takes no longer than to start what brings it in later.
+const LAZY_FROM_BYTES: u64 = 16 << 20;
+
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct CriuConfig {
@@ -42,6 +46,8 @@ pub struct CriuConfig {
     pub init: Vec<OsString>,
     /// Where init listens: a path in the sandbox that nothing else uses.
     pub socket: PathBuf,
+    /// A restore with at least so many bytes of memory runs processes before their memory is there.
+    pub lazy_from_bytes: u64,
 }
 
 impl CriuConfig {
@@ -52,6 +58,7 @@ impl CriuConfig {
             criu: "criu".into(),
             init,
             socket: "/run/torpor/init.sock".into(),
+            lazy_from_bytes: LAZY_FROM_BYTES,
         }
     }
 }
@@ -102,6 +109,7 @@ impl CriuEngine {
             contexts,
             tree,
             baseline,
+            paging: Paging::complete(),
             place,
             env: fresh.env,
         });
@@ -125,11 +133,9 @@ impl CriuEngine {
         image.images.lay_out(&mut cursor, &images).await?;
         image.rootfs.lay_out(&mut cursor).await?;
         let pages = image.images.pages(&mut cursor)?;
-        lay_out_pages(&pages, &images).await?;
         make_parent(&image.socket)?;
-        self.criu.restore(&images).await?;
-        fs::remove_dir_all(&images).map_err(CriuError::file("remove", &images))?;
         let tree = Tree::new(image.root);
+        let paging = self.restore_tree(tree, &images, pages).await?;
         let last = tree.last_pid().map_err(CriuError::init("list its processes"))?;
         advance_pids(last)?;
         tree.go_on(&image.stopped)?;
@@ -142,11 +148,28 @@ impl CriuEngine {
             contexts,
             tree,
             baseline,
+            paging,
             place,
             env: image.env,
         });
         sandbox.listen(image.program).await?;
         Ok(Arc::new(sandbox))
+    }
+
+    /// Runs the processes in `images`, with all of their memory or ahead of it.
+    async fn restore_tree(&self, tree: Tree, images: &Path, pages: Pages) -> Result<Paging, CriuError> {
+        let plan = Plan::read(images, &pages)?;
+        let can_be_lazy = self.version.get().is_some_and(|version| *version >= LAZY_NEEDED);
+        if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes {
+            plan.lay_out_needed(&pages, images).await?;
+            let lazy = LazyPages::start(&self.criu, images, plan).await?;
+            self.criu.restore(images, true).await?;
+            return Ok(lazy.guard(tree, images));
+        }
+        lay_out_pages(&pages, images).await?;
+        self.criu.restore(images, false).await?;
+        fs::remove_dir_all(images).map_err(CriuError::file("remove", images))?;
+        Ok(Paging::complete())
     }
 
     /// What a start and a restore have in common: the system is fit, the agent's own files are there, and the

@@ -45,6 +45,13 @@ pub enum CriuError {
         /// The last errors of its log.
         message: String,
     },
+    /// Pages of a checkpoint cannot be given to the processes that need them. Nothing of the sandbox runs any more; the
+    /// checkpoint is as it was.
+    #[error("page in the memory of the sandbox: {message}")]
+    Pages {
+        /// What went wrong.
+        message: String,
+    },
     /// A file of the engine or of the sandbox cannot be read or written.
     #[error("{attempt} {path}")]
     File {

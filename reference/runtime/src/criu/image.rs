@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -106,7 +107,7 @@ pub(super) async fn lay_out_pages(pages: &Pages, dir: &Path) -> Result<(), CriuE
     for (name, content) in pages {
         let path = path_in(dir, name);
         let file = File::create(&path).map_err(CriuError::file("write", &path))?;
-        content.copy_to(file, &path).await?;
+        content.copy_to(&Arc::new(file), 0, &path).await?;
     }
     Ok(())
 }

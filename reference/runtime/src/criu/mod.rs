@@ -13,6 +13,8 @@
 //! tree is connected to the outside but `init`'s socket; the agent hangs up before the tree is dumped.
 //! A freeze *is* the dump, which leaves the tree stopped: what a thaw lets go on is what was written down.
 //!
+//! A large memory is restored lazily: processes run before it is there (see `lazy`).
+//!
 //! The tree starts at a high pid, so that its pids are free in the next container, where only the
 //! agent runs. Left out: connections to the outside (they are closed), files on volumes, devices.
 
@@ -24,6 +26,7 @@ mod error;
 mod image;
 mod init;
 mod kernel;
+mod lazy;
 mod rootfs;
 mod sandbox;
 mod system;

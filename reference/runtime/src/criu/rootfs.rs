@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
@@ -182,7 +183,7 @@ impl Entry {
             blocking(move || remove(&path).and_then(|()| fs::File::create(&path)).map_err(failed)).await?
         };
         if bytes > LARGE_FILE_BYTES {
-            cursor.skip(bytes)?.copy_to(new, &path).await?;
+            cursor.skip(bytes)?.copy_to(&Arc::new(new), 0, &path).await?;
         } else {
             let content = cursor.take(bytes).await?;
             blocking(move || (&new).write_all(&content).map_err(CriuError::file("write", &path))).await?;

@@ -26,6 +26,7 @@ use super::error::CriuError;
 use super::image::{CriuImage, Images, ProgramImage};
 use super::init::{Reply, Request};
 use super::kernel::Lines;
+use super::lazy::Paging;
 use super::rootfs::Baseline;
 use super::tree::Tree;
 use crate::engine::{
@@ -41,6 +42,7 @@ pub(super) struct Parts {
     pub(super) contexts: Contexts,
     pub(super) tree: Tree,
     pub(super) baseline: Arc<Baseline>,
+    pub(super) paging: Paging,
     pub(super) place: Place,
     pub(super) env: BTreeMap<String, String>,
 }
@@ -53,6 +55,7 @@ pub(super) struct CriuSandbox {
     contexts: Contexts,
     tree: Tree,
     baseline: Arc<Baseline>,
+    paging: Paging,
     place: Place,
     env: BTreeMap<String, String>,
     program: Arc<Mutex<Option<Program>>>,
@@ -88,6 +91,7 @@ impl CriuSandbox {
             contexts: parts.contexts,
             tree: parts.tree,
             baseline: parts.baseline,
+            paging: parts.paging,
             place: parts.place,
             env: parts.env,
             program: Arc::default(),
@@ -158,6 +162,9 @@ impl CriuSandbox {
             Stage::Ended => return Err(SandboxError::Ended),
             Stage::Running => {}
         }
+        // What is not there cannot be written down.
+        let paged_in = tokio::time::timeout(limit, self.paging.done()).await;
+        paged_in.map_err(|_| SandboxError::Busy(limit))??;
         let hung_up = tokio::time::timeout(limit, self.client.hang_up()).await;
         let hung_up = hung_up.map_err(|_| SandboxError::Busy(limit))?;
         match self.dump().await {
@@ -243,6 +250,7 @@ impl CriuSandbox {
     async fn end(&self) {
         let mut stage = self.stage.lock().await;
         if !matches!(*stage, Stage::Ended) {
+            self.paging.stop();
             self.tree.kill().await;
         }
         *stage = Stage::Ended;
@@ -270,6 +278,10 @@ impl CriuSandbox {
 impl Sandbox for CriuSandbox {
     fn root(&self) -> &Path {
         Path::new("/")
+    }
+
+    fn restored(&self) -> Answer<'_, ()> {
+        async move { Ok(self.paging.done().await?) }.boxed()
     }
 
     fn freeze(&self, limit: Duration) -> Answer<'_, ()> {

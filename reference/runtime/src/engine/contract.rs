@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::{ContextInfo, ExecutionSink, Facet, ProcessInfo, ProcessSpec, ProcessStream, SandboxError, TerminalSize};
@@ -56,7 +57,8 @@ pub struct Usage {
 ///
 /// # Guarantees
 /// - A restored sandbox has every [facet](Facet) of the written one that [`facets`](Self::facets) names.
-/// - A payload that is damaged, or of another engine or version, is refused; nothing of it runs then.
+/// - A payload that is damaged, or of another engine or version, is refused; nothing of it runs then. An engine that
+///   restores lazily may find out later ([`Sandbox::restored`]), and ends the sandbox before it sees a wrong byte.
 /// - Two sandboxes of one engine do not see each other, where the engine can run two in one place.
 ///
 /// # Assumptions
@@ -99,6 +101,15 @@ pub trait Engine: fmt::Debug + Send + Sync {
 pub trait Sandbox: fmt::Debug + Send + Sync {
     /// The root of its files, as a directory of the machine that the engine runs on.
     fn root(&self) -> &Path;
+
+    /// Answers when it needs nothing more of the checkpoint that it was restored from, as is so from the beginning
+    /// unless its engine restores lazily.
+    ///
+    /// # Errors
+    /// The rest cannot be had. Then nothing of the sandbox runs any more; the checkpoint is as it was.
+    fn restored(&self) -> Answer<'_, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
 
     /// Stops it in place.
     ///

@@ -90,23 +90,21 @@ impl PayloadReader {
         }
     }
 
-    /// Copies it into a file from its beginning, a piece at a time.
+    /// Copies it into a file from `at` on, a piece at a time.
     ///
     /// # Errors
     /// It cannot be read, as for [`read`](Self::read), or the file not be written.
-    pub async fn copy_to(&self, file: File, path: &Path) -> Result<(), PayloadError> {
-        let file = Arc::new(file);
+    pub async fn copy_to(&self, file: &Arc<File>, at: u64, path: &Path) -> Result<(), PayloadError> {
         let windows = (0..self.len().div_ceil(WINDOW_BYTES)).map(|nth| {
             let start = nth * WINDOW_BYTES;
-            let (file, path) = (Arc::clone(&file), path.to_owned());
+            let (file, path) = (Arc::clone(file), path.to_owned());
             async move {
                 let bytes = self.slice(start..self.len().min(start + WINDOW_BYTES))?.read().await?;
-                let at = path.clone();
-                let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, start)).await;
+                let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at + start)).await;
                 written
                     .map_err(io::Error::other)
                     .flatten()
-                    .map_err(PayloadError::file("write", &at))
+                    .map_err(PayloadError::file("write", &path))
             }
         });
         futures::stream::iter(windows)

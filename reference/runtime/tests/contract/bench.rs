@@ -12,7 +12,7 @@ use libtest_mimic::Failed;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::{Engine, ExecutionEvent, ExecutionSink, Facet, Fresh, Place, Sandbox};
+use torpor_runtime::{Engine, ExecutionEvent, ExecutionSink, Facet, Fresh, PayloadReader, Place, Sandbox};
 
 /// Whether a claim holds.
 pub(crate) type Verdict = Result<(), Failed>;
@@ -87,7 +87,7 @@ impl Bench {
         Ok(self.subject(sandbox, directory, output))
     }
 
-    pub(crate) async fn restore(&self, payload: Vec<u8>) -> Result<Subject, Failed> {
+    pub(crate) async fn restore(&self, payload: impl Into<PayloadReader>) -> Result<Subject, Failed> {
         let (place, directory, output) = place();
         let sandbox = self.engine.restore(place, payload.into()).await?;
         Ok(self.subject(sandbox, directory, output))

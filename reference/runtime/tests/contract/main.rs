@@ -10,6 +10,7 @@ mod bench;
 mod claims;
 mod container;
 mod faulty;
+mod lazily;
 mod processes;
 
 use std::process::ExitCode;
@@ -43,7 +44,9 @@ fn main() -> ExitCode {
     if container::is_first_process() {
         // One sandbox at a time has the container.
         args.test_threads = Some(1);
-        trials = of_engine("criu", &criu(), false, unfit_for_criu().as_deref());
+        let unfit = unfit_for_criu();
+        trials = of_engine("criu", &criu(), false, unfit.as_deref());
+        trials.extend(lazily::trials(unfit.as_deref()));
     } else {
         trials.push(container::trial());
     }
@@ -55,9 +58,12 @@ fn monty() -> Arc<dyn Engine> {
 }
 
 fn criu() -> Arc<dyn Engine> {
+    Arc::new(CriuEngine::new(criu_config()))
+}
+
+fn criu_config() -> CriuConfig {
     let program = std::env::current_exe().expect("the path of this program");
-    let init = vec![program.into_os_string(), container::INIT.into()];
-    Arc::new(CriuEngine::new(CriuConfig::new(init)))
+    CriuConfig::new(vec![program.into_os_string(), container::INIT.into()])
 }
 
 /// What CRIU says is missing.
@@ -76,12 +82,17 @@ fn of_engine(name: &str, engine: &Arc<dyn Engine>, several: bool, unfit: Option<
         let trial = Trial::test(format!("{name}::{}", claim.name), move || {
             run(check(Bench::new(engine, LIMIT)))
         });
-        match unfit {
-            Some(reason) => trial.with_kind(reason.to_owned()).with_ignored_flag(true),
-            None => trial,
-        }
+        unless(unfit, trial)
     };
     bench::all_claims().iter().filter(applies).map(trial).collect()
+}
+
+/// The trial; skipped with the reason if there is one.
+fn unless(unfit: Option<&str>, trial: Trial) -> Trial {
+    match unfit {
+        Some(reason) => trial.with_kind(reason.to_owned()).with_ignored_flag(true),
+        None => trial,
+    }
 }
 
 /// A faulty engine has to fail the claim that it breaks.

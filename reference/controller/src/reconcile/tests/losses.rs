@@ -64,6 +64,41 @@ async fn a_pod_that_vanishes_while_running_is_reported_lost_and_not_replaced() {
 }
 
 #[tokio::test]
+async fn a_workload_torn_while_its_memory_came_is_paused_again_on_its_checkpoint_and_the_loss_is_told() {
+    for pause_asked in [false, true] {
+        let (world, mut controller) = paused(9).await;
+        world.patch_spec(json!({"paused": false}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Running));
+        world.write_context(10);
+        world.state().tear();
+        if pause_asked {
+            world.patch_spec(json!({"paused": true}));
+        }
+        world.settle(&mut controller).await;
+        assert_eq!(
+            (phase(&world), world.state().pod.is_none()),
+            (Some(Phase::Paused), true)
+        );
+        let status = world.sandbox().status.expect("a status");
+        assert!(status.checkpoint.is_some());
+        if !pause_asked {
+            assert!(says(&world, ConditionType::Resumed, Reason::RestoreFailed));
+            let message = status.message.unwrap_or_default();
+            let loss = "a chunk is damaged; what was done since it was resumed is lost";
+            assert!(message.contains(loss), "{message}");
+        }
+        // A pause that was asked for is what the conditions tell of; the event stays.
+        let told = world.state().events.iter().any(|event| event.contains("RestoreFailed"));
+        assert!(told, "{:#?}", world.state().events);
+
+        world.patch_spec(json!({"paused": false, "template": {"metadata": {"labels": {"mended": "yes"}}}}));
+        world.settle(&mut controller).await;
+        assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+    }
+}
+
+#[tokio::test]
 async fn a_restore_that_failed_is_tried_at_once_when_the_spec_changes() {
     let (world, mut controller) = paused(9).await;
     world.state().mood = AgentMood::FailsToRestore;

@@ -390,6 +390,22 @@ impl State {
         self.revision += 1;
     }
 
+    /// The memory that the workload still lacked cannot be had.
+    pub(super) fn tear(&mut self) {
+        let (Some((agent, _)), Some(pod)) = (&mut self.agent, &mut self.pod) else {
+            return;
+        };
+        let generation = agent.restored_generation.expect("a restored workload");
+        agent.workload = WorkloadState::Torn {
+            message: "page in the memory of the sandbox: a chunk is damaged".to_owned(),
+        };
+        agent.checkpoint = CheckpointState::Sealed {
+            record: record(generation),
+        };
+        pod["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+        self.revision += 1;
+    }
+
     fn checkpoint(&mut self, generation: u64) {
         let Some((agent, context)) = &mut self.agent else {
             return;

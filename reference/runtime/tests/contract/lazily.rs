@@ -1,0 +1,210 @@
+//! What is claimed of a restore that runs processes before their memory is there: by the CRIU engine alone.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+use torpor_runtime::{CheckpointKey, CheckpointStore, CriuConfig, CriuEngine, Engine};
+
+use crate::bench::{Bench, Subject, Verdict, hold};
+use crate::{LIMIT, criu_config, run, unless};
+
+/// Memory that differs from page to page, and takes a while to come.
+const MEBIBYTES: usize = 96;
+
+pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
+    let trial = |name: &str, check: fn() -> Verdict| unless(unfit, Trial::test(format!("criu::{name}"), check));
+    vec![
+        trial("memory_that_comes_later_is_the_same_memory", || run(comes_later())),
+        trial("a_fork_before_the_memory_is_there_has_it_as_well", || run(forks())),
+        trial(
+            "a_chunk_that_is_damaged_ends_the_restore_and_not_the_checkpoint",
+            || run(damaged()),
+        ),
+        trial(
+            "a_page_server_killed_half_way_ends_the_restore_and_not_the_checkpoint",
+            || run(killed()),
+        ),
+        trial("a_sandbox_stopped_half_way_leaves_nothing", || run(stopped())),
+    ]
+}
+
+/// A sealed checkpoint of a sandbox with a large memory, and an engine that restores it lazily.
+struct Paused {
+    bench: Bench,
+    store: CheckpointStore,
+    directory: tempfile::TempDir,
+    engine: Arc<dyn Engine>,
+    digest: String,
+}
+
+fn key() -> CheckpointKey {
+    CheckpointKey {
+        sandbox_uid: "lazy".to_owned(),
+        generation: 1,
+    }
+}
+
+/// Reads every page.
+const DIGEST: &str = "import hashlib\nhashlib.sha256(heap).hexdigest()";
+
+async fn paused() -> Result<Paused, Failed> {
+    let engine: Arc<dyn Engine> = Arc::new(CriuEngine::new(CriuConfig {
+        lazy_from_bytes: 0,
+        ..criu_config()
+    }));
+    let bench = Bench::new(Arc::clone(&engine), LIMIT);
+    let subject = bench.start(None).await?;
+    let code = format!(
+        "import hashlib\nheap = bytearray()\n\
+         for n in range({MEBIBYTES}):\n    heap += hashlib.shake_128(b'%d' % n).digest(512 << 10) + bytes([n % 251]) * (512 << 10)"
+    );
+    subject.run(None, &code).await?;
+    let digest = subject.value(DIGEST).await?;
+    subject.freeze().await?;
+    let directory = tempfile::tempdir()?;
+    let store = CheckpointStore::open(&format!("file://{}", directory.path().display()))?;
+    let payload = subject.sandbox.checkpoint().await?;
+    store.seal(&key(), &engine.version(), payload).await?;
+    subject.sandbox.stop().await;
+    Ok(Paused {
+        bench,
+        store,
+        directory,
+        engine,
+        digest,
+    })
+}
+
+impl Paused {
+    async fn resume(&self) -> Result<Subject, Failed> {
+        let reader = self.store.reader(&key(), &self.engine.version()).await?;
+        self.bench.restore(reader).await
+    }
+
+    /// It can be resumed, and has all of its memory.
+    async fn is_whole(&self) -> Verdict {
+        let subject = self.resume().await?;
+        subject.sandbox.restored().await?;
+        let digest = subject.value(DIGEST).await?;
+        hold(digest == self.digest, "the memory is as it was", digest)?;
+        subject.end().await
+    }
+}
+
+async fn comes_later() -> Verdict {
+    let paused = paused().await?;
+    let subject = paused.resume().await?;
+    hold(daemon().is_some(), "memory is still coming when it answers", ())?;
+    let digest = subject.value(DIGEST).await?;
+    hold(digest == paused.digest, "every page is as it was", digest)?;
+    subject.sandbox.restored().await?;
+    hold(daemon().is_none(), "nobody serves pages afterwards", daemon())?;
+    let payload = paused.bench.pause(subject, &[]).await?;
+    let again = paused.bench.restore(payload).await?;
+    let digest = again.value(DIGEST).await?;
+    hold(digest == paused.digest, "a second pause has it as well", digest)?;
+    again.end().await
+}
+
+async fn forks() -> Verdict {
+    let paused = paused().await?;
+    let subject = paused.resume().await?;
+    let code = "import os, warnings\nwarnings.simplefilter('ignore')\nr, w = os.pipe()\npid = os.fork()\nif pid == 0:\n    \
+                os.write(w, hashlib.sha256(heap).hexdigest().encode())\n    os._exit(0)\n\
+                os.waitpid(pid, 0)\nos.read(r, 64).decode()";
+    let digest = subject.value(code).await?;
+    hold(digest == paused.digest, "the child reads what its parent would", digest)?;
+    subject.sandbox.restored().await?;
+    subject.end().await
+}
+
+async fn damaged() -> Verdict {
+    let paused = paused().await?;
+    let pack = only_pack(paused.directory.path())?;
+    let file = OpenOptions::new().read(true).write(true).open(&pack)?;
+    let at = file.metadata()?.len() * 3 / 4;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    file.write_all_at(&[byte[0] ^ 1], at)?;
+
+    let subject = paused.resume().await?;
+    ends_loudly(subject, "chunk").await?;
+    file.write_all_at(&byte, at)?;
+    paused.is_whole().await
+}
+
+async fn killed() -> Verdict {
+    let paused = paused().await?;
+    let subject = paused.resume().await?;
+    let daemon = daemon().ok_or("memory came before anything could be done about it")?;
+    signal(daemon, rustix::process::Signal::KILL)?;
+    ends_loudly(subject, "criu lazy-pages").await?;
+    paused.is_whole().await
+}
+
+async fn stopped() -> Verdict {
+    let paused = paused().await?;
+    let subject = paused.resume().await?;
+    hold(daemon().is_some(), "memory is still coming", ())?;
+    subject.sandbox.stop().await;
+    let told = subject.sandbox.restored().await;
+    hold(told.is_err(), "whoever waits for the rest is told", told)?;
+    hold(others()?.is_empty(), "nothing runs any more", others()?)?;
+    paused.is_whole().await
+}
+
+/// The sandbox has ended with its processes, and says why.
+async fn ends_loudly(subject: Subject, says: &str) -> Verdict {
+    let told = subject.sandbox.restored().await;
+    let reason = told.err().ok_or("it does not tell that its memory is lost")?;
+    let reason = format!("{}", DisplayChain(&reason));
+    hold(reason.contains(says), "it says what failed", &reason)?;
+    hold(others()?.is_empty(), "nothing runs any more", others()?)?;
+    subject.end().await
+}
+
+struct DisplayChain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for DisplayChain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.0
+            .source()
+            .map_or(Ok(()), |source| write!(f, ": {}", DisplayChain(source)))
+    }
+}
+
+fn only_pack(store: &Path) -> Result<PathBuf, Failed> {
+    let mut packs = fs::read_dir(store.join("lazy/packs"))?;
+    Ok(packs.next().ok_or("there is no pack")??.path())
+}
+
+/// The commands of all other processes.
+fn others() -> Result<Vec<(i32, String)>, Failed> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if pid != 1 && !command.is_empty() {
+            others.push((pid, command.replace('\0', " ")));
+        }
+    }
+    Ok(others)
+}
+
+/// The pid of `criu lazy-pages`.
+fn daemon() -> Option<i32> {
+    let others = others().ok()?;
+    let found = others.into_iter().find(|(_, command)| command.contains("lazy-pages"));
+    found.map(|(pid, _)| pid)
+}
+
+fn signal(pid: i32, signal: rustix::process::Signal) -> Verdict {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or("no pid")?;
+    Ok(rustix::process::kill_process(pid, signal)?)
+}
