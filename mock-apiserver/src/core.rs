@@ -74,12 +74,6 @@ impl Core {
         self.signals.remove(collection);
     }
 
-    /// The object of a resource as it is read.
-    pub(crate) fn find(&self, resource: &Resource, name: &ObjectName) -> Option<Arc<Object>> {
-        let stored = self.store.get(&resource.collection, name)?;
-        Some(resource.read(&stored))
-    }
-
     /// Stores an object and notes what follows from it.
     pub(crate) fn put(&mut self, resource: &Resource, mut object: Value) -> Arc<Object> {
         if let Some(map) = object.as_object_mut() {

@@ -16,6 +16,7 @@ mod api;
 mod catalog;
 mod clock;
 mod control;
+mod conversion;
 mod core;
 mod definition;
 mod discovery;

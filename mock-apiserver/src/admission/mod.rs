@@ -29,7 +29,7 @@ mod run;
 mod webhook;
 
 pub(crate) use attributes::{Attributes, GroupVersionKind, Operation};
-pub(crate) use client_config::ServiceAddresses;
+pub(crate) use client_config::{Address, ClientConfig, ServiceAddresses};
 pub use client_config::{WebhookCall, WebhookCaller, WebhookFailure};
 pub(crate) use configuration::{client_problems, policy_problems, problems};
 pub(crate) use dispatch::consult;

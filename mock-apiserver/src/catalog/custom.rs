@@ -2,6 +2,7 @@
 
 use super::resource::{Origin, Resource};
 use crate::api::meta::strings;
+use crate::conversion::Converter;
 use crate::definition;
 use crate::schema::CompiledRules;
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub(crate) struct CustomVersion {
     pub(crate) since: u64,
     /// The version in which objects are stored.
     pub(crate) storage: String,
+    /// The webhook that converts between versions, if they differ in more than their names.
+    pub(crate) converter: Option<Arc<Converter>>,
     /// `spec.preserveUnknownFields`.
     pub(crate) preserve_unknown: bool,
 }
@@ -109,6 +112,7 @@ fn custom_version(crd: &Value, version: &Value, (group, kind): (&str, &str), sin
         deprecation,
         since,
         storage: stored(crd).map(|version| text(&version["name"])).unwrap_or_default(),
+        converter: Converter::read(&crd["spec"]["conversion"]).map(Arc::new),
         preserve_unknown: crd["spec"]["preserveUnknownFields"] == true,
     }
 }

@@ -3,6 +3,7 @@
 use super::custom::{CustomVersion, ScalePaths};
 use crate::api::error::qualified;
 use crate::api::names::NameRule;
+use crate::conversion::Converter;
 use crate::schema;
 use crate::store::{CollectionName, Object};
 use crate::types::Message;
@@ -106,6 +107,22 @@ impl Resource {
         match &self.origin {
             Origin::BuiltIn(builtin) => builtin.name_rule,
             Origin::Custom(_) => NameRule::Subdomain,
+        }
+    }
+
+    /// The webhook that converts its objects between versions, if they differ in more than their names.
+    pub(crate) fn converter(&self) -> Option<Arc<Converter>> {
+        match &self.origin {
+            Origin::BuiltIn(_) => None,
+            Origin::Custom(custom) => custom.converter.clone(),
+        }
+    }
+
+    /// `group/version` in which its objects are stored.
+    pub(crate) fn storage_version(&self) -> String {
+        match &self.origin {
+            Origin::BuiltIn(_) => self.api_version(),
+            Origin::Custom(custom) => format!("{}/{}", self.group, custom.storage),
         }
     }
 

@@ -60,15 +60,3 @@ pub(crate) fn zero() -> Value {
         "status": {"conditions": null, "acceptedNames": names, "storedVersions": null},
     })
 }
-
-/// Versions differ in `apiVersion` only, whatever the definition says.
-pub(super) fn warnings(crd: &Value) -> Vec<String> {
-    if crd["spec"]["conversion"]["strategy"] != "Webhook" {
-        return Vec::new();
-    }
-    let name = meta::name(crd);
-    tracing::warn!(name, "the conversion webhook of a definition is not called");
-    vec![format!(
-        "spec.conversion.strategy: Webhook is treated as None: this server calls no conversion webhooks, objects of {name} differ between versions in apiVersion only"
-    )]
-}

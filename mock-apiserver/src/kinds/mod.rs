@@ -82,7 +82,6 @@ pub(crate) fn zero(resource: &Resource) -> Value {
 /// What the writer of an object should know, though it is accepted.
 pub(crate) fn warnings(resource: &Resource, object: &Value) -> Vec<String> {
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::warnings(object),
         _ if resource.is_custom() => unqualified_finalizers(object),
         _ => Vec::new(),
     }

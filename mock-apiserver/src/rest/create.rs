@@ -4,6 +4,7 @@ use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
+use super::stored::{self, Stored};
 use super::update::{Part, Write, record_creation};
 use super::validate;
 use crate::access::escalation;
@@ -67,6 +68,7 @@ pub(super) fn create_object(
         record_creation(core, &resource, &mut object, requested, write);
     }
     let object = admit::validate(core, call, object, None, write.dry_run)?;
+    let Stored { object, shown } = Stored::of(core, call, object, None)?;
     let name = ObjectName::new(meta::namespace(&object), meta::name(&object));
     if let Some(there) = core.store.get(&resource.collection, &name) {
         let mut refused = ApiError::already_exists(&resource.plural, &resource.group, &name.name);
@@ -76,9 +78,9 @@ pub(super) fn create_object(
         return Err(refused);
     }
     if write.dry_run {
-        return Ok(Arc::new(Object::new(object)));
+        return Ok(Arc::new(Object::new(shown.unwrap_or(object))));
     }
-    Ok(core.put(&resource, object))
+    Ok(stored::put(core, &resource, object, shown))
 }
 
 /// Fills in defaults; a status that is a subresource is not the creator's.

@@ -12,7 +12,7 @@ use super::admit;
 use super::answer::Answer;
 use super::decode;
 use super::dispatch::Call;
-use super::read;
+use super::{read, stored};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::FieldError;
 use crate::api::meta;
@@ -131,15 +131,16 @@ pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiRes
     let options = DeleteOptions::parse(call)?;
     let resource = call.resource.clone();
     let at = ObjectName::new(call.namespace(), name);
-    let Some(object) = core.find(&resource, &at) else {
+    let Some(object) = call.find(core, &at)? else {
         return Err(call.not_found(name));
     };
     admit::delete(core, call, &object, options.dry_run)?;
-    match delete_object(core, &resource, &object, &options)? {
-        Deleted::Pending(object) => Ok(Answer::Object {
+    let stored = stored::of(core, &resource, &object);
+    match delete_object(core, &resource, &stored, &options)? {
+        Deleted::Pending(marked) => Ok(Answer::Object {
             code: 200,
+            object: stored::shown_as(&resource, &object, marked),
             resource,
-            object,
         }),
         Deleted::Gone(object) if returns_object(&resource) => Ok(Answer::Object {
             code: 200,
@@ -185,8 +186,8 @@ pub(super) fn delete_collection(core: &mut Core, call: &mut Call<'_>) -> ApiResu
     }
     for object in &items {
         let at = ObjectName::new(meta::namespace(object), meta::name(object));
-        if let Some(object) = core.find(&resource, &at) {
-            delete_object(core, &resource, &object, &options)?;
+        if let Some(stored) = core.store.get(&resource.collection, &at) {
+            delete_object(core, &resource, &resource.read(&stored), &options)?;
         }
     }
     Ok(Answer::List {

@@ -8,7 +8,9 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::options::Query;
 use crate::api::path::{self, ResourcePath, Route};
 use crate::catalog::{Origin, Resource};
+use crate::conversion::Conversions;
 use crate::core::Core;
+use crate::store::{Object, ObjectName};
 use crate::{discovery, upkeep};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -45,6 +47,13 @@ impl Request {
     }
 }
 
+/// What others were asked for the sake of a request, and what they said.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) admission: Admission,
+    pub(crate) conversions: Conversions,
+}
+
 /// A request on a resource that exists, with what handlers need to know.
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
@@ -53,12 +62,27 @@ pub(crate) struct Call<'a> {
     pub(crate) user: &'a User,
     pub(crate) warnings: Vec<String>,
     pub(crate) admission: &'a mut Admission,
+    pub(crate) conversions: &'a mut Conversions,
 }
 
 impl Call<'_> {
     /// The namespace, empty for cluster-scoped objects.
     pub(crate) fn namespace(&self) -> &str {
         self.path.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The object of that name, as the version of the request shows it.
+    pub(crate) fn find(&mut self, core: &mut Core, at: &ObjectName) -> ApiResult<Option<Arc<Object>>> {
+        let stored = core.store.get(&self.resource.collection, at);
+        if self.resource.converter().is_none() {
+            return Ok(stored.map(|stored| self.resource.read(&stored)));
+        }
+        self.read(core, stored.as_slice()).map(|mut found| found.pop())
+    }
+
+    /// Stored objects, as the version of the request shows them.
+    pub(crate) fn read(&mut self, core: &mut Core, stored: &[Arc<Object>]) -> ApiResult<Vec<Arc<Object>>> {
+        self.conversions.read(core, &self.resource, stored)
     }
 
     pub(crate) fn not_found(&self, name: &str) -> ApiError {
@@ -72,9 +96,9 @@ impl Call<'_> {
 
 /// Carries out a request and what follows from it.
 ///
-/// Where webhooks have to be asked first, the request is interrupted: `admission` then holds the question, and the error is not
-/// to be shown.
-pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, admission: &mut Admission) -> ApiResult<Reply> {
+/// Where webhooks have to be asked first, the request is interrupted: `asked` then holds the question, and the error is not to be
+/// shown.
+pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mut Asked) -> ApiResult<Reply> {
     match path::parse(&request.path) {
         Route::Resource(path) => {
             let Some(resource) = core.catalog.find(&path) else {
@@ -87,7 +111,8 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, admission:
                 path,
                 user,
                 warnings,
-                admission,
+                admission: &mut asked.admission,
+                conversions: &mut asked.conversions,
             };
             let answer = resource_request(core, &mut call);
             upkeep::settle(core);

@@ -17,6 +17,7 @@ mod patch;
 mod read;
 mod review;
 mod scale;
+mod stored;
 mod strategic;
 mod subresource;
 mod token;
@@ -25,4 +26,4 @@ mod validate;
 pub(crate) mod watch;
 
 pub(crate) use answer::{Answer, LogRequest, Reply};
-pub(crate) use dispatch::{Method, Request, handle};
+pub(crate) use dispatch::{Asked, Method, Request, handle};

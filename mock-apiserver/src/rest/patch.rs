@@ -58,7 +58,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     }
     let resource = call.resource.clone();
     let at = ObjectName::new(call.namespace(), name);
-    let Some(old) = core.find(&resource, &at) else {
+    let Some(old) = call.find(core, &at)? else {
         return Err(call.not_found(name));
     };
     let shown = resource.present(&old);
@@ -169,7 +169,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     let version = meta::resource_version(&wanted).to_owned();
     confine(&mut wanted, &resource, part);
     let at = ObjectName::new(call.namespace(), name);
-    let Some(old) = core.find(&resource, &at) else {
+    let Some(old) = call.find(core, &at)? else {
         return apply_new(core, call, &wanted, &write, options.force);
     };
     let (live, now) = (resource.present(&old), core.now());

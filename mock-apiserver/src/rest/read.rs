@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Reads one object.
-pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+pub(super) fn get(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
     if let Some(asked) = call.request.query.number("resourceVersion")? {
         check_not_future(core, call, asked)?;
     }
@@ -28,7 +28,7 @@ pub(super) fn get(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer>
 }
 
 /// Lists or watches, as the query says.
-pub(super) fn list_or_watch(core: &mut Core, call: &Call<'_>) -> ApiResult<Answer> {
+pub(super) fn list_or_watch(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     let options = ListOptions::parse(&call.request.query)?;
     if options.watch {
         watch::plan(core, call, &options).map(Answer::Watch)
@@ -38,7 +38,7 @@ pub(super) fn list_or_watch(core: &mut Core, call: &Call<'_>) -> ApiResult<Answe
 }
 
 /// Lists with the options of the query.
-pub(super) fn list(core: &Core, call: &Call<'_>) -> ApiResult<Answer> {
+pub(super) fn list(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     list_with(core, call, &ListOptions::parse(&call.request.query)?)
 }
 
@@ -51,18 +51,18 @@ pub(super) fn check_not_future(core: &Core, call: &Call<'_>, asked: u64) -> ApiR
 }
 
 /// The object as the request is to see it.
-fn found(core: &Core, call: &Call<'_>, at: &ObjectName) -> ApiResult<Option<Arc<Object>>> {
-    let resource = &call.resource;
+fn found(core: &mut Core, call: &mut Call<'_>, at: &ObjectName) -> ApiResult<Option<Arc<Object>>> {
+    let resource = call.resource.clone();
     let Some(revision) = call.request.as_of else {
-        return Ok(core.find(resource, at));
+        return call.find(core, at);
     };
     let mut state = core
         .store
         .scan_at(&resource.collection, revision, Some(&at.namespace), None)
         .map_err(|gone| expired(gone, None))?;
-    Ok(state
-        .find(|(name, _)| *name == at)
-        .map(|(_, object)| resource.read(&object)))
+    let stored = state.find(|(name, _)| *name == at).map(|(_, object)| object);
+    drop(state);
+    call.read(core, stored.as_slice()).map(|mut found| found.pop())
 }
 
 /// Which objects a list or watch is about.
@@ -108,20 +108,21 @@ struct Page {
     after: Option<ObjectName>,
 }
 
-fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<Answer> {
+fn list_with(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) -> ApiResult<Answer> {
     if let Some(asked) = options.resource_version {
         check_not_future(core, call, asked)?;
     }
-    let resource = &call.resource;
+    let resource = call.resource.clone();
     let filter = Filter::new(call, options)?;
+    let namespace = filter.namespace.clone();
     let page = page(options)?;
     let revision = page.revision.unwrap_or(call.request.latest(core));
-    let mut scan = core
+    let scan = core
         .store
         .scan_at(
             &resource.collection,
             revision,
-            filter.namespace.as_deref(),
+            namespace.as_deref(),
             page.after.as_ref(),
         )
         .map_err(|gone| expired(gone, page.after.as_ref()))?;
@@ -131,28 +132,54 @@ fn list_with(core: &Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<A
     } else {
         usize::try_from(options.limit).unwrap_or(0)
     };
-    let mut metadata = json!({"resourceVersion": revision.to_string()});
-    let (mut items, mut last) = (Vec::new(), None);
-    while let Some((name, object)) = scan.next() {
-        let object = resource.read(&object);
-        if !filter.matches(name, &object) {
-            continue;
-        }
-        if let Some(last) = last.filter(|_| items.len() == limit) {
-            metadata["continue"] = continue_token(revision, last).into();
-            if filter.is_open() {
-                metadata["remainingItemCount"] = (1 + scan.count()).into();
-            }
-            break;
-        }
-        items.push(object);
-        last = (limit > 0).then_some(name);
-    }
+    let at = Listing {
+        filter,
+        limit,
+        revision,
+    };
+    let (metadata, items) = if resource.converter().is_none() {
+        at.page(scan.map(|(name, object)| (name, resource.read(&object))))
+    } else {
+        let (names, stored): (Vec<ObjectName>, Vec<_>) = scan.map(|(name, object)| (name.clone(), object)).unzip();
+        let read = call.read(core, &stored)?;
+        at.page(names.iter().zip(read))
+    };
     Ok(Answer::List {
-        resource: resource.clone(),
+        resource,
         metadata,
         items,
     })
+}
+
+/// What a list is of.
+struct Listing {
+    filter: Filter,
+    /// The most objects of a page; 0 for all.
+    limit: usize,
+    revision: u64,
+}
+
+impl Listing {
+    /// The first page of a scan, with the metadata of the list.
+    fn page<'a>(&self, mut scan: impl Iterator<Item = (&'a ObjectName, Arc<Object>)>) -> (Value, Vec<Arc<Object>>) {
+        let mut metadata = json!({"resourceVersion": self.revision.to_string()});
+        let (mut items, mut last) = (Vec::new(), None);
+        while let Some((name, object)) = scan.next() {
+            if !self.filter.matches(name, &object) {
+                continue;
+            }
+            if let Some(last) = last.filter(|_| items.len() == self.limit) {
+                metadata["continue"] = continue_token(self.revision, last).into();
+                if self.filter.is_open() {
+                    metadata["remainingItemCount"] = (1 + scan.count()).into();
+                }
+                break;
+            }
+            items.push(object);
+            last = (self.limit > 0).then_some(name);
+        }
+        (metadata, items)
+    }
 }
 
 /// The revision is compacted; a paged list is offered to go on inconsistently.

@@ -63,9 +63,9 @@ fn view(paths: &ScalePaths, object: &Value) -> Value {
 pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &ScalePaths) -> ApiResult<Answer> {
     let resource = call.resource.clone();
     let name_in_store = ObjectName::new(call.namespace(), name);
-    let old = core
-        .find(&resource, &name_in_store)
-        .ok_or_else(|| call.not_found(name))?;
+    let Some(old) = call.find(core, &name_in_store)? else {
+        return Err(call.not_found(name));
+    };
     let shown = view(paths, &old);
     let wanted = match call.request.method {
         Method::Get => return Ok(Answer::Document { code: 200, body: shown }),

@@ -3,6 +3,7 @@
 use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::dispatch::{Call, Method};
+use super::stored::{self, Stored};
 use super::{create, decode, validate};
 use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult};
@@ -88,7 +89,7 @@ pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Pa
     let resource = call.resource.clone();
     let write = Write::new(&resource, part, Operation::Update, &options);
     let at = ObjectName::new(call.namespace(), name);
-    match core.find(&resource, &at) {
+    match call.find(core, &at)? {
         Some(old) => {
             let object = update_object(core, call, &old, object, &write)?;
             Ok(Answer::Object {
@@ -158,33 +159,42 @@ pub(super) fn update_object(
     if !write.admitted {
         object = admit::validate(core, call, object, Some(old), write.dry_run)?;
     }
+    // The last state is answered as it is, not as it would be read.
+    let last = (resource.converter().is_some() && is_done(resource, &object)).then(|| object.clone());
+    let Stored { object, shown } = Stored::of(core, call, object, Some(old))?;
     // What is stored may lack defaults that `old` was read with; then the write is one.
     let at = ObjectName::new(meta::namespace(old), meta::name(old));
-    if core
-        .store
-        .get(&resource.collection, &at)
-        .is_none_or(|stored| **stored == object)
-    {
-        return Ok(old.clone());
-    }
+    let before = core.store.get(&resource.collection, &at);
+    let before = match before {
+        Some(before) if **before != object => before,
+        Some(_) | None => return Ok(old.clone()),
+    };
     if write.dry_run {
-        return Ok(Arc::new(Object::new(object)));
+        return Ok(Arc::new(Object::new(shown.unwrap_or(object))));
     }
     if is_done(resource, &object) {
         // The answer carries the revision that the object had: no state of it was stored after that.
-        let last = Arc::new(Object::new(object));
+        let last = Arc::new(Object::new(last.unwrap_or(object)));
         // Watchers see what was stored last.
-        core.remove(resource, Value::clone(old));
+        let stored_last = if resource.converter().is_some() { &before } else { old };
+        core.remove(resource, Value::clone(stored_last));
         return Ok(last);
     }
-    Ok(core.put(resource, object))
+    Ok(stored::put(core, resource, object, shown))
 }
 
 /// Takes from `new` what may change, with defaults.
-fn confine(resource: &Resource, old: &Value, new: Value, part: Part) -> Value {
+fn confine(resource: &Resource, old: &Value, mut new: Value, part: Part) -> Value {
+    // What a status does not change is not completed: it may have been converted, and defaults then are not written yet.
+    let only_status = part == Part::Status && resource.is_custom();
+    if only_status {
+        kinds::default_fields(resource, &mut new);
+    }
     let mut object = restrict(resource, old, new, part);
     keep_identity(old, &mut object);
-    kinds::default_fields(resource, &mut object);
+    if !only_status {
+        kinds::default_fields(resource, &mut object);
+    }
     object
 }
 

@@ -7,7 +7,7 @@ use crate::api::meta;
 use crate::api::options::ListOptions;
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::store::{Change, Event, Object};
+use crate::store::{Change, Event, Object, ObjectName};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch::Receiver;
@@ -56,7 +56,7 @@ pub(crate) struct WatchPlan {
 }
 
 /// Accepts a watch and takes the initial state, if it is to be sent.
-pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> ApiResult<WatchPlan> {
+pub(super) fn plan(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) -> ApiResult<WatchPlan> {
     if let Some(asked) = options.resource_version {
         check_not_future(core, call, asked)?;
     }
@@ -70,7 +70,7 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
         || (options.send_initial_events.is_none() && options.resource_version.unwrap_or(0) == 0);
     let current = call.request.latest(core);
     let (initial, cursor) = if from_state {
-        let mut initial = state(core, &resource, &filter, current)?;
+        let mut initial = state(core, call, &filter, current)?;
         if options.send_initial_events == Some(true) && options.allow_bookmarks {
             initial.push((Seen::Bookmark, bookmark(&resource, current, true)));
         }
@@ -96,16 +96,18 @@ pub(super) fn plan(core: &mut Core, call: &Call<'_>, options: &ListOptions) -> A
     })
 }
 
-fn state(core: &Core, resource: &Resource, filter: &Filter, revision: u64) -> ApiResult<Vec<WatchEvent>> {
+fn state(core: &mut Core, call: &mut Call<'_>, filter: &Filter, revision: u64) -> ApiResult<Vec<WatchEvent>> {
     let state = core
         .store
-        .scan_at(&resource.collection, revision, filter.namespace.as_deref(), None)
+        .scan_at(&call.resource.collection, revision, filter.namespace.as_deref(), None)
         .map_err(|gone| ApiError::expired(too_old_text(gone.requested, gone.oldest)))?;
-    Ok(state
-        .map(|(name, object)| (name, resource.read(&object)))
-        .filter(|(name, object)| filter.matches(name, object))
-        .map(|(_, object)| (Seen::Added, object))
-        .collect())
+    let (names, stored): (Vec<ObjectName>, Vec<_>) = state.map(|(name, object)| (name.clone(), object)).unzip();
+    let read = call.read(core, &stored)?;
+    let selected = names
+        .iter()
+        .zip(read)
+        .filter(|(name, object)| filter.matches(name, object));
+    Ok(selected.map(|(_, object)| (Seen::Added, object)).collect())
 }
 
 fn too_old_text(requested: u64, oldest: u64) -> String {
@@ -128,15 +130,23 @@ fn too_old(requested: u64, oldest: u64) -> WatchEvent {
     (Seen::Error, Arc::new(Object::new(refused.body())))
 }
 
-/// The next events after `cursor`, and the new cursor; `None` as cursor ends the watch.
-pub(crate) fn next_events(
-    core: &Core,
-    resource: &Resource,
-    filter: &Filter,
-    cursor: u64,
-) -> (Vec<WatchEvent>, Option<u64>) {
+/// One turn of a watch.
+pub(crate) struct Turn {
+    pub(crate) changes: Vec<Arc<Change>>,
+    /// An event that ends the watch instead.
+    pub(crate) refused: Option<WatchEvent>,
+    /// Where the next turn begins; `None` ends the watch.
+    pub(crate) cursor: Option<u64>,
+}
+
+/// The next changes after `cursor`.
+pub(crate) fn next_changes(core: &Core, resource: &Resource, cursor: u64) -> Turn {
     match core.store.changes_after(&resource.collection, cursor, BATCH) {
-        Err(gone) => (vec![too_old(gone.requested, gone.oldest)], None),
+        Err(gone) => Turn {
+            changes: Vec::new(),
+            refused: Some(too_old(gone.requested, gone.oldest)),
+            cursor: None,
+        },
         Ok(changes) => {
             // An unfinished batch leaves later changes for the next turn, a finished one is as fresh as the store.
             let seen = if changes.len() < BATCH {
@@ -144,15 +154,26 @@ pub(crate) fn next_events(
             } else {
                 changes.last().map_or(cursor, |change| change.revision)
             };
-            (
-                changes
-                    .iter()
-                    .filter_map(|change| see(resource, filter, change))
-                    .collect(),
-                Some(seen),
-            )
+            Turn {
+                changes,
+                refused: None,
+                cursor: Some(seen),
+            }
         }
     }
+}
+
+/// What a watcher with that filter sees of changes.
+pub(crate) fn see_all(resource: &Resource, filter: &Filter, changes: &[Arc<Change>]) -> Vec<WatchEvent> {
+    changes
+        .iter()
+        .filter_map(|change| see(resource, filter, change))
+        .collect()
+}
+
+/// An event that tells of a failure and ends the watch.
+pub(crate) fn failed(refused: &ApiError) -> WatchEvent {
+    (Seen::Error, Arc::new(Object::new(refused.body())))
 }
 
 /// What a watcher with that filter sees of a change.

@@ -4,16 +4,17 @@ use super::body::ResponseBody;
 use super::respond;
 use super::view::View;
 use crate::access::{self, Credentials, User};
-use crate::admission::{Admission, Denial, WebhookCaller, consult};
+use crate::admission::{Denial, WebhookCaller, consult};
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::options::Query;
 use crate::api::path::{self, Route};
 use crate::control::{self, Control};
+use crate::conversion;
 use crate::core::Core;
 use crate::faults::{Faults, RequestInfo, Verdict};
 use crate::logs::PodLogs;
 use crate::request_log::{LoggedRequest, RequestLog};
-use crate::rest::{self, Method, Reply, Request};
+use crate::rest::{self, Asked, Method, Reply, Request};
 use crate::table::IncludeObject;
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
@@ -203,11 +204,23 @@ struct Outcome {
 
 /// Carries a request out, from the start again each time that webhooks have answered. They are called without the lock.
 async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials) -> Outcome {
-    let mut admission = Admission::default();
+    let mut asked = Asked::default();
     let mut warnings = Vec::new();
     loop {
-        let attempt = attempt(shared, request, credentials, &mut admission);
-        let Some(question) = admission.take_question() else {
+        let attempt = attempt(shared, request, credentials, &mut asked);
+        if let Some(inquiry) = asked.conversions.take_inquiry() {
+            match conversion::ask(&inquiry, &*shared.webhooks).await {
+                Ok(converted) => asked.conversions.answer(inquiry, converted),
+                Err(refused) => {
+                    return Outcome {
+                        reply: Err(refused.into()),
+                        warnings,
+                    };
+                }
+            }
+            continue;
+        }
+        let Some(question) = asked.admission.take_question() else {
             return Outcome {
                 reply: attempt.map_err(Denial::from),
                 warnings,
@@ -220,7 +233,7 @@ async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials
             }
         }
         match consulted.outcome {
-            Ok(object) => admission.answer(question, object),
+            Ok(object) => asked.admission.answer(question, object),
             Err(denial) => {
                 return Outcome {
                     reply: Err(denial),
@@ -231,19 +244,14 @@ async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials
     }
 }
 
-fn attempt(
-    shared: &Shared,
-    request: &Request,
-    credentials: &Credentials,
-    admission: &mut Admission,
-) -> ApiResult<Reply> {
+fn attempt(shared: &Shared, request: &Request, credentials: &Credentials, asked: &mut Asked) -> ApiResult<Reply> {
     let mut core = shared.core();
     let user = access::admit(&core, request, credentials)?;
     if request.method != Method::Get {
         // A write whose answer the client cannot be sent is not made.
         View::new(&request.accept, IncludeObject::default())?;
     }
-    let reply = rest::handle(&mut core, request, &user, admission)?;
+    let reply = rest::handle(&mut core, request, &user, asked)?;
     match core.journal_failure() {
         // It would be lost with the process: not to be acknowledged.
         Some(failure) => Err(ApiError::internal(failure)),

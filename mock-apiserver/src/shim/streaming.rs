@@ -6,7 +6,10 @@
 
 use super::service::{Shared, WatchFault};
 use super::view::{Form, View};
-use crate::rest::watch::{Seen, WatchEvent, WatchPlan, bookmark, next_events};
+use crate::api::error::ApiResult;
+use crate::conversion::{self, Inquiry, settled};
+use crate::rest::watch::{Seen, Turn, WatchEvent, WatchPlan, bookmark, failed, next_changes, see_all};
+use crate::store::{Change, Object};
 use bytes::Bytes;
 use futures::Stream;
 use std::sync::Arc;
@@ -75,8 +78,7 @@ impl Open {
         loop {
             let cursor = self.plan.cursor?;
             self.plan.signal.borrow_and_update();
-            let (events, cursor) = next_events(&self.shared.core(), &self.plan.resource, &self.plan.filter, cursor);
-            self.plan.cursor = cursor;
+            let events = self.turn(cursor).await;
             if !events.is_empty() {
                 return Some(self.deliver(events));
             }
@@ -90,6 +92,68 @@ impl Open {
                 Wake::End => return None,
             }
         }
+    }
+
+    /// The events after a cursor, which goes on. Changes of objects in another version are converted without the lock.
+    async fn turn(&mut self, cursor: u64) -> Vec<WatchEvent> {
+        let resource = &self.plan.resource;
+        let Turn {
+            mut changes,
+            refused,
+            cursor,
+        } = next_changes(&self.shared.core(), resource, cursor);
+        self.plan.cursor = cursor;
+        if resource.converter().is_some() && !changes.is_empty() {
+            match self.converted(&changes).await {
+                Ok(converted) => changes = converted,
+                Err(failure) => {
+                    self.plan.cursor = None;
+                    return vec![failed(&failure)];
+                }
+            }
+        }
+        refused
+            .into_iter()
+            .chain(see_all(&self.plan.resource, &self.plan.filter, &changes))
+            .collect()
+    }
+
+    async fn converted(&self, changes: &[Arc<Change>]) -> ApiResult<Vec<Arc<Change>>> {
+        let resource = &self.plan.resource;
+        let desired = resource.api_version();
+        let states = changes
+            .iter()
+            .flat_map(|change| [Some(&change.object), change.previous.as_ref()]);
+        let stored: Vec<Arc<Object>> = states
+            .flatten()
+            .filter(|object| object["apiVersion"] != desired.as_str())
+            .cloned()
+            .collect();
+        let inquiry = Inquiry::of_stored(&mut self.shared.core(), resource, &stored).filter(|_| !stored.is_empty());
+        let converted = match &inquiry {
+            Some(inquiry) => conversion::ask(inquiry, &*self.shared.webhooks).await?,
+            None => Vec::new(),
+        };
+        let mut converted = converted.into_iter();
+        let mut next = |object: &Arc<Object>| {
+            let other = object["apiVersion"] != desired.as_str();
+            let value = other.then(|| converted.next()).flatten();
+            value.map_or_else(
+                || object.clone(),
+                |value| Arc::new(Object::new(settled(resource, value))),
+            )
+        };
+        let change = |change: &Arc<Change>| {
+            let object = next(&change.object);
+            Arc::new(Change {
+                revision: change.revision,
+                event: change.event,
+                name: change.name.clone(),
+                object,
+                previous: change.previous.as_ref().map(&mut next),
+            })
+        };
+        Ok(changes.iter().map(change).collect())
     }
 
     /// Waits for a fault rule to let go; false if the watch ends before.

@@ -47,13 +47,15 @@ async fn post(call: WebhookCall) -> Result<Value, WebhookFailure> {
     } else {
         send(stream, request).await
     };
-    let (code, body) = sent.map_err(unreachable)?;
+    let Answer { code, is_text, body } = sent.map_err(unreachable)?;
     if !(200..300).contains(&code) {
         let shown = body.get(..ERROR_SHOWN).unwrap_or(&body);
-        return Err(WebhookFailure::Refused {
-            code,
-            body: String::from_utf8_lossy(shown).into_owned(),
-        });
+        let body = if is_text {
+            String::from_utf8_lossy(shown).trim().to_owned()
+        } else {
+            "unknown".to_owned()
+        };
+        return Err(WebhookFailure::Refused { code, body });
     }
     serde_json::from_slice(&body).map_err(|error| WebhookFailure::Unreadable(error.to_string()))
 }
@@ -63,7 +65,14 @@ async fn connect(address: &Url) -> Result<TcpStream, String> {
     let port = address.port_or_known_default().unwrap_or_default();
     TcpStream::connect((host, port))
         .await
-        .map_err(|error| format!("dial tcp {host}:{port}: connect: {error}"))
+        .map_err(|error| format!("dial tcp {host}:{port}: connect: {}", in_words_of_go(&error)))
+}
+
+fn in_words_of_go(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 async fn encrypt(
@@ -122,7 +131,15 @@ fn request(url: &Url, review: &Value) -> Request<Full<Bytes>> {
     request
 }
 
-async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), String>
+/// What came back.
+struct Answer {
+    code: u16,
+    /// The body is something to read, as far as its media type says; that of errors is shown then.
+    is_text: bool,
+    body: Bytes,
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -133,7 +150,12 @@ where
     tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
     let code = response.status().as_u16();
+    let media_type = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let is_text = media_type.is_none_or(|media_type| media_type.starts_with(b"text/"));
     let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-    body.map(|body| (code, body.to_bytes()))
-        .map_err(|error| error.to_string())
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    Ok(Answer { code, is_text, body })
 }

@@ -6,6 +6,7 @@ mod access;
 mod apply;
 mod builtins;
 mod control;
+mod conversions;
 mod custom;
 mod faults;
 mod kinds;

@@ -405,25 +405,3 @@ async fn what_needs_a_container_is_refused_and_does_not_hang() {
         );
     }
 }
-
-#[tokio::test]
-async fn a_conversion_webhook_is_accepted_with_a_warning() {
-    let client = server().client();
-    let mut crd = widget_crd();
-    crd["spec"]["conversion"] = json!({
-        "strategy": "Webhook",
-        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://convert.test/"}},
-    });
-    let request = http::Request::post(CRDS).header("content-type", "application/json");
-    let request = request
-        .body(kube::client::Body::from(crd.to_string().into_bytes()))
-        .unwrap();
-    let response = client.send(request).await.unwrap();
-    assert_eq!(response.status(), 201);
-    let warning = response.headers()["warning"].to_str().unwrap();
-    assert!(
-        warning.starts_with("299 - \"spec.conversion.strategy: Webhook is treated as None"),
-        "{warning}"
-    );
-    assert_eq!(post(&client, WIDGETS, &widget("w")).await.0, 201);
-}

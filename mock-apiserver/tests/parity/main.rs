@@ -8,6 +8,7 @@
 //! that runs now; both need `.clients/parity-apiserver`. `PARITY_SHOW=1` prints the known differences. What is known to differ is in `differences.yaml`, with its reason.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod converter;
 mod differences;
 mod normalise;
 mod real;
@@ -15,6 +16,7 @@ mod recorded;
 mod replay;
 mod sequence;
 
+use converter::Converter;
 use libtest_mimic::{Arguments, Trial};
 use mock_apiserver::MockApiServer;
 use recorded::{Outcome, Recording};
@@ -26,7 +28,9 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let topics = sequence::read_all(&folder().join("sequences"));
+    let webhook = Converter::start();
+    let everywhere = [("webhook", webhook.url), ("caBundle", webhook.ca_bundle)];
+    let topics = sequence::read_all(&folder().join("sequences"), &everywhere);
     let known = differences::read(&folder().join("differences.yaml"));
     if let Ok(asked) = std::env::var("PARITY_RECORD") {
         let asked = topics.iter().filter(|topic| asked == "1" || asked == topic.name);

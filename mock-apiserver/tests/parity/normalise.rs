@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 static UID: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b").unwrap());
 static TIME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ").unwrap());
+/// Where the webhook of this run listens.
+static WEBHOOK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"https://127\.0\.0\.1:\d+").unwrap());
 /// Resource versions inside of messages.
 static REVISION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"((?:ResourceVersion in (?:the precondition|record|precondition)|resource version|current)[ :]*\(?)(\d+)(?:( \()(\d+))?")
@@ -35,6 +37,7 @@ impl Normaliser {
             .replace_all(text, |found: &Captures<'_>| number(&mut self.uids, "uid", &found[0]))
             .into_owned();
         text = TIME.replace_all(&text, "<time>").into_owned();
+        text = WEBHOOK.replace_all(&text, "https://<webhook>").into_owned();
         let revisions = &mut self.revisions;
         text = REVISION
             .replace_all(&text, |found: &Captures<'_>| {

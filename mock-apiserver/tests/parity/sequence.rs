@@ -140,13 +140,30 @@ impl Step {
 }
 
 /// Reads every topic of a folder.
-pub fn read_all(folder: &Path) -> Vec<Topic> {
+///
+/// The variables of `everywhere` are known in all of them, in definitions as well.
+pub fn read_all(folder: &Path, everywhere: &[(&str, String)]) -> Vec<Topic> {
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    paths.iter().map(|path| read(path)).collect()
+    let known: BTreeMap<String, Value> = everywhere
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+        .collect();
+    let mut topics: Vec<Topic> = paths.iter().map(|path| read(path)).collect();
+    for topic in &mut topics {
+        topic.definitions = topic
+            .definitions
+            .iter()
+            .map(|definition| fill(definition, &known))
+            .collect();
+        for sequence in &mut topic.sequences {
+            sequence.variables.extend(known.clone());
+        }
+    }
+    topics
 }
 
 fn read(path: &Path) -> Topic {

@@ -1,0 +1,94 @@
+//! What is stored of an object that was written in another version than that of the storage, and what its writer sees of it.
+
+use super::dispatch::Call;
+use crate::api::error::ApiResult;
+use crate::api::meta;
+use crate::catalog::Resource;
+use crate::conversion::{Purpose, settled};
+use crate::core::Core;
+use crate::store::{Object, ObjectName};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// An object ready to be stored.
+pub(super) struct Stored {
+    pub(super) object: Value,
+    /// As the version of the request shows it, if it had to be converted.
+    pub(super) shown: Option<Value>,
+}
+
+impl Stored {
+    /// Converts an object of the request's version into that of the storage and, for the answer, back.
+    pub(super) fn of(
+        core: &mut Core,
+        call: &mut Call<'_>,
+        object: Value,
+        old: Option<&Arc<Object>>,
+    ) -> ApiResult<Self> {
+        let resource = call.resource.clone();
+        if resource.converter().is_none() {
+            return Ok(Self { object, shown: None });
+        }
+        let old = old.map(|old| &***old);
+        let (shown_in, stored_in) = (resource.api_version(), resource.storage_version());
+        let stored = call
+            .conversions
+            .made(core, (&resource, Purpose::Write), &object, old, &stored_in)?;
+        let stored = match stored_as(core, &resource) {
+            Some(stored_as) => settled(&stored_as, stored),
+            None => stored,
+        };
+        let shown = call
+            .conversions
+            .made(core, (&resource, Purpose::Answer), &stored, old, &shown_in)?;
+        Ok(Self {
+            object: stored,
+            shown: Some(settled(&resource, shown)),
+        })
+    }
+}
+
+/// The resource in the version of the storage, if that is served.
+fn stored_as(core: &Core, resource: &Resource) -> Option<Arc<Resource>> {
+    let storage = resource.storage_version();
+    core.catalog
+        .get(&resource.group, storage.rsplit('/').next()?, &resource.plural)
+}
+
+/// Stores an object; gives what the writer sees of it.
+pub(super) fn put(core: &mut Core, resource: &Resource, object: Value, shown: Option<Value>) -> Arc<Object> {
+    let stored = core.put(resource, object);
+    match shown {
+        None => stored,
+        Some(mut shown) => {
+            let version = meta::resource_version(&stored);
+            meta::set(&mut shown, "resourceVersion", Some(version.into()));
+            Arc::new(Object::new(shown))
+        }
+    }
+}
+
+/// The stored object behind one that was read.
+pub(super) fn of(core: &Core, resource: &Resource, read: &Arc<Object>) -> Arc<Object> {
+    if resource.converter().is_none() {
+        return read.clone();
+    }
+    let at = ObjectName::new(meta::namespace(read), meta::name(read));
+    core.store
+        .get(&resource.collection, &at)
+        .unwrap_or_else(|| read.clone())
+}
+
+/// A stored object that differs from one that was read in its metadata alone, in the version of that one.
+pub(super) fn shown_as(resource: &Resource, read: &Arc<Object>, stored: Arc<Object>) -> Arc<Object> {
+    if resource.converter().is_none() {
+        return stored;
+    }
+    let mut shown = Value::clone(read);
+    for (member, value) in stored["metadata"].as_object().into_iter().flatten() {
+        if member != "labels" && member != "annotations" {
+            shown["metadata"][member] = value.clone();
+        }
+    }
+    Arc::new(Object::new(shown))
+}
