@@ -100,6 +100,26 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Where traces go, if anywhere.
+    pub fn collector(&self) -> Option<&url::Url> {
+        match self {
+            Self::Controller(args) => args.otlp_endpoint.as_ref(),
+            Self::Up(_)
+            | Self::Conformance(_)
+            | Self::Selftest(_)
+            | Self::Catalogue { .. }
+            | Self::Apiserver(_)
+            | Self::Gateway(_)
+            | Self::Agent(_)
+            | Self::Bench(_)
+            | Self::SandboxInit { .. }
+            | Self::Checkpoint(_)
+            | Self::Completions { .. } => None,
+        }
+    }
+}
+
 /// How to print a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {

@@ -15,16 +15,16 @@ mod selftest;
 mod signal;
 mod stand_ins;
 mod target;
+mod telemetry;
 mod up;
 mod webhook_services;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command, LogFormat};
+use args::{Cli, Command};
 use exit::Exit;
 
 #[global_allocator]
@@ -49,17 +49,24 @@ fn main() -> ExitCode {
             }
         };
     }
-    let outcome = init_logging(cli.log.as_deref(), cli.log_format).and_then(|()| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(run(cli.command))
-    });
-    match outcome {
+    match start(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("torpor: {error:#}");
             Exit::Error.into()
         }
     }
+}
+
+fn start(cli: Cli) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let collector = cli.command.collector();
+        let telemetry = telemetry::begin(cli.log.as_deref(), cli.log_format, collector)?;
+        let exit = run(cli.command).await;
+        telemetry.end().await;
+        exit
+    })
 }
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
@@ -83,27 +90,4 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Success)
         }
     }
-}
-
-/// Logs go to standard error: for people on a terminal, as JSON elsewhere, unless a format is given.
-fn init_logging(filter: Option<&str>, format: Option<LogFormat>) -> anyhow::Result<()> {
-    let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter)?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let fitting = || {
-        if std::io::stderr().is_terminal() {
-            LogFormat::Text
-        } else {
-            LogFormat::Json
-        }
-    };
-    match format.unwrap_or_else(fitting) {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }

@@ -6,10 +6,14 @@
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
 
+#[path = "support/collector.rs"]
+mod collector;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use collector::{Collector, attribute};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -116,6 +120,21 @@ async fn until_phase(sandboxes: &Api<Sandbox>, name: &str, phase: Phase) {
         .expect("a watch");
 }
 
+/// Creates a sandbox, which serves soon.
+async fn create(sandboxes: &Api<Sandbox>) -> Sandbox {
+    let created = sandboxes.create(&PostParams::default(), &sandbox("one")).await;
+    until_phase(sandboxes, "one", Phase::Running).await;
+    created.expect("created")
+}
+
+/// Pauses or resumes it.
+async fn turn(sandboxes: &Api<Sandbox>, paused: bool) {
+    let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
+    let patched = sandboxes.patch("one", &PatchParams::default(), &patch).await;
+    patched.expect("patched");
+    until_phase(sandboxes, "one", if paused { Phase::Paused } else { Phase::Running }).await;
+}
+
 async fn answer(url: &str) -> (u16, String) {
     let answer = reqwest::get(url).await.expect("an answer");
     (answer.status().as_u16(), answer.text().await.expect("a body"))
@@ -139,18 +158,9 @@ async fn a_controller_of_its_own_process_takes_a_sandbox_through_its_life() {
         Api::<Sandbox>::default_namespaced(client.clone()),
         Api::<Pod>::default_namespaced(client),
     );
-    sandboxes
-        .create(&PostParams::default(), &sandbox("one"))
-        .await
-        .expect("created");
-    until_phase(&sandboxes, "one", Phase::Running).await;
-    for (paused, phase) in [(true, Phase::Paused), (false, Phase::Running)] {
-        let patch = Patch::Merge(json!({"spec": {"paused": paused}}));
-        sandboxes
-            .patch("one", &PatchParams::default(), &patch)
-            .await
-            .expect("patched");
-        until_phase(&sandboxes, "one", phase).await;
+    create(&sandboxes).await;
+    for paused in [true, false] {
+        turn(&sandboxes, paused).await;
         assert_eq!(pods.get_opt("one").await.expect("an answer").is_none(), paused);
     }
     let (code, page) = answer(part.url("Metrics")).await;
@@ -168,6 +178,48 @@ async fn a_controller_of_its_own_process_takes_a_sandbox_through_its_life() {
         .expect("in time")
         .expect("a watch");
     assert_eq!(part.terminate(), Some(0));
+}
+
+// The collector answers while the end of the controller is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_gets_a_trace_of_every_pause_and_resume_with_a_span_for_each_step() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = cluster(dir.path());
+    let collector = Collector::start().await;
+    let mut command = controller(&up, dir.path());
+    let part = Part::start(command.args(["--otlp-endpoint", &collector.url]), 2);
+    until_ready(part.url("Probes")).await;
+    let sandboxes = Api::<Sandbox>::default_namespaced(client(&up).await);
+    let uid = create(&sandboxes).await.metadata.uid.expect("a UID");
+    turn(&sandboxes, true).await;
+    turn(&sandboxes, false).await;
+    // What is left is sent at the end.
+    assert_eq!(part.terminate(), Some(0));
+
+    let spans = collector.spans();
+    let below = |parent: &[u8]| -> Vec<_> { spans.iter().filter(|span| span.parent_span_id == parent).collect() };
+    for (root, expected) in [
+        ("start", vec!["start_fresh"]),
+        ("pause", vec!["freeze", "checkpoint", "create_checkpoint", "delete_pod"]),
+        ("resume", vec!["start_from_checkpoint"]),
+    ] {
+        let mut roots = below(&[]).into_iter().filter(|span| span.name == root);
+        let found = roots.next().expect("a trace of it");
+        assert!(roots.next().is_none(), "two traces of one {root}");
+        let steps: Vec<_> = spans.iter().filter(|span| span.trace_id == found.trace_id).collect();
+        let names: Vec<_> = steps.iter().map(|span| span.name.as_str()).collect();
+        assert!(expected.iter().all(|step| names.contains(step)), "{root}: {names:?}");
+        for span in steps {
+            let whose = ["k8s.namespace.name", "torpor.sandbox.name", "torpor.sandbox.uid"];
+            assert_eq!(whose.map(|key| attribute(span, key)), ["default", "one", &uid]);
+            assert!(span.start_time_unix_nano >= found.start_time_unix_nano, "{}", span.name);
+            assert!(span.end_time_unix_nano <= found.end_time_unix_nano, "{}", span.name);
+        }
+        if root == "pause" {
+            let parts: Vec<_> = below(&found.span_id).iter().map(|span| span.name.as_str()).collect();
+            assert_eq!(parts, ["checkpoint", "release"], "in the order in which they ended");
+        }
+    }
 }
 
 #[tokio::test]

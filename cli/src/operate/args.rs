@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use url::Url;
 
 use crate::engine::EngineKind;
 
@@ -42,6 +43,10 @@ pub struct ControllerArgs {
     /// Address of `/healthz` and `/readyz`
     #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
     pub health_address: SocketAddr,
+    /// OpenTelemetry collector that takes a trace of each pause and resume, by OTLP over HTTP, e.g. `http://collector:4318`; none
+    /// are made when absent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = collector, value_name = "URL")]
+    pub otlp_endpoint: Option<Url>,
     /// How long a pause may take until its checkpoint is sealed
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     pub pause_deadline: Duration,
@@ -142,6 +147,15 @@ pub struct AgentArgs {
     pub command: Vec<String>,
 }
 
+/// Reads the address of a collector; `/v1/traces` comes after it.
+fn collector(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}; try `http://collector:4318`"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("{other} is not spoken here; try `http://collector:4318`")),
+    }
+}
+
 /// Reads a length of time that is not negative, such as `15s`, `5m` or `1h30m`.
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|error| format!("{error}; try `15s` or `5m`"))?;
@@ -157,5 +171,16 @@ mod tests {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         assert!(duration("15").is_err_and(|text| text.contains("try `15s`")));
         assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn a_collector_is_addressed_over_http() {
+        assert!(collector("http://collector:4318").is_ok_and(|url| url.port() == Some(4318)));
+        for wrong in ["collector:4317", "grpc://collector:4317", "4318"] {
+            assert!(
+                collector(wrong).is_err_and(|text| text.contains("try `http://")),
+                "{wrong}"
+            );
+        }
     }
 }

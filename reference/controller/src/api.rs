@@ -38,14 +38,13 @@ impl Sandboxes {
         }
     }
 
-    /// Answers with the status as it was taken.
-    async fn patch_status(&self, name: &str, patch: &Value) -> Result<Option<SandboxStatus>, kube::Error> {
+    /// Answers with the sandbox as it was taken.
+    async fn patch_status(&self, name: &str, patch: &Value) -> Result<Stored, kube::Error> {
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let written = match self {
-            Self::Kruise(api) => api.patch_status(name, &params, &patch).await?,
-            Self::AgentSandbox(api) => api.patch_status(name, &params, &patch).await?.into_sandbox(),
-        };
-        Ok(written.status)
+        Ok(match self {
+            Self::Kruise(api) => Stored::of(api.patch_status(name, &params, &patch).await?),
+            Self::AgentSandbox(api) => Stored::of(api.patch_status(name, &params, &patch).await?),
+        })
     }
 
     async fn delete(&self, name: &str, params: &DeleteParams) -> Result<(), kube::Error> {
@@ -170,7 +169,7 @@ impl SandboxApi {
             .map_err(ReconcileError::api("read the Service"))
     }
 
-    /// Writes the status, unless the sandbox has changed since it was read. `after` is in the words of the front,
+    /// Writes the status, unless the sandbox has changed since it was read; answers with the sandbox as it is then. `after` is in the words of the front,
     /// and says what `meant` does.
     ///
     /// # Errors
@@ -180,16 +179,17 @@ impl SandboxApi {
         before: &Reading,
         after: &Map<String, Value>,
         meant: &SandboxStatus,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Stored, ReconcileError> {
         let patch = json!({
             "metadata": {"resourceVersion": before.sandbox.metadata.resource_version},
             "status": replacement(&before.published, after),
         });
         let written = self.sandboxes.patch_status(&self.name, &patch).await;
         let written = written.map_err(ReconcileError::api("write the status"))?;
-        let kept = written.map(|status| (status.phase, status.checkpoint));
-        if kept == Some((meant.phase, meant.checkpoint.clone())) {
-            Ok(())
+        let kept = written.sandbox.status.as_ref();
+        let kept = kept.map(|status| (status.phase, status.checkpoint.as_ref()));
+        if kept == Some((meant.phase, meant.checkpoint.as_ref())) {
+            Ok(written)
         } else {
             Err(ReconcileError::StatusDropped {
                 api_version: self.front.api_version(),

@@ -60,6 +60,19 @@ pub(crate) enum Chore {
     DeleteCheckpoint(String),
 }
 
+impl Chore {
+    /// Its name for machines.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::CreateClaim(_) => "create_claim",
+            Self::CreateService(_) => "create_service",
+            Self::DeleteService => "delete_service",
+            Self::CreateCheckpoint(_) => "create_checkpoint",
+            Self::DeleteCheckpoint(_) => "delete_checkpoint",
+        }
+    }
+}
+
 impl Companions {
     /// The first claim that is somebody else's, and whose.
     pub(crate) fn foreign_claim(&self) -> Option<(&str, &str)> {
@@ -145,9 +158,9 @@ fn service_chore(reading: &Reading) -> Option<Chore> {
     }
 }
 
-/// Whether it matters which Checkpoints there are: while one is on record.
+/// Whether it matters which Checkpoints there are: on the way to a pause and during it, once one is on record.
 pub(crate) fn checkpoints_matter(reading: &Reading) -> bool {
-    reading.goal() != Goal::Deleted && reading.status().checkpoint.is_some()
+    reading.goal() == Goal::Paused && reading.status().checkpoint.is_some()
 }
 
 fn checkpoint_chore(reading: &Reading) -> Option<Chore> {

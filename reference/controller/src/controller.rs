@@ -18,6 +18,7 @@ use crate::fence::Fence;
 use crate::front::Front;
 use crate::metrics::ControllerMetrics;
 use crate::notice::Notice;
+use crate::traces::Traces;
 use crate::watches::follow;
 use crate::{CheckpointCustodian, SandboxAgents};
 
@@ -95,6 +96,7 @@ pub(crate) struct Context {
     pub(crate) agents: Arc<dyn SandboxAgents>,
     pub(crate) custodian: Arc<dyn CheckpointCustodian>,
     pub(crate) metrics: ControllerMetrics,
+    pub(crate) traces: Traces,
     pub(crate) defect: Distortion,
     /// Passes that broke off, by namespace and name.
     pub(crate) errors: Backoff,
@@ -137,14 +139,16 @@ impl Controller {
         agents: Arc<dyn SandboxAgents>,
         custodian: Arc<dyn CheckpointCustodian>,
     ) -> Self {
-        let client = config.fence.client(client);
+        let metrics = ControllerMetrics::new();
+        let client = config.fence.client(client, &metrics);
         let agents = config.fence.agents(agents);
         let custodian = config.fence.custodian(custodian);
         let defect = Distortion::new(config.defect);
         let context = Context {
             recorder: Recorder::new(client.clone(), Reporter::from("torpor-controller")),
             custodian: defect.custodian(custodian),
-            metrics: ControllerMetrics::new(),
+            metrics,
+            traces: Traces::default(),
             errors: Backoff::new(Duration::from_millis(100), Duration::from_mins(1)),
             obstacles: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             client,

@@ -216,6 +216,24 @@ pub enum Effect {
     DeleteSandbox,
 }
 
+impl Effect {
+    /// Its name for machines.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "add_finalizer",
+            Self::StartFresh => "start_fresh",
+            Self::StartFromCheckpoint => "start_from_checkpoint",
+            Self::Freeze => "freeze",
+            Self::Checkpoint => "checkpoint",
+            Self::Thaw => "thaw",
+            Self::DeletePod => "delete_pod",
+            Self::Release => "release",
+            Self::SetPaused => "set_paused",
+            Self::DeleteSandbox => "delete_sandbox",
+        }
+    }
+}
+
 /// When to look again if nothing changes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {

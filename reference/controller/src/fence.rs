@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use torpor_api::AgentState;
 use tower::BoxError;
 
+use crate::metrics::{ControllerMetrics, RequestLabel};
 use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 /// Until when writes may be made; a cheap handle.
@@ -80,17 +81,21 @@ impl Fence {
         if open { Ok(()) } else { Err(NotLeading) }
     }
 
-    /// The same client, behind this fence.
-    pub(crate) fn client(&self, client: Client) -> Client {
+    /// The same client, behind this fence. What passes is counted.
+    pub(crate) fn client(&self, client: Client, metrics: &ControllerMetrics) -> Client {
         let namespace = client.default_namespace().to_owned();
-        let fence = self.clone();
+        let (fence, metrics) = (self.clone(), metrics.clone());
         let fenced = tower::service_fn(move |request: Request<Body>| {
-            let (client, fence) = (client.clone(), fence.clone());
+            let (client, fence, metrics) = (client.clone(), fence.clone(), metrics.clone());
             async move {
                 if !matches!(*request.method(), Method::GET | Method::HEAD) {
                     fence.check()?;
                 }
-                Ok::<_, BoxError>(client.send(request).await?)
+                let asked = RequestLabel::asked(request.method(), request.uri());
+                let answer = client.send(request).await;
+                let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+                metrics.requested(&asked.answered(code));
+                Ok::<_, BoxError>(answer?)
             }
         });
         Client::new(fenced, namespace)
@@ -209,7 +214,7 @@ mod tests {
             let body = serde_json::json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "one"}});
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.to_string().into_bytes())))
         });
-        let client = Fence::closed().client(Client::new(answered, "default"));
+        let client = Fence::closed().client(Client::new(answered, "default"), &ControllerMetrics::new());
         let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::default_namespaced(client);
         assert!(pods.get("one").await.is_ok());
         let refused = pods.delete("one", &kube::api::DeleteParams::default()).await;

@@ -29,8 +29,10 @@ mod pod;
 mod ports;
 mod reconcile;
 mod sim;
+mod span;
 mod status;
 mod timers;
+mod traces;
 mod watches;
 
 pub use controller::{Clock, Controller, ControllerConfig, Deadlines};
@@ -47,5 +49,6 @@ pub use metrics::ControllerMetrics;
 pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 pub use sim::SimNode;
 pub use timers::{Timers, timers};
+pub use traces::TRACES;
 
 use error::ReconcileError;

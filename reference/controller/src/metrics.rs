@@ -2,12 +2,12 @@
 //! large checkpoints are, and how far the controller is behind.
 //!
 //! The spans of a sandbox run from the status that announces them to the one that completes them or says
-//! that they failed (`span`), by the injected clock; one that began before a restart is not measured.
+//! that they failed (`crate::span`), by the injected clock; one that began before a restart is not measured.
 //! What the controller does itself is measured by the monotonic clock.
 
 mod labels;
 mod queue;
-mod span;
+mod requests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,9 +23,10 @@ use tokio::time::Instant;
 use torpor_api::{Phase, SandboxStatus};
 
 use crate::decide::Effect;
+use crate::span::{Mark, Outcome, Span, marks};
 use labels::{EffectLabel, PHASES, PhaseLabel, ResultLabel, StepLabel, phase_name};
 use queue::Queue;
-use span::{Mark, Outcome, Span, marks};
+pub(crate) use requests::RequestLabel;
 
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -47,6 +48,7 @@ struct Meters {
     sandboxes: Family<PhaseLabel, Gauge>,
     checkpoint_bytes: Histogram,
     reconciles: Family<ResultLabel, Counter>,
+    requests: Family<RequestLabel, Counter>,
     memory: Mutex<Memory>,
 }
 
@@ -76,6 +78,7 @@ impl ControllerMetrics {
             sandboxes: Family::default(),
             checkpoint_bytes: Histogram::new(exponential_buckets(1024.0, 4.0, 12)),
             reconciles: Family::default(),
+            requests: Family::default(),
             memory: Mutex::default(),
         };
         meters.register();
@@ -137,6 +140,11 @@ impl ControllerMetrics {
     pub(crate) fn reconciled(&self, succeeded: bool) {
         let result = ResultLabel::new(succeeded);
         self.meters.reconciles.get_or_create(&result).inc();
+    }
+
+    /// A request to the API server is over.
+    pub(crate) fn requested(&self, request: &RequestLabel) {
+        self.meters.requests.get_or_create(request).inc();
     }
 
     pub(crate) fn effect(&self, effect: Effect, succeeded: bool, began: Instant) {
@@ -240,6 +248,8 @@ impl Meters {
         registry.register_with_unit("checkpoint_size", help, Unit::Bytes, self.checkpoint_bytes.clone());
         let help = "Passes over a sandbox, and how many of them broke off";
         registry.register("reconciles", help, self.reconciles.clone());
+        let help = "Requests to the API server, by what was asked and the status code of the answer";
+        registry.register("api_requests", help, self.requests.clone());
     }
 }
 

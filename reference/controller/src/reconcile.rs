@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
+use tracing::Instrument;
 
-use crate::api::SandboxApi;
+use crate::api::{SandboxApi, Stored};
 use crate::companions::{Chore, chore};
 use crate::controller::Context;
 use crate::decide::{Effect, Report};
@@ -23,6 +25,7 @@ use crate::look::{SOON, rest};
 use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
 use crate::status::Obstacle;
+use crate::traces::fail;
 use crate::{AgentError, ReconcileError};
 
 /// More than any path through the state machine has.
@@ -73,24 +76,18 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn run(&self, key: &str) -> Result<Action, ReconcileError> {
-        let (mut freeze_refusal, mut obstacle, mut put_off) = (None, None, false);
+        let (mut freeze_refusal, mut obstacle, mut put_off, mut known) = (None, None, false, None);
         for _ in 0..MOST_STEPS {
-            let Some(reading) = self.read(freeze_refusal.take()).await? else {
+            let Some(reading) = self.read(freeze_refusal.take(), known.take()).await? else {
                 self.context.forget(key);
                 return Ok(Action::await_change());
             };
             self.context.metrics.observe_phase(key, reading.status().phase);
             let decision = self.context.decide(&reading);
-            let before = reading.status();
             let after = self.context.report(&reading, decision, obstacle.as_ref());
             let published = reading.front.publish(&reading, &after);
             if published != reading.published {
-                // First, so that a controller that dies in between comes by again.
-                if decision.report == Report::Paused {
-                    self.drop_outlived(&reading, &after).await;
-                }
-                self.api.write_status(&reading, &published, &after).await?;
-                self.settle(&reading, &before, &after).await;
+                known = Some(self.publish(&reading, decision.report, &published, &after).await?);
                 if obstacle.is_none() {
                     continue;
                 }
@@ -100,7 +97,11 @@ impl Pass<'_> {
             }
             let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
             let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
-                Some(Deed::Chore(chore)) => self.carry_out(&chore).await?,
+                Some(Deed::Chore(chore)) => {
+                    self.carry_out(&chore)
+                        .instrument(self.step(&reading, chore.name()))
+                        .await?
+                }
                 Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
                 None if put_off => return Ok(Action::requeue(self.context.obstacles.failed(reading.uid()))),
                 None => {
@@ -119,12 +120,39 @@ impl Pass<'_> {
         Err(ReconcileError::Restless { steps: MOST_STEPS })
     }
 
+    /// Writes the status, and tells of it. The answer is the sandbox as it is from then on, which need not be read again.
+    async fn publish(
+        &self,
+        reading: &Reading,
+        report: Report,
+        published: &Map<String, Value>,
+        after: &SandboxStatus,
+    ) -> Result<Stored, ReconcileError> {
+        let before = reading.status();
+        // First, so that a controller that dies in between comes by again.
+        if report == Report::Paused {
+            self.drop_outlived(reading, after).await;
+        }
+        let written = self.api.write_status(reading, published, after);
+        let written = written.instrument(self.step(reading, "write_status")).await?;
+        self.settle(reading, &before, after).await;
+        Ok(written)
+    }
+
     async fn measured(&self, reading: &Reading, effect: Effect) -> Result<Outcome, ReconcileError> {
         let began = Instant::now();
-        let applied = self.apply(reading, effect).await;
+        let step = self.step(reading, effect.name());
+        let applied = self.apply(reading, effect).instrument(step.clone()).await;
         let done = matches!(applied, Ok(Outcome::Done | Outcome::UnderWay));
+        if !done {
+            fail(&step, None);
+        }
         self.context.metrics.effect(effect, done, began);
         applied
+    }
+
+    fn step(&self, reading: &Reading, name: &'static str) -> tracing::Span {
+        self.context.traces.step(&reading.sandbox, name)
     }
 
     /// Tells people and meters of a step that is complete.
@@ -132,6 +160,7 @@ impl Pass<'_> {
         self.context
             .metrics
             .transition(reading.uid(), before, after, reading.now);
+        self.context.traces.follow(&reading.sandbox, before, after);
         for notice in notices(before, after) {
             notice.log();
             let reference = reading.front.reference(&reading.sandbox);

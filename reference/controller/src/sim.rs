@@ -180,8 +180,9 @@ impl State {
             },
         };
         self.started += 1;
+        // A loopback address of its own each, so that agents can be served on them.
         let [_, a, b, c] = self.started.to_be_bytes();
-        let ip = format!("10.{a}.{b}.{c}");
+        let ip = format!("127.{}.{b}.{c}", a | 0x40);
         let started = SimWorkload {
             pod_uid: pod.uid().unwrap_or_default(),
             sandbox_uid,

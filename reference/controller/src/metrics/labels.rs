@@ -3,8 +3,8 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use torpor_api::Phase;
 
-use super::span::{Outcome, Span};
 use crate::decide::Effect;
+use crate::span::{Outcome, Span};
 
 /// Every phase.
 pub(super) const PHASES: [Phase; 7] = [
@@ -56,15 +56,8 @@ pub(super) struct StepLabel {
 
 impl StepLabel {
     pub(super) fn new(span: Span, outcome: Outcome) -> Self {
-        let step = match span {
-            Span::Pause => "pause",
-            Span::Checkpoint => "checkpoint",
-            Span::Release => "release",
-            Span::Resume => "resume",
-            Span::Start => "start",
-        };
         Self {
-            step,
+            step: span.name(),
             result: ResultLabel::new(outcome == Outcome::Success).result,
         }
     }
@@ -78,20 +71,8 @@ pub(super) struct EffectLabel {
 
 impl EffectLabel {
     pub(super) fn new(effect: Effect, succeeded: bool) -> Self {
-        let name = match effect {
-            Effect::AddFinalizer => "add_finalizer",
-            Effect::StartFresh => "start_fresh",
-            Effect::StartFromCheckpoint => "start_from_checkpoint",
-            Effect::Freeze => "freeze",
-            Effect::Checkpoint => "checkpoint",
-            Effect::Thaw => "thaw",
-            Effect::DeletePod => "delete_pod",
-            Effect::Release => "release",
-            Effect::SetPaused => "set_paused",
-            Effect::DeleteSandbox => "delete_sandbox",
-        };
         Self {
-            effect: name,
+            effect: effect.name(),
             result: ResultLabel::new(succeeded).result,
         }
     }

@@ -6,15 +6,25 @@ use torpor_api::Sandbox;
 
 use super::Pass;
 use crate::ReconcileError;
+use crate::api::Stored;
 use crate::companions::{Companion, Companions, checkpoints_matter, claim_name, claims_matter};
 use crate::decide::Goal;
 use crate::observe::{AgentView, Reading};
 use crate::pod::{TemplateError, build};
 
 impl Pass<'_> {
-    /// Reads everything that the decision depends on. `None`: the sandbox is gone.
-    pub(super) async fn read(&self, freeze_refusal: Option<String>) -> Result<Option<Reading>, ReconcileError> {
-        let Some(stored) = self.api.sandbox().await? else {
+    /// Reads everything that the decision depends on; the sandbox itself only if it is not `known` from the answer to a
+    /// write just made. `None`: the sandbox is gone.
+    pub(super) async fn read(
+        &self,
+        freeze_refusal: Option<String>,
+        known: Option<Stored>,
+    ) -> Result<Option<Reading>, ReconcileError> {
+        let stored = match known {
+            Some(stored) => Some(stored),
+            None => self.api.sandbox().await?,
+        };
+        let Some(stored) = stored else {
             return Ok(None);
         };
         let pod = self.api.pod().await?;

@@ -13,7 +13,7 @@ use crate::conditions;
 
 /// A span of time in the life of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Span {
+pub(crate) enum Span {
     /// From the request to pause until no Pod is left.
     Pause,
     /// The first part of a pause: until the checkpoint is on record.
@@ -26,16 +26,37 @@ pub(super) enum Span {
     Start,
 }
 
+impl Span {
+    /// One word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Checkpoint => "checkpoint",
+            Self::Release => "release",
+            Self::Resume => "resume",
+            Self::Start => "start",
+        }
+    }
+
+    /// The span that it is a part of.
+    pub(crate) const fn whole(self) -> Option<Self> {
+        match self {
+            Self::Checkpoint | Self::Release => Some(Self::Pause),
+            Self::Pause | Self::Resume | Self::Start => None,
+        }
+    }
+}
+
 /// How a span ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Success,
     Failure,
 }
 
 /// What a change of the status means for the spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Begin(Span),
     /// Ends the span, if it had begun.
     End(Span, Outcome),
@@ -46,7 +67,7 @@ pub(super) enum Mark {
 }
 
 /// What the change from one status to the next means for the spans.
-pub(super) fn marks(before: &SandboxStatus, after: &SandboxStatus) -> Vec<Mark> {
+pub(crate) fn marks(before: &SandboxStatus, after: &SandboxStatus) -> Vec<Mark> {
     let newly =
         |kind, reason| conditions::has_reason(after, kind, reason) && !conditions::has_reason(before, kind, reason);
     if newly(ConditionType::Paused, Reason::CheckpointFailed) || newly(ConditionType::Resumed, Reason::RestoreFailed) {
