@@ -28,6 +28,8 @@ pub enum BenchCommand {
     Apiserver(ApiserverBenchArgs),
     /// Pauses and resumes, beside the engines' own dump and load
     Checkpoint(CheckpointBenchArgs),
+    /// The controller over the mock API server, with sandboxes that cost nothing
+    Controller(ControllerBenchArgs),
     /// The part of `checkpoint` that runs in a container
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -60,4 +62,19 @@ pub struct CheckpointBenchArgs {
     /// Write a plot of the durations by size, as SVG
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+}
+
+/// Options of `bench controller`.
+#[derive(Debug, clap::Args)]
+pub struct ControllerBenchArgs {
+    /// Pauses and resumes of one sandbox; 500, or a tenth of it with --quick
+    #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub cycles: Option<usize>,
+    /// How many sandboxes are paused and resumed at once, one measurement for each number; 100,1000,10000, or a
+    /// tenth of it with --quick
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub sandboxes: Vec<usize>,
+    /// Paused sandboxes over which the controller is started anew; 100000, or a tenth of it with --quick
+    #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub paused: Option<usize>,
 }

@@ -8,6 +8,7 @@
 mod apiserver;
 mod args;
 mod checkpoint;
+mod controller;
 #[cfg(target_os = "linux")]
 mod criu;
 mod figures;
@@ -30,6 +31,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<Exit> {
     let report = match &args.command {
         BenchCommand::Apiserver(options) => apiserver::run(options, args.quick).await?,
         BenchCommand::Checkpoint(options) => checkpoint::run(options, args.quick).await?,
+        BenchCommand::Controller(options) => controller::run(options, args.quick).await?,
         #[cfg(target_os = "linux")]
         BenchCommand::CriuInContainer(options) => {
             criu::run_inside(options, args.quick).await?;
