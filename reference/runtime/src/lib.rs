@@ -13,6 +13,7 @@ pub mod envelope;
 mod files;
 mod monty;
 mod payload;
+mod step;
 mod store;
 
 pub use clock::Clock;
@@ -27,4 +28,5 @@ pub use engine::{
 pub use files::{FileError, FileTree};
 pub use monty::{MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
 pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
+pub use step::{Step, Steps};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

@@ -45,6 +45,7 @@ pub use collect::Garbage;
 pub use error::StoreError;
 
 use crate::payload::{Payload, PayloadReader};
+use crate::step::Steps;
 pub(crate) use restore::SealedPayload;
 
 use objects::Objects;
@@ -70,6 +71,7 @@ pub struct CheckpointStore {
     /// Held shared to seal and exclusively to remove, so that a removal waits for seals whose callers gave up;
     /// guards no data.
     removal: Arc<RwLock<()>>,
+    steps: Steps,
 }
 
 impl CheckpointStore {
@@ -108,6 +110,7 @@ impl CheckpointStore {
             keys: Arc::default(),
             quota: None,
             removal: Arc::default(),
+            steps: Steps::default(),
         }
     }
 
@@ -118,6 +121,12 @@ impl CheckpointStore {
             keys: Arc::new(keys),
             ..self
         }
+    }
+
+    /// The same store, which tells the steps of a seal.
+    #[must_use]
+    pub fn with_steps(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 
     /// Writes a checkpoint; when this returns it is whole and, in a `file` store, on disk. When it fails there

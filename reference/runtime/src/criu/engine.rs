@@ -23,6 +23,7 @@ use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
 use super::tree::Tree;
 use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, ProcessSpec, Sandbox, SandboxError};
 use crate::payload::{PayloadCursor, PayloadReader};
+use crate::step::{Step, Steps};
 use crate::store::EngineVersion;
 
 const HOME: &str = "/home/user";
@@ -48,6 +49,8 @@ pub struct CriuConfig {
     pub socket: PathBuf,
     /// A restore with at least so many bytes of memory runs processes before their memory is there.
     pub lazy_from_bytes: u64,
+    /// Is told the steps of checkpoints and restores.
+    pub steps: Steps,
 }
 
 impl CriuConfig {
@@ -59,6 +62,7 @@ impl CriuConfig {
             init,
             socket: "/run/torpor/init.sock".into(),
             lazy_from_bytes: LAZY_FROM_BYTES,
+            steps: Steps::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl CriuEngine {
             tree,
             baseline,
             paging: Paging::complete(),
+            steps: self.config.steps.clone(),
             place,
             env: fresh.env,
         });
@@ -128,14 +133,17 @@ impl CriuEngine {
     async fn bring_back(&self, place: Place, payload: PayloadReader) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let mut cursor = PayloadCursor::new(payload);
         let image: CriuImage = cursor.head().await?;
+        self.config.steps.done(Step::Read);
         let (baseline, script) = self.prepare(&place.directory).await?;
         let images = place.directory.join("images");
         image.images.lay_out(&mut cursor, &images).await?;
         image.rootfs.lay_out(&mut cursor).await?;
+        self.config.steps.done(Step::FilesLaidOut);
         let pages = image.images.pages(&mut cursor)?;
         make_parent(&image.socket)?;
         let tree = Tree::new(image.root);
         let paging = self.restore_tree(tree, &images, pages).await?;
+        self.config.steps.done(Step::Restored);
         let last = tree.last_pid().map_err(CriuError::init("list its processes"))?;
         advance_pids(last)?;
         tree.go_on(&image.stopped)?;
@@ -149,10 +157,12 @@ impl CriuEngine {
             tree,
             baseline,
             paging,
+            steps: self.config.steps.clone(),
             place,
             env: image.env,
         });
         sandbox.listen(image.program).await?;
+        self.config.steps.done(Step::Serving);
         Ok(Arc::new(sandbox))
     }
 
@@ -162,11 +172,13 @@ impl CriuEngine {
         let can_be_lazy = self.version.get().is_some_and(|version| *version >= LAZY_NEEDED);
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes {
             plan.lay_out_needed(&pages, images).await?;
+            self.config.steps.done(Step::MemoryLaidOut);
             let lazy = LazyPages::start(&self.criu, images, plan).await?;
             self.criu.restore(images, true).await?;
             return Ok(lazy.guard(tree, images));
         }
         lay_out_pages(&pages, images).await?;
+        self.config.steps.done(Step::MemoryLaidOut);
         self.criu.restore(images, false).await?;
         fs::remove_dir_all(images).map_err(CriuError::file("remove", images))?;
         Ok(Paging::complete())

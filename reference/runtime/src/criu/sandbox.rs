@@ -34,6 +34,7 @@ use crate::engine::{
     ProcessStream, Processes, Sandbox, SandboxError, TerminalSize, Usage,
 };
 use crate::payload::Payload;
+use crate::step::{Step, Steps};
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) tree: Tree,
     pub(super) baseline: Arc<Baseline>,
     pub(super) paging: Paging,
+    pub(super) steps: Steps,
     pub(super) place: Place,
     pub(super) env: BTreeMap<String, String>,
 }
@@ -56,6 +58,7 @@ pub(super) struct CriuSandbox {
     tree: Tree,
     baseline: Arc<Baseline>,
     paging: Paging,
+    steps: Steps,
     place: Place,
     env: BTreeMap<String, String>,
     program: Arc<Mutex<Option<Program>>>,
@@ -92,6 +95,7 @@ impl CriuSandbox {
             tree: parts.tree,
             baseline: parts.baseline,
             paging: parts.paging,
+            steps: parts.steps,
             place: parts.place,
             env: parts.env,
             program: Arc::default(),
@@ -169,6 +173,7 @@ impl CriuSandbox {
         let hung_up = hung_up.map_err(|_| SandboxError::Busy(limit))?;
         match self.dump().await {
             Ok((images, stopped_before)) => {
+                self.steps.done(Step::Stopped);
                 *stage = Stage::Frozen {
                     images,
                     stopped_before,
@@ -226,7 +231,9 @@ impl CriuSandbox {
             body.append(pages);
             Ok(Payload::headed(&image, body)?)
         });
-        Ok(payload.await?)
+        let payload = payload.await?;
+        self.steps.done(Step::WrittenDown);
+        Ok(payload)
     }
 
     async fn go_on(&self) -> Result<(), SandboxError> {

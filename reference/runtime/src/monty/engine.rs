@@ -16,6 +16,7 @@ use crate::engine::{
     Usage,
 };
 use crate::payload::{Payload, PayloadReader};
+use crate::step::{Step, Steps};
 use crate::store::EngineVersion;
 
 /// How long a reading of memory may take; code that runs just then is not waited for.
@@ -28,13 +29,23 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct MontyEngine {
     clock: Clock,
+    steps: Steps,
 }
 
 impl MontyEngine {
     /// An engine whose sandboxes read this clock.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock }
+        Self {
+            clock,
+            steps: Steps::default(),
+        }
+    }
+
+    /// The same engine, which tells the steps of restores.
+    #[must_use]
+    pub fn with_steps(self, steps: Steps) -> Self {
+        Self { steps, ..self }
     }
 
     async fn run(&self, place: Place, origin: Origin) -> Result<Arc<dyn Sandbox>, crate::SandboxError> {
@@ -68,7 +79,10 @@ impl Engine for MontyEngine {
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         async move {
             let payload = payload.read().await?;
-            self.run(place, Origin::Checkpoint(payload)).await
+            self.steps.done(Step::Read);
+            let sandbox = self.run(place, Origin::Checkpoint(payload)).await?;
+            self.steps.done(Step::Serving);
+            Ok(sandbox)
         }
         .boxed()
     }

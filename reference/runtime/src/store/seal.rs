@@ -27,6 +27,7 @@ use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Store
 use crate::chunks::Piece;
 use crate::envelope::{self, Contents, Encoded, Entry, Holder, Pack};
 use crate::payload::{Payload, PayloadError};
+use crate::step::Step;
 
 /// A payload of at most so many bytes is kept in its envelope: one file, one sync, nothing to rely on.
 const SMALL_PAYLOAD_BYTES: u64 = 1 << 20;
@@ -112,6 +113,7 @@ impl Seal {
         let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
         let noted = self.store.note_attempt(&self.place, &self.key, self.attempt, &base);
         let (survey, base) = futures::try_join!(self.survey(&payload, known), noted)?;
+        self.store.steps.done(Step::Noted);
         let mut reuse = plan::reuse(&survey.pieces, &base, |_| true);
         if self.store.objects.on_disk() {
             reuse = self
@@ -132,6 +134,7 @@ impl Seal {
             let contents = new.stored.iter().cloned().collect::<PutPayload>();
             let place = self.place.pack(self.attempt);
             self.store.objects.replace(&place, contents).await?;
+            self.store.steps.done(Step::Packed);
         }
         let encoded = self.encode(&pieces, &reuse, &new, &packs, &[])?;
         if !self.store.is_noted(&self.place, self.attempt).await? {
@@ -139,6 +142,7 @@ impl Seal {
         }
         let outcome = self.commit(encoded, &pieces).await?;
         self.forget().await;
+        self.store.steps.done(Step::NoteDropped);
         Ok(outcome)
     }
 
@@ -242,6 +246,7 @@ impl Seal {
         let created = self.store.objects.create(&place, encoded.bytes.into()).await;
         // The answer may be lost, not the write; or a second try of it found the first.
         if matches!(created, Ok(Created::New)) || self.wrote_it().await {
+            self.store.steps.done(Step::Sealed);
             return Ok(Outcome::Sealed(record));
         }
         match created {

@@ -1,5 +1,6 @@
 //! Runs this program once more as the first process of a container with the sandbox image.
 
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
@@ -39,7 +40,8 @@ pub(crate) fn trial() -> Trial {
     }
 }
 
-fn unavailable() -> Option<String> {
+/// Why there can be no container.
+pub(crate) fn unavailable() -> Option<String> {
     let answers = |args: &[&str]| {
         let output = Command::new("docker").args(args).output();
         output.is_ok_and(|output| output.status.success())
@@ -49,6 +51,16 @@ fn unavailable() -> Option<String> {
     }
     let there = answers(&["image", "inspect", IMAGE]);
     (!there).then(|| format!("there is no image {IMAGE}, run fixtures/image/build"))
+}
+
+/// A command that runs `program` in a container of this name, with a directory of this machine in its place.
+pub(crate) fn command(program: &Path, directory: &str, name: &str) -> Command {
+    let mut command = Command::new("docker");
+    command.arg("run").args(OPTIONS).args(["--name", name]);
+    command.arg(format!("--volume={}:/contract:ro", program.display()));
+    command.arg(format!("--volume={directory}:{directory}"));
+    command.args([IMAGE, "/contract"]);
+    command
 }
 
 fn run() -> Result<(), Failed> {

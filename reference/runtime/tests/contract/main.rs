@@ -9,6 +9,7 @@
 mod bench;
 mod claims;
 mod container;
+mod crash;
 mod faulty;
 mod lazily;
 mod processes;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    if let Some(lived) = crash::live(&command) {
+        return lived;
+    }
     let mut args = Arguments::from_args();
     let mut trials = of_engine("monty", &monty(), true, None);
     trials.extend(Fault::ALL.into_iter().map(caught));
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         trials.extend(lazily::trials(unfit.as_deref()));
     } else {
         trials.push(container::trial());
+        trials.extend(crash::trials());
     }
     libtest_mimic::run(&args, trials).exit_code()
 }
