@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 /// The argument that makes this program the init of a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
@@ -51,6 +52,28 @@ pub(crate) fn unavailable() -> Option<String> {
     }
     let there = answers(&["image", "inspect", IMAGE]);
     (!there).then(|| format!("there is no image {IMAGE}, run fixtures/image/build"))
+}
+
+/// Ends every process but this one, which is the first of its container.
+pub(crate) fn end_all_others() -> Result<(), Failed> {
+    let deadline = std::time::Instant::now() + crate::LIMIT;
+    loop {
+        let pids = std::fs::read_dir("/proc")?.flatten();
+        let others = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let others: Vec<i32> = others.filter(|pid| *pid != 1).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        if std::time::Instant::now() > deadline {
+            return Err(format!("processes do not end: {others:?}").into());
+        }
+        for pid in others.into_iter().filter_map(Pid::from_raw) {
+            // Gone already is as good.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
 
 /// A command that runs `program` in a container of this name, with a directory of this machine in its place.

@@ -9,8 +9,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use torpor_runtime::{
-    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Payload,
-    PayloadReader, Place, Processes, Sandbox, SandboxError, Usage,
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionEvent, ExecutionSink, Facet, Fresh,
+    Interpreter, Payload, PayloadReader, Place, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes,
+    Sandbox, SandboxError, TerminalSize, Usage,
 };
 
 /// A guarantee that is broken.
@@ -32,6 +33,12 @@ pub(crate) enum Fault {
     CountsNothing,
     SharesOneSandbox,
     ForgetsTheEnvironment,
+    LosesProcesses,
+    ClosesFiles,
+    ClosesListeningSockets,
+    LosesOutput,
+    IgnoresSizes,
+    ForgetsOrphans,
 }
 
 impl Fault {
@@ -54,6 +61,16 @@ impl Fault {
         Self::ForgetsTheEnvironment,
     ];
 
+    /// Those that only an engine with processes can have.
+    pub(crate) const OF_PROCESSES: [Self; 6] = [
+        Self::LosesProcesses,
+        Self::ClosesFiles,
+        Self::ClosesListeningSockets,
+        Self::LosesOutput,
+        Self::IgnoresSizes,
+        Self::ForgetsOrphans,
+    ];
+
     /// The claim that has to fail.
     pub(crate) fn breaks(self) -> &'static str {
         match self {
@@ -73,6 +90,12 @@ impl Fault {
             Self::CountsNothing => "cpu_time_never_goes_back",
             Self::SharesOneSandbox => "two_sandboxes_do_not_see_each_other",
             Self::ForgetsTheEnvironment => "the_environment_survives",
+            Self::LosesProcesses => "a_process_goes_on_with_its_pid_and_streams",
+            Self::ClosesFiles => "pipes_unlinked_files_and_positions_survive",
+            Self::ClosesListeningSockets => "a_listening_server_answers_again",
+            Self::LosesOutput => "output_is_whole_and_the_exit_is_told",
+            Self::IgnoresSizes => "a_terminal_survives",
+            Self::ForgetsOrphans => "a_process_that_left_its_parent_belongs_to_the_sandbox",
         }
     }
 }
@@ -153,10 +176,43 @@ impl FaultyEngine {
                     .await?;
                 sandbox
             }
+            Fault::LosesProcesses => {
+                let sandbox = self.sound.restore(place, payload).await?;
+                if let Some(processes) = sandbox.processes() {
+                    for lost in processes.list().await? {
+                        processes.signal(lost.pid, 9).await?;
+                    }
+                }
+                sandbox
+            }
+            Fault::ClosesFiles => run_after(self.sound.restore(place, payload).await?, "log.close()").await?,
+            Fault::ClosesListeningSockets => {
+                let close = "server.shutdown(socket.SHUT_RDWR)";
+                run_after(self.sound.restore(place, payload).await?, close).await?
+            }
+            Fault::ForgetsOrphans => {
+                let kill = "import os, signal\nos.kill(int(open('/tmp/orphan').read()), signal.SIGKILL)";
+                run_after(self.sound.restore(place, payload).await?, kill).await?
+            }
             _ => self.sound.restore(place, payload).await?,
         };
         Ok(self.faulty(sound))
     }
+}
+
+/// Runs code in a sandbox to its end.
+async fn run_after(sandbox: Arc<dyn Sandbox>, code: &str) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    let (sink, mut events) = crate::bench::sink();
+    let interpreter = sandbox.interpreter();
+    interpreter
+        .execute(None, code.to_owned(), BTreeMap::new(), sink)
+        .await?;
+    while let Some(event) = events.recv().await {
+        if matches!(event, ExecutionEvent::Ended { .. }) {
+            break;
+        }
+    }
+    Ok(sandbox)
 }
 
 impl Engine for FaultyEngine {
@@ -251,7 +307,73 @@ impl Sandbox for FaultySandbox {
     }
 
     fn processes(&self) -> Option<&dyn Processes> {
-        self.sound.processes()
+        self.sound.processes().map(|_| -> &dyn Processes { self })
+    }
+}
+
+impl FaultySandbox {
+    fn sound_processes(&self) -> Result<&dyn Processes, SandboxError> {
+        self.sound.processes().ok_or(SandboxError::Ended)
+    }
+}
+
+/// Passes on all but the first piece of output.
+fn without_the_first(mut sound: ProcessStream) -> ProcessStream {
+    let (events, receiver) = tokio::sync::mpsc::channel(64);
+    let pid = sound.pid;
+    tokio::spawn(async move {
+        let mut lost = false;
+        while let Some(event) = sound.events.recv().await {
+            let first = !lost && matches!(event, ProcessEvent::Stdout(_));
+            lost |= first;
+            if !first && events.send(event).await.is_err() {
+                return;
+            }
+        }
+    });
+    ProcessStream { pid, events: receiver }
+}
+
+impl Processes for FaultySandbox {
+    fn list(&self) -> Answer<'_, Vec<ProcessInfo>> {
+        async move { self.sound_processes()?.list().await }.boxed()
+    }
+
+    fn start(&self, spec: ProcessSpec) -> Answer<'_, ProcessStream> {
+        async move {
+            let stream = self.sound_processes()?.start(spec).await?;
+            Ok(match self.fault {
+                Fault::LosesOutput => without_the_first(stream),
+                _ => stream,
+            })
+        }
+        .boxed()
+    }
+
+    fn connect(&self, pid: u32) -> Answer<'_, ProcessStream> {
+        async move { self.sound_processes()?.connect(pid).await }.boxed()
+    }
+
+    fn send_input(&self, pid: u32, input: Vec<u8>) -> Answer<'_, ()> {
+        async move { self.sound_processes()?.send_input(pid, input).await }.boxed()
+    }
+
+    fn close_stdin(&self, pid: u32) -> Answer<'_, ()> {
+        async move { self.sound_processes()?.close_stdin(pid).await }.boxed()
+    }
+
+    fn signal(&self, pid: u32, signal: i32) -> Answer<'_, ()> {
+        async move { self.sound_processes()?.signal(pid, signal).await }.boxed()
+    }
+
+    fn resize(&self, pid: u32, size: TerminalSize) -> Answer<'_, ()> {
+        async move {
+            match self.fault {
+                Fault::IgnoresSizes => Ok(()),
+                _ => self.sound_processes()?.resize(pid, size).await,
+            }
+        }
+        .boxed()
     }
 }
 

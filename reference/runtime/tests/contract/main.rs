@@ -28,6 +28,8 @@ use faulty::{Fault, FaultyEngine};
 const LIMIT: Duration = Duration::from_secs(30);
 /// How long is waited for what a faulty engine never does.
 const FAULTY_LIMIT: Duration = Duration::from_millis(300);
+/// The same of real processes, which take longer to do anything.
+const FAULTY_CRIU_LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let command: Vec<String> = std::env::args().collect();
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         let unfit = unfit_for_criu();
         trials = of_engine("criu", &criu(), false, unfit.as_deref());
         trials.extend(lazily::trials(unfit.as_deref()));
+        let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
+        trials.extend(caught.map(|trial| unless(unfit.as_deref(), trial)));
     } else {
         trials.push(container::trial());
         trials.extend(crash::trials());
@@ -100,19 +104,31 @@ fn unless(unfit: Option<&str>, trial: Trial) -> Trial {
     }
 }
 
-/// A faulty engine has to fail the claim that it breaks.
 fn caught(fault: Fault) -> Trial {
-    let broken = fault.breaks();
-    Trial::test(format!("{fault:?}_is_caught_by::{broken}"), move || {
-        let claims = bench::all_claims();
-        let claim = claims.iter().find(|claim| claim.name == broken);
-        let check = claim.ok_or("no such claim")?.check;
-        let engine: Arc<dyn Engine> = Arc::new(FaultyEngine::new(monty(), fault));
-        match run(check(Bench::new(engine, FAULTY_LIMIT))) {
-            Err(_) => Ok(()),
-            Ok(()) => Err(Failed::from(format!("{fault:?} keeps the claim {broken}"))),
-        }
+    Trial::test(format!("{fault:?}_is_caught_by::{}", fault.breaks()), move || {
+        fails(monty(), fault, FAULTY_LIMIT)
     })
+}
+
+/// What a claim that failed left running is ended, since the next one has the same container.
+fn caught_of_processes(fault: Fault) -> Trial {
+    Trial::test(format!("{fault:?}_is_caught_by::{}", fault.breaks()), move || {
+        let caught = fails(criu(), fault, FAULTY_CRIU_LIMIT);
+        container::end_all_others()?;
+        caught
+    })
+}
+
+/// A faulty engine has to fail the claim that it breaks.
+fn fails(sound: Arc<dyn Engine>, fault: Fault, limit: Duration) -> Result<(), Failed> {
+    let (claims, broken) = (bench::all_claims(), fault.breaks());
+    let claim = claims.iter().find(|claim| claim.name == broken);
+    let check = claim.ok_or("no such claim")?.check;
+    let engine: Arc<dyn Engine> = Arc::new(FaultyEngine::new(sound, fault));
+    match run(check(Bench::new(engine, limit))) {
+        Err(_) => Ok(()),
+        Ok(()) => Err(Failed::from(format!("{fault:?} keeps the claim {broken}"))),
+    }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
