@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::report::{CaseReport, Outcome};
@@ -10,7 +11,7 @@ use crate::suite::Case;
 use crate::target::Target;
 
 /// A capability that the target does not claim, and that it seems to have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CouldClaim {
     /// The capability.
     pub capability: Capability,

@@ -6,6 +6,7 @@
 //! rot unseen.
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{YamlError, at, from_yaml};
@@ -22,7 +23,7 @@ pub struct ExpectedFailures {
 }
 
 /// A failure that is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedFailure {
     /// A case, a scenario or a requirement.
@@ -32,11 +33,12 @@ pub struct ExpectedFailure {
     /// Why it fails.
     pub reason: String,
     /// The last day on which it is excused, UTC.
+    #[schemars(with = "String")]
     pub expires: Date,
 }
 
 /// What came of an entry in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpectationReport {
     /// The entry.
     #[serde(flatten)]
@@ -49,7 +51,7 @@ pub struct ExpectationReport {
 }
 
 /// What came of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", content = "why", rename_all = "kebab-case")]
 pub enum ExpectationState {
     /// It excused a failure.
@@ -61,7 +63,7 @@ pub enum ExpectationState {
 }
 
 /// Why an entry is stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stale {
     /// It names no case, scenario or requirement.
@@ -128,7 +130,7 @@ impl ExpectedFailures {
         let covered = |id: &str| valid().find(|entry| entry.id == id);
         let of_steps = || case.requirements.iter().find_map(|id| covered(id));
         let of_oracles = || {
-            let found: Option<Vec<_>> = case.violations.iter().map(|found| covered(found.requirement)).collect();
+            let found: Option<Vec<_>> = case.violations.iter().map(|found| covered(&found.requirement)).collect();
             found
         };
         let stopped = case.step.is_some();
@@ -210,7 +212,7 @@ mod tests {
         let mut report = CaseReport::not_run(&suite.select(&filter)[0], result, "why".to_owned());
         report.step = step.then(|| "1".to_owned());
         let violation = |requirement: &&'static str| Violation {
-            requirement,
+            requirement: (*requirement).into(),
             revision: 1,
             message: String::new(),
         };

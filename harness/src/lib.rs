@@ -37,8 +37,8 @@ pub use profile::{
     Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,
 };
 pub use report::{
-    CaseReport, Outcome, Report, RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, Verdict,
-    render_line,
+    CaseReport, ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Outcome, Provenance, Report,
+    RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, render_line,
 };
 pub use run::{RunOptions, Skip, run, run_one};
 pub use suite::{Case, Filter, Suite};

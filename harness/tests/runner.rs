@@ -282,7 +282,7 @@ async fn a_lie_that_lasts_no_time_at_all_is_caught_although_every_step_passes() 
         report
             .violations
             .iter()
-            .map(|violation| violation.requirement)
+            .map(|violation| violation.requirement.as_ref())
             .collect::<Vec<_>>(),
         ["ZERO-05"]
     );

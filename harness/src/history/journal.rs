@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Change, Entry, History, Occurrence};
+use super::{Change, Entry, HIDDEN, History, Occurrence};
 
 /// The record of a running case. Cheap to clone; all clones write to the same record.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Journal {
         let secrets = lock(&self.secrets);
         secrets
             .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 
     fn without_secrets(&self, what: Occurrence) -> Occurrence {

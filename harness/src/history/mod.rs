@@ -2,30 +2,34 @@
 //! reports are rendered from.
 
 mod journal;
+mod redact;
 mod replay;
 mod watches;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use journal::{Journal, now};
+pub(crate) use redact::HIDDEN;
 pub use replay::{Moment, Owner, replay};
 pub(crate) use watches::{Listening, Watches};
 
 /// The record of a case, in order of arrival.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// What was done and seen.
     pub entries: Vec<Entry>,
 }
 
 /// One thing that was done or seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// When it was noted.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// What it was.
     #[serde(flatten)]
@@ -33,7 +37,7 @@ pub struct Entry {
 }
 
 /// What was done or seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Occurrence {
     /// A step began.
@@ -79,7 +83,7 @@ pub enum Occurrence {
 }
 
 /// A change that a watch reported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// What kind of object.
@@ -91,7 +95,7 @@ pub struct Change {
 }
 
 /// A kind of object that is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Watched {
     /// The custom resource.
@@ -118,6 +122,15 @@ impl History {
             .collect();
         changes.sort_by_key(|change| change.revision());
         changes
+    }
+
+    /// Takes the secrets of recorded objects out, for whoever reads the record later.
+    pub(crate) fn redact(&mut self) {
+        for entry in &mut self.entries {
+            if let Occurrence::Change(change) = &mut entry.what {
+                redact::redact_object(Arc::make_mut(&mut change.state));
+            }
+        }
     }
 
     /// Why the record has a gap, if it has one.

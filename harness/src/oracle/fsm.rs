@@ -1,5 +1,6 @@
 //! Transitions are reported truthfully.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -18,7 +19,7 @@ pub(super) fn at_most_one_live_pod(moments: &[Moment<'_>], view: &View<'_>) -> V
             let pods: Vec<_> = moment.live_pods(uid, view.kind()).into_iter().map(name).collect();
             if pods.len() > 1 {
                 found.push(Violation {
-                    requirement: "FSM-04",
+                    requirement: Cow::Borrowed("FSM-04"),
                     revision: moment.change.revision(),
                     message: format!("{} has {} live Pods: {}", name(sandbox), pods.len(), pods.join(", ")),
                 });
@@ -51,7 +52,7 @@ pub(super) fn ready_never_on_a_dying_pod(
                 && view.says(sandbox, ready)
             {
                 found.push(Violation {
-                    requirement: "FSM-05",
+                    requirement: Cow::Borrowed("FSM-05"),
                     revision: moment.change.revision(),
                     message: format!(
                         "{} is {} while its Pod {} is being deleted",
@@ -85,7 +86,7 @@ pub(super) fn conditions_are_well_kept(moments: &[Moment<'_>], view: &View<'_>) 
             messages.extend(transitions(earlier, sandbox, view));
         }
         found.extend(messages.into_iter().map(|message| Violation {
-            requirement: "FSM-01",
+            requirement: Cow::Borrowed("FSM-01"),
             revision: moment.change.revision(),
             message: format!("{}: {message}", name(sandbox)),
         }));
@@ -167,7 +168,7 @@ pub(super) fn no_pod_after_its_sandbox(moments: &[Moment<'_>], view: &View<'_>) 
                     && gone.contains_key(owner.uid)
                 {
                     found.push(Violation {
-                        requirement: "DEL-11",
+                        requirement: Cow::Borrowed("DEL-11"),
                         revision: change.revision(),
                         message: format!("Pod {} was made after {} was gone", name(&change.state), owner.name),
                     });

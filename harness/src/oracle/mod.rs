@@ -9,20 +9,22 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::history::{History, Occurrence};
 use crate::profile::{ConditionIs, Dialect};
 
 /// A moment at which a requirement did not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
     /// Id of the requirement.
-    pub requirement: &'static str,
+    pub requirement: Cow<'static, str>,
     /// The revision of the API server at which it did not hold.
     pub revision: u64,
     /// What was seen.

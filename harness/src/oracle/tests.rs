@@ -51,7 +51,7 @@ impl Story {
         self
     }
 
-    fn verdict(self) -> Vec<&'static str> {
+    fn verdict(self) -> Vec<std::borrow::Cow<'static, str>> {
         let history = History { entries: self.0 };
         let profile = Profile::built_in("kruise").unwrap();
         judge(&history, &["a".to_owned()], profile.dialect().unwrap())

@@ -1,5 +1,7 @@
 //! Paused means that nothing runs.
 
+use std::borrow::Cow;
+
 use super::{View, Violation, name};
 use crate::history::Moment;
 
@@ -14,7 +16,7 @@ pub(super) fn paused_holds_no_pod(moments: &[Moment<'_>], view: &View<'_>) -> Ve
             };
             for pod in moment.live_pods(uid, view.kind()) {
                 found.push(Violation {
-                    requirement: "ZERO-05",
+                    requirement: Cow::Borrowed("ZERO-05"),
                     revision: moment.change.revision(),
                     message: format!(
                         "{} is reported paused ({report}) while its Pod {} lives",

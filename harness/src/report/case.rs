@@ -1,6 +1,7 @@
 //! What came of one case.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 use crate::history::History;
@@ -8,7 +9,7 @@ use crate::oracle::Violation;
 use crate::suite::Case;
 
 /// What came of one case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaseReport {
     /// Its id.
@@ -18,32 +19,32 @@ pub struct CaseReport {
     /// The requirements that it proves.
     pub requirements: Vec<String>,
     /// The requirements that the oracles judged on its history.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub judged: Vec<String>,
     /// What came of it.
     pub result: Outcome,
     /// What came of each round, when it was run more than once; the result is the worst.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rounds: Vec<Outcome>,
     /// What came of the attempt, when it was not claimed and tried all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Outcome>,
     /// Why it is no pass.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The step at which it stopped.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// What the oracles found.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
     /// What could not be cleaned up.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
     /// How long it took, all rounds together.
     pub seconds: f64,
     /// Everything that was done and seen. Kept in files only for cases that are no pass.
-    #[serde(skip_serializing_if = "is_uneventful")]
+    #[serde(default, skip_serializing_if = "is_uneventful")]
     pub history: History,
 }
 

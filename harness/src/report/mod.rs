@@ -2,17 +2,21 @@
 //! which every file is rendered.
 
 mod case;
+mod digest;
 mod html;
 mod junit;
 mod line;
 mod outcome;
+mod provenance;
 mod requirement;
 mod verdict;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::catalogue::Catalogue;
@@ -24,6 +28,7 @@ use crate::target::Target;
 pub use case::CaseReport;
 pub use line::render_line;
 pub use outcome::{Outcome, Summary};
+pub use provenance::{ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Provenance, TargetFacts};
 pub use requirement::{RequirementCase, RequirementReport};
 pub use verdict::Verdict;
 
@@ -62,18 +67,19 @@ pub enum RunEvent {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// Version of the suite.
-    pub suite_version: &'static str,
+    pub suite_version: String,
     /// Name of the target.
     pub target: String,
     /// Name of the profile that it was read by.
     pub profile: String,
     /// When the run ended.
+    #[schemars(with = "String")]
     pub ended_at: jiff::Timestamp,
     /// How long it took.
     pub seconds: f64,
@@ -88,15 +94,25 @@ pub struct Report {
     /// Claims of which no case was executed. Empty for a partial run, which cannot tell.
     pub unexercised: BTreeSet<Capability>,
     /// What the target does not claim and seems to have, found by trying.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub could_claim: Vec<CouldClaim>,
     /// What came of each expected failure.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expectations: Vec<ExpectationReport>,
+    /// What was run, how, against what, and on what.
+    pub provenance: Provenance,
     /// Every requirement of the catalogue.
     pub requirements: Vec<RequirementReport>,
     /// Every case, by id.
     pub cases: Vec<CaseReport>,
+    /// Digest over all the rest. It shows that a report was changed by accident or carelessly; it
+    /// is no signature.
+    pub integrity: String,
+}
+
+/// Seconds with three decimals: more are noise.
+fn in_millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// What a run found beside its cases.
@@ -114,21 +130,25 @@ impl Report {
         target: &Target,
         mut cases: Vec<CaseReport>,
         findings: Findings,
-        seconds: f64,
+        provenance: Provenance,
+        took: Duration,
     ) -> Self {
         cases.sort_by(|one, other| one.id.cmp(&other.id));
         for case in cases.iter_mut().filter(|case| matches!(case.result, Outcome::Pass)) {
             case.history = History::default();
         }
+        for case in &mut cases {
+            case.seconds = in_millis(case.seconds);
+        }
         let summary = Summary::of(cases.iter().map(|case| case.result));
         let stale = findings.expectations.iter().filter(|entry| entry.stale().is_some());
-        Self {
+        let report = Self {
             schema_version: SCHEMA_VERSION,
-            suite_version: env!("CARGO_PKG_VERSION"),
+            suite_version: env!("CARGO_PKG_VERSION").to_owned(),
             target: target.name.clone(),
             profile: target.profile.name.clone(),
             ended_at: crate::history::now(),
-            seconds,
+            seconds: in_millis(took.as_secs_f64()),
             summary,
             verdict: Verdict::of(summary, stale.count(), findings.unexercised.len()),
             partial: findings.partial,
@@ -136,9 +156,18 @@ impl Report {
             unexercised: findings.unexercised,
             could_claim: findings.could_claim,
             expectations: findings.expectations,
+            provenance,
             requirements: requirement::reports(catalogue, &cases),
             cases,
-        }
+            integrity: String::new(),
+        };
+        report.sealed()
+    }
+
+    /// With the digest of what it says.
+    fn sealed(mut self) -> Self {
+        self.integrity = digest::integrity(&serde_json::to_value(&self).unwrap_or_default());
+        self
     }
 
     /// What the run amounts to.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{CaseReport, Outcome};
 use crate::catalogue::{Catalogue, Level};
 
 /// What came of one requirement.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequirementReport {
     /// Its id.
@@ -18,7 +19,7 @@ pub struct RequirementReport {
     /// Whom it binds.
     pub level: Level,
     /// Why no case can show it, if none can.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untestable: Option<String>,
     /// The worst of its cases.
     pub result: Outcome,
@@ -27,7 +28,7 @@ pub struct RequirementReport {
 }
 
 /// What one case says of one requirement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequirementCase {
     /// Id of the case.
@@ -51,7 +52,7 @@ pub(super) fn reports(catalogue: &Catalogue, cases: &[CaseReport]) -> Vec<Requir
             let objected = case
                 .violations
                 .iter()
-                .any(|violation| violation.requirement == requirement);
+                .any(|violation| violation.requirement == *requirement);
             let said = match (objected, case.result) {
                 (false, _) => Outcome::Pass,
                 (true, Outcome::ExpectedFailure) => Outcome::ExpectedFailure,
@@ -99,7 +100,7 @@ mod tests {
         report.judged = vec!["FSM-04".to_owned()];
         report.violations = violated
             .map(|requirement| Violation {
-                requirement,
+                requirement: requirement.into(),
                 revision: 1,
                 message: String::new(),
             })

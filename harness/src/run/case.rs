@@ -185,6 +185,7 @@ fn conclude(
     let (outcome, reason, step) = verdict(outcome, &violations, gap);
     if outcome != Outcome::Pass {
         world.journal.hide_secrets_in(&mut history);
+        history.redact();
     }
     CaseReport {
         id: case.id.clone(),

@@ -8,6 +8,7 @@ mod adapted;
 mod batch;
 mod case;
 mod conditions;
+mod environment;
 mod inside;
 mod lifecycle;
 mod plan;
@@ -17,6 +18,7 @@ mod steps;
 mod traces;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +26,7 @@ use jiff::civil::Date;
 
 use crate::claims;
 use crate::expectation::ExpectedFailures;
-use crate::report::{CaseReport, Findings, Report, RunEvent};
+use crate::report::{CaseReport, Findings, Provenance, Report, RunEvent};
 use crate::suite::{Case, Filter, Suite};
 use crate::target::Target;
 
@@ -52,6 +54,8 @@ pub struct RunOptions {
     pub expected: ExpectedFailures,
     /// The day by which expectations expire, UTC.
     pub today: Date,
+    /// What is known of the target and goes into the report as it is, such as its engine.
+    pub facts: BTreeMap<String, String>,
 }
 
 impl Default for RunOptions {
@@ -65,6 +69,7 @@ impl Default for RunOptions {
             try_unclaimed: false,
             expected: ExpectedFailures::default(),
             today: crate::history::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
+            facts: BTreeMap::new(),
         }
     }
 }
@@ -76,7 +81,8 @@ pub async fn run(
     options: &RunOptions,
     mut on_event: impl FnMut(&RunEvent),
 ) -> Report {
-    let start = Instant::now();
+    let (start, started_at) = (Instant::now(), crate::history::now());
+    let environment = environment::look_at(target).await;
     let selected = suite.select(&options.filter);
     let rounds = (0..options.repeat.max(1)).flat_map(|_| selected.iter().cloned());
     let (alone, mut together): (Vec<Case>, Vec<Case>) = rounds.partition(|case| case.scenario.exclusive);
@@ -102,7 +108,8 @@ pub async fn run(
     }
     let cases = CaseReport::fold(reports);
     let findings = findings(suite, target, options, &selected, &cases);
-    let report = Report::new(&suite.catalogue, target, cases, findings, start.elapsed().as_secs_f64());
+    let provenance = Provenance::new(suite, target, options, environment, started_at);
+    let report = Report::new(&suite.catalogue, target, cases, findings, provenance, start.elapsed());
     on_event(&RunEvent::Ended {
         summary: report.summary,
         verdict: report.verdict(),
