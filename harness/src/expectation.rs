@@ -130,7 +130,11 @@ impl ExpectedFailures {
         let covered = |id: &str| valid().find(|entry| entry.id == id);
         let of_steps = || case.requirements.iter().find_map(|id| covered(id));
         let of_oracles = || {
-            let found: Option<Vec<_>> = case.violations.iter().map(|found| covered(&found.requirement)).collect();
+            let found: Option<Vec<_>> = case
+                .violations
+                .iter()
+                .map(|found| covered(&found.requirement))
+                .collect();
             found
         };
         let stopped = case.step.is_some();

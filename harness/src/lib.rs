@@ -37,8 +37,9 @@ pub use profile::{
     Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,
 };
 pub use report::{
-    CaseReport, ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Outcome, Provenance, Report,
-    RequirementCase, RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, render_line,
+    CaseReport, ChangeKind, Changed, ClusterFacts, Difference, Environment, Finding, Form, FoundReport, MachineFacts,
+    NodeFacts, OptionFacts, Outcome, Provenance, ReadReportError, RenderError, Report, RequirementCase,
+    RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, render_line, verify,
 };
 pub use run::{RunOptions, Skip, run, run_one};
 pub use suite::{Case, Filter, Suite};

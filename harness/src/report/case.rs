@@ -42,6 +42,7 @@ pub struct CaseReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
     /// How long it took, all rounds together.
+    #[serde(serialize_with = "super::seconds")]
     pub seconds: f64,
     /// Everything that was done and seen. Kept in files only for cases that are no pass.
     #[serde(default, skip_serializing_if = "is_uneventful")]

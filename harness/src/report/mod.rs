@@ -1,18 +1,24 @@
 //! What came of a run: one stream of events while it goes on, one report at its end, from
 //! which every file is rendered.
 
+mod badge;
 mod case;
+mod diff;
 mod digest;
+mod form;
 mod html;
 mod junit;
 mod line;
+mod markdown;
 mod outcome;
 mod provenance;
+mod read;
 mod requirement;
+mod text;
 mod verdict;
+mod verify;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -26,11 +32,15 @@ use crate::history::History;
 use crate::target::Target;
 
 pub use case::CaseReport;
+pub use diff::{ChangeKind, Changed, Difference};
+pub use form::{Form, RenderError};
 pub use line::render_line;
 pub use outcome::{Outcome, Summary};
 pub use provenance::{ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Provenance, TargetFacts};
+pub use read::{FoundReport, ReadReportError};
 pub use requirement::{RequirementCase, RequirementReport};
 pub use verdict::Verdict;
+pub use verify::{Finding, Verification, verify};
 
 /// Version of the layout of `report.json`.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -82,6 +92,7 @@ pub struct Report {
     #[schemars(with = "String")]
     pub ended_at: jiff::Timestamp,
     /// How long it took.
+    #[serde(serialize_with = "seconds")]
     pub seconds: f64,
     /// The counts of cases.
     pub summary: Summary,
@@ -108,6 +119,20 @@ pub struct Report {
     /// Digest over all the rest. It shows that a report was changed by accident or carelessly; it
     /// is no signature.
     pub integrity: String,
+}
+
+/// Writes whole numbers without decimals, as every tool that writes JSON does.
+fn seconds<S: serde::Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if seconds.fract() == 0.0 && (0.0..1e15).contains(seconds) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number within the range"
+        )]
+        serializer.serialize_u64(*seconds as u64)
+    } else {
+        serializer.serialize_f64(*seconds)
+    }
 }
 
 /// Seconds with three decimals: more are noise.
@@ -205,18 +230,5 @@ impl Report {
         let flaky = flaky.map(|case| format!("not the same in every round: {}", case.id));
         let notes = stale.chain(unexercised).chain(skipped).chain(could_claim).chain(flaky);
         notes.collect()
-    }
-
-    /// Writes `report.json`, `junit.xml` and `report.html` into a folder, which is made if needed.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        std::fs::write(folder.join("report.json"), json)?;
-        std::fs::write(folder.join("junit.xml"), junit::render(self))?;
-        std::fs::write(folder.join("report.html"), html::render(self))
     }
 }

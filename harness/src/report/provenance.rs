@@ -64,6 +64,7 @@ pub struct TargetFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub e2b: Option<String>,
     /// How long a single change of state was given, in seconds.
+    #[serde(serialize_with = "super::seconds")]
     pub patience_seconds: f64,
     /// Anything else that is known of it, such as its engine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
