@@ -10,6 +10,7 @@ use crate::bench::BenchArgs;
 use crate::engine::EngineKind;
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
+use crate::report::args::{ReportArgs, ReportingArgs};
 use crate::stand_ins::StandIns;
 use crate::webhook_services::WebhookServices;
 
@@ -56,6 +57,10 @@ pub enum Command {
     ///
     /// Exit codes: 0 every fault is caught by a scenario of a requirement that it breaks, 1 one is not, 2 error.
     Selftest(SelftestArgs),
+    /// Show, check and compare the reports of conformance runs
+    ///
+    /// Exit codes: 0 all is well, 1 a report is rejected or something got worse, 2 error, 3 no such report.
+    Report(ReportArgs),
     /// Print the requirements that the suite tests
     Catalogue {
         /// How to print it
@@ -250,9 +255,8 @@ pub struct ConformanceArgs {
     /// Scenarios that run at once; 16 against the embedded control plane and 4 elsewhere when absent
     #[arg(long, short, value_name = "NUMBER")]
     pub jobs: Option<NonZeroUsize>,
-    /// Write report.json, junit.xml and report.html here
-    #[arg(long, value_name = "DIR")]
-    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
 }
 
 /// What to judge.

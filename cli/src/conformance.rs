@@ -1,23 +1,22 @@
 //! `torpor conformance` and `torpor catalogue`: run the suite and show what it says.
 
-use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use mock_node::Capacity;
 use torpor_harness::{
-    Catalogue, ExpectedFailures, Filter, Outcome, Profile, Report, RunEvent, RunOptions, Skip, Suite, Summary, Target,
-    Verdict, render_line, run as run_suite,
+    Catalogue, ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict,
+    run as run_suite,
 };
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
 use crate::engine::EngineKind;
 use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
+use crate::progress::Progress;
 use crate::stand_ins::StandIns;
 use crate::target;
 use crate::webhook_services::WebhookServices;
@@ -64,13 +63,7 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::usage(&error));
     }
     let report = run_on(&args, profile, &suite, &options).await?;
-    print_requirements(&report);
-    if let Some(folder) = &args.report {
-        report
-            .write(folder)
-            .with_context(|| format!("write the report to {}", folder.display()))?;
-        println!("report: {}", folder.join("report.html").display());
-    }
+    tell(&report, &args)?;
     Ok(match report.verdict() {
         Verdict::Conformant | Verdict::AsExpected => Exit::Success,
         Verdict::NotConformant => Exit::NotConformant,
@@ -154,13 +147,13 @@ async fn run_on(
             if args.capabilities.is_some() {
                 target.capabilities = target::capabilities(args, &target.profile)?;
             }
-            let report = run_with_progress(suite, &Arc::new(target), options).await;
+            let report = run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await;
             plane.stop().await;
             Ok(report)
         }
         TargetKind::Kubeconfig | TargetKind::E2b => {
             let target = target::elsewhere(args, profile).await?;
-            Ok(run_with_progress(suite, &Arc::new(target), options).await)
+            Ok(run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await)
         }
     }
 }
@@ -186,66 +179,31 @@ pub async fn start_embedded(
     Ok((ControlPlane::start(config).await?, data_dir))
 }
 
-/// Runs with a line for each case and, on a terminal, a bar below.
-async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions) -> Report {
-    let bar = if std::io::stdout().is_terminal() {
-        ProgressBar::new(0)
+/// Runs, and shows how it goes.
+async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions, quiet: bool) -> Report {
+    let mut progress = Progress::new(quiet);
+    let _heartbeat = progress.heartbeat();
+    run_suite(suite, target, options, |event| progress.note(event)).await
+}
+
+/// Prints what came of a run and writes its files.
+fn tell(report: &Report, args: &ConformanceArgs) -> anyhow::Result<()> {
+    let text = report.render(Form::Text)?;
+    if args.reporting.quiet {
+        // The verdict; which requirements were broken the cases have said.
+        println!("{}", text.split("\n\n").last().unwrap_or(&text).trim_end());
     } else {
-        ProgressBar::hidden()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}") {
-        bar.set_style(style);
+        println!("\n{}", text.trim_end());
     }
-    let report = run_suite(suite, target, options, |event| {
-        match event {
-            RunEvent::Started { cases, .. } => bar.set_length(*cases as u64),
-            RunEvent::CaseStarted { id, .. } => bar.set_message(id.clone()),
-            RunEvent::CaseEnded { .. } => bar.inc(1),
-            RunEvent::Ended { .. } => bar.finish_and_clear(),
-        }
-        if let Some(line) = render_line(event) {
-            bar.suspend(|| println!("{line}"));
-        }
-    });
-    report.await
-}
-
-fn print_requirements(report: &Report) {
-    println!("\nrequirements");
-    for requirement in &report.requirements {
-        let cases = requirement.cases.len();
-        println!(
-            "{:<16} {:<8} {} ({cases} {})",
-            requirement.result.as_str(),
-            requirement.id,
-            requirement.text,
-            plural(cases)
-        );
+    if let Some(folder) = &args.reporting.report {
+        let yaml = args.reporting.report_yaml.then_some(Form::Yaml);
+        let forms: Vec<Form> = Form::USUAL.into_iter().chain(yaml).collect();
+        report
+            .write_as(folder, &forms)
+            .with_context(|| format!("write the report to {}", folder.display()))?;
+        println!("report: {}", folder.join(Form::Html.file_name()).display());
     }
-    let results = report.requirements.iter().map(|requirement| requirement.result);
-    let kept = Summary::of(results.clone());
-    let untested = results.filter(|result| *result == Outcome::Untested).count();
-    println!(
-        "\n{}{}: {} requirements kept, {} broken, {} broken as expected, {} errors, {} untestable, {} skipped, \
-         {} not claimed, {untested} untested, in {:.1} s",
-        report.verdict().as_str(),
-        if report.partial { " in what was selected" } else { "" },
-        kept.pass,
-        kept.fail,
-        kept.expected_failure,
-        kept.error,
-        kept.untestable,
-        kept.skipped,
-        kept.not_claimed,
-        report.seconds
-    );
-    for note in report.notes() {
-        println!("note: {note}");
-    }
-}
-
-fn plural(cases: usize) -> &'static str {
-    if cases == 1 { "case" } else { "cases" }
+    Ok(())
 }
 
 /// Prints the requirements.

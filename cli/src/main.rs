@@ -11,6 +11,8 @@ mod environment;
 mod exit;
 mod operate;
 mod plane;
+mod progress;
+mod report;
 mod selftest;
 mod signal;
 mod stand_ins;
@@ -74,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Up(args) => up::run(args).await,
         Command::Conformance(args) => conformance::run(*args).await,
         Command::Selftest(args) => selftest::run(args).await,
+        Command::Report(args) => report::run(&args),
         Command::Catalogue { output } => conformance::catalogue(output),
         Command::Apiserver(args) => apiserver::run(args).await,
         Command::Controller(args) => operate::controller::run(*args).await,

@@ -185,3 +185,81 @@ fn a_profile_or_a_capability_that_makes_no_sense_is_a_usage_error() {
         assert!(said.contains(why), "{args:?} {said}");
     }
 }
+
+/// A report of one requirement, in a folder.
+fn report_in(dir: &Path) -> Output {
+    conformance(&[
+        "--quiet",
+        "--filter",
+        "ZERO-01",
+        "--report",
+        dir.to_str().expect("a path"),
+        "--report-yaml",
+    ])
+}
+
+fn report(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .arg("report")
+        .args(args)
+        .output()
+        .expect("torpor runs")
+}
+
+#[test]
+fn a_quiet_run_says_the_verdict_only_and_its_report_is_verified_shown_and_compared() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = report_in(dir.path());
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("conformant in what was selected"),
+        "{said}"
+    );
+    let file = dir.path().join("report.json");
+    let (folder, file) = (dir.path().to_str().expect("a path"), file.to_str().expect("a path"));
+
+    let verified = report(&["verify", folder]);
+    let said = text(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(
+        said.contains("wrong: it is of selected cases only (ZERO-01)") && said.contains("rejected"),
+        "{said}"
+    );
+    for form in ["report.json", "report.yaml"] {
+        let form = dir.path().join(form);
+        let verified = report(&["verify", "--allow-partial", form.to_str().expect("a path")]);
+        assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stdout));
+        assert!(text(&verified.stdout).contains("no signature"));
+    }
+    assert!(text(&report(&["show", folder]).stdout).contains("ZERO-01"));
+    assert!(text(&report(&["show", folder, "--output", "markdown"]).stdout).starts_with("## ✅ embedded: conformant"));
+    assert_eq!(report(&["diff", folder, file]).status.code(), Some(0));
+
+    let edited = fs::read_to_string(file)
+        .expect("a report")
+        .replace("\"result\": \"pass\"", "\"result\": \"fail\"");
+    fs::write(file, edited).expect("written");
+    let verified = report(&["verify", "--allow-partial", "--output", "json", file]);
+    let said: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(
+        (verified.status.code(), &said["accepted"]),
+        (Some(1), &Value::from(false))
+    );
+    let yaml = dir.path().join("report.yaml");
+    let compared = report(&["diff", yaml.to_str().expect("a path"), file]);
+    assert_eq!(compared.status.code(), Some(1), "{}", text(&compared.stdout));
+    assert!(text(&compared.stdout).contains("regression   pass"));
+}
+
+#[test]
+fn what_is_no_report_is_a_usage_error_that_says_so() {
+    let output = report(&["verify", "no-such-file.json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("read no-such-file.json"),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -39,7 +39,8 @@ pub use profile::{
 pub use report::{
     CaseReport, ChangeKind, Changed, ClusterFacts, Difference, Environment, Finding, Form, FoundReport, MachineFacts,
     NodeFacts, OptionFacts, Outcome, Provenance, ReadReportError, RenderError, Report, RequirementCase,
-    RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, render_line, verify,
+    RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, render_line,
+    report_schema, verify,
 };
 pub use run::{RunOptions, Skip, run, run_one};
 pub use suite::{Case, Filter, Suite};

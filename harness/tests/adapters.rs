@@ -121,7 +121,10 @@ fn passed(report: &CaseReport) {
 async fn a_custom_resource_that_nobody_knew_is_judged_by_its_description_alone() {
     passed(&judge(BOX, Lie::None, PROFILE, "pause-time", LIFE).await);
     let lied = judge(BOX, Lie::PausedTooEarly, PROFILE, "pause-time", LIFE).await;
-    assert_eq!(lied.violations.first().map(|found| found.requirement.as_ref()), Some("ZERO-05"));
+    assert_eq!(
+        lied.violations.first().map(|found| found.requirement.as_ref()),
+        Some("ZERO-05")
+    );
     let left = judge(BOX, Lie::LeavesThePod, PROFILE, "pause-time", LIFE).await;
     assert!(left.reason.unwrap().contains("live Pods"));
 }
@@ -140,7 +143,10 @@ async fn the_alpha_of_agent_sandbox_is_read_although_its_condition_stays_behind(
     let profile = "name: mine\nextends: sigs-v1alpha1\n";
     passed(&judge(SIGS_ALPHA, Lie::None, profile, "", SHORT).await);
     let lied = judge(SIGS_ALPHA, Lie::PausedTooEarly, profile, "", SHORT).await;
-    assert_eq!(lied.violations.first().map(|found| found.requirement.as_ref()), Some("ZERO-05"));
+    assert_eq!(
+        lied.violations.first().map(|found| found.requirement.as_ref()),
+        Some("ZERO-05")
+    );
 }
 
 #[tokio::test]

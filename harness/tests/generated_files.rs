@@ -33,6 +33,13 @@ fn the_schema_of_scenarios_is_that_of_the_types() {
 }
 
 #[test]
+fn the_schema_of_reports_is_that_of_the_types() {
+    let mut schema = serde_json::to_string_pretty(&torpor_harness::report_schema()).unwrap();
+    schema.push('\n');
+    agrees_with("docs/report.schema.json", &schema).unwrap();
+}
+
+#[test]
 fn the_page_of_scenarios_speaks_of_every_step_condition_and_capability() {
     let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md")).unwrap();
     let schema = scenario::scenario_schema();

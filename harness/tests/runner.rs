@@ -150,7 +150,7 @@ async fn what_a_target_does_not_claim_is_told_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_run_tells_its_events_and_writes_its_three_files() {
+async fn a_run_tells_its_events_and_writes_its_files() {
     let stand_in = StandIn::start(Defect::ForgetsOnResume).await;
     let mut suite = Suite::embedded().unwrap();
     let mine = case(KEEPS).scenario;
@@ -192,7 +192,7 @@ async fn a_run_tells_its_events_and_writes_its_three_files() {
         (Some("CTX-01"), Some("fail"))
     );
     assert!(read("junit.xml").contains("<failure message=\"&quot;x&quot; ended with NameError"));
-    assert!(read("report.html").contains("What happened in mine"));
+    assert!(read("report.html").contains("Everything that was done and seen"));
 }
 
 fn renamed(scenario: &Scenario) -> Scenario {

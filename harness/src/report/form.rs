@@ -63,6 +63,12 @@ impl Form {
     }
 }
 
+/// The JSON schema of `report.json`, for editors and for programs that read reports.
+#[must_use]
+pub fn report_schema() -> serde_json::Value {
+    schemars::schema_for!(Report).to_value()
+}
+
 impl Report {
     /// The report in one of its forms.
     ///

@@ -33,7 +33,7 @@ use crate::target::Target;
 
 pub use case::CaseReport;
 pub use diff::{ChangeKind, Changed, Difference};
-pub use form::{Form, RenderError};
+pub use form::{Form, RenderError, report_schema};
 pub use line::render_line;
 pub use outcome::{Outcome, Summary};
 pub use provenance::{ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Provenance, TargetFacts};
@@ -122,6 +122,7 @@ pub struct Report {
 }
 
 /// Writes whole numbers without decimals, as every tool that writes JSON does.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks of it")]
 fn seconds<S: serde::Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if seconds.fract() == 0.0 && (0.0..1e15).contains(seconds) {
         #[expect(

@@ -100,7 +100,7 @@ impl FoundReport {
         let file = name.to_owned();
         match data.get("schemaVersion") {
             None => return Err(ReadReportError::NoReport { file }),
-            Some(found) if *found != Value::from(SCHEMA_VERSION) => {
+            Some(found) if found.as_u64() != Some(u64::from(SCHEMA_VERSION)) => {
                 let found = found.clone();
                 return Err(ReadReportError::Version { file, found });
             }

@@ -96,6 +96,14 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// Whether it says no more than that not all cases were run.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        matches!(self, Self::Partial { .. })
+    }
+}
+
 /// What came of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Verification {

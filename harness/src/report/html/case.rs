@@ -33,7 +33,7 @@ pub(super) fn not_passed(report: &Report) -> Markup {
 
 fn card(case: &CaseReport, open: bool) -> Markup {
     html! {
-        article.case #(anchor(&case.id)) class=(case.result.as_str()) {
+        article #(anchor(&case.id)) class={ "case " (case.result.as_str()) } {
             h3 { (badge(case.result)) " " (case.title) }
             p.meta {
                 span.id { (case.id) } " · "

@@ -1,6 +1,7 @@
 //! What a change of an object changed, compared with what a watch reported of it before.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ const LETTERS: usize = 140;
 /// One field that became another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Changed {
-    /// Where, as people write it: `status.phase`, `status.conditions[Ready].status`.
+    /// Where, as people write it: `status.phase`, `status.conditions[Ready]`.
     pub(super) path: String,
     /// What it was; nothing when it was not there.
     pub(super) from: Option<String>,
@@ -75,6 +76,10 @@ fn leaves(object: &Value) -> BTreeMap<String, String> {
 fn collect(value: &Value, path: String, found: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) => {
+            if let Some(said) = condition(value) {
+                found.insert(path, said);
+                return;
+            }
             for (key, inner) in fields {
                 let inner_path = if path.is_empty() {
                     key.clone()
@@ -103,6 +108,26 @@ fn collect(value: &Value, path: String, found: &mut BTreeMap<String, String>) {
             found.insert(path, value.to_string());
         }
     }
+}
+
+/// A condition in one line: it is one thing to people.
+fn condition(value: &Value) -> Option<String> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str);
+    let (_, status) = (text("type")?, text("status")?);
+    let mut said = status.to_owned();
+    if let Some(reason) = text("reason") {
+        let _ = write!(said, " {reason}");
+    }
+    if let Some(message) = text("message") {
+        let _ = write!(said, ": {}", shortened(message));
+    }
+    if let Some(generation) = value.get("observedGeneration") {
+        let _ = write!(said, " (generation {generation})");
+    }
+    if let Some(since) = text("lastTransitionTime") {
+        let _ = write!(said, " since {since}");
+    }
+    Some(said)
 }
 
 /// Items of lists have names, mostly; otherwise a place.
@@ -134,7 +159,7 @@ mod tests {
         });
         let after = json!({
             "metadata": {"resourceVersion": "2", "labels": {"a": "b"}},
-            "status": {"phase": "Paused", "conditions": [{"type": "Ready", "status": "True"}]},
+            "status": {"phase": "Paused", "conditions": [{"type": "Ready", "status": "False", "reason": "Gone"}]},
         });
         let (changes, more) = between(&before, &after);
         let shown: Vec<_> = changes
@@ -142,6 +167,7 @@ mod tests {
             .map(|change| (change.path.as_str(), change.from.as_deref(), change.to.as_deref()))
             .collect();
         let expected = [
+            ("status.conditions[Ready]", Some("True"), Some("False Gone")),
             ("status.phase", Some("Running"), Some("Paused")),
             ("metadata.labels.a", None, Some("b")),
             ("metadata.finalizers[0]", Some("keep"), None),
