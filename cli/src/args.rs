@@ -113,6 +113,7 @@ impl Command {
             Self::Up(_)
             | Self::Conformance(_)
             | Self::Selftest(_)
+            | Self::Report(_)
             | Self::Catalogue { .. }
             | Self::Apiserver(_)
             | Self::Gateway(_)

@@ -74,7 +74,7 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Up(args) => up::run(args).await,
-        Command::Conformance(args) => conformance::run(*args).await,
+        Command::Conformance(args) => Box::pin(conformance::run(*args)).await,
         Command::Selftest(args) => selftest::run(args).await,
         Command::Report(args) => report::run(&args),
         Command::Catalogue { output } => conformance::catalogue(output),

@@ -147,11 +147,10 @@ fn another_profile_asks_and_reads_the_same_cases_in_its_own_words() {
     ]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
-    assert_eq!(
-        said.lines().filter(|line| line.starts_with("pass ")).count(),
-        4,
-        "{said}"
-    );
+    for case in ["created-paused-starts-nothing", "paused-has-no-pod"] {
+        let passed = |line: &str| line.starts_with("pass ") && line.ends_with(case);
+        assert!(said.lines().any(passed), "{case}: {said}");
+    }
 }
 
 #[test]
