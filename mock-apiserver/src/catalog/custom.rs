@@ -35,6 +35,8 @@ pub(crate) struct CustomVersion {
     pub(crate) storage: String,
     /// The webhook that converts between versions, if they differ in more than their names.
     pub(crate) converter: Option<Arc<Converter>>,
+    /// The schema of the version in which objects are stored, if it says something else than this one's.
+    pub(crate) storage_schema: Option<Value>,
     /// `spec.preserveUnknownFields`.
     pub(crate) preserve_unknown: bool,
 }
@@ -101,6 +103,9 @@ fn custom_version(crd: &Value, version: &Value, (group, kind): (&str, &str), sin
             .map_or_else(|| format!("{group}/{name} {kind} is deprecated"), str::to_owned)
     });
     let schema = version["schema"]["openAPIV3Schema"].clone();
+    let storage_schema = stored(crd)
+        .map(|stored| &stored["schema"]["openAPIV3Schema"])
+        .filter(|stored| **stored != schema);
     CustomVersion {
         crd: text(&crd["metadata"]["name"]),
         rules: CompiledRules::new(&schema),
@@ -112,6 +117,7 @@ fn custom_version(crd: &Value, version: &Value, (group, kind): (&str, &str), sin
         deprecation,
         since,
         storage: stored(crd).map(|version| text(&version["name"])).unwrap_or_default(),
+        storage_schema: storage_schema.cloned(),
         converter: Converter::read(&crd["spec"]["conversion"]).map(Arc::new),
         preserve_unknown: crd["spec"]["preserveUnknownFields"] == true,
     }

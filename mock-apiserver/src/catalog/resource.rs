@@ -126,17 +126,44 @@ impl Resource {
         }
     }
 
-    /// A stored object as it is read: with the defaults that its schema has got since it was written.
+    /// Whether its objects are stored in another form than it shows.
+    pub(crate) fn converts(&self) -> bool {
+        match &self.origin {
+            Origin::BuiltIn(_) => false,
+            Origin::Custom(custom) => custom.converter.is_some() || custom.storage_schema.is_some(),
+        }
+    }
+
+    /// A stored object as it is read, if no webhook converts it: with the defaults that the schema of the storage has got since
+    /// it was written, and without what this version's schema does not know.
     pub(crate) fn read(&self, stored: &Arc<Object>) -> Arc<Object> {
         let Origin::Custom(custom) = &self.origin else {
             return stored.clone();
         };
-        if stored.revision() >= custom.since {
-            return stored.clone();
+        let is_new = stored.revision() >= custom.since;
+        match &custom.storage_schema {
+            None if is_new => stored.clone(),
+            Some(_) if is_new && stored.is_of(&self.api_version(), &self.kind) => stored.clone(),
+            schema => {
+                let mut read = Value::clone(stored);
+                if !is_new {
+                    schema::default_fields(schema.as_ref().unwrap_or(&custom.schema), &mut read);
+                }
+                self.settle(&mut read);
+                Arc::new(Object::new(read))
+            }
         }
-        let mut read = Value::clone(stored);
-        schema::default_fields(&custom.schema, &mut read);
-        Arc::new(Object::new(read))
+    }
+
+    /// Gives an object this version's name, and takes off what its schema does not know.
+    pub(crate) fn settle(&self, object: &mut Value) {
+        object["apiVersion"] = self.api_version().into();
+        if let Origin::Custom(custom) = &self.origin
+            && !custom.preserve_unknown
+            && custom.schema.is_object()
+        {
+            schema::prune(&custom.schema, object);
+        }
     }
 
     /// The type of its objects, if it is built in.

@@ -4,9 +4,8 @@ use super::converter::Converter;
 use crate::admission::Address;
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
-use crate::catalog::{Origin, Resource};
+use crate::catalog::Resource;
 use crate::core::Core;
-use crate::schema;
 use crate::store::Object;
 use serde_json::Value;
 use std::sync::Arc;
@@ -115,7 +114,7 @@ impl Conversions {
             }
             let subject = subject(Purpose::Read, object, &desired);
             match self.known(&subject) {
-                Some(known) => read.push(Arc::new(Object::new(settled(resource, known.clone())))),
+                Some(known) => read.push(settled(resource, known.clone())),
                 None => missing.push((subject, as_stored(core, resource, object))),
             }
         }
@@ -196,14 +195,9 @@ fn as_stored(core: &Core, resource: &Resource, object: &Arc<Object>) -> Value {
 }
 
 /// A converted object without what the schema of its new version does not know.
-pub(crate) fn settled(resource: &Resource, mut converted: Value) -> Value {
-    if let Origin::Custom(custom) = &resource.origin
-        && !custom.preserve_unknown
-        && custom.schema.is_object()
-    {
-        schema::prune(&custom.schema, &mut converted);
-    }
-    converted
+pub(crate) fn settled(resource: &Resource, mut converted: Value) -> Arc<Object> {
+    resource.settle(&mut converted);
+    Arc::new(Object::new(converted))
 }
 
 /// The refusal of a request whose objects could not be converted.

@@ -4,8 +4,9 @@ use super::dispatch::Call;
 use crate::api::error::ApiResult;
 use crate::api::meta;
 use crate::catalog::Resource;
-use crate::conversion::{Purpose, settled};
+use crate::conversion::Purpose;
 use crate::core::Core;
+use crate::kinds;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
@@ -19,32 +20,46 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Converts an object of the request's version into that of the storage and, for the answer, back.
-    pub(super) fn of(
-        core: &mut Core,
-        call: &mut Call<'_>,
-        object: Value,
-        old: Option<&Arc<Object>>,
-    ) -> ApiResult<Self> {
+    pub(super) fn of(core: &mut Core, call: &mut Call<'_>, object: Value, old: Option<&Arc<Object>>) -> ApiResult<Self> {
         let resource = call.resource.clone();
-        if resource.converter().is_none() {
+        if !resource.converts() {
             return Ok(Self { object, shown: None });
+        }
+        let stored_as = stored_as(core, &resource);
+        if resource.converter().is_none() {
+            return Ok(Self::renamed(&resource, stored_as.as_deref(), object));
         }
         let old = old.map(|old| &***old);
         let (shown_in, stored_in) = (resource.api_version(), resource.storage_version());
-        let stored = call
-            .conversions
-            .made(core, (&resource, Purpose::Write), &object, old, &stored_in)?;
-        let stored = match stored_as(core, &resource) {
-            Some(stored_as) => settled(&stored_as, stored),
-            None => stored,
-        };
-        let shown = call
-            .conversions
-            .made(core, (&resource, Purpose::Answer), &stored, old, &shown_in)?;
+        let conversions = &mut *call.conversions;
+        let mut object = conversions.made(core, (&resource, Purpose::Write), &object, old, &stored_in)?;
+        if let Some(stored_as) = stored_as {
+            stored_as.settle(&mut object);
+        }
+        let mut shown = conversions.made(core, (&resource, Purpose::Answer), &object, old, &shown_in)?;
+        resource.settle(&mut shown);
         Ok(Self {
-            object: stored,
-            shown: Some(settled(&resource, shown)),
+            object,
+            shown: Some(shown),
         })
+    }
+
+    /// Versions differ in what their schemas know: what either does not is lost on the way.
+    fn renamed(resource: &Resource, stored_as: Option<&Resource>, mut object: Value) -> Self {
+        let mut shown = match stored_as {
+            Some(stored_as) => {
+                stored_as.settle(&mut object);
+                let mut shown = object.clone();
+                kinds::default_fields(stored_as, &mut shown);
+                shown
+            }
+            None => object.clone(),
+        };
+        resource.settle(&mut shown);
+        Self {
+            object,
+            shown: Some(shown),
+        }
     }
 }
 
@@ -70,7 +85,7 @@ pub(super) fn put(core: &mut Core, resource: &Resource, object: Value, shown: Op
 
 /// The stored object behind one that was read.
 pub(super) fn of(core: &Core, resource: &Resource, read: &Arc<Object>) -> Arc<Object> {
-    if resource.converter().is_none() {
+    if !resource.converts() {
         return read.clone();
     }
     let at = ObjectName::new(meta::namespace(read), meta::name(read));
@@ -81,7 +96,7 @@ pub(super) fn of(core: &Core, resource: &Resource, read: &Arc<Object>) -> Arc<Ob
 
 /// A stored object that differs from one that was read in its metadata alone, in the version of that one.
 pub(super) fn shown_as(resource: &Resource, read: &Arc<Object>, stored: Arc<Object>) -> Arc<Object> {
-    if resource.converter().is_none() {
+    if !resource.converts() {
         return stored;
     }
     let mut shown = Value::clone(read);

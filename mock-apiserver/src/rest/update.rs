@@ -160,7 +160,7 @@ pub(super) fn update_object(
         object = admit::validate(core, call, object, Some(old), write.dry_run)?;
     }
     // The last state is answered as it is, not as it would be read.
-    let last = (resource.converter().is_some() && is_done(resource, &object)).then(|| object.clone());
+    let last = (resource.converts() && is_done(resource, &object)).then(|| object.clone());
     let Stored { object, shown } = Stored::of(core, call, object, Some(old))?;
     // What is stored may lack defaults that `old` was read with; then the write is one.
     let at = ObjectName::new(meta::namespace(old), meta::name(old));
@@ -176,7 +176,7 @@ pub(super) fn update_object(
         // The answer carries the revision that the object had: no state of it was stored after that.
         let last = Arc::new(Object::new(last.unwrap_or(object)));
         // Watchers see what was stored last.
-        let stored_last = if resource.converter().is_some() { &before } else { old };
+        let stored_last = if resource.converts() { &before } else { old };
         core.remove(resource, Value::clone(stored_last));
         return Ok(last);
     }

@@ -140,7 +140,7 @@ impl Open {
             let value = other.then(|| converted.next()).flatten();
             value.map_or_else(
                 || object.clone(),
-                |value| Arc::new(Object::new(settled(resource, value))),
+                |value| settled(resource, value),
             )
         };
         let change = |change: &Arc<Change>| {
