@@ -1,7 +1,7 @@
 //! Errors about one field of an object, with the texts of `k8s.io/apimachinery/pkg/util/validation/field`.
 
 use serde_json::{Value, json};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,47 @@ pub(crate) struct FieldError {
 
 /// A JSON value as the messages show it: strings quoted, composites as JSON.
 pub(crate) fn shown(value: &Value) -> String {
-    value.to_string()
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(_) | Value::Object(_) => go_json(value),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// Any JSON as Go writes it: what is special in HTML is escaped.
+pub(crate) fn go_json(value: &Value) -> String {
+    let text = value.to_string();
+    text.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+}
+
+/// A text in quotes as Go's `%q` writes it.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' => shown.push_str("\\\""),
+            '\\' => shown.push_str("\\\\"),
+            '\u{7}' => shown.push_str("\\a"),
+            '\u{8}' => shown.push_str("\\b"),
+            '\u{c}' => shown.push_str("\\f"),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            '\u{b}' => shown.push_str("\\v"),
+            control if u32::from(control) < 0x20 || control == '\u{7f}' => {
+                // Writing to a text cannot fail.
+                let _ = write!(shown, "\\x{:02x}", u32::from(control));
+            }
+            control if control.is_control() => {
+                let _ = write!(shown, "\\u{:04x}", u32::from(control));
+            }
+            other => shown.push(other),
+        }
+    }
+    shown.push('"');
+    shown
 }
 
 impl FieldError {

@@ -4,7 +4,7 @@ use super::custom::{CustomVersion, ScalePaths};
 use crate::api::error::qualified;
 use crate::api::names::NameRule;
 use crate::conversion::Converter;
-use crate::schema;
+use crate::schema::{self, Nulls};
 use crate::store::{CollectionName, Object};
 use crate::types::Message;
 use serde_json::Value;
@@ -147,7 +147,8 @@ impl Resource {
             schema => {
                 let mut read = Value::clone(stored);
                 if !is_new {
-                    schema::default_fields(schema.as_ref().unwrap_or(&custom.schema), &mut read);
+                    let schema = schema.as_ref().unwrap_or(&custom.schema);
+                    schema::default_fields(schema, &mut read, Nulls::Drop);
                 }
                 self.settle(&mut read);
                 Arc::new(Object::new(read))

@@ -1,6 +1,7 @@
 //! Parts of a definition as JSON of the real server's internal types, which its messages show: members in the order of their
 //! declaration, none left out.
 
+use crate::api::field::go_json as json;
 use serde_json::Value;
 
 /// How a member is written.
@@ -151,14 +152,6 @@ pub(super) fn schema(schema: &Value) -> String {
 /// A rule.
 pub(super) fn rule(rule: &Value) -> String {
     write(rule, Form::Struct(RULE))
-}
-
-/// Any JSON as Go writes it: what is special in HTML is escaped.
-pub(super) fn json(value: &Value) -> String {
-    let text = value.to_string();
-    text.replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
 }
 
 fn write(value: &Value, form: Form) -> String {

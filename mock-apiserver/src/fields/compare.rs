@@ -61,9 +61,12 @@ fn applied(shape: Shape<'_>, value: &Value, at_root: bool, is_item: bool) -> Fie
         return FieldSet::node(!at_root);
     };
     let mut set = FieldSet::node(is_item);
-    for (element, shape, child) in children {
-        let is_item = !matches!(element, Element::Field(_));
-        set.attach(|| element, applied(shape, child, false, is_item));
+    for (element, below, child) in children {
+        let is_item = match &element {
+            Element::Field(name) => shape.is_map_key(name, at_root),
+            Element::Key(_) | Element::Value(_) => true,
+        };
+        set.attach(|| element, applied(below, child, false, is_item));
     }
     set
 }

@@ -2,6 +2,7 @@
 
 use super::compare::{compare, element, fields_of, keyed};
 use super::managed::{Manager, Operation, Ownership, entry, ownable, read, write};
+use super::order::{Pick, order};
 use super::path::{self, Element, Path};
 use super::set::FieldSet;
 use super::shape::Shape;
@@ -28,6 +29,9 @@ pub(crate) fn apply(
     for path in given_up.paths() {
         remove(shape, &mut merged, &path, true);
     }
+    let others = entries.iter().filter(|entry| entry.manager != *manager);
+    let owned: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([&wanted_fields]).collect();
+    tidy(&mut merged, &given_up, &owned);
     let difference = compare(shape, live, &merged);
     let changed = ownable(difference.changed);
     let mut conflicts: Vec<(Manager, Path)> = Vec::new();
@@ -101,34 +105,65 @@ fn merge(shape: Shape<'_>, live: &Value, wanted: &Value, at_root: bool) -> Value
     }
 }
 
-/// Wanted items in their order, each followed by what it displaced; items only the live list has stay in their order.
 fn merge_lists(shape: Shape<'_>, live: &[Value], wanted: &[Value]) -> Value {
     let (Some(before), Some(after)) = (keyed(shape, live), keyed(shape, wanted)) else {
         return Value::Array(wanted.to_vec());
     };
-    let find = |items: &[(Element, &Value)], element: &Element| {
-        items
-            .iter()
-            .find(|(other, _)| other == element)
-            .map(|(_, item)| Value::clone(item))
+    let elements =
+        |items: &'_ [(Element, &Value)]| items.iter().map(|(element, _)| element.clone()).collect::<Vec<_>>();
+    let (live, wanted) = (elements(&before), elements(&after));
+    let picks = order(&live.iter().collect::<Vec<_>>(), &wanted.iter().collect::<Vec<_>>());
+    let item = |pick: Pick| match pick {
+        Pick::Live(at) => Value::clone(before[at].1),
+        Pick::Wanted(at) => match live.iter().position(|element| *element == wanted[at]) {
+            Some(known) => merge(shape.item(), before[known].1, after[at].1, false),
+            None => Value::clone(after[at].1),
+        },
     };
-    let mut merged: Vec<Value> = Vec::new();
-    for (element, item) in &before {
-        merged.push(match find(&after, element) {
-            Some(wanted) => merge(shape.item(), item, &wanted, false),
-            None => Value::clone(item),
-        });
-    }
-    merged.extend(
-        after
-            .iter()
-            .filter(|(element, _)| find(&before, element).is_none())
-            .map(|(_, item)| Value::clone(item)),
-    );
-    Value::Array(merged)
+    picks.into_iter().map(item).collect()
 }
 
-/// Removes the field at a path; containers left empty by it stay, as their owners may want them.
+/// What is left empty by what was given up goes, too, unless somebody owns it: then it becomes null, as in the real server.
+fn tidy(merged: &mut Value, given_up: &FieldSet, owned: &[&FieldSet]) {
+    let mut parents: Vec<Path> = given_up.paths();
+    // The deepest first, each with all around it.
+    parents.sort_by_key(|path| std::cmp::Reverse(path.len()));
+    for path in parents {
+        for depth in (1..path.len()).rev() {
+            let at = &path[..depth];
+            if !at.iter().all(|element| matches!(element, Element::Field(_))) {
+                continue;
+            }
+            let (Some(last), Some(parent)) = (at.last(), member_mut(merged, &at[..depth - 1])) else {
+                continue;
+            };
+            let (Element::Field(name), Some(map)) = (last, parent.as_object_mut()) else {
+                continue;
+            };
+            if !map.get(name).is_some_and(is_empty) || name == "metadata" {
+                break;
+            }
+            if owned.iter().any(|set| set.has(at)) {
+                map.insert(name.clone(), Value::Null);
+                break;
+            }
+            map.remove(name);
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn member_mut<'a>(value: &'a mut Value, path: &[Element]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, element| match element {
+        Element::Field(name) => value.get_mut(name.as_str()),
+        Element::Key(_) | Element::Value(_) => None,
+    })
+}
+
+/// Removes the field at a path.
 fn remove(shape: Shape<'_>, value: &mut Value, path: &[Element], at_root: bool) {
     let Some((first, rest)) = path.split_first() else {
         return;

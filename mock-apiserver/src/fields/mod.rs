@@ -6,10 +6,13 @@
 mod compare;
 mod managed;
 mod merge;
+mod order;
 mod path;
 mod set;
 mod shape;
+mod typed;
 
 pub(crate) use managed::{Manager, Operation, record_creation, record_update};
 pub(crate) use merge::apply;
 pub(crate) use shape::{ListKind, Shape};
+pub(crate) use typed::problem as typed_problem;

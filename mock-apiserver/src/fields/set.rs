@@ -101,6 +101,14 @@ impl FieldSet {
         }
     }
 
+    /// Whether a path is in the set.
+    pub(super) fn has(&self, path: &[Element]) -> bool {
+        match path {
+            [] => self.own,
+            [element, rest @ ..] => self.children.get(element).is_some_and(|child| child.has(rest)),
+        }
+    }
+
     /// The paths in order, shorter ones before those that go on from them.
     pub(super) fn paths(&self) -> Vec<Path> {
         let mut found = Vec::new();

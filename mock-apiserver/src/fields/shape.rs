@@ -90,6 +90,42 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// What a schema wants in place of a value; types of built-in kinds are checked elsewhere.
+    pub(super) fn mismatch(self, value: &Value) -> Option<&'static str> {
+        let Self::Schema(schema) = self else { return None };
+        if value.is_null() || schema["x-kubernetes-int-or-string"] == true {
+            return None;
+        }
+        match schema["type"].as_str()? {
+            "object" if !value.is_object() => Some("map"),
+            "array" if !value.is_array() => Some("list"),
+            "string" if !value.is_string() => Some("string"),
+            "boolean" if !value.is_boolean() => Some("boolean"),
+            "integer" | "number" if !value.is_number() => Some("numeric (int or float)"),
+            _ => None,
+        }
+    }
+
+    /// The value by which an item of a map list is known, with the default that its schema gives it.
+    pub(super) fn item_key(self, item: &Value, key: &str) -> Option<Value> {
+        let default = || match self.item() {
+            Self::Schema(schema) => schema["properties"][key].get("default").cloned(),
+            // A missing protocol is the default one, as the schema of ports says.
+            Self::Message(_) | Self::Field(_) | Self::Item(_) => (key == "protocol").then(|| "TCP".into()),
+        };
+        item.get(key).cloned().or_else(default)
+    }
+
+    /// Whether a member is a key of a map rather than a field of a type.
+    pub(super) fn is_map_key(self, member: &str, at_root: bool) -> bool {
+        match self {
+            Self::Schema(_) if at_root && matches!(member, "apiVersion" | "kind" | "metadata") => false,
+            Self::Schema(schema) => schema["properties"].get(member).is_none(),
+            Self::Field(field) => field.multiplicity == Multiplicity::Map,
+            Self::Message(_) | Self::Item(_) => false,
+        }
+    }
+
     /// Whether an object here merges as a whole.
     pub(crate) fn is_atomic_map(self) -> bool {
         match self {

@@ -18,14 +18,14 @@ use crate::api::meta;
 use crate::catalog::{Origin, Resource};
 use crate::core::Core;
 use crate::definition;
-use crate::schema;
+use crate::schema::{self, Nulls};
 use crate::types;
 use serde_json::{Value, json};
 
 /// Defaults that hold for every write of the kind.
-pub(crate) fn default_fields(resource: &Resource, object: &mut Value) {
+pub(crate) fn default_fields(resource: &Resource, object: &mut Value, nulls: Nulls) {
     if let Origin::Custom(custom) = &resource.origin {
-        schema::default_fields(&custom.schema, object);
+        schema::default_fields(&custom.schema, object, nulls);
         return;
     }
     if let Some(message) = resource.message() {
@@ -133,7 +133,7 @@ fn own_problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec
 pub(crate) fn new_object(core: &mut Core, resource: &Resource, mut object: Value) -> Value {
     object["apiVersion"] = resource.api_version().into();
     object["kind"] = resource.kind.as_str().into();
-    default_fields(resource, &mut object);
+    default_fields(resource, &mut object, Nulls::Drop);
     if resource.is("", "Namespace") {
         namespace::prepare_create(&mut object);
     }

@@ -52,12 +52,12 @@ pub(super) fn create_object(
     if write.manager.operation == Operation::Update {
         meta::set(&mut object, "managedFields", None);
     }
-    complete(&resource, &mut object);
+    complete(&resource, &mut object, write);
     let nameless = meta::name(&object).is_empty();
     let Mutated { mut object, requested } = admit::mutate(core, call, object, None, write.dry_run)?;
     generate_name(core, call, &mut object)?;
     if nameless || requested.is_some() {
-        complete(&resource, &mut object);
+        complete(&resource, &mut object, write);
     }
     escalation::check(core, call.user, &resource, None, &object)?;
     call.warnings.extend(kinds::warnings(&resource, &object));
@@ -84,13 +84,13 @@ pub(super) fn create_object(
 }
 
 /// Fills in defaults; a status that is a subresource is not the creator's.
-fn complete(resource: &Resource, object: &mut Value) {
+fn complete(resource: &Resource, object: &mut Value, write: &Write) {
     if resource.status
         && let Some(map) = object.as_object_mut()
     {
         map.remove("status");
     }
-    kinds::default_fields(resource, object);
+    kinds::default_fields(resource, object, write.nulls());
 }
 
 /// The namespace must exist and must not be on its way out.

@@ -7,6 +7,7 @@ use crate::api::json;
 use crate::api::meta;
 use crate::api::options::FieldValidation;
 use crate::catalog::{BuiltIn, Origin, Resource};
+use crate::fields::{self, Shape};
 use crate::protobuf::{self, Undecodable};
 use crate::schema;
 use crate::types;
@@ -115,9 +116,11 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
 
 /// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
 pub(super) fn check_declared(call: &Call<'_>, name: &str, object: &mut Value) -> ApiResult<()> {
-    let problem = match undeclared(&call.resource, object)?.into_iter().min() {
-        None => return Ok(()),
-        Some(path) => format!(".{path}: field not declared in schema"),
+    let mistyped = fields::typed_problem(Shape::of(&call.resource), object);
+    let problem = match (mistyped, undeclared(&call.resource, object)?.into_iter().min()) {
+        (None, None) => return Ok(()),
+        (Some(problem), _) => problem,
+        (None, Some(path)) => format!(".{path}: field not declared in schema"),
     };
     let resource = &call.resource;
     Err(ApiError::new(

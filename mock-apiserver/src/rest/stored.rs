@@ -7,6 +7,7 @@ use crate::catalog::Resource;
 use crate::conversion::Purpose;
 use crate::core::Core;
 use crate::kinds;
+use crate::schema::Nulls;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
@@ -20,7 +21,12 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Converts an object of the request's version into that of the storage and, for the answer, back.
-    pub(super) fn of(core: &mut Core, call: &mut Call<'_>, object: Value, old: Option<&Arc<Object>>) -> ApiResult<Self> {
+    pub(super) fn of(
+        core: &mut Core,
+        call: &mut Call<'_>,
+        object: Value,
+        old: Option<&Arc<Object>>,
+    ) -> ApiResult<Self> {
         let resource = call.resource.clone();
         if !resource.converts() {
             return Ok(Self { object, shown: None });
@@ -50,7 +56,7 @@ impl Stored {
             Some(stored_as) => {
                 stored_as.settle(&mut object);
                 let mut shown = object.clone();
-                kinds::default_fields(stored_as, &mut shown);
+                kinds::default_fields(stored_as, &mut shown, Nulls::Drop);
                 shown
             }
             None => object.clone(),

@@ -14,6 +14,7 @@ use crate::catalog::Resource;
 use crate::core::Core;
 use crate::fields::{self, Manager, Operation, Shape, record_update};
 use crate::kinds;
+use crate::schema::Nulls;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
@@ -68,6 +69,16 @@ impl Write {
             manager,
             dry_run: options.dry_run,
             admitted: false,
+        }
+    }
+}
+
+impl Write {
+    /// What becomes of nulls that the schema does not allow.
+    pub(super) fn nulls(&self) -> Nulls {
+        match self.manager.operation {
+            Operation::Apply => Nulls::Keep,
+            Operation::Update => Nulls::Drop,
         }
     }
 }
@@ -128,7 +139,7 @@ pub(super) fn update_object(
 ) -> ApiResult<Arc<Object>> {
     let resource = &call.resource.clone();
     lock(call, old, &new)?;
-    let object = confine(resource, old, new, write.part);
+    let object = confine(resource, old, new, write);
     let Mutated { mut object, requested } = if write.admitted {
         Mutated {
             object,
@@ -138,7 +149,7 @@ pub(super) fn update_object(
         admit::mutate(core, call, object, Some(old), write.dry_run)?
     };
     if requested.is_some() {
-        object = confine(resource, old, object, write.part);
+        object = confine(resource, old, object, write);
     }
     escalation::check(core, call.user, resource, Some(old), &object)?;
     if write.part == Part::Main {
@@ -184,16 +195,17 @@ pub(super) fn update_object(
 }
 
 /// Takes from `new` what may change, with defaults.
-fn confine(resource: &Resource, old: &Value, mut new: Value, part: Part) -> Value {
+fn confine(resource: &Resource, old: &Value, mut new: Value, write: &Write) -> Value {
+    let part = write.part;
     // What a status does not change is not completed: it may have been converted, and defaults then are not written yet.
     let only_status = part == Part::Status && resource.is_custom();
     if only_status {
-        kinds::default_fields(resource, &mut new);
+        kinds::default_fields(resource, &mut new, write.nulls());
     }
     let mut object = restrict(resource, old, new, part);
     keep_identity(old, &mut object);
     if !only_status {
-        kinds::default_fields(resource, &mut object);
+        kinds::default_fields(resource, &mut object, write.nulls());
     }
     object
 }

@@ -19,7 +19,7 @@ mod validate;
 mod values;
 
 pub(crate) use compiled::CompiledRules;
-pub(crate) use defaults::default_fields;
+pub(crate) use defaults::{Nulls, default_fields};
 pub(crate) use embedded::problems as embedded_problems;
 pub(crate) use prune::{prune, prune_part};
 

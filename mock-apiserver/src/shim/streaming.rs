@@ -138,10 +138,7 @@ impl Open {
         let mut next = |object: &Arc<Object>| {
             let other = object["apiVersion"] != desired.as_str();
             let value = other.then(|| converted.next()).flatten();
-            value.map_or_else(
-                || object.clone(),
-                |value| settled(resource, value),
-            )
+            value.map_or_else(|| object.clone(), |value| settled(resource, value))
         };
         let change = |change: &Arc<Change>| {
             let object = next(&change.object);
