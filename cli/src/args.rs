@@ -190,18 +190,31 @@ pub struct ConformanceArgs {
     /// Kubeconfig of the cluster to judge, with `--target kubeconfig`
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Namespace for the suite's objects
-    #[arg(long, default_value = "default", value_name = "NAME")]
-    pub namespace: String,
+    /// Namespace for the suite's objects, which must exist; one that comes and goes with the run when absent
+    ///
+    /// Beside an E2B API it is that in which the API makes its sandboxes.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// E2B API to judge, with `--target e2b` or beside a kubeconfig
-    #[arg(long, value_name = "URL")]
+    #[arg(long, visible_alias = "url", value_name = "URL")]
     pub e2b_url: Option<url::Url>,
     /// Where sandbox traffic goes, when not to the E2B API's own address
     #[arg(long, value_name = "URL")]
     pub e2b_sandbox_url: Option<url::Url>,
     /// Key for the E2B API
-    #[arg(long, env = "E2B_API_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        visible_alias = "api-key",
+        env = "E2B_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
     pub e2b_api_key: Option<String>,
+    /// File with certificates of authorities by which the E2B API and the metrics are trusted, in PEM
+    ///
+    /// Besides those of the system. A cluster is trusted as its kubeconfig says.
+    #[arg(long, value_name = "FILE")]
+    pub ca_cert: Option<PathBuf>,
     /// Prometheus page with the containers' resource use
     #[arg(long, value_name = "URL")]
     pub metrics_url: Option<url::Url>,

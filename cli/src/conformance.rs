@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use mock_node::Capacity;
+use tokio_util::sync::CancellationToken;
 use torpor_harness::{
     Catalogue, ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict,
     run as run_suite,
 };
 
 use crate::args::{ConformanceArgs, Output, TargetKind};
+use crate::elsewhere;
 use crate::engine::EngineKind;
 use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
+use crate::signal::stop_signal;
 use crate::stand_ins::StandIns;
 use crate::target;
 use crate::webhook_services::WebhookServices;
@@ -62,6 +65,7 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
     if let Err(error) = target::capabilities(&args, &profile) {
         return Ok(Exit::usage(&error));
     }
+    stop_by_signal(options.stop.clone())?;
     let report = run_on(&args, profile, &suite, &options).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {
@@ -70,6 +74,22 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         Verdict::HarnessError => Exit::Error,
         Verdict::Usage => Exit::Usage,
     })
+}
+
+/// Lets Ctrl-C end the run in good order, and a second one at once.
+fn stop_by_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let first = stop_signal().context("listen for Ctrl-C")?;
+    tokio::spawn(async move {
+        first.await;
+        eprintln!("stopping: what the cases made is deleted; Ctrl-C again ends at once and leaves it");
+        stop.cancel();
+        // Listened for from now on: the first signal is not the second, too.
+        if let Ok(second) = stop_signal() {
+            second.await;
+            std::process::exit(2);
+        }
+    });
+    Ok(())
 }
 
 /// How to run, by the command line.
@@ -153,7 +173,7 @@ async fn run_on(
         }
         TargetKind::Kubeconfig | TargetKind::E2b => {
             let target = target::elsewhere(args, profile).await?;
-            Ok(run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await)
+            elsewhere::run(args, target, suite, options).await
         }
     }
 }
@@ -180,7 +200,7 @@ pub async fn start_embedded(
 }
 
 /// Runs, and shows how it goes.
-async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions, quiet: bool) -> Report {
+pub async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &RunOptions, quiet: bool) -> Report {
     let mut progress = Progress::new(quiet);
     let _heartbeat = progress.heartbeat();
     run_suite(suite, target, options, |event| progress.note(event)).await

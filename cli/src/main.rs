@@ -6,6 +6,7 @@ mod bench;
 mod checkpoint;
 mod conformance;
 mod custodian;
+mod elsewhere;
 mod engine;
 mod environment;
 mod exit;

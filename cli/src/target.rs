@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use torpor_harness::{
-    Adapter, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
+    Adapter, Authorities, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
 };
 
 use crate::args::{ConformanceArgs, TargetKind};
@@ -93,6 +93,7 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
         controller_metrics: vec![endpoints.metrics.clone()],
         storage: Some(StorageProbe::Directory(plane.checkpoints())),
         adapter,
+        authorities: Authorities::default(),
         capabilities,
         profile,
         patience: PATIENCE,
@@ -143,24 +144,16 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
         (TargetKind::E2b, _) => None,
         (TargetKind::Kubeconfig | TargetKind::Embedded, Some(path)) => {
             profile.dialect()?;
-            Some(kubernetes(path, &args.namespace).await?)
+            Some(kubernetes(path, args.namespace.as_deref().unwrap_or_default()).await?)
         }
         (TargetKind::Kubeconfig | TargetKind::Embedded, None) => {
             bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG")
         }
     };
-    let e2b = match (&args.e2b_url, args.target) {
-        (Some(url), _) => Some(E2bEndpoint {
-            url: url.clone(),
-            sandbox_url: args.e2b_sandbox_url.clone(),
-            api_key: args
-                .e2b_api_key
-                .clone()
-                .context("--e2b-url needs --e2b-api-key KEY or E2B_API_KEY")?,
-        }),
-        (None, TargetKind::E2b) => bail!("--target e2b needs --e2b-url URL"),
-        (None, TargetKind::Kubeconfig | TargetKind::Embedded) => None,
-    };
+    let e2b = endpoint(args)?;
+    if e2b.is_some() && kubernetes.is_some() && args.namespace.is_none() {
+        bail!("--e2b-url beside a kubeconfig needs --namespace NAME: that in which the E2B API makes its sandboxes");
+    }
     if e2b.is_some() && profile.e2b.is_none() {
         bail!(
             "profile `{}` has no `e2b`: it does not say what sandboxes are made from",
@@ -180,10 +173,36 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
         controller_metrics: args.controller_metrics_url.iter().cloned().collect(),
         storage: args.storage.clone().map(StorageProbe::Directory),
         adapter: profile.adapter(),
+        authorities: authorities(args)?,
         capabilities: capabilities(args, &profile)?,
         profile,
         patience: PATIENCE,
     })
+}
+
+/// The E2B endpoint that the options name.
+fn endpoint(args: &ConformanceArgs) -> anyhow::Result<Option<E2bEndpoint>> {
+    let Some(url) = &args.e2b_url else {
+        if args.target == TargetKind::E2b {
+            bail!("--target e2b needs --e2b-url URL");
+        }
+        return Ok(None);
+    };
+    let key = args.e2b_api_key.clone();
+    Ok(Some(E2bEndpoint {
+        url: url.clone(),
+        sandbox_url: args.e2b_sandbox_url.clone(),
+        api_key: key.context("--e2b-url needs --e2b-api-key KEY or E2B_API_KEY")?,
+    }))
+}
+
+fn authorities(args: &ConformanceArgs) -> anyhow::Result<Authorities> {
+    let Some(path) = &args.ca_cert else {
+        return Ok(Authorities::default());
+    };
+    let what = || format!("--ca-cert {}", path.display());
+    let pem = std::fs::read(path).with_context(what)?;
+    Authorities::from_pem(&pem).with_context(what)
 }
 
 async fn kubernetes(kubeconfig: &Path, namespace: &str) -> anyhow::Result<KubernetesTarget> {

@@ -115,6 +115,7 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
         pod_metrics: vec![metrics.clone()],
         controller_metrics: vec![metrics],
         adapter: None,
+        authorities: torpor_harness::Authorities::default(),
         storage: Some(StorageProbe::Directory(data_dir.join("checkpoints"))),
         capabilities: capabilities(),
         profile: Profile::built_in("kruise").expect("the profile is built in"),

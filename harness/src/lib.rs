@@ -17,7 +17,9 @@ mod claims;
 mod error;
 mod expectation;
 pub mod history;
+mod namespace;
 pub mod oracle;
+mod preflight;
 mod probe;
 mod profile;
 mod report;
@@ -32,6 +34,11 @@ pub use catalogue::{Catalogue, Group, Level, Requirement};
 pub use claims::CouldClaim;
 pub use error::{ScenarioErrors, YamlError};
 pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
+pub use namespace::{OwnNamespace, RUN_LABEL};
+pub use preflight::{
+    CAPABILITIES_ANNOTATION, Lodging, Permission, Shortcoming, claims_of_target, permissions, preflight,
+};
+pub use probe::{Authorities, AuthoritiesError};
 pub use profile::{
     ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, Pointer, PointerError,
     Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,

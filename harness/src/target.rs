@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::adapter::{Adapter, AdapterCall};
 use crate::capability::Capability;
+use crate::probe::Authorities;
 use crate::profile::Profile;
 use crate::scenario::{Front, Scenario};
 
@@ -32,6 +33,8 @@ pub struct Target {
     pub storage: Option<StorageProbe>,
     /// What else it declares. What follows from the addresses need not be named.
     pub capabilities: BTreeSet<Capability>,
+    /// Who vouches for its certificates, besides the authorities that the system trusts.
+    pub authorities: Authorities,
     /// What its owner does for the suite that nobody else can.
     pub adapter: Option<Arc<dyn Adapter>>,
     /// How its dialect spells things.

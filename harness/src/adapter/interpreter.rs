@@ -10,7 +10,7 @@ use kube::Api;
 use serde_json::json;
 
 use super::{Adapter, AdapterCall, AdapterError, Facet, Slot, Subject};
-use crate::probe::Execution;
+use crate::probe::{Authorities, Body, Execution, Http, HttpError, HttpRequest, Way, chain};
 
 /// Where E2B's code interpreter listens.
 const CODE_PORT: u16 = 49_999;
@@ -21,7 +21,8 @@ const FILES_PORT: u16 = 49_983;
 #[derive(Clone)]
 pub struct PodInterpreter {
     client: kube::Client,
-    http: reqwest::Client,
+    http: Http,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for PodInterpreter {
@@ -35,10 +36,30 @@ impl PodInterpreter {
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub fn new(client: kube::Client, timeout: Duration) -> reqwest::Result<Self> {
-        // Pods are spoken to directly, whatever proxy the environment names.
-        let http = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
-        Ok(Self { client, http })
+    pub fn new(client: kube::Client, timeout: Duration) -> Result<Self, AdapterError> {
+        let agent = format!("torpor-conformance/{}", env!("CARGO_PKG_VERSION"));
+        let http = Http::new(agent, Way::Direct, &Authorities::default());
+        let http = http.map_err(|error| AdapterError::Broken {
+            call: AdapterCall::ProbeWrite,
+            why: error.to_string(),
+        })?;
+        Ok(Self { client, http, timeout })
+    }
+
+    /// Sends a request; gives status and text of the answer.
+    async fn ask(&self, call: AdapterCall, request: HttpRequest) -> Result<(u16, String), AdapterError> {
+        let what = format!("{} {}", request.method, request.url);
+        let broken = |why: String| AdapterError::Broken {
+            call,
+            why: format!("{what}: {why}"),
+        };
+        let asked = async {
+            let answer = self.http.send(request).await?;
+            Ok::<_, HttpError>((answer.status, answer.text().await?))
+        };
+        let asked = tokio::time::timeout(self.timeout, asked).await;
+        let asked = asked.map_err(|_| broken(format!("no answer within {} s", self.timeout.as_secs())))?;
+        asked.map_err(|error| broken(chain(&error)))
     }
 
     async fn address(&self, call: AdapterCall, sandbox: &Subject, port: u16) -> Result<String, AdapterError> {
@@ -58,19 +79,14 @@ impl PodInterpreter {
 
     async fn run(&self, call: AdapterCall, sandbox: &Subject, code: String) -> Result<Execution, AdapterError> {
         let url = format!("{}/execute", self.address(call, sandbox, CODE_PORT).await?);
-        let broken = |error: reqwest::Error| AdapterError::Broken {
-            call,
-            why: format!("execute code at {url}: {error}"),
+        let request = HttpRequest {
+            method: "POST",
+            url,
+            headers: Vec::new(),
+            body: Body::Json(json!({"code": code})),
         };
-        let answer = self
-            .http
-            .post(&url)
-            .json(&json!({"code": code}))
-            .send()
-            .await
-            .map_err(broken)?;
-        let (status, text) = (answer.status(), answer.text().await.map_err(broken)?);
-        if !status.is_success() {
+        let (status, text) = self.ask(call, request).await?;
+        if status != 200 {
             let why = format!("the interpreter answered {status}: {text}");
             return Err(AdapterError::Refused { call, why });
         }
@@ -112,16 +128,15 @@ impl Adapter for PodInterpreter {
             }
             Facet::Files => {
                 let url = self.files_url(call, sandbox, slot).await?;
-                let part = reqwest::multipart::Part::bytes(value.as_bytes().to_vec()).file_name(slot.key.clone());
-                let form = reqwest::multipart::Form::new().part("file", part);
-                let sent = self.http.post(&url).multipart(form).send().await;
-                let answer = sent.map_err(|error| AdapterError::Broken {
-                    call,
-                    why: format!("write {url}: {error}"),
-                })?;
-                let why = format!("the write answered {}", answer.status());
-                let done = answer.status().is_success();
-                done.then_some(()).ok_or(AdapterError::Refused { call, why })
+                let request = HttpRequest {
+                    method: "POST",
+                    url,
+                    headers: Vec::new(),
+                    body: Body::File(value.to_owned()),
+                };
+                let (status, text) = self.ask(call, request).await?;
+                let why = format!("the write answered {status}: {text}");
+                (status == 200).then_some(()).ok_or(AdapterError::Refused { call, why })
             }
         }
     }
@@ -142,17 +157,18 @@ impl Adapter for PodInterpreter {
             }
             Facet::Files => {
                 let url = self.files_url(call, sandbox, slot).await?;
-                let broken = |error: reqwest::Error| AdapterError::Broken {
-                    call,
-                    why: format!("read {url}: {error}"),
+                let request = HttpRequest {
+                    method: "GET",
+                    url,
+                    headers: Vec::new(),
+                    body: Body::None,
                 };
-                let answer = self.http.get(&url).send().await.map_err(broken)?;
-                match answer.status().as_u16() {
-                    200 => answer.text().await.map(Some).map_err(broken),
-                    404 => Ok(None),
-                    status => Err(AdapterError::Refused {
+                match self.ask(call, request).await? {
+                    (200, text) => Ok(Some(text)),
+                    (404, _) => Ok(None),
+                    (status, text) => Err(AdapterError::Refused {
                         call,
-                        why: format!("the read answered {status}"),
+                        why: format!("the read answered {status}: {text}"),
                     }),
                 }
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{ExecutionStream, Fault};
+use super::{Body, ExecutionStream, Fault, Http, HttpError, HttpRequest};
 use crate::history::{Journal, Occurrence};
 use crate::scenario::{KeyUse, Method, Plane, TokenUse};
 use crate::target::E2bEndpoint;
@@ -13,7 +13,7 @@ use crate::target::E2bEndpoint;
 /// Speaks to one endpoint and notes every request.
 #[derive(Clone, Debug)]
 pub(crate) struct E2bClient {
-    http: reqwest::Client,
+    http: Http,
     endpoint: E2bEndpoint,
     journal: Journal,
     patience: Duration,
@@ -40,17 +40,6 @@ pub(crate) struct Call<'a> {
     pub(crate) key: KeyUse,
     pub(crate) token: TokenUse,
     pub(crate) body: Body,
-}
-
-/// What a request carries.
-#[derive(Clone, Debug)]
-pub(crate) enum Body {
-    None,
-    Json(Value),
-    /// As is, called JSON.
-    Raw(String),
-    /// A file, as `multipart/form-data` with the field `file`.
-    File(String),
 }
 
 /// What was answered.
@@ -90,7 +79,7 @@ fn short(text: &str) -> &str {
 }
 
 impl E2bClient {
-    pub(crate) fn new(http: reqwest::Client, endpoint: E2bEndpoint, journal: Journal, patience: Duration) -> Self {
+    pub(crate) fn new(http: Http, endpoint: E2bEndpoint, journal: Journal, patience: Duration) -> Self {
         Self {
             http,
             endpoint,
@@ -154,75 +143,58 @@ impl E2bClient {
             body: Body::Json(body),
         };
         let request = self.request(call)?;
-        let started = tokio::time::timeout(self.patience, request.send()).await;
+        let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
         let started = started.map_err(|_| Fault::Claim("execute had no answer in time".to_owned()))?;
         let answer = started.map_err(|error| Fault::harness("execute", error))?;
-        if !answer.status().is_success() {
-            return Err(Fault::Claim(format!("execute answered {}", answer.status())));
+        if answer.status != 200 {
+            return Err(Fault::Claim(format!("execute answered {}", answer.status)));
         }
         Ok(ExecutionStream::new(answer, self.patience))
     }
 
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let (method, path) = (word(call.method), call.path.to_owned());
-        let request = self.request(call)?.timeout(self.patience);
-        self.send(request, method, &path).await
-    }
-
-    fn request(&self, call: Call<'_>) -> Result<reqwest::RequestBuilder, Fault> {
-        let what = format!("{} {}", word(call.method), call.path);
-        let url = self
-            .url(&call)
-            .map_err(|problem| Fault::Harness(format!("{what}: {problem}")))?;
-        let method = reqwest::Method::from_bytes(word(call.method).as_bytes());
-        let method = method.map_err(|error| Fault::harness(&what, error))?;
-        let mut request = self.http.request(method, url);
-        for (name, value) in self.headers(&call) {
-            request = request.header(name, value);
-        }
-        Ok(match call.body {
-            Body::None => request,
-            Body::Json(body) => request.json(&body),
-            Body::Raw(body) => request.header("Content-Type", "application/json").body(body),
-            Body::File(content) => {
-                let part = reqwest::multipart::Part::text(content).file_name("file");
-                request.multipart(reqwest::multipart::Form::new().part("file", part))
-            }
-        })
-    }
-
-    async fn send(&self, request: reqwest::RequestBuilder, method: &str, path: &str) -> Result<Answer, Fault> {
+        let request = self.request(call)?;
         let start = Instant::now();
-        let failed = |error: reqwest::Error| {
-            if error.is_timeout() {
-                Fault::Claim(format!(
-                    "{method} {path} had no answer within {} s",
-                    self.patience.as_secs()
-                ))
-            } else {
-                Fault::harness(&format!("{method} {path}"), error)
-            }
+        let answered = tokio::time::timeout(self.patience, self.answer(request)).await;
+        let late = |_| {
+            let seconds = self.patience.as_secs();
+            Fault::Claim(format!("{method} {path} had no answer within {seconds} s"))
         };
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        let next = answer
-            .headers()
-            .get("x-next-token")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let bytes = answer.bytes().await.map_err(failed)?;
+        let answer = answered
+            .map_err(late)?
+            .map_err(|error| Fault::harness(&format!("{method} {path}"), error))?;
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.journal.note(Occurrence::Request {
             method: method.to_owned(),
-            path: path.to_owned(),
-            status,
+            path,
+            status: answer.status,
             millis,
         });
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(answer)
+    }
+
+    fn request(&self, call: Call<'_>) -> Result<HttpRequest, Fault> {
+        let method = word(call.method);
+        let url = self
+            .url(&call)
+            .map_err(|problem| Fault::Harness(format!("{method} {}: {problem}", call.path)))?;
+        Ok(HttpRequest {
+            method,
+            url,
+            headers: self.headers(&call),
+            body: call.body,
+        })
+    }
+
+    async fn answer(&self, request: HttpRequest) -> Result<Answer, HttpError> {
+        let answer = self.http.send(request).await?;
+        let next = answer.headers.get("x-next-token").and_then(|value| value.to_str().ok());
+        let next_page = next.filter(|token| !token.is_empty()).map(str::to_owned);
         Ok(Answer {
-            status,
-            next_page: next.filter(|token| !token.is_empty()),
-            text,
+            status: answer.status,
+            next_page,
+            text: answer.text().await?,
         })
     }
 

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::Fault;
+use super::http::HttpAnswer;
 
 /// An answer that has begun.
 #[derive(Debug)]
 pub(crate) struct ExecutionStream {
-    answer: reqwest::Response,
+    answer: HttpAnswer,
     patience: Duration,
 }
 
 impl ExecutionStream {
-    pub(crate) const fn new(answer: reqwest::Response, patience: Duration) -> Self {
+    pub(crate) const fn new(answer: HttpAnswer, patience: Duration) -> Self {
         Self { answer, patience }
     }
 

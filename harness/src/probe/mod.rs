@@ -6,15 +6,18 @@ mod cluster;
 mod e2b;
 mod execution;
 mod execution_stream;
+mod http;
 mod log_counter;
 mod prometheus;
 mod room;
 mod storage;
 
 pub(crate) use cluster::Cluster;
-pub(crate) use e2b::{Address, Answer, Body, Call, E2bClient};
+pub(crate) use e2b::{Address, Answer, Call, E2bClient};
 pub(crate) use execution::Execution;
 pub(crate) use execution_stream::ExecutionStream;
+pub use http::{Authorities, AuthoritiesError};
+pub(crate) use http::{Http, HttpBody as Body, HttpError, HttpRequest, Way};
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
 pub(crate) use room::Room;
@@ -44,7 +47,7 @@ impl Fault {
 }
 
 /// An error with its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::Fault;
+use super::{Body, Fault, Http, HttpRequest};
 
 /// One line of Prometheus text.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,18 +15,20 @@ pub(crate) struct Sample {
 }
 
 /// Reads all pages.
-pub(crate) async fn fetch(http: &reqwest::Client, pages: &[Url]) -> Result<Vec<Sample>, Fault> {
+pub(crate) async fn fetch(http: &Http, pages: &[Url]) -> Result<Vec<Sample>, Fault> {
     let mut samples = Vec::new();
     for page in pages {
         let what = format!("read metrics from {page}");
-        let answer = http
-            .get(page.clone())
-            .send()
-            .await
-            .map_err(|error| Fault::harness(&what, error))?;
-        let answer = answer
-            .error_for_status()
-            .map_err(|error| Fault::harness(&what, error))?;
+        let request = HttpRequest {
+            method: "GET",
+            url: page.to_string(),
+            headers: Vec::new(),
+            body: Body::None,
+        };
+        let answer = http.send(request).await.map_err(|error| Fault::harness(&what, error))?;
+        if answer.status != 200 {
+            return Err(Fault::Harness(format!("{what}: it answered {}", answer.status)));
+        }
         let text = answer.text().await.map_err(|error| Fault::harness(&what, error))?;
         samples.extend(parse(&text).map_err(|fault| Fault::Claim(format!("{page}: {fault}")))?);
     }

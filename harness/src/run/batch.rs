@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::RunOptions;
 use super::case::attempt;
 use super::plan::{Plan, plan};
+use super::world::INTERRUPTED;
 use crate::history::Watches;
 use crate::report::{CaseReport, Outcome, RunEvent};
 use crate::suite::Case;
@@ -69,6 +70,11 @@ impl Batch<'_> {
                 self.note(CaseReport::not_run(case, outcome, reason), reports, on_event);
                 return None;
             }
+            Plan::Run | Plan::Try(_) if self.options.stop.is_cancelled() => {
+                let report = CaseReport::not_run(case, Outcome::Error, INTERRUPTED.to_owned());
+                self.note(report, reports, on_event);
+                return None;
+            }
             Plan::Run | Plan::Try(_) if self.stopped => {
                 let reason = "an earlier case did not pass".to_owned();
                 self.note(CaseReport::not_run(case, Outcome::Skipped, reason), reports, on_event);
@@ -82,8 +88,9 @@ impl Batch<'_> {
             title: case.scenario.title.clone(),
         });
         let (target, watches, case) = (Arc::clone(self.target), self.watches.cloned(), case.clone());
+        let stop = self.options.stop.clone();
         let task = running.spawn(async move {
-            let report = attempt(&case, &target, watches.as_deref()).await;
+            let report = attempt(&case, &target, watches.as_deref(), &stop).await;
             match unclaimed {
                 Some(lacks) => report.unclaimed(&lacks),
                 None => report,

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::World;
 use crate::history::{Change, History, Listening, Occurrence, Owner, Watches};
 use crate::oracle::{self, JUDGED, Violation};
-use crate::probe::{Body, Cluster, Fault};
+use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
 use crate::report::{CaseReport, Outcome};
 use crate::scenario::{Front, Method, Variables};
 use crate::suite::Case;
@@ -23,20 +25,28 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Runs one case against a target. Cleans up also after a failure.
 pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
     match plan(case, target, &[], false) {
-        Plan::Run => attempt(case, target, watches_of(target).await.as_ref()).await,
+        Plan::Run => {
+            let (watches, never) = (watches_of(target).await, CancellationToken::new());
+            attempt(case, target, watches.as_ref(), &never).await
+        }
         Plan::Try(reason) => CaseReport::not_run(case, Outcome::NotClaimed, reason),
         Plan::Leave(outcome, reason) => CaseReport::not_run(case, outcome, reason),
     }
 }
 
-/// Runs one case, whatever the target claims.
-pub(super) async fn attempt(case: &Case, target: &Arc<Target>, watches: Option<&Watches>) -> CaseReport {
+/// Runs one case, whatever the target claims. After `stop` it does no further step, and cleans up.
+pub(super) async fn attempt(
+    case: &Case,
+    target: &Arc<Target>,
+    watches: Option<&Watches>,
+    stop: &CancellationToken,
+) -> CaseReport {
     let start = Instant::now();
     let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
-    let world = World::new(Arc::clone(target), case.front, &case.scenario.id, http);
+    let world = World::new(Arc::clone(target), case, http, stop.clone());
     // Everything that oracles judge is noted before the first step is done.
     let listening: Option<Listening> = watches.map(|watches| watches.listen(world.journal.clone()));
     let outcome = limited(&world, case).await;
@@ -51,14 +61,14 @@ pub(super) async fn attempt(case: &Case, target: &Arc<Target>, watches: Option<&
 
 /// Who looks at the target's own logs sees which case a request belongs to. A target on this
 /// machine is spoken to directly, whatever proxy the environment names.
-fn http_client(case: &Case, target: &Target) -> reqwest::Result<reqwest::Client> {
+fn http_client(case: &Case, target: &Target) -> Result<Http, HttpError> {
     let agent = format!("torpor-conformance/{} {}", env!("CARGO_PKG_VERSION"), case.id);
-    let builder = reqwest::Client::builder().user_agent(agent);
-    if target.is_local() {
-        builder.no_proxy().build()
+    let way = if target.is_local() {
+        Way::Direct
     } else {
-        builder.build()
-    }
+        Way::ByEnvironment
+    };
+    Http::new(agent, way, &target.authorities)
 }
 
 /// Starts to watch everything that oracles judge, where there is a cluster.

@@ -25,6 +25,8 @@ use std::time::Instant;
 use jiff::civil::Date;
 
 use crate::claims;
+use tokio_util::sync::CancellationToken;
+
 use crate::expectation::ExpectedFailures;
 use crate::report::{CaseReport, Findings, Provenance, Report, RunEvent};
 use crate::suite::{Case, Filter, Suite};
@@ -56,6 +58,8 @@ pub struct RunOptions {
     pub today: Date,
     /// What is known of the target and goes into the report as it is, such as its engine.
     pub facts: BTreeMap<String, String>,
+    /// Ends the run early: cases that run do no further step and clean up, and no result is claimed for any that did not end.
+    pub stop: CancellationToken,
 }
 
 impl Default for RunOptions {
@@ -70,6 +74,7 @@ impl Default for RunOptions {
             expected: ExpectedFailures::default(),
             today: crate::history::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
             facts: BTreeMap::new(),
+            stop: CancellationToken::new(),
         }
     }
 }

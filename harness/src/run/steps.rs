@@ -39,6 +39,10 @@ async fn one(world: &World, step: &Step, path: String, scope: &Variables) -> Res
         text,
     });
     let outcome = match step {
+        _ if world.goes_on().is_err() => world.goes_on().map_err(|fault| StepFault {
+            path: path.clone(),
+            fault,
+        }),
         Step::Repeat(repeat) => again(world, repeat, &path, scope).await,
         Step::Race(race) => {
             let branches = race.branches.iter().enumerate();
@@ -187,6 +191,7 @@ impl World {
         let mut changes = self.journal.changes();
         let deadline = tokio::time::Instant::now() + within;
         loop {
+            self.goes_on()?;
             changes.mark_unchanged();
             let Some(why) = self.first_unmet(conditions).await? else {
                 return Ok(());
@@ -202,6 +207,7 @@ impl World {
         let mut changes = self.journal.changes();
         let deadline = tokio::time::Instant::now() + step.during.duration();
         loop {
+            self.goes_on()?;
             changes.mark_unchanged();
             if let Some(why) = self.first_unmet(&step.holds).await? {
                 return Err(Fault::Claim(format!("did not hold for {}: {why}", step.during)));

@@ -8,25 +8,49 @@ use kube::api::GroupVersionKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::history::{Journal, Occurrence, now};
-use crate::probe::{Address, Cluster, E2bClient, Fault};
+use crate::probe::{Address, Cluster, E2bClient, Fault, Http};
 use crate::profile::Dialect;
 use crate::scenario::{Front, Variables, fill};
+use crate::suite::Case;
 use crate::target::Target;
+
+/// Why a case has no result after the run was stopped.
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
 
 /// One running case: its fronts, its record and what it has made. Branches of a race share it.
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) target: Arc<Target>,
     pub(super) front: Front,
-    pub(super) http: reqwest::Client,
+    pub(super) http: Http,
     pub(super) journal: Journal,
+    /// Cancelled when no further step may be done.
+    stop: CancellationToken,
     cluster: Option<Cluster>,
     e2b: Option<E2bClient>,
     /// Ends the names of everything that the case makes.
     pub(super) run: String,
     state: Arc<Mutex<State>>,
+}
+
+/// The variables that every step has.
+fn given(target: &Target, run: &str) -> Variables {
+    let kubernetes = target.kubernetes.as_ref();
+    let namespace = kubernetes.map(|kubernetes| kubernetes.namespace.clone());
+    let dialect = target.profile.kubernetes.as_ref();
+    let given = [
+        ("run", run.to_owned()),
+        (
+            "image",
+            dialect.map(|dialect| dialect.image.clone()).unwrap_or_default(),
+        ),
+        ("template", template(target).to_owned()),
+        ("namespace", namespace.unwrap_or_default()),
+    ];
+    given.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// What sandboxes are made from through E2B.
@@ -70,7 +94,8 @@ impl Sandbox {
 }
 
 impl World {
-    pub(super) fn new(target: Arc<Target>, front: Front, scenario: &str, http: reqwest::Client) -> Self {
+    pub(super) fn new(target: Arc<Target>, case: &Case, http: Http, stop: CancellationToken) -> Self {
+        let (front, scenario) = (case.front, case.scenario.id.as_str());
         let journal = Journal::new();
         if let Some(endpoint) = &target.e2b {
             journal.hide(&endpoint.api_key);
@@ -92,23 +117,8 @@ impl World {
             &scenario[..scenario.len().min(30)],
             rand::random::<u32>() & 0x00ff_ffff
         );
-        let namespace = target
-            .kubernetes
-            .as_ref()
-            .map(|kubernetes| kubernetes.namespace.clone())
-            .unwrap_or_default();
-        let given = [
-            ("run", run.clone()),
-            (
-                "image",
-                dialect.map(|dialect| dialect.image.clone()).unwrap_or_default(),
-            ),
-            ("template", template(&target).to_owned()),
-            ("namespace", namespace),
-        ];
-        let variables = given.map(|(name, value)| (name.to_owned(), value)).into();
         let state = Arc::new(Mutex::new(State {
-            variables,
+            variables: given(&target, &run),
             ..State::default()
         }));
         Self {
@@ -116,6 +126,7 @@ impl World {
             front,
             http,
             journal,
+            stop,
             cluster,
             e2b,
             run,
@@ -127,6 +138,14 @@ impl World {
         self.cluster
             .as_ref()
             .ok_or_else(|| Fault::Harness("the step needs Kubernetes; add it to `needs`".to_owned()))
+    }
+
+    /// Whether a further step may be done.
+    pub(super) fn goes_on(&self) -> Result<(), Fault> {
+        if self.stop.is_cancelled() {
+            return Err(Fault::Harness(INTERRUPTED.to_owned()));
+        }
+        Ok(())
     }
 
     /// How the custom resource is asked and read.

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use torpor_harness::{E2bEndpoint, Profile, Target};
+use torpor_harness::{Authorities, E2bEndpoint, Profile, Target};
 
 /// How the stand-in misbehaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,7 @@ struct Sandbox {
 struct World {
     defect: Defect,
     sandboxes: Arc<Mutex<BTreeMap<String, Sandbox>>>,
+    made: Arc<tokio::sync::Notify>,
     has_resumed: Arc<AtomicBool>,
     created: Arc<AtomicUsize>,
 }
@@ -76,9 +77,24 @@ impl StandIn {
         }
     }
 
+    /// Somebody who waits for it.
+    pub fn watch(&self) -> Watcher {
+        Watcher(Arc::clone(&self.world.made))
+    }
+
     /// How many sandboxes exist.
     pub fn sandboxes(&self) -> usize {
         self.world.sandboxes.lock().unwrap().len()
+    }
+}
+
+/// Waits for what happens in a stand-in.
+pub struct Watcher(Arc<tokio::sync::Notify>);
+
+impl Watcher {
+    /// Completes once a sandbox was made.
+    pub async fn first_sandbox(&self) {
+        self.0.notified().await;
     }
 }
 
@@ -96,6 +112,7 @@ pub fn target(url: &str) -> Target {
         controller_metrics: Vec::new(),
         storage: None,
         adapter: None,
+        authorities: Authorities::default(),
         capabilities: [torpor_harness::Capability::Memory].into(),
         profile: Profile::built_in("kruise").unwrap(),
         patience: std::time::Duration::from_secs(2),
@@ -122,6 +139,7 @@ async fn create(State(world): State<World>) -> Response {
     let mut sandboxes = world.sandboxes.lock().unwrap();
     let id = format!("i{}", world.created.fetch_add(1, Ordering::Relaxed));
     let sandbox = sandboxes.entry(id.clone()).or_default();
+    world.made.notify_one();
     (StatusCode::CREATED, Json(shown(&id, sandbox))).into_response()
 }
 
