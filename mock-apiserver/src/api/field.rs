@@ -147,6 +147,16 @@ impl FieldError {
         }
     }
 
+    /// Has a message about what is "in body" name it from a part of the object on.
+    pub(crate) fn shorten(&mut self, part: &str) {
+        if let Problem::Invalid { detail, .. } | Problem::TypeInvalid { detail, .. } = &mut self.problem
+            && detail.contains(" in body ")
+            && let Some(rest) = detail.strip_prefix(part)
+        {
+            *detail = rest.to_owned();
+        }
+    }
+
     fn reason(&self) -> &'static str {
         match self.problem {
             Problem::Required { .. } => "FieldValueRequired",

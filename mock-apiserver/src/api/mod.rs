@@ -4,6 +4,7 @@
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod json;
+mod labels;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod object_meta;

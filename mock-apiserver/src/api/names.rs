@@ -10,11 +10,25 @@ const MAX_GENERATED_BASE: usize = 58;
 
 const QUALIFIED_PART: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
 /// Whether a text is the name part of a label's key, or a label's value.
 pub(crate) fn is_qualified_part(text: &str) -> bool {
     let is_edge = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
     let is_inner = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     is_edge(text.chars().next()) && is_edge(text.chars().last()) && text.chars().all(is_inner)
+}
+
+/// What is wrong with the value of a label.
+pub(crate) fn label_value_problems(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if text.len() > 63 {
+        problems.push("must be no more than 63 bytes".to_owned());
+    }
+    if !text.is_empty() && !is_qualified_part(text) {
+        problems.push(LABEL_VALUE.to_owned());
+    }
+    problems
 }
 
 /// What is wrong with the key of a label or annotation, or with a finalizer.

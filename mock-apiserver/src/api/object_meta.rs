@@ -1,7 +1,7 @@
 //! Rules about the metadata of objects, of any kind and embedded in others.
 
 use super::field::{FieldError, Problem};
-use super::names::{is_qualified_part, qualified_name_problems};
+use super::names::{label_value_problems, qualified_name_problems};
 use crate::upkeep::{FOREGROUND, ORPHAN};
 use serde_json::Value;
 
@@ -68,15 +68,10 @@ fn map_problems(member: &str, map: &Value, path: &str) -> Vec<FieldError> {
 /// What is wrong with the value of a label.
 fn label_problems(path: &str, text: &str) -> Vec<FieldError> {
     let value = Value::from(text);
-    let mut errors = Vec::new();
-    if text.len() > 63 {
-        errors.push(FieldError::invalid(path, &value, "must be no more than 63 bytes"));
-    }
-    if !text.is_empty() && !is_qualified_part(text) {
-        let rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-        errors.push(FieldError::invalid(path, &value, rule));
-    }
-    errors
+    let problems = label_value_problems(text).into_iter();
+    problems
+        .map(|problem| FieldError::invalid(path, &value, problem))
+        .collect()
 }
 
 fn finalizer_problems(finalizers: &Value, path: &str) -> Vec<FieldError> {

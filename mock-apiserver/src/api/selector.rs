@@ -1,6 +1,7 @@
 //! Label and field selectors: `k8s.io/apimachinery/pkg/{labels,fields}`.
 
 use super::error::{ApiError, ApiResult};
+use super::labels::{self, Operator, Term};
 use serde_json::Value;
 
 /// One term of a label selector.
@@ -21,11 +22,8 @@ pub(crate) struct LabelSelector(Vec<Requirement>);
 impl LabelSelector {
     /// Parses the string form, e.g. `a=b,!c,d in (e,f)`.
     pub(crate) fn parse(text: &str) -> ApiResult<Self> {
-        split_terms(text)
-            .into_iter()
-            .map(|term| requirement(term.trim()).ok_or_else(|| unparsable(text, term)))
-            .collect::<ApiResult<_>>()
-            .map(Self)
+        let terms = labels::parse(text).map_err(ApiError::bad_request)?;
+        Ok(Self(terms.into_iter().map(requirement).collect()))
     }
 
     /// Reads the structured form (`matchLabels` and `matchExpressions`); `None` if it is malformed.
@@ -70,90 +68,17 @@ impl LabelSelector {
     }
 }
 
-fn unparsable(text: &str, term: &str) -> ApiError {
-    // What follows a whole requirement must be a comma.
-    if let Some((_, value)) = term.split_once('=')
-        && let Some(operator) = value
-            .trim_start_matches('=')
-            .find(['=', '!'])
-            .map(|at| &value.trim_start_matches('=')[at..=at])
-    {
-        return ApiError::bad_request(format!("found '{operator}', expected: ',' or 'end of string'"));
+fn requirement(Term { key, operator, values }: Term) -> Requirement {
+    // A bound was checked to be a number.
+    let bound = |values: &[String]| values.first().and_then(|value| value.parse().ok()).unwrap_or_default();
+    match operator {
+        Operator::In => Requirement::In(key, values),
+        Operator::NotIn => Requirement::NotIn(key, values),
+        Operator::Exists => Requirement::Exists(key),
+        Operator::DoesNotExist => Requirement::DoesNotExist(key),
+        Operator::GreaterThan => Requirement::GreaterThan(key, bound(&values)),
+        Operator::LessThan => Requirement::LessThan(key, bound(&values)),
     }
-    ApiError::bad_request(format!(
-        "unable to parse requirement: invalid label selector {text:?} near {:?}",
-        term.trim()
-    ))
-}
-
-/// Splits at commas that are not inside parentheses.
-fn split_terms(text: &str) -> Vec<&str> {
-    let mut depth = 0usize;
-    let mut terms: Vec<&str> = text
-        .split(|c| {
-            match c {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            c == ',' && depth == 0
-        })
-        .collect();
-    if terms.iter().all(|term| term.trim().is_empty()) {
-        terms.clear();
-    }
-    terms
-}
-
-fn requirement(term: &str) -> Option<Requirement> {
-    if let Some(key) = term.strip_prefix('!') {
-        return Some(Requirement::DoesNotExist(label_key(key)?));
-    }
-    if let Some((head, values)) = term.strip_suffix(')').and_then(|term| term.split_once('(')) {
-        let values = values
-            .split(',')
-            .map(|value| label_value(value.trim()))
-            .collect::<Option<Vec<_>>>()?;
-        let mut words = head.split_whitespace();
-        let (key, operator) = (label_key(words.next()?)?, words.next()?);
-        return match (operator, words.next()) {
-            ("in", None) => Some(Requirement::In(key, values)),
-            ("notin", None) => Some(Requirement::NotIn(key, values)),
-            _ => None,
-        };
-    }
-    if let Some((key, value)) = term.split_once("!=") {
-        return Some(Requirement::NotIn(label_key(key)?, vec![label_value(value.trim())?]));
-    }
-    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return Some(Requirement::In(label_key(key)?, vec![label_value(value.trim())?]));
-    }
-    if let Some((key, bound)) = term.split_once('>') {
-        return Some(Requirement::GreaterThan(label_key(key)?, bound.trim().parse().ok()?));
-    }
-    if let Some((key, bound)) = term.split_once('<') {
-        return Some(Requirement::LessThan(label_key(key)?, bound.trim().parse().ok()?));
-    }
-    label_key(term).map(Requirement::Exists)
-}
-
-fn is_name(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && edge(text.chars().next())
-        && edge(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-}
-
-fn label_key(text: &str) -> Option<String> {
-    let key = text.trim();
-    let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
-    let prefix_fits = prefix.len() <= 253 && prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
-    (prefix_fits && is_name(name)).then(|| key.to_owned())
-}
-
-fn label_value(text: &str) -> Option<String> {
-    (text.is_empty() || is_name(text)).then(|| text.to_owned())
 }
 
 /// One term of a field selector; `equal` false means `!=`.

@@ -146,6 +146,10 @@ pub(super) fn undeclared(resource: &Resource, object: &mut Value) -> ApiResult<V
                 undeclared.sort();
                 unknown.extend(undeclared);
             }
+            if custom.rules.has_embedded {
+                let coerced = schema::coerce_embedded(&custom.schema, object);
+                unknown.extend(coerced.map_err(|why| unfit(resource, &why))?);
+            }
             Ok(unknown)
         }
         Origin::BuiltIn(BuiltIn {

@@ -208,6 +208,22 @@ fn encode_token(revision: i64, last: &ObjectName) -> String {
     URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
 }
 
+/// Where a text stops being base64.
+fn place(error: &base64::DecodeError, text: &str) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(place, _) | base64::DecodeError::InvalidLastSymbol(place, _) => *place,
+        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len(),
+    }
+}
+
+/// Why a token is no JSON, as Go puts it.
+fn no_json(bytes: &[u8]) -> String {
+    match String::from_utf8_lossy(bytes).trim_start().chars().next() {
+        Some('{') | None => "unexpected end of JSON input".to_owned(),
+        Some(first) => format!("invalid character '{first}' looking for beginning of value"),
+    }
+}
+
 fn page(options: &ListOptions) -> ApiResult<Page> {
     let Some(token) = &options.continue_token else {
         let exact = options.version_match == Some(VersionMatch::Exact)
@@ -217,16 +233,17 @@ fn page(options: &ListOptions) -> ApiResult<Page> {
             after: None,
         });
     };
+    let invalid =
+        |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+    let bytes = URL_SAFE_NO_PAD
+        .decode(token.trim_end_matches('='))
+        .map_err(|error| invalid(&format!("illegal base64 data at input byte {}", place(&error, token))))?;
+    let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid(&no_json(&bytes)))?;
     if options.resource_version.is_some_and(|version| version > 0) {
         return Err(ApiError::bad_request(
             "specifying resource version is not allowed when using continue",
         ));
     }
-    let invalid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
-    let bytes = URL_SAFE_NO_PAD
-        .decode(token.trim_end_matches('='))
-        .map_err(|_| invalid("illegal base64 data"))?;
-    let token: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("not JSON"))?;
     if token["v"] != "meta.k8s.io/v1" {
         return Err(invalid("server does not recognize this encoded version"));
     }

@@ -163,7 +163,7 @@ pub(super) fn update_object(
         Part::Main | Part::Status | Part::Finalize => Some(&***old),
         Part::EphemeralContainers | Part::Resize => None,
     };
-    validate::check(resource, fixed, &object)?;
+    validate::check_part(resource, fixed, &object, write.part == Part::Status)?;
     if write.manager.operation == Operation::Update {
         record(core, resource, old, &mut object, requested, write);
     }

@@ -14,6 +14,11 @@ const MAX_DEPTH: usize = 100;
 
 /// Refuses an object with everything that is wrong with it.
 pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> ApiResult<()> {
+    check_part(resource, old, object, false)
+}
+
+/// The same where only the status was written: the real server judges it by itself, and names what is in it from there.
+pub(super) fn check_part(resource: &Resource, old: Option<&Value>, object: &Value, is_status: bool) -> ApiResult<()> {
     if !is_within(object, MAX_DEPTH) {
         return Err(ApiError::bad_request(format!(
             "the object is nested more than {MAX_DEPTH} levels deep"
@@ -28,6 +33,11 @@ pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) ->
         }
     }
     errors.extend(kinds::problems(resource, old, object));
+    if is_status && resource.is_custom() {
+        for error in &mut errors {
+            error.shorten("status.");
+        }
+    }
     if errors.is_empty() {
         return Ok(());
     }

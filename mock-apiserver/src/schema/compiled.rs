@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct CompiledRules {
     patterns: BTreeMap<String, Regex>,
+    /// The schema has objects inside of objects.
+    pub(crate) has_embedded: bool,
     /// `None` if the schema has no rules.
     pub(super) cel: Option<CelRules>,
 }
@@ -16,8 +18,9 @@ pub(crate) struct CompiledRules {
 impl CompiledRules {
     /// Compiles the patterns and rules of a schema; those that do not compile are reported by [`Self::problems`].
     pub(crate) fn new(schema: &Value) -> Self {
-        let mut patterns = BTreeMap::new();
+        let (mut patterns, mut has_embedded) = (BTreeMap::new(), false);
         visit(schema, &mut |node| {
+            has_embedded |= node.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true));
             if let Some(text) = node.get("pattern").and_then(Value::as_str)
                 && let Ok(pattern) = Regex::new(text)
             {
@@ -26,6 +29,7 @@ impl CompiledRules {
         });
         Self {
             patterns,
+            has_embedded,
             cel: CelRules::new(schema),
         }
     }

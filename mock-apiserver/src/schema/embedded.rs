@@ -1,9 +1,10 @@
 //! Objects inside of objects (`x-kubernetes-embedded-resource`): they have a type, and their metadata obeys the usual rules.
 
 use super::{correlate, join};
-use crate::api::field::FieldError;
+use crate::api::field::{FieldError, go_json};
 use crate::api::names::NameRule;
 use crate::api::object_meta;
+use crate::types;
 use serde_json::{Map, Value};
 
 /// What is wrong with the embedded objects of a value, and with itself if it is one by its schema.
@@ -11,6 +12,43 @@ pub(crate) fn problems(schema: &Value, value: &Value, path: &str) -> Vec<FieldEr
     let mut errors = Vec::new();
     walk(schema, value, path, &mut errors);
     errors
+}
+
+/// Takes off what the metadata of embedded objects does not have, and returns the paths; the error is of metadata of another type.
+pub(crate) fn coerce(schema: &Value, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    coerce_part(schema, value, "", &mut unknown)?;
+    unknown.sort();
+    Ok(unknown)
+}
+
+fn coerce_part(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<String>) -> Result<(), String> {
+    match value {
+        Value::Object(map) => {
+            if schema["x-kubernetes-embedded-resource"] == true
+                && let (Some(metadata), Some(message)) = (map.get_mut("metadata"), types::message("meta.ObjectMeta"))
+            {
+                let at = join(path, "metadata");
+                let shown = go_json(metadata);
+                let found =
+                    types::check(message, metadata).map_err(|why| format!("{at}: Invalid value: {shown}: {why}"))?;
+                types::settle(message, metadata);
+                unknown.extend(found.iter().map(|member| join(&at, member)));
+            }
+            for (member, child) in map {
+                if let Some(schema) = correlate::declared(schema, member) {
+                    coerce_part(schema, child, &join(path, member), unknown)?;
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            let mut items = items.iter_mut().enumerate();
+            items
+                .try_for_each(|(index, item)| coerce_part(&schema["items"], item, &format!("{path}[{index}]"), unknown))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
 }
 
 fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {

@@ -20,7 +20,7 @@ mod values;
 
 pub(crate) use compiled::CompiledRules;
 pub(crate) use defaults::{Nulls, default_fields};
-pub(crate) use embedded::problems as embedded_problems;
+pub(crate) use embedded::{coerce as coerce_embedded, problems as embedded_problems};
 pub(crate) use prune::{prune, prune_part};
 
 use crate::api::field::FieldError;

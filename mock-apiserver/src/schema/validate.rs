@@ -80,6 +80,21 @@ fn members(
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
+    if is_resource && path.is_empty() {
+        for member in ["name", "generateName"] {
+            let declared = &schema["properties"]["metadata"]["properties"][member];
+            if let Some(name) = map.get("metadata").and_then(|metadata| metadata.get(member)) {
+                node(
+                    declared,
+                    rules,
+                    (None, name),
+                    &format!("metadata.{member}"),
+                    false,
+                    errors,
+                );
+            }
+        }
+    }
     for required in strings(&schema["required"]) {
         if !map.contains_key(required) {
             errors.push(FieldError::required(join(path, required), ""));

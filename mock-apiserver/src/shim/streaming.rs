@@ -27,6 +27,8 @@ struct Open {
     fault: WatchFault,
     deadline: Instant,
     bookmark_due: Instant,
+    /// The columns of tables have been described.
+    columns_sent: bool,
 }
 
 /// Why a watch woke.
@@ -52,6 +54,7 @@ pub(super) fn watch(
         fault,
         deadline: now + timeout,
         bookmark_due: now + BOOKMARK_EVERY,
+        columns_sent: false,
     };
     futures::stream::unfold(Some(open), |open| async move { open?.next().await })
 }
@@ -86,7 +89,8 @@ impl Open {
                 Wake::Changed => {}
                 Wake::Bookmark => {
                     self.bookmark_due = Instant::now() + BOOKMARK_EVERY;
-                    return Some((self.encode_bookmark(), Some(self)));
+                    let encoded = self.encode_bookmark();
+                    return Some((encoded, Some(self)));
                 }
                 Wake::End if self.plan.bookmarks => return Some((self.encode_bookmark(), None)),
                 Wake::End => return None,
@@ -168,7 +172,8 @@ impl Open {
             events.truncate(left);
             self.fault.cut_after = Some(left - events.len());
         }
-        (self.encode(&events), Some(self))
+        let encoded = self.encode(&events);
+        (encoded, Some(self))
     }
 
     async fn wait(&mut self) -> Wake {
@@ -181,19 +186,26 @@ impl Open {
         }
     }
 
-    fn encode_bookmark(&self) -> Bytes {
+    fn encode_bookmark(&mut self) -> Bytes {
         let revision = self.plan.cursor.unwrap_or_default();
-        self.encode(&[(Seen::Bookmark, bookmark(&self.plan.resource, revision, false))])
+        let event = (Seen::Bookmark, bookmark(&self.plan.resource, revision, false));
+        self.encode(&[event])
     }
 
-    fn encode(&self, events: &[WatchEvent]) -> Bytes {
+    fn encode(&mut self, events: &[WatchEvent]) -> Bytes {
         let now = self.shared.now();
         let mut lines = Vec::new();
         for (seen, object) in events {
-            let shown = match seen {
-                Seen::Added | Seen::Modified | Seen::Deleted => self.view.json(&self.plan.resource, object, now),
-                Seen::Bookmark if self.view.form == Form::Metadata => self.view.json(&self.plan.resource, object, now),
-                Seen::Bookmark | Seen::Error => object.json().clone(),
+            let is_shown = match seen {
+                Seen::Added | Seen::Modified | Seen::Deleted => true,
+                Seen::Bookmark => matches!(self.view.form, Form::Metadata | Form::Table),
+                Seen::Error => false,
+            };
+            let shown = if is_shown {
+                let columns = !std::mem::replace(&mut self.columns_sent, true);
+                self.view.json_of(&self.plan.resource, object, now, columns)
+            } else {
+                object.json().clone()
             };
             for part in [
                 br#"{"type":""#,

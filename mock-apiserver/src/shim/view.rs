@@ -44,13 +44,22 @@ impl View {
 
     /// The JSON text of an object as the client wants it; the whole object, if that is not JSON.
     pub(super) fn json(self, resource: &Resource, object: &Arc<Object>, now: Timestamp) -> Bytes {
+        self.json_of(resource, object, now, true)
+    }
+
+    /// The same; a watch describes the columns of its tables once.
+    pub(super) fn json_of(self, resource: &Resource, object: &Arc<Object>, now: Timestamp, columns: bool) -> Bytes {
         match self.form {
             Form::Json | Form::Yaml => resource.present(object).json().clone(),
             Form::Metadata => text(&partial(object)),
             Form::Table => {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let rows = std::slice::from_ref(object);
-                text(&table(resource, &metadata, rows, self.include, now))
+                let mut table = table(resource, &metadata, rows, self.include, now);
+                if !columns {
+                    table["columnDefinitions"] = Value::Null;
+                }
+                text(&table)
             }
         }
     }

@@ -87,7 +87,7 @@ pub(crate) fn table(
             let shown = resource.present(item);
             let mut row = json!({"cells": cells(resource, &shown, now)});
             match include {
-                IncludeObject::None => {}
+                IncludeObject::None => row["object"] = Value::Null,
                 IncludeObject::Metadata => row["object"] = partial(&shown),
                 IncludeObject::Object => row["object"] = Value::clone(&shown),
             }
