@@ -145,6 +145,16 @@ pub struct UpArgs {
     /// What runs the sandboxes; `criu` runs each Pod as a Docker container
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "without_controller",
+        help = "Keep checkpoints here instead of in the data directory: file:///DIR, s3://BUCKET/PREFIX, gs://… or az://…",
+        long_help = "Keep checkpoints here instead of in the data directory: file:///DIR, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX \
+                     or az://CONTAINER/PREFIX. The settings come from the environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and \
+                     so on, TORPOR_STORE_KEYS, TORPOR_STORE_QUOTA"
+    )]
+    pub store: Option<String>,
     #[command(flatten)]
     pub ports: Ports,
     #[command(flatten)]

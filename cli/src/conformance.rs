@@ -187,6 +187,7 @@ pub async fn start_embedded(
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
     let config = PlaneConfig {
+        store: None,
         stand_ins: StandIns::default(),
         webhooks: WebhookServices::default(),
         data_dir: data_dir.path().to_owned(),
@@ -196,7 +197,8 @@ pub async fn start_embedded(
         engine: EngineKind::Monty,
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
     };
-    Ok((ControlPlane::start(config).await?, data_dir))
+    // On the heap: its future is large.
+    Ok((Box::pin(ControlPlane::start(config)).await?, data_dir))
 }
 
 /// Runs, and shows how it goes.

@@ -32,9 +32,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         stand_ins: args.stand_ins,
         webhooks: args.webhooks,
         engine: args.engine,
+        store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,
     };
-    let mut plane = ControlPlane::start(config).await?;
+    let mut plane = Box::pin(ControlPlane::start(config)).await?;
     announce(&plane, &args.data_dir, began);
     let outcome = tokio::select! {
         () = stop => Ok(Exit::Success),
@@ -72,7 +73,7 @@ fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
         ""
     );
     println!("  Metrics         {}", endpoints.metrics);
-    println!("  Checkpoints     {}\n", plane.checkpoints().display());
+    println!("  Checkpoints     {}\n", plane.store().trim_start_matches("file://"));
     let recovery = plane.recovery();
     if recovery.records > 0 {
         println!("Took up {} objects and writes of an earlier run.", recovery.records);

@@ -27,7 +27,7 @@ pub enum DockerError {
         id: String,
     },
     /// The checkpoint store cannot be reached from a container.
-    #[error("the checkpoint store {url} is no directory, and cannot be mounted")]
+    #[error("the checkpoint store {url} cannot be reached from a container; use a directory or a bucket")]
     Store {
         /// As the controller names it.
         url: String,

@@ -20,12 +20,13 @@ const CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "SYS_TI
 /// The container of a Pod.
 ///
 /// # Errors
-/// [`DockerError::Store`] when the Pod's checkpoint store is not a directory.
+/// [`DockerError::Store`] when no container can reach the Pod's checkpoint store.
 pub(crate) fn container(pod: &SandboxPod, node: &str, agent: &Path) -> Result<ContainerCreateBody, DockerError> {
     let container = &pod.container;
     let mut binds = vec![format!("{}:{AGENT}:ro", agent.display())];
-    if let Some(url) = container.env.get(env::STORE) {
-        let store = directory(url).ok_or_else(|| DockerError::Store { url: url.clone() })?;
+    if let Some(url) = container.env.get(env::STORE)
+        && let Some(store) = directory(url)?
+    {
         binds.push(format!("{0}:{0}", store.display()));
     }
     let words = ["torpor", "agent", "--engine", "criu", "--"].map(str::to_owned);
@@ -58,23 +59,40 @@ pub(crate) fn container(pod: &SandboxPod, node: &str, agent: &Path) -> Result<Co
             masked_paths: Some(Vec::new()),
             readonly_paths: Some(Vec::new()),
             tmpfs: Some(HashMap::from([("/run".to_owned(), String::new())])),
+            nano_cpus: container
+                .limits
+                .cpu_millis
+                .map(|millis| signed(millis.saturating_mul(1_000_000))),
+            memory: container.limits.memory_bytes.map(signed),
+            // The same: what is over the limit is not swapped out but ended, as a kubelet has it.
+            memory_swap: container.limits.memory_bytes.map(signed),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
     })
 }
 
-/// The directory that a `file` URL names.
-fn directory(url: &str) -> Option<PathBuf> {
-    let url = Url::parse(url).ok()?;
-    (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
+/// Docker counts in signed numbers; more than those have is no limit that a machine reaches.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The directory that a store is in; `None` for one that is reached over the network.
+fn directory(url: &str) -> Result<Option<PathBuf>, DockerError> {
+    let refused = || DockerError::Store { url: url.to_owned() };
+    let parsed = Url::parse(url).map_err(|_| refused())?;
+    match parsed.scheme() {
+        "file" => parsed.to_file_path().map(Some).map_err(|()| refused()),
+        "memory" => Err(refused()),
+        _ => Ok(None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use mock_node::SandboxContainer;
+    use mock_node::{Limits, SandboxContainer};
 
     use super::*;
 
@@ -89,6 +107,10 @@ mod tests {
                 env: BTreeMap::from([(env::STORE.to_owned(), store.to_owned())]),
                 command: vec!["bash".to_owned()],
                 args: vec!["-c".to_owned(), "true".to_owned()],
+                limits: Limits {
+                    cpu_millis: Some(1500),
+                    memory_bytes: Some(256 << 20),
+                },
             },
         }
     }
@@ -105,7 +127,25 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_no_directory_is_refused_by_name() {
+    fn a_store_over_the_network_is_not_mounted() {
+        let body = container(&pod("s3://bucket/prefix"), "node", Path::new("/bin/torpor")).expect("a container");
+        let binds = body.host_config.and_then(|host| host.binds).expect("binds");
+        assert_eq!(binds, ["/bin/torpor:/usr/local/bin/torpor:ro"]);
+    }
+
+    #[test]
+    fn the_limits_of_the_pod_are_those_of_the_container() {
+        let body = container(&pod("file:///data"), "node", Path::new("/bin/torpor")).expect("a container");
+        let host = body.host_config.expect("a host configuration");
+        let memory = Some(256 << 20);
+        assert_eq!(
+            (host.nano_cpus, host.memory, host.memory_swap),
+            (Some(1_500_000_000), memory, memory)
+        );
+    }
+
+    #[test]
+    fn a_store_that_no_container_can_reach_is_refused_by_name() {
         let refused = container(&pod("memory://"), "node", Path::new("/bin/torpor")).expect_err("refused");
         assert!(refused.to_string().contains("memory://"), "{refused}");
     }

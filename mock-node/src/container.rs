@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use torpor_api::env;
 
+use crate::schedule::Limits;
+
 /// The one container of a Pod that this node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxContainer {
@@ -18,6 +20,8 @@ pub struct SandboxContainer {
     pub command: Vec<String>,
     /// `args` of the container.
     pub args: Vec<String>,
+    /// `resources.limits` of the container.
+    pub limits: Limits,
 }
 
 /// Why a Pod cannot be run here.
@@ -60,6 +64,7 @@ impl SandboxContainer {
             env: literal_env(container)?,
             command: container.command.clone().unwrap_or_default(),
             args: container.args.clone().unwrap_or_default(),
+            limits: Limits::of(container),
         })
     }
 }
@@ -108,6 +113,14 @@ mod tests {
             ("sandbox", ["a".to_owned()].as_slice())
         );
         assert_eq!(container.env[env::SANDBOX_UID], "u");
+    }
+
+    #[test]
+    fn limits_are_read_in_thousandths_of_a_core_and_bytes() {
+        let limited = json!({ "name": "c", "resources": { "limits": { "cpu": "1500m", "memory": "256Mi" } } });
+        let pod = pod(&json!({ "containers": [limited] }));
+        let limits = SandboxContainer::of(&pod).expect("a container").limits;
+        assert_eq!((limits.cpu_millis, limits.memory_bytes), (Some(1500), Some(256 << 20)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The life of one Pod on the node: start its agent, report its status, stop it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub(crate) struct PodWorker {
     pub(crate) work_dir: PathBuf,
     pub(crate) freeze_limit: Duration,
     pub(crate) runtime: PodRuntime,
+    pub(crate) store_settings: BTreeMap<String, String>,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) uid: String,
     pub(crate) namespace: String,
@@ -79,8 +81,13 @@ impl PodWorker {
         bound: io::Result<(IpAddr, AgentListeners)>,
     ) -> Result<(StartedPod, Workload), String> {
         let (loopback, listeners) = bound.map_err(|error| format!("bind a pod address: {error}"))?;
-        let container = SandboxContainer::of(pod).map_err(|error| error.to_string())?;
+        let mut container = SandboxContainer::of(pod).map_err(|error| error.to_string())?;
         let is_sandbox = container.env.contains_key(env::STORE);
+        if is_sandbox {
+            for (name, value) in &self.store_settings {
+                container.env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
         let (workload, pod_ip, container_id) = match &self.runtime {
             PodRuntime::Containers(runtime) if is_sandbox => {
                 let pod = SandboxPod {

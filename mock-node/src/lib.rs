@@ -28,4 +28,4 @@ pub use metrics::{PodUsage, render};
 pub use node::{LogStream, MockNode, NodeConfig, NodeError, NodeHandle};
 pub use pod_status::ContainerStage;
 pub use runtime::{ContainerRuntime, ContainerUsage, PodRuntime, RunningContainer, SandboxPod, StartError};
-pub use schedule::{Capacity, Placement, Requests};
+pub use schedule::{Capacity, Limits, Placement, Requests};

@@ -53,6 +53,8 @@ pub struct NodeConfig {
     pub schedules: bool,
     /// How long code may take to reach a point where it can be stopped for a checkpoint.
     pub freeze_limit: Duration,
+    /// Settings of the checkpoint store that sandbox containers are given beside their own variables.
+    pub store_settings: BTreeMap<String, String>,
 }
 
 /// Why a node stopped.
@@ -311,6 +313,7 @@ impl Kubelet {
             work_dir: self.config.work_dir.join(&uid),
             freeze_limit: self.config.freeze_limit,
             runtime: self.config.runtime.clone(),
+            store_settings: self.config.store_settings.clone(),
             clock: Arc::clone(&self.config.clock),
             uid: uid.clone(),
             namespace: key.0.clone(),

@@ -176,6 +176,7 @@ mod tests {
                 env: std::collections::BTreeMap::default(),
                 command: vec![],
                 args: vec![],
+                limits: crate::Limits::default(),
             },
             container_id: "agent://1".to_owned(),
             pod_ip: Ipv4Addr::LOCALHOST.into(),

@@ -1,7 +1,7 @@
 //! Where a Pod goes: by the sum of requests against the node's capacity, like the real
 //! scheduler's resource filter. Affinity, taints and priorities are left out.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// What the node can hold.
@@ -22,6 +22,31 @@ pub struct Requests {
     pub cpu_millis: u64,
     /// In bytes.
     pub memory_bytes: u64,
+}
+
+/// What a container may use at most, where its Pod says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// In thousandths of a core.
+    pub cpu_millis: Option<u64>,
+    /// In bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// `resources.limits` of a container. A quantity that cannot be read limits nothing: the API server has refused it.
+    #[must_use]
+    pub fn of(container: &Container) -> Self {
+        let limits = container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.limits.as_ref());
+        let limit = |name| limits.and_then(|limits| limits.get(name)).and_then(millis);
+        Self {
+            cpu_millis: limit("cpu"),
+            memory_bytes: limit("memory").map(|millis| millis / 1000),
+        }
+    }
 }
 
 /// The scheduler that this node stands in for.

@@ -13,6 +13,7 @@ mod files;
 mod install;
 mod listeners;
 mod metrics;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +38,9 @@ pub use listeners::{Listeners, Ports};
 
 use crate::custodian::StoreCustodian;
 use crate::engine::EngineKind;
+use crate::environment;
 use containers::Containers;
+use store::Store;
 
 /// How long parts may take to end before they are dropped.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -60,6 +63,8 @@ pub struct PlaneConfig {
     pub controller: Reconciler,
     /// What runs them.
     pub engine: EngineKind,
+    /// Where checkpoints go, if not to the data directory.
+    pub store: Option<String>,
     /// How long code in a sandbox may take to reach a point where it can be stopped for a checkpoint.
     pub freeze_limit: Duration,
 }
@@ -83,6 +88,7 @@ pub struct ControlPlane {
     tasks: JoinSet<anyhow::Result<()>>,
     recovery: Recovery,
     containers: Containers,
+    store: String,
 }
 
 impl ControlPlane {
@@ -94,6 +100,8 @@ impl ControlPlane {
         let data_dir = DataDir::open(&config.data_dir)?;
         let listeners = Listeners::bind(&config.ports).await?;
         let endpoints = listeners.endpoints()?;
+        let store = Store::choose(config.store.as_deref(), &environment::variables(), &data_dir)?;
+        let checkpoints = store.open().await?;
         let containers = Containers::connect(config.engine, &data_dir).await?;
         let (node_handle, node) = MockNode::new(NodeConfig {
             name: "torpor-node".to_owned(),
@@ -104,6 +112,7 @@ impl ControlPlane {
             clock: Arc::new(Timestamp::now),
             schedules: config.stand_ins.play(Part::Scheduler),
             freeze_limit: config.freeze_limit,
+            store_settings: store.settings.clone(),
         });
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
         let builder = builder.pod_logs(Arc::new(node_handle.clone()));
@@ -113,7 +122,7 @@ impl ControlPlane {
 
         install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
         let parts = Parts {
-            controller: controller(&server, &data_dir, config.controller)?,
+            controller: controller(&server, &store.url, checkpoints, config.controller),
             gateway: Gateway::new(
                 &server.client_as("torpor-gateway"),
                 gateway_config(&data_dir, &endpoints)?,
@@ -135,6 +144,7 @@ impl ControlPlane {
             tasks,
             recovery,
             containers,
+            store: store.url,
         })
     }
 
@@ -153,7 +163,12 @@ impl ControlPlane {
         self.data_dir.path()
     }
 
-    /// The directory with the checkpoints.
+    /// Where the checkpoints are, as a URL.
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// The directory with the checkpoints, if they are in the data directory.
     pub fn checkpoints(&self) -> PathBuf {
         self.data_dir.checkpoints()
     }
@@ -232,17 +247,16 @@ impl Parts {
 
 fn controller(
     server: &MockApiServer,
-    data_dir: &DataDir,
+    store_url: &str,
+    checkpoints: CheckpointStore,
     reconciler: Reconciler,
-) -> anyhow::Result<Option<Controller>> {
-    let store_url = data_dir.store_url()?;
+) -> Option<Controller> {
     let defect = match reconciler {
         Reconciler::Reference => None,
         Reconciler::Faulty(defect) => Some(defect),
-        Reconciler::Elsewhere => return Ok(None),
+        Reconciler::Elsewhere => return None,
     };
-    let store = CheckpointStore::open(&store_url).context("open the checkpoint store")?;
-    Ok(Some(Controller::new(
+    Some(Controller::new(
         server.client_as("torpor-controller"),
         ControllerConfig {
             defect,
@@ -250,8 +264,8 @@ fn controller(
             ..ControllerConfig::new(store_url)
         },
         Arc::new(HttpAgents::new()),
-        Arc::new(StoreCustodian::new(store)),
-    )))
+        Arc::new(StoreCustodian::new(checkpoints)),
+    ))
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {
