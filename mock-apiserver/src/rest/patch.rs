@@ -81,7 +81,7 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
     })
 }
 
-fn check_name(object: &Value, name: &str) -> ApiResult<()> {
+pub(super) fn check_name(object: &Value, name: &str) -> ApiResult<()> {
     match meta::name(object) {
         found if found == name => Ok(()),
         "" => Err(undeterminable(name)),

@@ -66,17 +66,16 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
     let Some(old) = call.find(core, &name_in_store)? else {
         return Err(call.not_found(name));
     };
-    let shown = view(paths, &old);
-    let wanted = match call.request.method {
-        Method::Get => return Ok(Answer::Document { code: 200, body: shown }),
-        Method::Put => decode::parse_body(&call.request.content_type, &call.request.body)?,
-        Method::Patch => {
-            let form = patch::Form::of(&call.request.content_type, true)?;
-            patch::patched(form, Shape::Schema(&Value::Null), &shown, &call.request.body)?
-        }
+    match call.request.method {
         Method::Post => return Err(call.not_supported("create")),
         Method::Delete => return Err(call.not_supported("delete")),
-    };
+        Method::Get | Method::Put | Method::Patch => check_replicas(&old, paths)?,
+    }
+    let shown = view(paths, &old);
+    if call.request.method == Method::Get {
+        return Ok(Answer::Document { code: 200, body: shown });
+    }
+    let wanted = wanted(call, &shown)?;
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, verb(call))?;
     let kind = GroupVersionKind {
         group: "autoscaling".to_owned(),
@@ -91,7 +90,8 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
         Some(&Arc::new(Object::new(shown))),
         options.dry_run,
     )?;
-    let replicas = replicas(&wanted, name)?;
+    check_identity(call, &old, &wanted, name)?;
+    let replicas = replicas(&resource, &wanted, name)?;
     let mut object = Value::clone(&resource.present(&old));
     place(&resource, &mut object, &paths.spec_replicas, replicas)?;
     let version = meta::resource_version(&wanted);
@@ -111,6 +111,51 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &S
     })
 }
 
+/// The scale as the request would have it.
+fn wanted(call: &Call<'_>, shown: &Value) -> ApiResult<Value> {
+    let request = call.request;
+    if request.method != Method::Patch {
+        return decode::parse_body(&request.content_type, &request.body);
+    }
+    let form = patch::Form::of(&request.content_type, true)?;
+    patch::patched(form, Shape::Schema(&Value::Null), shown, &request.body)
+}
+
+/// Only an object that says how many replicas it wants has a scale.
+fn check_replicas(object: &Value, paths: &ScalePaths) -> ApiResult<()> {
+    if at(object, &paths.spec_replicas).is_some_and(|replicas| !replicas.is_null()) {
+        return Ok(());
+    }
+    let why = format!("the spec replicas field {:?} does not exist", paths.spec_replicas);
+    Err(ApiError {
+        details: Some(json!({"causes": [{"message": why}]})),
+        ..ApiError::internal(&why)
+    })
+}
+
+/// Whether a body is a scale, and that of the object that the path names.
+fn check_identity(call: &Call<'_>, old: &Value, wanted: &Value, name: &str) -> ApiResult<()> {
+    let replicas = &wanted["spec"]["replicas"];
+    let is_scale = wanted["apiVersion"] == "autoscaling/v1" && wanted["kind"] == "Scale";
+    if !is_scale || !(replicas.is_null() || replicas.is_i64()) {
+        // The real server has no better words: its own error is about the type that it looked for.
+        let why = "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"";
+        return Err(ApiError::bad_request(why));
+    }
+    patch::check_name(wanted, name)?;
+    let (asked, found) = (meta::uid(wanted), meta::uid(old));
+    if asked.is_empty() || asked == found {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
+    Err(ApiError::conflict(
+        &call.resource.plural,
+        &call.resource.group,
+        name,
+        &why,
+    ))
+}
+
 /// Whose options a write has.
 fn verb(call: &Call<'_>) -> WriteVerb {
     match (
@@ -123,16 +168,13 @@ fn verb(call: &Call<'_>) -> WriteVerb {
     }
 }
 
-fn replicas(scale: &Value, name: &str) -> ApiResult<i64> {
-    let asked = &scale["spec"]["replicas"];
-    match (asked.as_i64(), asked.is_null()) {
-        (_, true) => Ok(0),
-        (Some(replicas), false) if replicas >= 0 => Ok(replicas),
-        (Some(_) | None, false) => {
-            let error = FieldError::invalid("spec.replicas", asked, "must be greater than or equal to 0");
-            Err(ApiError::invalid("Scale", "autoscaling", name, &[error]))
-        }
+fn replicas(resource: &Resource, scale: &Value, name: &str) -> ApiResult<i64> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
+    if replicas >= 0 {
+        return Ok(replicas);
     }
+    let error = FieldError::invalid(".spec.replicas", &replicas.into(), "should be a non-negative integer");
+    Err(ApiError::invalid(&resource.kind, &resource.group, name, &[error]))
 }
 
 /// Sets the replica field, making the objects on the way.

@@ -192,7 +192,9 @@ async fn a_strategic_merge_patch_is_for_built_in_kinds_only() {
 async fn scaling_sets_the_replica_field_and_shows_the_status() {
     let client = server().client();
     post(&client, CRDS, &widget_crd()).await;
-    post(&client, WIDGETS, &widget("w")).await;
+    let mut scaled = widget("w");
+    scaled["spec"]["replicas"] = json!(1);
+    post(&client, WIDGETS, &scaled).await;
     let path = format!("{WIDGETS}/w");
     merge(&client, &format!("{path}/status"), &json!({"status": {"replicas": 2}})).await;
     let (code, scale) = merge(&client, &format!("{path}/scale"), &json!({"spec": {"replicas": 5}})).await;

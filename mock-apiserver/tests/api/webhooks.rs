@@ -429,7 +429,9 @@ async fn subresources_are_asked_about_with_their_own_objects() {
     let webhooks = Webhooks::new(|_, _| allowed());
     let client = webhooks.server().client();
     post(&client, CRDS, &widget_crd()).await;
-    post(&client, WIDGETS, &widget("w")).await;
+    let mut scaled = widget("w");
+    scaled["spec"]["replicas"] = json!(1);
+    post(&client, WIDGETS, &scaled).await;
     post(&client, PODS, &pod("p")).await;
     let rules = json!([{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}]);
     validating(&client, &[webhook("all", &json!({"rules": rules}))]).await;
