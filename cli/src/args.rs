@@ -10,7 +10,7 @@ use crate::bench::BenchArgs;
 use crate::engine::EngineKind;
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
-use crate::report::args::{ReportArgs, ReportingArgs};
+use crate::report::args::{CatalogueArgs, ReportArgs, ReportingArgs};
 use crate::stand_ins::StandIns;
 use crate::webhook_services::WebhookServices;
 
@@ -61,12 +61,8 @@ pub enum Command {
     ///
     /// Exit codes: 0 all is well, 1 a report is rejected or something got worse, 2 error, 3 no such report.
     Report(ReportArgs),
-    /// Print the requirements that the suite tests
-    Catalogue {
-        /// How to print it
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
-    },
+    /// Print the requirements that the suite tests, and the cases that test them
+    Catalogue(CatalogueArgs),
     /// Serve a Kubernetes API by itself, for controllers of your own
     Apiserver(ApiserverArgs),
     /// Run the controller against a cluster
@@ -114,7 +110,7 @@ impl Command {
             | Self::Conformance(_)
             | Self::Selftest(_)
             | Self::Report(_)
-            | Self::Catalogue { .. }
+            | Self::Catalogue(_)
             | Self::Apiserver(_)
             | Self::Gateway(_)
             | Self::Agent(_)

@@ -1,5 +1,6 @@
-//! `torpor conformance` and `torpor catalogue`: run the suite and show what it says.
+//! `torpor conformance`: runs the suite and shows what it says.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +10,10 @@ use anyhow::{Context as _, anyhow, bail};
 use mock_node::Capacity;
 use tokio_util::sync::CancellationToken;
 use torpor_harness::{
-    Catalogue, ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict,
-    run as run_suite,
+    ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, run as run_suite,
 };
 
-use crate::args::{ConformanceArgs, Output, TargetKind};
+use crate::args::{ConformanceArgs, TargetKind};
 use crate::elsewhere;
 use crate::engine::EngineKind;
 use crate::exit::Exit;
@@ -109,6 +109,7 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
             .map(expected_failures)
             .transpose()?
             .unwrap_or_default(),
+        facts: facts(args),
         ..RunOptions::default()
     })
 }
@@ -164,6 +165,7 @@ async fn run_on(
         TargetKind::Embedded => {
             let (plane, _data_dir) = start_embedded(None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
+            rename(&mut target, args);
             if args.capabilities.is_some() {
                 target.capabilities = target::capabilities(args, &target.profile)?;
             }
@@ -172,10 +174,31 @@ async fn run_on(
             Ok(report)
         }
         TargetKind::Kubeconfig | TargetKind::E2b => {
-            let target = target::elsewhere(args, profile).await?;
+            let mut target = target::elsewhere(args, profile).await?;
+            rename(&mut target, args);
             elsewhere::run(args, target, suite, options).await
         }
     }
+}
+
+/// What reports call the target, where its owner says so.
+fn rename(target: &mut Target, args: &ConformanceArgs) {
+    if let Some(name) = &args.reporting.name {
+        target.name.clone_from(name);
+    }
+}
+
+/// What goes into the report of a target besides: what its owner says, and what is known of our own.
+fn facts(args: &ConformanceArgs) -> BTreeMap<String, String> {
+    let own = (args.target == TargetKind::Embedded).then(|| {
+        let engine = torpor_runtime::engine_version();
+        let shown = format!("{}, dumps of version {}", engine.name, engine.version);
+        ("engine".to_owned(), shown)
+    });
+    let said = args.reporting.fact.iter();
+    own.into_iter()
+        .chain(said.map(|fact| (fact.name.clone(), fact.value.clone())))
+        .collect()
 }
 
 /// A control plane of its own for a run, in a directory that goes with it.
@@ -226,26 +249,4 @@ fn tell(report: &Report, args: &ConformanceArgs) -> anyhow::Result<()> {
         println!("report: {}", folder.join(Form::Html.file_name()).display());
     }
     Ok(())
-}
-
-/// Prints the requirements.
-///
-/// # Errors
-/// The embedded catalogue cannot be read.
-pub fn catalogue(output: Output) -> anyhow::Result<Exit> {
-    let catalogue = Catalogue::load()?;
-    match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&catalogue)?),
-        Output::Text => {
-            for requirement in &catalogue.requirements {
-                println!(
-                    "{:<8} {:<8} {}",
-                    requirement.id,
-                    requirement.level.as_str(),
-                    requirement.text
-                );
-            }
-        }
-    }
-    Ok(Exit::Success)
 }

@@ -3,6 +3,7 @@
 mod apiserver;
 mod args;
 mod bench;
+mod catalogue;
 mod checkpoint;
 mod conformance;
 mod custodian;
@@ -78,7 +79,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Conformance(args) => Box::pin(conformance::run(*args)).await,
         Command::Selftest(args) => selftest::run(args).await,
         Command::Report(args) => report::run(&args),
-        Command::Catalogue { output } => conformance::catalogue(output),
+        Command::Catalogue(args) => catalogue::run(&args),
         Command::Apiserver(args) => apiserver::run(args).await,
         Command::Controller(args) => operate::controller::run(*args).await,
         Command::Gateway(args) => operate::gateway::run(*args).await,

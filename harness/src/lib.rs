@@ -14,6 +14,7 @@ mod adapter;
 mod capability;
 mod catalogue;
 mod claims;
+mod coverage;
 mod error;
 mod expectation;
 pub mod history;
@@ -32,6 +33,7 @@ pub use adapter::{Adapter, AdapterCall, AdapterError, ExecHooks, Facet, Hook, Po
 pub use capability::{Capability, UnknownCapability, parse_capabilities};
 pub use catalogue::{Catalogue, Group, Level, Requirement};
 pub use claims::CouldClaim;
+pub use coverage::{Coverage, Covered};
 pub use error::{ScenarioErrors, YamlError};
 pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
 pub use namespace::{OwnNamespace, RUN_LABEL};

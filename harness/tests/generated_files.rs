@@ -21,8 +21,7 @@ fn agrees_with(file: &str, expected: &str) -> std::io::Result<()> {
 #[test]
 fn the_page_of_requirements_is_that_of_the_catalogue_and_the_scenarios() {
     let suite = Suite::embedded().unwrap();
-    let proofs = scenario::proofs(suite.scenarios.values().map(AsRef::as_ref));
-    agrees_with("docs/requirements.md", &suite.catalogue.to_markdown(&proofs)).unwrap();
+    agrees_with("docs/requirements.md", &suite.requirements_page()).unwrap();
 }
 
 #[test]

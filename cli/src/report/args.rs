@@ -1,6 +1,7 @@
-//! The command line of reports.
+//! The command line of reports and of the catalogue.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -18,6 +19,59 @@ pub struct ReportingArgs {
     /// Print only what does not pass, and the verdict
     #[arg(long, short)]
     pub quiet: bool,
+    /// What the report calls the target, e.g. `Acme Sandboxes 2.1`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What else the report should say of the target, e.g. `engine=criu 4.1.1`; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub fact: Vec<Fact>,
+}
+
+/// Something that is known of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub name: String,
+    pub value: String,
+}
+
+impl FromStr for Fact {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => Ok(Self {
+                name: name.trim().to_owned(),
+                value: value.trim().to_owned(),
+            }),
+            Some(_) | None => Err("expected NAME=VALUE, such as engine=criu 4.1.1".to_owned()),
+        }
+    }
+}
+
+/// Options of `catalogue`.
+#[derive(Debug, clap::Args)]
+pub struct CatalogueArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub output: CatalogueForm,
+    /// Print the cases of each requirement, too; JSON and Markdown always have them
+    #[arg(long)]
+    pub cases: bool,
+    /// Directory with further scenarios
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Option<PathBuf>,
+}
+
+/// The form of the catalogue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CatalogueForm {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// The page `docs/requirements.md`
+    Markdown,
 }
 
 /// Options of `report`.

@@ -93,6 +93,9 @@ pub struct MachineFacts {
     /// Release of the kernel, where it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
+    /// What `criu --version` says, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criu: Option<String>,
     /// Processors that the suite may use.
     pub processors: usize,
 }

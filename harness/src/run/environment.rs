@@ -19,19 +19,32 @@ pub(super) async fn look_at(target: &Target) -> Environment {
         None => None,
     };
     Environment {
-        suite: machine(),
+        suite: machine().await,
         cluster,
     }
 }
 
-fn machine() -> MachineFacts {
+async fn machine() -> MachineFacts {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     MachineFacts {
         os: std::env::consts::OS.to_owned(),
         architecture: std::env::consts::ARCH.to_owned(),
         kernel: kernel.map(|text| text.trim().to_owned()),
+        criu: criu().await,
         processors: std::thread::available_parallelism().map_or(1, usize::from),
     }
+}
+
+/// The first line that CRIU says of its version.
+async fn criu() -> Option<String> {
+    let asked = tokio::process::Command::new("criu").arg("--version").output();
+    let output = tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?;
+    let line = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .next()?
+        .trim()
+        .to_owned();
+    (output.status.success() && !line.is_empty()).then_some(line)
 }
 
 async fn cluster(target: &KubernetesTarget) -> Option<ClusterFacts> {

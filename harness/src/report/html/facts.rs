@@ -34,6 +34,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 }
                 (fact("The suite ran on", &format!("{} {}, kernel {}, {} processors", machine.os, machine.architecture,
                     machine.kernel.as_deref().unwrap_or("unknown"), machine.processors)))
+                (fact("CRIU there", machine.criu.as_deref().unwrap_or("none")))
                 (fact("Digest of the suite", &from.suite_digest))
                 (fact("Digest of the profile", &from.profile_digest))
                 (fact("Digest of this report", &report.integrity))

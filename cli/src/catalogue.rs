@@ -1,0 +1,50 @@
+//! `torpor catalogue`: the requirements, and what tests them.
+
+use anyhow::anyhow;
+use torpor_harness::{Covered, Suite};
+
+use crate::exit::Exit;
+use crate::report::args::{CatalogueArgs, CatalogueForm};
+
+/// Prints the requirements.
+///
+/// # Errors
+/// They cannot be written as JSON.
+pub fn run(args: &CatalogueArgs) -> anyhow::Result<Exit> {
+    let suite = match Suite::load(args.scenarios.as_deref()) {
+        Ok(suite) => suite,
+        Err(errors) => return Ok(Exit::usage(&anyhow!("read the scenarios:\n{errors}"))),
+    };
+    match args.output {
+        CatalogueForm::Json => println!("{}", serde_json::to_string_pretty(&suite.coverage())?),
+        CatalogueForm::Markdown => print!("{}", suite.requirements_page()),
+        CatalogueForm::Text => {
+            for covered in &suite.coverage().requirements {
+                print_one(covered, args.cases);
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn print_one(covered: &Covered, with_cases: bool) {
+    let requirement = &covered.requirement;
+    let tested = match (&requirement.untestable, covered.cases.len(), covered.judged) {
+        (Some(_), _, _) => "untestable".to_owned(),
+        (None, 0, false) => "no case".to_owned(),
+        (None, 0, true) => "every case with Kubernetes".to_owned(),
+        (None, 1, _) => "1 case".to_owned(),
+        (None, count, _) => format!("{count} cases"),
+    };
+    println!(
+        "{:<8} {:<8} {} ({tested})",
+        requirement.id,
+        requirement.level.as_str(),
+        requirement.text
+    );
+    if with_cases {
+        for case in &covered.cases {
+            println!("                  {case}");
+        }
+    }
+}
