@@ -28,6 +28,7 @@ mod run;
 pub mod scenario;
 mod suite;
 mod target;
+mod vendor;
 
 pub use adapter::{Adapter, AdapterCall, AdapterError, ExecHooks, Facet, Hook, PodInterpreter, Slot, Subject, Usage};
 pub use capability::{Capability, UnknownCapability, parse_capabilities};

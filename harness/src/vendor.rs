@@ -1,0 +1,47 @@
+//! The suite as a test of a vendor's own crate.
+
+use std::time::Duration;
+
+use crate::profile::Profile;
+use crate::report::{Form, Report, Verdict};
+use crate::target::Target;
+
+/// How long a single change of state may take where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Target {
+    /// A target of which nothing is known but its name and how it is asked and read: its claims
+    /// are those of the profile. Set the fields for the addresses that there are.
+    #[must_use]
+    pub fn new(name: &str, profile: Profile) -> Self {
+        Self {
+            name: name.to_owned(),
+            kubernetes: None,
+            e2b: None,
+            pod_metrics: Vec::new(),
+            controller_metrics: Vec::new(),
+            storage: None,
+            capabilities: profile.capabilities.clone(),
+            adapter: None,
+            profile,
+            patience: PATIENCE,
+        }
+    }
+}
+
+impl Report {
+    /// For tests: does nothing when the report says conformant.
+    ///
+    /// # Panics
+    /// When it says anything else, with everything that did not pass.
+    pub fn assert_conformant(&self) {
+        match self.verdict() {
+            Verdict::Conformant => {}
+            Verdict::AsExpected | Verdict::NotConformant | Verdict::HarnessError | Verdict::Usage => {
+                let what = self.render(Form::Markdown).unwrap_or_default();
+                let what = what.split("<details>").next().unwrap_or_default();
+                panic!("{} is {}\n\n{what}", self.target, self.verdict().as_str());
+            }
+        }
+    }
+}
