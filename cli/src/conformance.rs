@@ -66,7 +66,7 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::usage(&error));
     }
     stop_by_signal(options.stop.clone())?;
-    let report = run_on(&args, profile, &suite, &options).await?;
+    let report = Box::pin(run_on(&args, profile, &suite, &options)).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {
         Verdict::Conformant | Verdict::AsExpected => Exit::Success,

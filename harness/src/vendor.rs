@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::probe::Authorities;
 use crate::profile::Profile;
 use crate::report::{Form, Report, Verdict};
 use crate::target::Target;
@@ -22,6 +23,7 @@ impl Target {
             controller_metrics: Vec::new(),
             storage: None,
             capabilities: profile.capabilities.clone(),
+            authorities: Authorities::default(),
             adapter: None,
             profile,
             patience: PATIENCE,
