@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::report::args::{CatalogueArgs, ReportArgs, ReportingArgs};
@@ -141,6 +141,8 @@ pub struct UpArgs {
     /// What runs the sandboxes; `criu` runs each Pod as a Docker container
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
     #[arg(
         long,
         value_name = "URL",

@@ -15,7 +15,7 @@ use torpor_harness::{
 
 use crate::args::{ConformanceArgs, TargetKind};
 use crate::elsewhere;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 use crate::exit::Exit;
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
@@ -218,6 +218,7 @@ pub async fn start_embedded(
         capacity: EMBEDDED_NODE,
         controller: defect.map_or(Reconciler::Reference, Reconciler::Faulty),
         engine: EngineKind::Monty,
+        execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
     };
     // On the heap: its future is large.

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
-use torpor_runtime::{Clock, Engine, MontyEngine};
+use clap::builder::RangedU64ValueParser;
+use torpor_runtime::{Clock, Engine, ExecutionLimits, MontyEngine};
 
 /// What runs sandboxes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,14 +18,41 @@ pub enum EngineKind {
     Criu,
 }
 
+/// What one execution of code may take.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ExecutionArgs {
+    /// End code that has computed for so long with TimeoutError; sleeping does not count. For the monty engine
+    #[arg(long, value_name = "SECONDS", value_parser = RangedU64ValueParser::<u64>::new().range(1..=31_536_000))]
+    pub execution_time: Option<u64>,
+    /// How deep calls may be nested before RecursionError; 1000 when absent. For the monty engine
+    #[arg(long, value_name = "CALLS", value_parser = RangedU64ValueParser::<u32>::new().range(1..=5000))]
+    pub recursion_limit: Option<u32>,
+}
+
+impl ExecutionArgs {
+    fn limits(self) -> ExecutionLimits {
+        let usual = ExecutionLimits::default();
+        ExecutionLimits {
+            time: self.execution_time.map(Duration::from_secs).or(usual.time),
+            recursion: self.recursion_limit.map_or(usual.recursion, |calls| calls as usize),
+        }
+    }
+}
+
 impl EngineKind {
     /// The engine, to run sandboxes in this process or below it.
     ///
     /// # Errors
-    /// This system has no such engine.
-    pub fn build(self) -> anyhow::Result<Arc<dyn Engine>> {
+    /// This system has no such engine, or it cannot hold executions to limits.
+    pub fn build(self, limits: ExecutionArgs) -> anyhow::Result<Arc<dyn Engine>> {
         match self {
-            Self::Monty => Ok(Arc::new(MontyEngine::new(Clock::system()))),
+            Self::Monty => Ok(Arc::new(MontyEngine::new(Clock::system()).with_limits(limits.limits()))),
+            Self::Criu if limits.limits() != ExecutionLimits::default() => {
+                anyhow::bail!(
+                    "--engine criu holds no execution to --execution-time or --recursion-limit; limit the container \
+                     (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
+                )
+            }
             Self::Criu => criu(),
         }
     }

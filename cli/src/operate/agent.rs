@@ -22,7 +22,7 @@ const OF_THE_AGENT: [&str; 4] = ["HOME", "HOSTNAME", "PWD", "RUST_LOG"];
 /// # Errors
 /// A socket is taken.
 pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
-    let engine = args.engine.build()?;
+    let engine = args.engine.build(args.execution)?;
     let (config, store) = match settings(&args, engine.as_ref()) {
         Ok(settings) => settings,
         Err(error) => return Ok(Exit::usage(&error)),

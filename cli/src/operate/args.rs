@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 
 /// Which cluster to work on.
 #[derive(Debug, clap::Args)]
@@ -127,6 +127,8 @@ pub struct AgentArgs {
     /// What runs the sandbox
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
     /// IP address to listen on
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind: std::net::IpAddr,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::files::DataDir;
 use super::install::IMAGE;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 
 /// The node's runtime, and the containers to be removed at the end.
 pub(super) struct Containers {
@@ -20,13 +20,19 @@ impl Containers {
     ///
     /// # Errors
     /// Docker does not answer, or does not have the image.
-    pub(super) async fn connect(engine: EngineKind, data_dir: &DataDir) -> anyhow::Result<Self> {
+    pub(super) async fn connect(
+        engine: EngineKind,
+        execution: ExecutionArgs,
+        data_dir: &DataDir,
+    ) -> anyhow::Result<Self> {
         match engine {
             EngineKind::Monty => Ok(Self {
-                runtime: PodRuntime::InProcess(engine.build()?),
+                runtime: PodRuntime::InProcess(engine.build(execution)?),
                 docker: None,
             }),
             EngineKind::Criu => {
+                // Refuses what only the other engine can do.
+                engine.build(execution)?;
                 let config = DockerConfig {
                     node: data_dir.path().display().to_string(),
                     agent: std::env::current_exe().context("find this program, to run it in containers")?,

@@ -37,7 +37,7 @@ pub use install::IMAGE;
 pub use listeners::{Listeners, Ports};
 
 use crate::custodian::StoreCustodian;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 use crate::environment;
 use containers::Containers;
 use store::Store;
@@ -63,6 +63,8 @@ pub struct PlaneConfig {
     pub controller: Reconciler,
     /// What runs them.
     pub engine: EngineKind,
+    /// What one execution of code may take.
+    pub execution: ExecutionArgs,
     /// Where checkpoints go, if not to the data directory.
     pub store: Option<String>,
     /// How long code in a sandbox may take to reach a point where it can be stopped for a checkpoint.
@@ -102,7 +104,7 @@ impl ControlPlane {
         let endpoints = listeners.endpoints()?;
         let store = Store::choose(config.store.as_deref(), &environment::variables(), &data_dir)?;
         let checkpoints = store.open().await?;
-        let containers = Containers::connect(config.engine, &data_dir).await?;
+        let containers = Containers::connect(config.engine, config.execution, &data_dir).await?;
         let (node_handle, node) = MockNode::new(NodeConfig {
             name: "torpor-node".to_owned(),
             capacity: config.capacity,

@@ -26,7 +26,7 @@ pub use engine::{
     TerminalSize, Usage,
 };
 pub use files::{FileError, FileTree};
-pub use monty::{MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
+pub use monty::{ExecutionLimits, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
 pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
 pub use step::{Step, Steps};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

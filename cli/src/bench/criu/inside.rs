@@ -16,7 +16,7 @@ use url::Url;
 
 use super::CriuFigures;
 use crate::bench::progress;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, ExecutionArgs};
 
 const HEAPS: [u64; 4] = [0, 64, 256, 1024];
 const LARGEST_QUICK_HEAP: u64 = 64;
@@ -53,7 +53,7 @@ pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
         .ok()
         .context("name the store's directory")?;
     let bed = Bed {
-        engine: EngineKind::Criu.build()?,
+        engine: EngineKind::Criu.build(ExecutionArgs::default())?,
         store: CheckpointStore::open(store.as_str())?,
     };
     let mut all = Vec::new();

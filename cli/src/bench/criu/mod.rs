@@ -62,6 +62,8 @@ pub struct CriuFigures {
     pub restore: Vec<f64>,
     /// From a sealed checkpoint to the first answer of the interpreter.
     pub resume: Vec<f64>,
+    /// From a sealed checkpoint until all memory is there.
+    pub complete: Vec<f64>,
 }
 
 /// Measures in a container; `None` with the reason where there can be none.

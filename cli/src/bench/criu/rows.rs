@@ -37,6 +37,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             .target(Target::AtMost(
                 (FACTOR * restore.percentile_ms(50)).max(FIRST_ANSWER_MS),
             )),
+        row("of it until all memory is there", &samples(&figures.complete)),
         stored(&heap, figures),
     ]
 }

@@ -9,6 +9,7 @@ use monty_types::{CompileOptions, MontyObject, ResourceTracker};
 use super::drive::{self, Outcome, Step, Surroundings};
 use super::host::Host;
 use super::imports::RewrittenLines;
+use super::limits::{self, ExecutionLimits};
 use crate::engine::{ExecutionEvent, ExecutionSink};
 
 /// Code that was sent to a context.
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) rewritten: RewrittenLines,
     pub(crate) session: Session,
     pub(crate) waiting: VecDeque<Execution>,
+    /// For how long each of its executions may compute.
+    pub(crate) time_limit: Option<Duration>,
 }
 
 /// Where its interpreter stands.
@@ -47,13 +50,14 @@ pub(crate) struct Sleeper {
 }
 
 impl Context {
-    pub(crate) fn fresh(cwd: &str) -> Self {
+    pub(crate) fn fresh(cwd: &str, limits: ExecutionLimits) -> Self {
         Self {
             cwd: cwd.to_owned(),
             executions: 0,
             rewritten: RewrittenLines::default(),
-            session: Session::Idle(fresh_repl()),
+            session: Session::Idle(fresh_repl(limits)),
             waiting: VecDeque::new(),
+            time_limit: limits.time,
         }
     }
 
@@ -82,7 +86,7 @@ impl Context {
                     };
                     (drive::wake(*progress, &mut within), env, sink)
                 }
-                Session::Idle(repl) => {
+                Session::Idle(mut repl) => {
                     let Some(Execution { code, env, sink }) = self.waiting.pop_front() else {
                         self.session = Session::Idle(repl);
                         return;
@@ -93,6 +97,7 @@ impl Context {
                         sink: &sink,
                     };
                     let code = self.rewritten.rewrite(&code);
+                    limits::begin(&mut repl, self.time_limit);
                     (drive::begin(*repl, &code, &mut within), env, sink)
                 }
                 resting @ (Session::Sleeping(_) | Session::Running) => {
@@ -117,10 +122,10 @@ impl Context {
     }
 }
 
-pub(crate) fn fresh_repl() -> Box<MontyRepl> {
+fn fresh_repl(limits: ExecutionLimits) -> Box<MontyRepl> {
     Box::new(MontyRepl::new(
         "main.py",
-        ResourceTracker::default(),
+        ResourceTracker::new(limits.of_a_session()),
         CompileOptions::default(),
     ))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::limits::ExecutionLimits;
 use super::process::{Origin, SandboxProcess};
 use super::sandbox::engine_version;
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct MontyEngine {
     clock: Clock,
+    limits: ExecutionLimits,
     steps: Steps,
 }
 
@@ -38,8 +40,15 @@ impl MontyEngine {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
+            limits: ExecutionLimits::default(),
             steps: Steps::default(),
         }
+    }
+
+    /// The same engine, whose executions are held to `limits`.
+    #[must_use]
+    pub fn with_limits(self, limits: ExecutionLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The same engine, which tells the steps of restores.
@@ -49,8 +58,9 @@ impl MontyEngine {
     }
 
     async fn run(&self, place: Place, origin: Origin) -> Result<Arc<dyn Sandbox>, crate::SandboxError> {
-        let process = SandboxProcess::start(place.directory, origin, place.output, self.clock.clone()).await?;
-        Ok(Arc::new(process))
+        let (clock, limits) = (self.clock.clone(), self.limits);
+        let process = SandboxProcess::start_limited(place.directory, origin, place.output, clock, limits);
+        Ok(Arc::new(process.await?))
     }
 }
 

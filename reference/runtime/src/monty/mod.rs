@@ -18,11 +18,13 @@ mod engine;
 mod host;
 mod image;
 mod imports;
+mod limits;
 mod process;
 mod sandbox;
 mod scanner;
 mod time_module;
 
 pub use engine::MontyEngine;
+pub use limits::ExecutionLimits;
 pub use process::{Origin, SandboxProcess};
 pub use sandbox::{MontyError, MontySandbox, engine_version};

@@ -23,6 +23,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::ExecutionLimits;
 use super::sandbox::{MontyError, MontySandbox};
 use crate::clock::Clock;
 use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
@@ -98,6 +99,20 @@ impl SandboxProcess {
         program_sink: ExecutionSink,
         clock: Clock,
     ) -> Result<Self, SandboxError> {
+        Self::start_limited(root, origin, program_sink, clock, ExecutionLimits::default()).await
+    }
+
+    /// As [`start`](Self::start), with executions held to `limits`.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_limited(
+        root: PathBuf,
+        origin: Origin,
+        program_sink: ExecutionSink,
+        clock: Clock,
+        limits: ExecutionLimits,
+    ) -> Result<Self, SandboxError> {
         let (messages, inbox) = channel();
         let (reply, started) = oneshot::channel();
         let cpu_nanos = Arc::new(AtomicU64::new(0));
@@ -108,6 +123,7 @@ impl SandboxProcess {
             .stack_size(STACK_BYTES)
             .spawn(move || match make(&root, origin, program_sink, clock) {
                 Ok(sandbox) => {
+                    let sandbox = sandbox.with_limits(limits);
                     let served = reply.send(Ok(sandbox.ending()));
                     if served.is_ok() {
                         Worker { sandbox, meter }.run(&inbox);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::context::{Context, Execution, Session, Sleeper};
 use super::host::{HOME, Host};
 use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
+use super::limits::ExecutionLimits;
 use crate::clock::Clock;
 use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
@@ -72,6 +73,7 @@ pub struct MontySandbox {
     host: Host,
     contexts: BTreeMap<ContextId, Context>,
     default_context: ContextId,
+    limits: ExecutionLimits,
 }
 
 impl MontySandbox {
@@ -82,12 +84,16 @@ impl MontySandbox {
     pub fn fresh(root: &Path, env: BTreeMap<String, String>, clock: Clock) -> Result<Self, MontyError> {
         let host = Host::open(root, env, clock, Duration::ZERO).map_err(MontyError::Folders)?;
         let default_context = Uuid::new_v4().to_string();
-        let contexts = BTreeMap::from([(default_context.clone(), Context::fresh(HOME))]);
+        let contexts = BTreeMap::from([(
+            default_context.clone(),
+            Context::fresh(HOME, ExecutionLimits::default()),
+        )]);
         Ok(Self {
             root: root.to_owned(),
             host,
             contexts,
             default_context,
+            limits: ExecutionLimits::default(),
         })
     }
 
@@ -114,7 +120,21 @@ impl MontySandbox {
             host,
             contexts,
             default_context: image.default_context,
+            limits: ExecutionLimits::default(),
         })
+    }
+
+    /// The same sandbox, whose executions are held to `limits`. Contexts that ran already keep their depth of calls.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ExecutionLimits) -> Self {
+        self.limits = limits;
+        for (_, context) in self.contexts.iter_mut().filter(|(id, _)| *id != PROGRAM) {
+            context.time_limit = limits.time;
+            if context.executions == 0 && context.waiting.is_empty() && matches!(context.session, Session::Idle(_)) {
+                *context = Context::fresh(&context.cwd.clone(), limits);
+            }
+        }
+        self
     }
 
     /// Writes everything down. Only between calls of [`poll`](Self::poll), where every execution has ended or sleeps.
@@ -162,7 +182,7 @@ impl MontySandbox {
 
     /// Starts the container's own program.
     pub fn start_program(&mut self, code: String, sink: ExecutionSink) {
-        let mut context = Context::fresh(HOME);
+        let mut context = Context::fresh(HOME, ExecutionLimits::default());
         context.waiting.push_back(Execution {
             code,
             env: BTreeMap::new(),
@@ -227,7 +247,7 @@ impl MontySandbox {
     /// Makes a context.
     pub fn create_context(&mut self, cwd: Option<&str>) -> ContextInfo {
         let id = Uuid::new_v4().to_string();
-        let context = Context::fresh(cwd.unwrap_or(HOME));
+        let context = Context::fresh(cwd.unwrap_or(HOME), self.limits);
         let info = ContextInfo {
             id: id.clone(),
             cwd: context.cwd.clone(),
@@ -241,8 +261,9 @@ impl MontySandbox {
     /// # Errors
     /// [`MontyError::NoContext`].
     pub fn restart_context(&mut self, id: &str) -> Result<(), MontyError> {
+        let limits = self.limits;
         let context = self.visible(id)?;
-        *context = Context::fresh(&context.cwd.clone());
+        *context = Context::fresh(&context.cwd.clone(), limits);
         Ok(())
     }
 
@@ -324,5 +345,6 @@ fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Re
         rewritten: written.rewritten,
         session,
         waiting: VecDeque::new(),
+        time_limit: None,
     })
 }

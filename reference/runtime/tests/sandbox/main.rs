@@ -2,6 +2,7 @@
 
 mod confinement;
 mod driver;
+mod limits;
 mod time;
 
 use std::collections::BTreeMap;
