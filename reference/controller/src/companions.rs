@@ -118,20 +118,17 @@ fn made_for(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.annotations().get(annotation::SANDBOX_UID).map(String::as_str)
 }
 
-/// Whether it matters which claims there are: before the first start, and before every other.
+/// Whether it matters which claims there are: while no Pod is there and one may come.
 pub(crate) fn claims_matter(reading: &Reading) -> bool {
     match reading.goal() {
         Goal::Deleted => false,
-        Goal::Running | Goal::Paused => {
-            reading.pod.is_none() && (reading.may_start() || reading.history() == History::New)
-        }
+        Goal::Running | Goal::Paused => reading.pod.is_none() && reading.history() != History::Live,
     }
 }
 
-/// Whether what is left to do depends on the objects beside the Pod. They are not watched.
-pub(crate) fn companions_matter(reading: &Reading) -> bool {
-    let spec = &reading.sandbox.spec;
-    spec.service.is_some() || !spec.volume_claim_templates.is_empty() && claims_matter(reading)
+/// Whether it matters if there is a Service.
+pub(crate) fn service_matters(reading: &Reading) -> bool {
+    reading.sandbox.spec.service.is_some() && reading.goal() != Goal::Deleted
 }
 
 /// The next write, if one is needed.

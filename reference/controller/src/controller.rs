@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, agent_sandbox};
 
@@ -21,6 +22,10 @@ use crate::notice::Notice;
 use crate::traces::Traces;
 use crate::watches::follow;
 use crate::{CheckpointCustodian, SandboxAgents};
+
+/// Passes under way at the same time. Each has a connection to the API server or to an agent, so without a limit a thousand
+/// sandboxes that change at once would need a thousand of them.
+const PASSES_AT_ONCE: usize = 500;
 
 /// Tells the time. The controller reads no other clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -98,6 +103,8 @@ pub(crate) struct Context {
     pub(crate) metrics: ControllerMetrics,
     pub(crate) traces: Traces,
     pub(crate) defect: Distortion,
+    /// Lets so many passes go on at the same time, in the order in which they came.
+    pub(crate) passes: Semaphore,
     /// Passes that broke off, by namespace and name.
     pub(crate) errors: Backoff,
     /// Refused writes, by UID.
@@ -149,6 +156,7 @@ impl Controller {
             custodian: defect.custodian(custodian),
             metrics,
             traces: Traces::default(),
+            passes: Semaphore::new(PASSES_AT_ONCE),
             errors: Backoff::new(Duration::from_millis(100), Duration::from_mins(1)),
             obstacles: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             client,

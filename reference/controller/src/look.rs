@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::store::WriterDropped;
+use kube::runtime::reflector::{ObjectRef, Store};
 use torpor_api::SandboxStatus;
 
 use crate::api::Stored;
-use crate::companions::{Companions, companions_matter};
+use crate::companions::{Companion, Companions, chore, claim_name, claims_matter, service_matters};
 use crate::controller::Context;
 use crate::decide::{Decision, Goal, Wake, decide};
 use crate::front::Fronted;
@@ -23,19 +25,60 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 /// When somebody else's object is in the way.
 const LATER: Duration = Duration::from_secs(10);
 
-/// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its Pod; then
-/// says when to look again. A sandbox is not at rest where something else has to be read: its agent, the objects
-/// beside its Pod; nor if its last pass broke off or was refused a write.
-pub(crate) fn at_rest<K: Fronted>(object: &K, pod: Option<&Pod>, context: &Context) -> Option<Action> {
-    let key = K::FRONT.key(&object.namespace()?, &object.name_any());
-    let reading = context.reading(Stored::of(object.clone()), pod.cloned());
+/// What the watches have brought of the objects of sandboxes.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) pods: Store<Pod>,
+    pub(crate) services: Store<Service>,
+    pub(crate) claims: Store<PersistentVolumeClaim>,
+}
+
+impl Seen {
+    /// Waits for the first lists; fails only with the watches.
+    pub(crate) async fn ready(&self) -> Result<(), WriterDropped> {
+        self.pods.wait_until_ready().await?;
+        self.services.wait_until_ready().await?;
+        self.claims.wait_until_ready().await
+    }
+
+    fn companions(&self, reading: &Reading) -> Companions {
+        let sandbox = &reading.sandbox;
+        let mut seen = Companions::default();
+        let namespace = sandbox.namespace().unwrap_or_default();
+        if claims_matter(reading) {
+            for template in &sandbox.spec.volume_claim_templates {
+                let name = claim_name(sandbox, template);
+                let claim = self.claims.get(&ObjectRef::new(&name).within(&namespace));
+                seen.claims.push((name, Companion::of_claim(claim.as_deref(), sandbox)));
+            }
+        }
+        if service_matters(reading) {
+            let service = self
+                .services
+                .get(&ObjectRef::new(&sandbox.name_any()).within(&namespace));
+            seen.service = Some(Companion::of_service(service.as_deref(), sandbox));
+        }
+        seen
+    }
+}
+
+/// Whether nothing is left to do for a sandbox, by what the watches have brought of it and its objects; then
+/// says when to look again. A sandbox is not at rest where something else has to be read, as its agent; nor if its last
+/// pass broke off or was refused a write.
+pub(crate) fn at_rest<K: Fronted>(object: &K, seen: &Seen, context: &Context) -> Option<Action> {
+    let (namespace, name) = (object.namespace()?, object.name_any());
+    let key = K::FRONT.key(&namespace, &name);
+    let pod = seen.pods.get(&ObjectRef::new(&name).within(&namespace));
+    let mut reading = context.reading(Stored::of(object.clone()), pod.as_deref().cloned());
     let broke_off = context.errors.is_failing(&key) || context.obstacles.is_failing(reading.uid());
-    if broke_off || reading.agent_to_ask().is_some() || companions_matter(&reading) {
+    if broke_off || reading.agent_to_ask().is_some() {
         return None;
     }
+    reading.companions = seen.companions(&reading);
     let decision = context.decide(&reading);
     let status = context.report(&reading, decision, None);
-    if decision.effect.is_some() || reading.front.publish(&reading, &status) != reading.published {
+    let to_do = decision.effect.is_some() || chore(&reading).is_some();
+    if to_do || reading.front.publish(&reading, &status) != reading.published {
         return None;
     }
     context.metrics.observe_phase(&key, reading.status().phase);

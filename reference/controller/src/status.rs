@@ -189,9 +189,14 @@ impl<'a> Draft<'a> {
         self.status.phase = Some(Phase::Paused);
         self.status.pod_info = None;
         self.set(ConditionType::Paused, (true, reason), "no Pod is left");
-        match ready {
-            Reason::PodNotReady => self.not_ready("the sandbox is paused"),
-            ready => self.set(ConditionType::Ready, (false, ready), "the sandbox is paused"),
+        match (ready, self.reading.claim_trouble()) {
+            // Not only once it is to be resumed.
+            (Reason::PodNotReady, Some((reason, trouble))) => {
+                self.set(ConditionType::Ready, (false, reason), &trouble);
+                self.status.message = Some(trouble);
+            }
+            (Reason::PodNotReady, None) => self.not_ready("the sandbox is paused"),
+            (ready, _) => self.set(ConditionType::Ready, (false, ready), "the sandbox is paused"),
         }
     }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
-use kube::runtime::reflector::store::{Writer, WriterDropped};
+use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -25,14 +25,17 @@ use tracing::Instrument;
 use crate::ReconcileError;
 use crate::controller::Context;
 use crate::front::Fronted;
-use crate::look::at_rest;
+use crate::look::{Seen, at_rest};
 use crate::reconcile::{after_error, reconcile};
 
 /// What the passes over the sandboxes of one watch share.
 struct Scope {
     context: Arc<Context>,
-    pods: Store<Pod>,
+    seen: Seen,
 }
+
+/// What the controller runtime says of a pass that is over.
+type Completed<K> = Result<(ObjectRef<K>, Action), RuntimeError<ReconcileError, watcher::Error>>;
 
 /// A watch of one kind of Sandbox, not begun yet.
 pub(crate) struct Watch {
@@ -49,30 +52,36 @@ pub(crate) fn follow<K: Fronted>(
     shutdown: &CancellationToken,
 ) -> Watch {
     let client = &context.client;
-    let (sandboxes, sandbox_writer) = reflector::store::<K>();
-    let (pods, pod_writer) = reflector::store();
     let (listed, all_again) = unbounded();
-    let made_here = watcher::Config::default().labels(&format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX));
-    let sandbox_api = api::<K>(client, namespace);
-    let sandbox_reports = reports(sandbox_api, watcher::Config::default(), sandbox_writer, listed.clone());
-    let pod_reports = reports(api::<Pod>(client, namespace), made_here, pod_writer, listed);
-    let (of_sandboxes, of_pods, templated) = (Arc::clone(context), Arc::clone(context), sandboxes.clone());
+    let made_here = format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX);
+    let (sandboxes, sandbox_reports) = reports(api::<K>(client, namespace), None, &listed);
+    let (pods, pod_reports) = reports(api::<Pod>(client, namespace), Some(&made_here), &listed);
+    let beside = Some(label::SANDBOX_NAME);
+    let (services, service_reports) = reports(api::<Service>(client, namespace), beside, &listed);
+    let (claims, claim_reports) = reports(api::<PersistentVolumeClaim>(client, namespace), beside, &listed);
+    let (templated, accompanied, of_passes) = (sandboxes.clone(), sandboxes.clone(), Arc::clone(context));
+    let seen = Seen { pods, services, claims };
     let scope = Arc::new(Scope {
         context: Arc::clone(context),
-        pods,
+        seen: seen.clone(),
     });
-    let of_passes = Arc::clone(context);
     let passes = KubeController::for_stream(
-        sandbox_reports
-            .applied_objects()
-            .inspect_ok(move |sandbox| of_sandboxes.metrics.enqueued(key(sandbox))),
+        sandbox_reports.applied_objects().inspect_ok(enqueues(context)),
         sandboxes.clone(),
     )
-    .owns_stream(pod_reports.touched_objects().inspect_ok(move |pod| {
-        if let Some(key) = owner_key::<K>(pod) {
-            of_pods.metrics.enqueued(key);
-        }
-    }))
+    .owns_stream(
+        pod_reports
+            .touched_objects()
+            .inspect_ok(enqueues_owner::<K, _>(context)),
+    )
+    .owns_stream(
+        service_reports
+            .touched_objects()
+            .inspect_ok(enqueues_owner::<K, _>(context)),
+    )
+    .watches_stream(claim_reports.touched_objects(), move |claim| {
+        made_for(&accompanied, &claim)
+    })
     .watches(
         api::<SandboxTemplate>(client, namespace),
         watcher::Config::default(),
@@ -81,54 +90,88 @@ pub(crate) fn follow<K: Fronted>(
     .reconcile_all_on(all_again)
     .graceful_shutdown_on(shutdown.clone().cancelled_owned())
     .run(pass, on_error, scope)
-    .for_each(move |result| {
-        match result {
-            Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
-            Err(RuntimeError::ObjectNotFound(gone)) => {
-                of_passes
-                    .metrics
-                    .forget(&K::FRONT.key(&gone.namespace.unwrap_or_default(), &gone.name));
-            }
-            // Told where they happened, or the end of the passes.
-            Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}
-        }
-        std::future::ready(())
-    });
+    .for_each(move |result| completed::<K>(&of_passes, result));
+    let known = async move {
+        sandboxes.wait_until_ready().await?;
+        seen.ready().await
+    };
     Watch {
-        known: async move { sandboxes.wait_until_ready().await }.boxed(),
+        known: known.boxed(),
         passes: passes.boxed(),
     }
 }
 
-/// The events of a watch, once they are in its store; tells `listed` after each list.
+/// Notes that the sandbox that a watch reports has to be looked at.
+fn enqueues<K: Fronted>(context: &Arc<Context>) -> impl FnMut(&K) + Send + 'static {
+    let context = Arc::clone(context);
+    move |sandbox| context.metrics.enqueued(key(sandbox))
+}
+
+/// Notes that the owner of what a watch reports has to be looked at.
+fn enqueues_owner<K: Fronted, O: ResourceExt>(context: &Arc<Context>) -> impl FnMut(&O) + Send + 'static {
+    let context = Arc::clone(context);
+    move |object| {
+        if let Some(key) = owner_key::<K>(object) {
+            context.metrics.enqueued(key);
+        }
+    }
+}
+
+/// What is to be said of a pass that is over.
+fn completed<K: Fronted>(context: &Context, result: Completed<K>) -> std::future::Ready<()> {
+    match result {
+        Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
+        Err(RuntimeError::ObjectNotFound(gone)) => {
+            let key = K::FRONT.key(&gone.namespace.unwrap_or_default(), &gone.name);
+            context.metrics.forget(&key);
+        }
+        // Told where they happened, or the end of the passes.
+        Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}
+    }
+    std::future::ready(())
+}
+
+/// A store, and the events of the watch that fills it, once they are in there; tells `listed` after each list.
 fn reports<K>(
     api: Api<K>,
-    config: watcher::Config,
-    writer: Writer<K>,
-    listed: UnboundedSender<()>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+    labels: Option<&str>,
+    listed: &UnboundedSender<()>,
+) -> (
+    Store<K>,
+    impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static + use<K>,
+)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    watcher(api, config)
+    let config = watcher::Config {
+        label_selector: labels.map(str::to_owned),
+        ..watcher::Config::default()
+    };
+    let (store, writer) = reflector::store();
+    let listed = listed.clone();
+    let events = watcher(api, config)
         .reflect(writer)
         .inspect_ok(move |event| match event {
             // Nobody listens any more only at the end.
             Event::InitDone => drop(listed.unbounded_send(())),
             Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
-        })
+        });
+    (store, events)
 }
 
 /// Looks at one sandbox. Every line that is logged on the way names it.
 async fn pass<K: Fronted>(sandbox: Arc<K>, scope: Arc<Scope>) -> Result<Action, ReconcileError> {
     let key = key(&*sandbox);
     scope.context.metrics.dequeued(&key);
-    let pod = scope
-        .pods
-        .get(&ObjectRef::new(&sandbox.name_any()).within(&sandbox.namespace().unwrap_or_default()));
-    if let Some(action) = at_rest(&*sandbox, pod.as_deref(), &scope.context) {
+    // A first look before the first lists would miss what is there. The watches end only at the shutdown.
+    if scope.seen.ready().await.is_err() {
+        return Ok(Action::await_change());
+    }
+    if let Some(action) = at_rest(&*sandbox, &scope.seen, &scope.context) {
         return Ok(action);
     }
+    // It is never closed.
+    let _permit = scope.context.passes.acquire().await.ok();
     // Of the highest level, so that no filter leaves it out of a line that passes.
     let span = tracing::error_span!(
         "reconcile",
@@ -171,11 +214,11 @@ fn key<K: Fronted>(sandbox: &K) -> String {
     K::FRONT.key(&sandbox.namespace().unwrap_or_default(), &sandbox.name_any())
 }
 
-/// The sandbox that a Pod belongs to.
-fn owner_key<K: Fronted>(pod: &Pod) -> Option<String> {
-    let mut owners = pod.owner_references().iter();
+/// The sandbox that an object belongs to.
+fn owner_key<K: Fronted>(object: &impl ResourceExt) -> Option<String> {
+    let mut owners = object.owner_references().iter();
     let owner = owners.find(|owner| owner.kind == K::kind(&()) && owner.api_version == K::api_version(&()))?;
-    Some(K::FRONT.key(&pod.namespace().unwrap_or_default(), &owner.name))
+    Some(K::FRONT.key(&object.namespace().unwrap_or_default(), &owner.name))
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -186,6 +229,13 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
+}
+
+/// The sandbox that a volume claim says it was made for. One that is to outlive its sandbox has no owner.
+fn made_for<K: Fronted>(sandboxes: &Store<K>, claim: &PersistentVolumeClaim) -> Option<ObjectRef<K>> {
+    let name = claim.labels().get(label::SANDBOX_NAME)?;
+    let sandbox = ObjectRef::new(name).within(&claim.namespace()?);
+    sandboxes.get(&sandbox).map(|_| sandbox)
 }
 
 /// The sandboxes that name this template, in a fixed order.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use torpor_api::{AgentState, CheckpointState, WorkloadState, annotation};
+use torpor_api::{AgentState, CheckpointState, Reason, WorkloadState, annotation};
 
 use super::facts::{ending, is_ours, is_over, owner, restarts, restore_annotation};
 use super::{AgentView, Reading};
@@ -15,7 +15,7 @@ impl Reading {
         if let Some(reason) = self.template_error.as_ref().or(self.freeze_refusal.as_ref()) {
             return Some(reason.clone());
         }
-        if let Some(trouble) = self.claim_trouble().filter(|_| self.may_start()) {
+        if let Some((_, trouble)) = self.claim_trouble().filter(|_| self.may_start()) {
             return Some(trouble);
         }
         let Some(pod) = &self.pod else {
@@ -44,22 +44,23 @@ impl Reading {
         }
     }
 
-    fn claim_trouble(&self) -> Option<String> {
+    /// What is wrong with the volume claims, if anything is, and what to do about it.
+    pub(crate) fn claim_trouble(&self) -> Option<(Reason, String)> {
         if let Some((name, owner)) = self.companions.foreign_claim() {
-            return Some(format!(
-                "the volume claim {name} is not of this sandbox but of {owner}; delete or rename it"
-            ));
+            let message = format!("the volume claim {name} is not of this sandbox but of {owner}; delete or rename it");
+            return Some((Reason::ClaimOwnerMismatch, message));
         }
         let name = self
             .companions
             .missing_claim()
             .filter(|_| self.history() == History::Kept)?;
-        Some(format!(
+        let message = format!(
             "the volume claim {name} is gone with the files in it; bring it back under this name and with the \
              annotation {}={}, or delete the sandbox",
             annotation::SANDBOX_UID,
             self.sandbox.metadata.uid.as_deref().unwrap_or("")
-        ))
+        );
+        Some((Reason::ClaimLost, message))
     }
 }
 

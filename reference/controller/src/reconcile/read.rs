@@ -7,8 +7,7 @@ use torpor_api::Sandbox;
 use super::Pass;
 use crate::ReconcileError;
 use crate::api::Stored;
-use crate::companions::{Companion, Companions, checkpoints_matter, claim_name, claims_matter};
-use crate::decide::Goal;
+use crate::companions::{Companion, Companions, checkpoints_matter, claim_name, claims_matter, service_matters};
 use crate::observe::{AgentView, Reading};
 use crate::pod::{TemplateError, build};
 
@@ -58,7 +57,7 @@ impl Pass<'_> {
                 seen.claims.push((name, Companion::of_claim(claim.as_ref(), sandbox)));
             }
         }
-        if sandbox.spec.service.is_some() && reading.goal() != Goal::Deleted {
+        if service_matters(reading) {
             seen.service = Some(Companion::of_service(self.api.service().await?.as_ref(), sandbox));
         }
         if checkpoints_matter(reading) {

@@ -103,6 +103,24 @@ impl Plane {
             "paused": paused,
             "template": {"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}},
         });
+        self.create_with(name, spec).await;
+    }
+
+    /// With a volume claim and a Service.
+    pub async fn create_accompanied(&self, name: &str, paused: bool) {
+        let spec = json!({
+            "paused": paused,
+            "template": {"spec": {"containers": [{"name": "sandbox", "image": "torpor/code-interpreter"}]}},
+            "service": true,
+            "volumeClaimTemplates": [{
+                "metadata": {"name": "data"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+            }],
+        });
+        self.create_with(name, spec).await;
+    }
+
+    async fn create_with(&self, name: &str, spec: Value) {
         let sandbox = Sandbox::new(name, serde_json::from_value(spec).expect("a spec"));
         self.sandboxes()
             .create(&PostParams::default(), &sandbox)

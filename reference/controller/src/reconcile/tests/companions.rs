@@ -6,7 +6,7 @@ use torpor_api::{ConditionType, Phase, Reason};
 use super::world::World;
 use super::{paused, phase, running, says, spec};
 
-fn with_volumes() -> Value {
+pub(super) fn with_volumes() -> Value {
     let mut spec = spec();
     let claim = |name: &str| {
         json!({"metadata": {"name": name}, "spec": {
@@ -95,10 +95,12 @@ async fn a_claim_that_is_lost_while_paused_is_reported_and_not_replaced_by_an_em
         .others
         .remove("persistentvolumeclaims/data-one")
         .expect("a claim");
-    world.patch_spec(json!({"paused": false}));
-    world.settle(&mut controller).await;
-    assert_eq!(phase(&world), Some(Phase::Paused));
-    assert!(says(&world, ConditionType::Ready, Reason::ClaimLost));
+    for asked_to_pause in [true, false] {
+        world.patch_spec(json!({"paused": asked_to_pause}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(Phase::Paused));
+        assert!(says(&world, ConditionType::Ready, Reason::ClaimLost));
+    }
     assert!(world.state().pod.is_none());
     let message = world
         .sandbox()
