@@ -1,4 +1,4 @@
-//! For every effect: the controller dies before or after any of its deeds on the way, or is overtaken by
+//! For every effect and every setting: the controller dies before or after any of its deeds on the way, or is overtaken by
 //! another at it, as by a new leader while its last write is on the wire. The outcome is always the same.
 
 use std::iter::successors;
@@ -13,10 +13,12 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use torpor_api::{AgentState, Phase, annotation};
 
+use super::companions::with_volumes;
 use super::world::{AgentMood, World};
 use super::{seconds_from_now, spec};
 use crate::controller::{Context, Controller};
 use crate::decide::Effect;
+use crate::front::Front;
 use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 /// What becomes of a controller at one of its deeds.
@@ -26,6 +28,45 @@ enum Fate {
     DiesAfter,
     /// Another controller does all there is to do; then the deed is done, late.
     Overtaken,
+}
+
+/// The sandbox that all this happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setting {
+    /// A Pod and nothing beside it.
+    Bare,
+    /// With a volume claim and a Service.
+    Accompanied,
+    /// Of the second front.
+    SecondFront,
+}
+
+impl Setting {
+    fn world(self) -> World {
+        match self {
+            Self::Bare => World::new(spec()),
+            Self::Accompanied => {
+                let mut spec = with_volumes();
+                spec["volumeClaimTemplates"].as_array_mut().expect("claims").truncate(1);
+                spec["service"] = json!(true);
+                World::new(spec)
+            }
+            Self::SecondFront => {
+                let mut second = json!({});
+                second["podTemplate"] = spec()["template"].take();
+                World::asked_for(Front::AgentSandbox, second)
+            }
+        }
+    }
+
+    /// The change of the spec that asks for a pause or a resume.
+    fn ask(self, paused: bool) -> Value {
+        match (self, paused) {
+            (Self::Bare | Self::Accompanied, paused) => json!({"paused": paused}),
+            (Self::SecondFront, true) => json!({"operatingMode": "Suspended"}),
+            (Self::SecondFront, false) => json!({"operatingMode": "Running"}),
+        }
+    }
 }
 
 /// What a user does.
@@ -50,6 +91,8 @@ struct End {
     record: Option<u64>,
     checkpoints: Vec<u64>,
     pod: bool,
+    /// The objects beside the Pod. Nobody collects garbage here.
+    beside: Vec<String>,
 }
 
 /// Every effect. One that is new has to be told what follows it, what leads to it and how it shows.
@@ -68,9 +111,9 @@ fn effects() -> impl Iterator<Item = Effect> {
     })
 }
 
-/// What a user does to a new sandbox until the effect is carried out, and the deed that shows it.
-fn story(effect: Effect) -> (&'static [Act], &'static str) {
-    match effect {
+/// What a user does to a new sandbox until the effect is carried out, and the deed that shows it; `None` where nothing leads to it.
+fn story(setting: Setting, effect: Effect) -> Option<(&'static [Act], &'static str)> {
+    Some(match effect {
         Effect::AddFinalizer => (&[], "add the finalizer"),
         Effect::StartFresh => (&[], "create the Pod"),
         Effect::StartFromCheckpoint => (&[Act::Pause, Act::Resume], "create the Pod from a checkpoint"),
@@ -79,9 +122,11 @@ fn story(effect: Effect) -> (&'static [Act], &'static str) {
         Effect::Thaw => (&[Act::PauseForLong, Act::Resume], "thaw"),
         Effect::DeletePod => (&[Act::Pause], "delete the Pod"),
         Effect::Release => (&[Act::Pause, Act::Delete], "remove the checkpoints"),
+        // That API has no time for a pause.
+        Effect::SetPaused if setting == Setting::SecondFront => return None,
         Effect::SetPaused => (&[Act::PauseTimeComes, Act::Resume], "set paused"),
         Effect::DeleteSandbox => (&[Act::Pause, Act::ShutdownTimeComes], "delete the sandbox"),
-    }
+    })
 }
 
 /// The way of a controller to the world, up to its fate.
@@ -245,9 +290,9 @@ impl CheckpointCustodian for Doomed {
     }
 }
 
-/// Lives through the story of an effect; what the controller did until its fate, and what is left.
-async fn live(effect: Effect, fate: Option<(usize, Fate)>) -> (Vec<&'static str>, End) {
-    let world = World::new(spec());
+/// Lives through a story; what the controller did until its fate, and what is left.
+async fn live(setting: Setting, acts: &[Act], fate: Option<(usize, Fate)>) -> (Vec<&'static str>, End) {
+    let world = setting.world();
     let life = Life {
         fate,
         ..Life::default()
@@ -259,22 +304,22 @@ async fn live(effect: Effect, fate: Option<(usize, Fate)>) -> (Vec<&'static str>
     let mut controller = doomed.controller();
     world.settle(&mut controller).await;
     world.write_context(7);
-    for act in story(effect).0 {
-        perform(&world, *act);
+    for act in acts {
+        perform(&world, setting, *act);
         world.settle(&mut controller).await;
     }
     let deeds = doomed.life().deeds.clone();
     (deeds, end(&world))
 }
 
-fn perform(world: &World, act: Act) {
+fn perform(world: &World, setting: Setting, act: Act) {
     match act {
-        Act::Pause => world.patch_spec(json!({"paused": true})),
+        Act::Pause => world.patch_spec(setting.ask(true)),
         Act::PauseForLong => {
             world.state().mood = AgentMood::SealsForever;
-            world.patch_spec(json!({"paused": true}));
+            world.patch_spec(setting.ask(true));
         }
-        Act::Resume => world.patch_spec(json!({"paused": false})),
+        Act::Resume => world.patch_spec(setting.ask(false)),
         Act::Delete => world.delete_sandbox(),
         Act::PauseTimeComes => comes(world, "pauseTime"),
         Act::ShutdownTimeComes => comes(world, "shutdownTime"),
@@ -283,7 +328,7 @@ fn perform(world: &World, act: Act) {
 
 fn comes(world: &World, timer: &str) {
     let at = seconds_from_now(world, 60);
-    world.patch_spec(json!({timer: at.to_string()}));
+    world.patch_spec(json!({timer: at.to_string(), "shutdownPolicy": "Delete"}));
     world.state().now = at;
 }
 
@@ -298,23 +343,41 @@ fn end(world: &World) -> End {
         record: status.and_then(|status| Some(status.checkpoint?.generation)),
         checkpoints: state.store.keys().copied().collect(),
         pod: state.pod.is_some(),
+        beside: state.others.keys().cloned().collect(),
+    }
+}
+
+/// Tries every fate at every deed on the way to every effect.
+async fn endure(setting: Setting) {
+    for effect in effects() {
+        let Some((acts, shown_by)) = story(setting, effect) else {
+            continue;
+        };
+        let (deeds, undisturbed) = live(setting, acts, None).await;
+        assert!(deeds.contains(&shown_by), "the story of {effect:?} leads to {deeds:?}");
+        for (at, deed) in deeds.iter().enumerate() {
+            for fate in [Fate::DiesBefore, Fate::DiesAfter, Fate::Overtaken] {
+                let (_, end) = live(setting, acts, Some((at, fate))).await;
+                assert_eq!(
+                    end, undisturbed,
+                    "{setting:?}, {effect:?}: the controller {fate:?} number {at}, {deed}"
+                );
+            }
+        }
     }
 }
 
 #[tokio::test]
 async fn the_outcome_is_the_same_wherever_a_controller_dies_or_is_overtaken() {
-    for effect in effects() {
-        let (deeds, undisturbed) = live(effect, None).await;
-        let (_, shown_by) = story(effect);
-        assert!(deeds.contains(&shown_by), "the story of {effect:?} leads to {deeds:?}");
-        for (at, deed) in deeds.iter().enumerate() {
-            for fate in [Fate::DiesBefore, Fate::DiesAfter, Fate::Overtaken] {
-                let (_, end) = live(effect, Some((at, fate))).await;
-                assert_eq!(
-                    end, undisturbed,
-                    "{effect:?}: the controller {fate:?} number {at}, {deed}"
-                );
-            }
-        }
-    }
+    endure(Setting::Bare).await;
+}
+
+#[tokio::test]
+async fn the_outcome_is_the_same_with_a_volume_and_a_service_wherever_a_controller_dies_or_is_overtaken() {
+    endure(Setting::Accompanied).await;
+}
+
+#[tokio::test]
+async fn the_outcome_is_the_same_for_the_second_front_wherever_a_controller_dies_or_is_overtaken() {
+    endure(Setting::SecondFront).await;
 }
