@@ -24,6 +24,11 @@ pub(crate) fn problems(metadata: &Value, path: &str) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with the labels alone.
+pub(crate) fn label_map_problems(metadata: &Value, path: &str) -> Vec<FieldError> {
+    map_problems("labels", &metadata["labels"], path)
+}
+
 fn map_problems(member: &str, map: &Value, path: &str) -> Vec<FieldError> {
     let path = format!("{path}.{member}");
     let Some(map) = map.as_object() else {

@@ -1,6 +1,6 @@
 //! Query parameters of list, watch and write requests.
 
-use super::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult, Reason};
 use super::field::{FieldError, Problem};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,7 +70,8 @@ pub(crate) struct ListOptions {
 impl ListOptions {
     /// Parses and checks the options; the refusals follow `k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`.
     pub(crate) fn parse(query: &Query) -> ApiResult<Self> {
-        let resource_version = query.get("resourceVersion").map(revision).transpose()?;
+        let read = if query.flag("watch") { exact_revision } else { revision };
+        let resource_version = query.get("resourceVersion").map(read).transpose()?;
         let version_match = match query.get("resourceVersionMatch") {
             None => None,
             Some("Exact") => Some(VersionMatch::Exact),
@@ -146,6 +147,14 @@ fn revision(text: &str) -> ApiResult<u64> {
     })
 }
 
+/// The revision that a read or a watch starts from. Where it is none, the real server has no status for it.
+pub(crate) fn exact_revision(text: &str) -> ApiResult<u64> {
+    text.parse().map_err(|_| {
+        let why = format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+        ApiError::new(Reason::Unknown, format!("resourceVersion: {why}"))
+    })
+}
+
 /// The size of a page; one below zero is none.
 fn limit(text: &str) -> ApiResult<u64> {
     match text.parse::<i64>() {
@@ -217,7 +226,7 @@ impl WriteOptions {
             WriteVerb::Create | WriteVerb::Update | WriteVerb::Patch | WriteVerb::Apply => {}
         }
         errors.extend(manager_problems(asked));
-        let dry_run = dry_run(query.get("dryRun"), &mut errors);
+        let dry_run = dry_run(query.get("dryRun").or(query.has("dryRun").then_some("")), &mut errors);
         let field_validation = field_validation(query.get("fieldValidation"), &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::invalid(verb.options_kind(), "meta.k8s.io", "", &errors));

@@ -163,7 +163,8 @@ fn replaced(shape: Shape<'_>, old: &Value, new: &Value, at_root: bool) -> Differ
 
 /// A value that came or went as a whole: itself and everything below it.
 fn whole(shape: Shape<'_>, value: &Value, at_root: bool) -> FieldSet {
-    if value.is_null() && !at_root {
+    // Nulls of built-in kinds are not there.
+    if value.is_null() && !at_root && !matches!(shape, Shape::Schema(_)) {
         return FieldSet::default();
     }
     let mut set = FieldSet::node(!at_root);

@@ -25,15 +25,16 @@ pub(crate) fn apply(
         entries.push(before_first_apply(shape, live, manager, now));
     }
     let given_up = given_up(&entries, manager, &wanted_fields);
-    // Shortest first: an item goes as a whole, before the members that identify it.
-    for path in given_up.paths() {
-        remove(shape, &mut merged, &path, true);
-    }
-    let others = entries.iter().filter(|entry| entry.manager != *manager);
-    let owned: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([&wanted_fields]).collect();
-    tidy(&mut merged, &given_up, &owned);
-    let difference = compare(shape, live, &merged);
+    // Who gives a field up is in nobody's way.
+    let mut difference = compare(shape, live, &merged);
     let changed = ownable(difference.changed);
+    if !given_up.is_empty() {
+        // Shortest first: an item goes as a whole, before the members that identify it.
+        for path in given_up.paths() {
+            remove(shape, &mut merged, &path, true);
+        }
+        difference.removed = compare(shape, live, &merged).removed;
+    }
     let mut conflicts: Vec<(Manager, Path)> = Vec::new();
     for other in entries.iter_mut().filter(|entry| entry.manager != *manager) {
         for path in other.fields.intersection(&changed).paths() {
@@ -52,6 +53,8 @@ pub(crate) fn apply(
         own.time = now.clone();
     }
     own.fields = wanted_fields;
+    let owned: Vec<&FieldSet> = entries.iter().map(|entry| &entry.fields).collect();
+    tidy(&mut merged, &given_up, &owned);
     write(&mut merged, &entries);
     Ok(merged)
 }

@@ -60,9 +60,9 @@ pub(super) fn create_object(
         complete(&resource, &mut object, write);
     }
     escalation::check(core, call.user, &resource, None, &object)?;
-    call.warnings.extend(kinds::warnings(&resource, &object));
     kinds::prepare_create(core, &resource, &mut object)?;
     validate::check(&resource, None, &object)?;
+    call.warnings.extend(kinds::warnings(&resource, &object));
     kinds::stamp_new(core, &resource, &mut object);
     if write.manager.operation == Operation::Update {
         record_creation(core, &resource, &mut object, requested, write);

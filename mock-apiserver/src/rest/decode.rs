@@ -2,7 +2,7 @@
 
 use super::dispatch::{Call, Method};
 use crate::api::error::{ApiError, ApiResult, Reason};
-use crate::api::field::FieldError;
+use crate::api::field::{FieldError, go_json};
 use crate::api::json;
 use crate::api::meta;
 use crate::api::options::FieldValidation;
@@ -39,6 +39,16 @@ pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
         }),
         _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
     }
+}
+
+/// Parses the options in the body of a deletion.
+pub(super) fn parse_options(content_type: &str, body: &[u8]) -> ApiResult<Value> {
+    let is_json = matches!(media_type(content_type).as_str(), "" | "application/json");
+    if is_json && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof()) {
+        let why = "couldn't get version/kind; json parse error: unexpected end of JSON input";
+        return Err(ApiError::bad_request(why));
+    }
+    parse_body(content_type, body)
 }
 
 /// Parses JSON.
@@ -201,6 +211,37 @@ pub(super) fn identify(call: &mut Call<'_>, object: Value, validation: FieldVali
     identify_parsed(call, object, &[], validation)
 }
 
+/// Objects without metadata get some.
+fn metadata_of(resource: &Resource, object: &mut Value) -> ApiResult<()> {
+    match &object["metadata"] {
+        Value::Object(_) => Ok(()),
+        Value::Null => {
+            object["metadata"] = serde_json::json!({});
+            Ok(())
+        }
+        other => {
+            let found = json_type(other);
+            let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
+            Err(unfit(resource, &why))
+        }
+    }
+}
+
+fn no_object(call: &Call<'_>, body: &Value) -> ApiError {
+    let found = json_type(body);
+    let why = format!(
+        "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    );
+    unrecognized(&call.resource.kind, &why, &call.request.body)
+}
+
+fn no_kind(patched: &Value) -> ApiError {
+    let text = go_json(patched);
+    let why = format!("Object 'Kind' is missing in '{text}'");
+    let error = FieldError::invalid("patch", &Value::from(text), why);
+    ApiError::invalid("", "", "", &[error])
+}
+
 fn identify_parsed(
     call: &mut Call<'_>,
     mut object: Value,
@@ -208,13 +249,17 @@ fn identify_parsed(
     validation: FieldValidation,
 ) -> ApiResult<Value> {
     if !object.is_object() {
-        return Err(undecodable("not an object"));
+        return Err(no_object(call, &object));
     }
     let resource = &call.resource;
     let expected = (resource.api_version(), resource.kind.clone());
     for (member, want) in [("apiVersion", &expected.0), ("kind", &expected.1)] {
         match &object[member] {
             Value::Null if !resource.is_custom() => object[member] = want.as_str().into(),
+            // A patch that leaves no kind is what is wrong.
+            Value::Null if call.request.method == Method::Patch => {
+                return Err(no_kind(&object));
+            }
             Value::Null if member == "kind" => {
                 let body = &call.request.body;
                 let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
@@ -244,14 +289,7 @@ fn identify_parsed(
             }
         }
     }
-    if !object["metadata"].is_object() {
-        if !object["metadata"].is_null() {
-            let found = json_type(&object["metadata"]);
-            let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
-            return Err(unfit(resource, &why));
-        }
-        object["metadata"] = serde_json::json!({});
-    }
+    metadata_of(resource, &mut object)?;
     scope(call, &mut object)?;
     drop_repeated_owners(call, &mut object);
     prune(call, &mut object, repeated, validation)?;

@@ -52,7 +52,7 @@ impl DeleteOptions {
         if request.body.is_empty() {
             return Self::from_query(&request.query);
         }
-        let mut body = decode::parse_body(&request.content_type, &request.body)?;
+        let mut body = decode::parse_options(&request.content_type, &request.body)?;
         if let Some(message) = types::message("meta.DeleteOptions") {
             types::check(message, &mut body).map_err(ApiError::bad_request)?;
         }

@@ -52,6 +52,8 @@ impl Request {
 pub(crate) struct Asked {
     pub(crate) admission: Admission,
     pub(crate) conversions: Conversions,
+    /// What a request that was refused has to say beside it.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A request on a resource that exists, with what handlers need to know.
@@ -115,11 +117,15 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mu
                 conversions: &mut asked.conversions,
             };
             let answer = resource_request(core, &mut call);
+            let warnings = std::mem::take(&mut call.warnings);
             upkeep::settle(core);
-            Ok(Reply {
-                answer: answer?,
-                warnings: call.warnings,
-            })
+            match answer {
+                Ok(answer) => Ok(Reply { answer, warnings }),
+                Err(refused) => {
+                    asked.warnings = warnings;
+                    Err(refused)
+                }
+            }
         }
         route => {
             if request.method != Method::Get {

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::dispatch::Call;
 use super::watch;
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::options::{ListOptions, VersionMatch};
+use crate::api::options::{ListOptions, VersionMatch, exact_revision};
 use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::core::Core;
 use crate::store::{Compacted, Object, ObjectName};
@@ -15,7 +15,13 @@ use std::sync::Arc;
 
 /// Reads one object.
 pub(super) fn get(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
-    if let Some(asked) = call.request.query.number("resourceVersion")? {
+    if let Some(asked) = call
+        .request
+        .query
+        .get("resourceVersion")
+        .map(exact_revision)
+        .transpose()?
+    {
         check_not_future(core, call, asked)?;
     }
     let at = ObjectName::new(call.namespace(), name);

@@ -6,7 +6,7 @@ use super::dispatch::{Call, Method};
 use super::stored::{self, Stored};
 use super::{create, decode, validate};
 use crate::access::escalation;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::field::FieldError;
 use crate::api::meta;
 use crate::api::options::{WriteOptions, WriteVerb};
@@ -153,17 +153,11 @@ pub(super) fn update_object(
     }
     escalation::check(core, call.user, resource, Some(old), &object)?;
     if write.part == Part::Main {
-        call.warnings.extend(kinds::warnings(resource, &object));
         kinds::prepare_update(core, resource, old, &mut object)?;
     }
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);
-    // These parts of a pod change what its spec otherwise keeps.
-    let fixed = match write.part {
-        Part::Main | Part::Status | Part::Finalize => Some(&***old),
-        Part::EphemeralContainers | Part::Resize => None,
-    };
-    validate::check_part(resource, fixed, &object, write.part == Part::Status)?;
+    judge(call, old, &object, write.part)?;
     if write.manager.operation == Operation::Update {
         record(core, resource, old, &mut object, requested, write);
     }
@@ -192,6 +186,21 @@ pub(super) fn update_object(
         return Ok(last);
     }
     Ok(stored::put(core, resource, object, shown))
+}
+
+/// Refuses what is wrong with an update, and says what its writer should know.
+fn judge(call: &mut Call<'_>, old: &Value, object: &Value, part: Part) -> ApiResult<()> {
+    let resource = &call.resource;
+    // These parts of a pod change what its spec otherwise keeps.
+    let fixed = match part {
+        Part::Main | Part::Status | Part::Finalize => Some(old),
+        Part::EphemeralContainers | Part::Resize => None,
+    };
+    validate::check_part(resource, fixed, object, part == Part::Status)?;
+    if part == Part::Main {
+        call.warnings.extend(kinds::warnings(resource, object));
+    }
+    Ok(())
 }
 
 /// Takes from `new` what may change, with defaults.
@@ -295,6 +304,10 @@ fn lock(call: &Call<'_>, old: &Value, new: &Value) -> ApiResult<()> {
             );
             // The resource stands where other refusals name the kind.
             Err(ApiError::invalid(plural, group, name, &[error]))
+        }
+        version if version.parse::<u64>().is_err() => {
+            let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+            Err(ApiError::new(Reason::Unknown, why))
         }
         version if version == meta::resource_version(old) => Ok(()),
         _ => Err(ApiError::modified(plural, group, name)),

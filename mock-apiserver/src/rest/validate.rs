@@ -30,6 +30,8 @@ pub(super) fn check_part(resource: &Resource, old: Option<&Value>, object: &Valu
         // The registry judges the metadata of an update, and the strategy of custom resources does so again.
         if resource.is_custom() {
             errors.extend(errors.clone());
+            // Labels are judged once more, by themselves.
+            errors.extend(object_meta::label_map_problems(&object["metadata"], "metadata"));
         }
     }
     errors.extend(kinds::problems(resource, old, object));

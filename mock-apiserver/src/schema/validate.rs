@@ -54,7 +54,15 @@ fn changed_node(
             problem,
         });
         errors.extend(values::unlisted(schema, value, path));
+        if expected == "integer" && value.is_number() {
+            let detail = format!("Checked value must be of type integer (default format) in {path}");
+            errors.push(unplaced(detail));
+        }
         return;
+    }
+    if schema["format"] == "int32" && value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) {
+        let detail = format!("Checked value must be of type integer with format int32 in {path}");
+        errors.push(unplaced(detail));
     }
     combinations(schema, rules, value, path, errors);
     errors.extend(values::check(schema, rules, value, path));
@@ -155,11 +163,16 @@ fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str
 }
 
 fn combination(path: &str, text: &str) -> FieldError {
+    unplaced(format!("{path:?} {text}"))
+}
+
+/// A problem that the real server gives no place.
+fn unplaced(detail: String) -> FieldError {
     FieldError {
         path: "<nil>".to_owned(),
         problem: Problem::Invalid {
             shown: "\"\"".to_owned(),
-            detail: format!("{path:?} {text}"),
+            detail,
         },
     }
 }

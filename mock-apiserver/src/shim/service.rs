@@ -221,6 +221,7 @@ async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials
             continue;
         }
         let Some(question) = asked.admission.take_question() else {
+            warnings.append(&mut asked.warnings);
             return Outcome {
                 reply: attempt.map_err(Denial::from),
                 warnings,
