@@ -1,10 +1,13 @@
 //! `torpor catalogue`: the requirements, and what tests them.
 
+use std::fmt::Write as _;
+
 use anyhow::anyhow;
 use torpor_harness::{Covered, Suite};
 
 use crate::exit::Exit;
 use crate::report::args::{CatalogueArgs, CatalogueForm};
+use crate::report::print;
 
 /// Prints the requirements.
 ///
@@ -15,19 +18,18 @@ pub fn run(args: &CatalogueArgs) -> anyhow::Result<Exit> {
         Ok(suite) => suite,
         Err(errors) => return Ok(Exit::usage(&anyhow!("read the scenarios:\n{errors}"))),
     };
-    match args.output {
-        CatalogueForm::Json => println!("{}", serde_json::to_string_pretty(&suite.coverage())?),
-        CatalogueForm::Markdown => print!("{}", suite.requirements_page()),
+    let text = match args.output {
+        CatalogueForm::Json => serde_json::to_string_pretty(&suite.coverage())? + "\n",
+        CatalogueForm::Markdown => suite.requirements_page(),
         CatalogueForm::Text => {
-            for covered in &suite.coverage().requirements {
-                print_one(covered, args.cases);
-            }
+            let covered = suite.coverage().requirements;
+            covered.iter().map(|covered| one(covered, args.cases)).collect()
         }
-    }
-    Ok(Exit::Success)
+    };
+    print(&text)
 }
 
-fn print_one(covered: &Covered, with_cases: bool) {
+fn one(covered: &Covered, with_cases: bool) -> String {
     let requirement = &covered.requirement;
     let tested = match (&requirement.untestable, covered.cases.len(), covered.judged) {
         (Some(_), _, _) => "untestable".to_owned(),
@@ -36,15 +38,16 @@ fn print_one(covered: &Covered, with_cases: bool) {
         (None, 1, _) => "1 case".to_owned(),
         (None, count, _) => format!("{count} cases"),
     };
-    println!(
-        "{:<8} {:<8} {} ({tested})",
+    let mut text = format!(
+        "{:<8} {:<8} {} ({tested})\n",
         requirement.id,
         requirement.level.as_str(),
         requirement.text
     );
     if with_cases {
         for case in &covered.cases {
-            println!("                  {case}");
+            let _ = writeln!(text, "                  {case}");
         }
     }
+    text
 }

@@ -43,16 +43,22 @@ const fn form(form: ReportForm) -> Form {
     }
 }
 
-fn print(text: &str) -> anyhow::Result<Exit> {
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(Exit::Success)
+/// Prints a text. A reader that has seen enough and went away, such as `head`, is no error.
+///
+/// # Errors
+/// It cannot be written for any other reason.
+pub fn print(text: &str) -> anyhow::Result<Exit> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(_) | Ok(()) => Ok(Exit::Success),
+    }
 }
 
 fn diff(difference: &Difference, output: Output) -> anyhow::Result<Exit> {
     match output {
-        Output::Text => print!("{}", difference.to_text()),
-        Output::Json => println!("{}", serde_json::to_string_pretty(difference)?),
-    }
+        Output::Text => print(&difference.to_text())?,
+        Output::Json => print(&(serde_json::to_string_pretty(difference)? + "\n"))?,
+    };
     Ok(if difference.is_regression() {
         Exit::NotConformant
     } else {
