@@ -132,6 +132,9 @@ impl Bed {
         let sandbox = self.engine.restore(place, payload).await?;
         let heap = answer(sandbox.as_ref(), "len(heap)").await?;
         figures.resume.push(milliseconds(begun));
+        // As long as memory is coming the checkpoint is read.
+        sandbox.restored().await?;
+        figures.complete.push(milliseconds(begun));
         ensure!(
             heap == mebibytes.to_string(),
             "the heap came back with {heap} blocks of {mebibytes}"
