@@ -76,6 +76,19 @@ pub(crate) fn go_json(value: &Value) -> String {
         .replace('&', "\\u0026")
 }
 
+/// The type in which Go holds a JSON value.
+pub(crate) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
 /// A text in quotes as Go's `%q` writes it.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");

@@ -1,5 +1,6 @@
 //! What is sent to a conversion webhook, and what its answer comes to.
 
+use crate::api::field::go_type;
 use crate::api::meta;
 use serde_json::{Map, Value, json};
 
@@ -118,19 +119,6 @@ fn check_texts(member: &str, map: &Map<String, Value>) -> Result<(), String> {
             "metadata.{member}[{key}] must be a string, but is {} in converted object",
             go_type(value)
         )),
-    }
-}
-
-/// The type in which Go holds a JSON value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

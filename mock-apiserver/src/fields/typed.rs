@@ -2,6 +2,7 @@
 //! In the words of structured-merge-diff.
 
 use super::shape::{ListKind, Shape};
+use crate::api::field::go_type;
 use serde_json::Value;
 
 /// The first thing that keeps a configuration from being typed, with its path.
@@ -60,18 +61,6 @@ fn items_problem(shape: Shape<'_>, items: &[Value], path: &str) -> Option<String
 
 fn go_key(value: &Value) -> String {
     value.to_string()
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 /// A value as Go prints it.
