@@ -17,6 +17,7 @@ use crate::args::{ConformanceArgs, TargetKind};
 use crate::elsewhere;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::exit::Exit;
+use crate::laboratory::{Controls, EmbeddedLaboratory};
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
 use crate::signal::stop_signal;
@@ -163,12 +164,13 @@ async fn run_on(
 ) -> anyhow::Result<Report> {
     match args.target {
         TargetKind::Embedded => {
-            let (plane, _data_dir) = start_embedded(None).await?;
+            let (plane, _data_dir) = start_embedded(None, None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
             rename(&mut target, args);
             if args.capabilities.is_some() {
                 target.capabilities = target::capabilities(args, &target.profile)?;
             }
+            target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), None)));
             let report = run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await;
             plane.stop().await;
             Ok(report)
@@ -207,6 +209,7 @@ fn facts(args: &ConformanceArgs) -> BTreeMap<String, String> {
 /// It cannot start.
 pub async fn start_embedded(
     defect: Option<torpor_controller::Defect>,
+    faults: Option<Controls>,
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
     let config = PlaneConfig {
@@ -220,6 +223,7 @@ pub async fn start_embedded(
         engine: EngineKind::Monty,
         execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
+        faults,
     };
     // On the heap: its future is large.
     Ok((Box::pin(ControlPlane::start(config)).await?, data_dir))

@@ -21,10 +21,10 @@ pub enum EngineKind {
 /// What one execution of code may take.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ExecutionArgs {
-    /// End code that has computed for so long with TimeoutError; sleeping does not count. For the monty engine
+    /// End code that has computed for so long with `TimeoutError`; sleeping does not count. For the monty engine
     #[arg(long, value_name = "SECONDS", value_parser = RangedU64ValueParser::<u64>::new().range(1..=31_536_000))]
     pub execution_time: Option<u64>,
-    /// How deep calls may be nested before RecursionError; 1000 when absent. For the monty engine
+    /// How deep calls may be nested before `RecursionError`; 1000 when absent. For the monty engine
     #[arg(long, value_name = "CALLS", value_parser = RangedU64ValueParser::<u32>::new().range(1..=5000))]
     pub recursion_limit: Option<u32>,
 }

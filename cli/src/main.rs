@@ -11,6 +11,7 @@ mod elsewhere;
 mod engine;
 mod environment;
 mod exit;
+mod laboratory;
 mod operate;
 mod plane;
 mod progress;

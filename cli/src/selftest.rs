@@ -13,6 +13,7 @@ use torpor_harness::{CaseReport, Filter, Outcome, RunOptions, Suite, run as run_
 use crate::args::{Output, SelftestArgs};
 use crate::conformance::start_embedded;
 use crate::exit::Exit;
+use crate::laboratory::EmbeddedLaboratory;
 use crate::target;
 
 /// Faulty control planes that run at the same time.
@@ -93,8 +94,9 @@ async fn run_cases(
     requirements: BTreeSet<&str>,
     jobs: usize,
 ) -> anyhow::Result<Vec<CaseReport>> {
-    let (plane, _data_dir) = start_embedded(defect).await?;
+    let (plane, _data_dir) = start_embedded(defect, None).await?;
     let mut target = target::embedded(&plane).await?;
+    target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), defect)));
     // A fault often shows as something that never comes; waiting long for it proves no more.
     target.patience = std::time::Duration::from_secs(8);
     let filter = Filter {

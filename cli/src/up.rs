@@ -35,6 +35,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         execution: args.execution,
         store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,
+        faults: None,
     };
     let mut plane = Box::pin(ControlPlane::start(config)).await?;
     announce(&plane, &args.data_dir, began);

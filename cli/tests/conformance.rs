@@ -262,3 +262,26 @@ fn what_is_no_report_is_a_usage_error_that_says_so() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn the_reference_is_conformant_and_every_requirement_is_spoken_of_by_a_case_that_was_executed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = conformance(&["--report", dir.path().to_str().expect("a path in UTF-8")]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    let json: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("report.json")).expect("a report")).expect("JSON");
+    let silent: Vec<&Value> = json["requirements"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|requirement| requirement["result"] != "pass" && requirement["untestable"].is_null())
+        .map(|requirement| &requirement["id"])
+        .collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}

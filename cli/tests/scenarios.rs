@@ -117,21 +117,22 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
         adapter: None,
         authorities: torpor_harness::Authorities::default(),
         storage: Some(StorageProbe::Directory(data_dir.join("checkpoints"))),
+        laboratory: None,
         capabilities: capabilities(),
         profile: Profile::built_in("kruise").expect("the profile is built in"),
         patience: Duration::from_mins(1),
     }
 }
 
-/// Everything but other processes than the interpreter, which the embedded engine does not run, and what the
-/// other front does about a lost Pod.
+/// Everything but other processes than the interpreter, which the embedded engine does not run, instances to put
+/// faults into, which a process of its own cannot start, and what the other front does about a lost Pod.
 fn capabilities() -> BTreeSet<Capability> {
     Capability::ALL
         .into_iter()
         .filter(|capability| {
             !matches!(
                 capability,
-                Capability::Commands | Capability::Probe | Capability::LostPodRecreated
+                Capability::Commands | Capability::Probe | Capability::Faults | Capability::LostPodRecreated
             )
         })
         .collect()

@@ -47,6 +47,8 @@ pub enum Capability {
     StorageWrite,
     /// Values can be written and read inside sandboxes by the adapter of the target.
     Probe,
+    /// A case can have an instance of the implementation for itself, and put faults into it.
+    Faults,
     /// A sandbox may name a template that is an object of its own.
     TemplateRef,
     /// A sandbox whose Pod is deleted under it fails.
@@ -57,7 +59,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -76,6 +78,7 @@ impl Capability {
         Self::Nodes,
         Self::StorageWrite,
         Self::Probe,
+        Self::Faults,
         Self::TemplateRef,
         Self::LostPodFails,
         Self::LostPodRecreated,
@@ -106,6 +109,7 @@ impl Capability {
             | Self::Storage
             | Self::StorageWrite
             | Self::Probe
+            | Self::Faults
             | Self::Nodes => false,
         }
     }
@@ -132,6 +136,7 @@ impl Capability {
             Self::Nodes => "nodes",
             Self::StorageWrite => "storage-write",
             Self::Probe => "probe",
+            Self::Faults => "faults",
             Self::TemplateRef => "template-ref",
             Self::LostPodFails => "lost-pod-fails",
             Self::LostPodRecreated => "lost-pod-recreated",

@@ -18,6 +18,7 @@ mod coverage;
 mod error;
 mod expectation;
 pub mod history;
+mod laboratory;
 mod namespace;
 pub mod oracle;
 mod preflight;
@@ -37,6 +38,7 @@ pub use claims::CouldClaim;
 pub use coverage::{Coverage, Covered};
 pub use error::{ScenarioErrors, YamlError};
 pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
+pub use laboratory::{Bench, FaultControls, Laboratory};
 pub use namespace::{OwnNamespace, RUN_LABEL};
 pub use preflight::{
     CAPABILITIES_ANNOTATION, Lodging, Permission, Shortcoming, claims_of_target, permissions, preflight,

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::adapter::{Adapter, AdapterCall};
 use crate::capability::Capability;
+use crate::laboratory::Laboratory;
 use crate::probe::Authorities;
 use crate::profile::Profile;
 use crate::scenario::{Front, Scenario};
@@ -31,6 +32,8 @@ pub struct Target {
     pub controller_metrics: Vec<Url>,
     /// How the bytes of a sandbox in the checkpoint store are counted.
     pub storage: Option<StorageProbe>,
+    /// Who starts instances of it for cases that put faults into it.
+    pub laboratory: Option<Arc<dyn Laboratory>>,
     /// What else it declares. What follows from the addresses need not be named.
     pub capabilities: BTreeSet<Capability>,
     /// Who vouches for its certificates, besides the authorities that the system trusts.
@@ -122,7 +125,7 @@ impl Target {
     }
 
     /// The capabilities that are a matter of addresses, each with whether it was given.
-    fn shown_by_addresses(&self) -> [(Capability, bool); 7] {
+    fn shown_by_addresses(&self) -> [(Capability, bool); 8] {
         let kubernetes = self.kubernetes.is_some();
         let calls = self.adapter.as_ref().map(|adapter| adapter.calls()).unwrap_or_default();
         let probes = calls.is_superset(&[AdapterCall::ProbeWrite, AdapterCall::ProbeRead].into());
@@ -136,6 +139,7 @@ impl Target {
             (Capability::ControllerMetrics, !self.controller_metrics.is_empty()),
             (Capability::Storage, self.storage.is_some() && kubernetes),
             (Capability::StorageWrite, in_a_folder && kubernetes),
+            (Capability::Faults, self.laboratory.is_some()),
         ]
     }
 

@@ -22,6 +22,7 @@ impl Target {
             pod_metrics: Vec::new(),
             controller_metrics: Vec::new(),
             storage: None,
+            laboratory: None,
             capabilities: profile.capabilities.clone(),
             authorities: Authorities::default(),
             adapter: None,

@@ -67,3 +67,20 @@ fn a_scenario_cut_off_or_damaged_anywhere_is_refused_or_read_and_never_panics() 
         }
     }
 }
+
+#[test]
+fn every_requirement_has_a_case_or_an_oracle_or_a_written_reason_why_none_can_show_it() {
+    let suite = Suite::embedded().unwrap();
+    let proofs = torpor_harness::scenario::proofs(suite.scenarios.values().map(AsRef::as_ref));
+    let judged = |id: &str| torpor_harness::oracle::JUDGED.contains(&id);
+    let wrong: Vec<_> = suite
+        .catalogue
+        .requirements
+        .iter()
+        .filter(|requirement| {
+            (proofs.contains_key(&requirement.id) || judged(&requirement.id)) == requirement.untestable.is_some()
+        })
+        .map(|requirement| &requirement.id)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

@@ -15,19 +15,22 @@ mod listeners;
 mod metrics;
 mod store;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use mock_apiserver::{MockApiServer, Recovery};
-use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle};
+use mock_apiserver::{Builder, MockApiServer, Recovery};
+use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle, PodRuntime};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{Controller, ControllerConfig, Defect, Front, HttpAgents};
+use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Defect, Front, HttpAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
+use url::Url;
 
 use crate::stand_ins::{Part, StandIns};
 use crate::webhook_services::WebhookServices;
@@ -39,6 +42,7 @@ pub use listeners::{Listeners, Ports};
 use crate::custodian::StoreCustodian;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::environment;
+use crate::laboratory::Controls;
 use containers::Containers;
 use store::Store;
 
@@ -69,6 +73,8 @@ pub struct PlaneConfig {
     pub store: Option<String>,
     /// How long code in a sandbox may take to reach a point where it can be stopped for a checkpoint.
     pub freeze_limit: Duration,
+    /// Faults that can be put in from outside, if any can.
+    pub faults: Option<Controls>,
 }
 
 /// Who looks after the sandboxes of a control plane.
@@ -91,6 +97,7 @@ pub struct ControlPlane {
     recovery: Recovery,
     containers: Containers,
     store: String,
+    faults: Option<Url>,
 }
 
 impl ControlPlane {
@@ -105,26 +112,17 @@ impl ControlPlane {
         let store = Store::choose(config.store.as_deref(), &environment::variables(), &data_dir)?;
         let checkpoints = store.open().await?;
         let containers = Containers::connect(config.engine, config.execution, &data_dir).await?;
-        let (node_handle, node) = MockNode::new(NodeConfig {
-            name: "torpor-node".to_owned(),
-            capacity: config.capacity,
-            work_dir: data_dir.run_dir()?,
-            runtime: containers.runtime.clone(),
-            seed: std::process::id().wrapping_mul(251),
-            clock: Arc::new(Timestamp::now),
-            schedules: config.stand_ins.play(Part::Scheduler),
-            freeze_limit: config.freeze_limit,
-            store_settings: store.settings.clone(),
-        });
+        let runs = containers.runtime.clone();
+        let (node_handle, node) = MockNode::new(node_config(&config, &data_dir, runs, &store)?);
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
         let builder = builder.pod_logs(Arc::new(node_handle.clone()));
-        let (server, recovery) = builder
+        let (server, recovery) = with_control(builder, config.faults.as_ref())
             .open(&data_dir.path().join("apiserver"))
             .context("open the Kubernetes objects")?;
 
         install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
         let parts = Parts {
-            controller: controller(&server, &store.url, checkpoints, config.controller),
+            controller: controller(&server, &store.url, checkpoints, &config),
             gateway: Gateway::new(
                 &server.client_as("torpor-gateway"),
                 gateway_config(&data_dir, &endpoints)?,
@@ -137,7 +135,8 @@ impl ControlPlane {
             .server
             .kubeconfig(endpoints.kubernetes.as_str().trim_end_matches('/'));
         let shutdown = CancellationToken::new();
-        let tasks = parts.spawn(listeners, &shutdown);
+        let mut tasks = parts.spawn(listeners, &shutdown);
+        let faults = serve_faults(config.faults.as_ref(), &mut tasks, &shutdown).await?;
         data_dir.write_connection_files(&endpoints, &kubeconfig)?;
         Ok(Self {
             endpoints,
@@ -147,6 +146,7 @@ impl ControlPlane {
             recovery,
             containers,
             store: store.url,
+            faults,
         })
     }
 
@@ -158,6 +158,11 @@ impl ControlPlane {
     /// Where clients reach it.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// Where faults are put into the controller, if they can be.
+    pub fn faults(&self) -> Option<&Url> {
+        self.faults.as_ref()
     }
 
     /// The directory with checkpoints and connection files, absolute.
@@ -206,7 +211,7 @@ struct Parts {
     server: MockApiServer,
     node: Option<MockNode>,
     node_handle: NodeHandle,
-    controller: Option<Controller>,
+    controller: Option<Controllers>,
     gateway: Gateway,
 }
 
@@ -214,7 +219,7 @@ impl Parts {
     /// Starts each part on its own task.
     fn spawn(self, listeners: Listeners, shutdown: &CancellationToken) -> JoinSet<anyhow::Result<()>> {
         let mut tasks = JoinSet::new();
-        let metrics = self.controller.as_ref().map(Controller::metrics);
+        let metrics = self.controller.as_ref().map(|controllers| controllers.first.metrics());
         if let Some(node) = self.node {
             spawn(
                 &mut tasks,
@@ -228,8 +233,8 @@ impl Parts {
             &mut tasks,
             infallible(async move { server.serve(listeners.api, stop).await }),
         );
-        if let Some(controller) = self.controller {
-            spawn(&mut tasks, infallible(controller.run(shutdown.clone())));
+        if let Some(controllers) = self.controller {
+            spawn(&mut tasks, infallible(controllers.run(shutdown.clone())));
         }
         spawn(&mut tasks, page);
         spawn(&mut tasks, infallible(async move { index.run(stop_index).await }));
@@ -251,23 +256,98 @@ fn controller(
     server: &MockApiServer,
     store_url: &str,
     checkpoints: CheckpointStore,
-    reconciler: Reconciler,
-) -> Option<Controller> {
-    let defect = match reconciler {
+    config: &PlaneConfig,
+) -> Option<Controllers> {
+    let faults = config.faults.as_ref();
+    let defect = match config.controller {
         Reconciler::Reference => None,
         Reconciler::Faulty(defect) => Some(defect),
         Reconciler::Elsewhere => return None,
     };
-    Some(Controller::new(
-        server.client_as("torpor-controller"),
-        ControllerConfig {
-            defect,
-            fronts: Front::ALL.to_vec(),
-            ..ControllerConfig::new(store_url)
-        },
-        Arc::new(HttpAgents::new()),
-        Arc::new(StoreCustodian::new(checkpoints)),
-    ))
+    let store_url = store_url.to_owned();
+    let client = server.client_as("torpor-controller");
+    let custodian: Arc<dyn CheckpointCustodian> = Arc::new(StoreCustodian::new(checkpoints));
+    let (client, custodian) = match faults {
+        Some(faults) => (faults.client(client), faults.custodian(custodian)),
+        None => (client, custodian),
+    };
+    let make = move || {
+        Controller::new(
+            client.clone(),
+            ControllerConfig {
+                defect,
+                fronts: Front::ALL.to_vec(),
+                ..ControllerConfig::new(store_url.clone())
+            },
+            Arc::new(HttpAgents::new()),
+            Arc::clone(&custodian),
+        )
+    };
+    Some(Controllers {
+        first: make(),
+        next: Box::new(make),
+        faults: faults.cloned(),
+    })
+}
+
+/// The controller, and those that start after its crashes.
+struct Controllers {
+    first: Controller,
+    next: Box<dyn Fn() -> Controller + Send + Sync>,
+    faults: Option<Controls>,
+}
+
+impl Controllers {
+    async fn run(self, shutdown: CancellationToken) {
+        match self.faults {
+            Some(faults) => faults.supervise(self.first, self.next, shutdown).await,
+            None => self.first.run(shutdown).await,
+        }
+    }
+}
+
+fn node_config(
+    config: &PlaneConfig,
+    data_dir: &DataDir,
+    runtime: PodRuntime,
+    store: &Store,
+) -> anyhow::Result<NodeConfig> {
+    Ok(NodeConfig {
+        name: "torpor-node".to_owned(),
+        capacity: config.capacity,
+        work_dir: data_dir.run_dir()?,
+        runtime,
+        seed: std::process::id().wrapping_mul(251),
+        clock: Arc::new(Timestamp::now),
+        schedules: config.stand_ins.play(Part::Scheduler),
+        freeze_limit: config.freeze_limit,
+        store_settings: store.settings.clone(),
+    })
+}
+
+/// The API server's own faults can be put in where those of the controller can.
+fn with_control(builder: Builder, faults: Option<&Controls>) -> Builder {
+    match faults {
+        Some(_) => builder.control_endpoint(),
+        None => builder,
+    }
+}
+
+/// Serves the controls of the controller's faults, if there are any; gives where.
+async fn serve_faults(
+    controls: Option<&Controls>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<Url>> {
+    let Some(controls) = controls else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.context("listen for faults")?;
+    let address = listener.local_addr().context("read the address of a listener")?;
+    let serving = axum::serve(listener, controls.router()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    spawn(tasks, serving.into_future());
+    Ok(Some(Url::parse(&format!("http://{address}/"))?))
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {

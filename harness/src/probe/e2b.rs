@@ -153,7 +153,7 @@ impl E2bClient {
     }
 
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
-        let (method, path) = (word(call.method), call.path.to_owned());
+        let (method, path) = (call.method.as_str(), call.path.to_owned());
         let request = self.request(call)?;
         let start = Instant::now();
         let answered = tokio::time::timeout(self.patience, self.answer(request)).await;
@@ -175,7 +175,7 @@ impl E2bClient {
     }
 
     fn request(&self, call: Call<'_>) -> Result<HttpRequest, Fault> {
-        let method = word(call.method);
+        let method = call.method.as_str();
         let url = self
             .url(&call)
             .map_err(|problem| Fault::Harness(format!("{method} {}: {problem}", call.path)))?;
@@ -241,15 +241,5 @@ const fn port(plane: Plane) -> &'static str {
         Plane::Control => "443",
         Plane::Envd => "49983",
         Plane::CodeInterpreter => "49999",
-    }
-}
-
-const fn word(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
     }
 }

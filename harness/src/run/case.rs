@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::World;
+use crate::capability::Capability;
 use crate::history::{Change, History, Listening, Occurrence, Owner, Watches};
+use crate::laboratory::FaultControls;
 use crate::oracle::{self, JUDGED, Violation};
 use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
 use crate::report::{CaseReport, Outcome};
@@ -41,15 +43,46 @@ pub(super) async fn attempt(
     watches: Option<&Watches>,
     stop: &CancellationToken,
 ) -> CaseReport {
+    let laboratory = target.laboratory.as_ref();
+    let Some(laboratory) = laboratory.filter(|_| case.scenario.needs.contains(&Capability::Faults)) else {
+        return attempt_on(case, target, watches, None, stop).await;
+    };
+    match laboratory.open().await {
+        Ok(bench) => {
+            let watches = watches_of(&bench.target).await;
+            attempt_on(
+                case,
+                &Arc::new(bench.target),
+                watches.as_ref(),
+                Some(bench.faults),
+                stop,
+            )
+            .await
+        }
+        Err(why) => CaseReport::not_run(case, Outcome::Error, format!("start an instance for it: {why}")),
+    }
+}
+
+async fn attempt_on(
+    case: &Case,
+    target: &Arc<Target>,
+    watches: Option<&Watches>,
+    faults: Option<FaultControls>,
+    stop: &CancellationToken,
+) -> CaseReport {
     let start = Instant::now();
     let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
-    let world = World::new(Arc::clone(target), case, http, stop.clone());
+    let world = World::new(Arc::clone(target), case, http, stop.clone()).with_faults(faults);
     // Everything that oracles judge is noted before the first step is done.
     let listening: Option<Listening> = watches.map(|watches| watches.listen(world.journal.clone()));
     let outcome = limited(&world, case).await;
+    if world.fault_controls().is_ok() {
+        // What cannot be ended goes with the instance.
+        let _ = world.end_faults().await;
+    }
     let leftovers = clean_up(&world).await;
     if listening.is_some() && leftovers.is_empty() {
         settle(&world).await;

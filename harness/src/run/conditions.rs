@@ -59,6 +59,7 @@ impl World {
             Condition::Logs(logs) => self.logs(logs).await,
             Condition::Compare(compare) => Ok(stands(compare)),
             Condition::EndsIn(ends) => self.ends_in(ends).await,
+            Condition::Crashes(crashes) => self.crashes(crashes).await,
         }
     }
 

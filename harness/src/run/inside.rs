@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::world::World;
 use crate::probe::{Answer, Body, Call, Execution, Fault};
-use crate::scenario::{DeleteFile, FileKind, Http, ListFiles, Method, Plane, ReadFile, Run, StatFile, WriteFile};
+use crate::scenario::{
+    DeleteFile, FileKind, Http, HungUp, ListFiles, Method, Plane, ReadFile, Run, StatFile, WriteFile,
+};
 
 impl World {
     pub(super) async fn run_code(&self, step: &Run) -> Result<(), Fault> {
@@ -42,6 +44,20 @@ impl World {
 
     pub(super) fn hang_up(&self) {
         self.state().unheard = tokio::task::JoinSet::new();
+    }
+
+    /// Every connection must be ended by the target, whether its code came to an end or not.
+    pub(super) async fn hung_up(&self, step: &HungUp) -> Result<(), Fault> {
+        let mut open = std::mem::take(&mut self.state().unheard);
+        if open.is_empty() {
+            return Err(Fault::Harness("no `run` step left a connection open".to_owned()));
+        }
+        let all_ended = async { while open.join_next().await.is_some() {} };
+        let ended = tokio::time::timeout(step.within.duration(), all_ended).await;
+        ended.map_err(|_| {
+            let hang = open.len();
+            Fault::Claim(format!("{hang} connections still hang after {}", step.within))
+        })
     }
 
     pub(super) async fn write_file(&self, step: &WriteFile) -> Result<(), Fault> {

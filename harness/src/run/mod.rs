@@ -9,6 +9,7 @@ mod batch;
 mod case;
 mod conditions;
 mod environment;
+mod faults;
 mod inside;
 mod lifecycle;
 mod plan;

@@ -127,11 +127,16 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::DeletePod(delete) => world.delete_pod(delete).await,
         Step::DamageStorage(step) => world.damage_storage(step).await,
         Step::RepairStorage(_) => world.repair_storage().await,
+        Step::CrashController(crash) => world.crash_controller(crash).await,
+        Step::ApiFault(fault) => world.api_fault(fault).await,
+        Step::RefuseRemovals(_) => world.refuse_removals().await,
+        Step::EndFaults(_) => world.end_faults().await,
         Step::Run(run) => world.run_code(run).await,
         Step::HangUp(_) => {
             world.hang_up();
             Ok(())
         }
+        Step::HungUp(hung_up) => world.hung_up(hung_up).await,
         Step::WriteFile(write) => world.write_file(write).await,
         Step::ReadFile(read) => world.read_file(read).await,
         Step::ListFiles(list) => world.list_files(list).await,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::history::{Journal, Occurrence, now};
+use crate::laboratory::FaultControls;
 use crate::probe::{Address, Cluster, E2bClient, Fault, Http};
 use crate::profile::Dialect;
 use crate::scenario::{Front, Variables, fill};
@@ -31,6 +32,7 @@ pub(super) struct World {
     stop: CancellationToken,
     cluster: Option<Cluster>,
     e2b: Option<E2bClient>,
+    faults: Option<FaultControls>,
     /// Ends the names of everything that the case makes.
     pub(super) run: String,
     state: Arc<Mutex<State>>,
@@ -129,9 +131,22 @@ impl World {
             stop,
             cluster,
             e2b,
+            faults: None,
             run,
             state,
         }
+    }
+
+    /// The same world, in which faults can be put.
+    pub(super) fn with_faults(mut self, faults: Option<FaultControls>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    pub(super) fn fault_controls(&self) -> Result<&FaultControls, Fault> {
+        self.faults
+            .as_ref()
+            .ok_or_else(|| Fault::Harness("the step needs `faults`; add it to `needs`".to_owned()))
     }
 
     pub(super) fn cluster(&self) -> Result<&Cluster, Fault> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dialect::{Asked, Explained};
+use super::faults::Crashes;
 use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
@@ -53,6 +54,8 @@ pub enum Condition {
     Compare(Compare),
     /// E2B says that the timeout ends in so many seconds.
     EndsIn(EndsIn),
+    /// The controller crashed so often because of `crash-controller`.
+    Crashes(Crashes),
 }
 
 /// A stage of a sandbox, by the names of the contract.

@@ -7,6 +7,7 @@
 mod check;
 mod condition;
 mod dialect;
+mod faults;
 mod inside;
 mod lifecycle;
 mod needs;
@@ -34,8 +35,10 @@ pub use condition::{
     Truth, Unchanged,
 };
 pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
+pub use faults::{ApiFault, CrashController, CrashMoment, Crashes, EndFaults, RefuseRemovals};
 pub use inside::{
-    DeleteFile, FileKind, HangUp, Http, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse, WriteFile,
+    DeleteFile, FileKind, HangUp, Http, HungUp, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse,
+    WriteFile,
 };
 pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
 pub use pod::{DeletePod, FindNode, PatchPod};

@@ -12,14 +12,11 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
     let through = |named: Option<Front>| vec![(step.key(), named.unwrap_or(front).capability())];
     match step {
         Step::Create(create) => {
-            let mut needs = through(create.through);
-            needs.extend(
-                create
-                    .pause_time
-                    .as_ref()
-                    .map(|_| ("pause-time", Capability::PauseTime)),
-            );
-            needs
+            let timer = create
+                .pause_time
+                .as_ref()
+                .map(|_| ("pause-time", Capability::PauseTime));
+            through(create.through).into_iter().chain(timer).collect()
         }
         Step::Pause(pause) => through(pause.through),
         Step::Resume(resume) => through(resume.through),
@@ -28,6 +25,7 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::SetTimeout(_)
         | Step::Run(_)
         | Step::HangUp(_)
+        | Step::HungUp(_)
         | Step::WriteFile(_)
         | Step::ReadFile(_)
         | Step::ListFiles(_)
@@ -41,11 +39,12 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::CreateObject(_)
         | Step::DeleteObject(_)
         | Step::PatchPod(_)
-        | Step::DeletePod(_) => {
-            vec![(step.key(), Capability::Kubernetes)]
-        }
+        | Step::DeletePod(_) => vec![(step.key(), Capability::Kubernetes)],
         Step::DamageStorage(_) | Step::RepairStorage(_) => vec![(step.key(), Capability::StorageWrite)],
         Step::ProbeWrite(_) | Step::ProbeRead(_) => vec![(step.key(), Capability::Probe)],
+        Step::CrashController(_) | Step::ApiFault(_) | Step::RefuseRemovals(_) | Step::EndFaults(_) => {
+            vec![(step.key(), Capability::Faults)]
+        }
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
         Step::Mark(mark) => match mark.of {
@@ -88,6 +87,7 @@ const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability
         Condition::SdkState(_) => Some(("sdk-state", Capability::E2b)),
         Condition::Listed(_) => Some(("listed", Capability::E2b)),
         Condition::EndsIn(_) => Some(("ends-in", Capability::E2b)),
+        Condition::Crashes(_) => Some(("crashes", Capability::Faults)),
         Condition::Metric(_) => Some(("metric", Capability::Metrics)),
         Condition::Series(_) => Some(("series", Capability::ControllerMetrics)),
         Condition::Storage(_) => Some(("storage", Capability::Storage)),

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::condition::{Condition, Counter, EndAt, Metric};
 use super::dialect::{Ask, PatchTemplate, SetTimer};
-use super::inside::{DeleteFile, HangUp, Http, ListFiles, ReadFile, Run, StatFile, WriteFile};
+use super::faults::{ApiFault, CrashController, EndFaults, RefuseRemovals};
+use super::inside::{DeleteFile, HangUp, Http, HungUp, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
 use super::probe::{ProbeRead, ProbeWrite};
@@ -55,10 +56,20 @@ pub enum Step {
     ProbeWrite(ProbeWrite),
     /// Read a value inside by the target's adapter, and judge it.
     ProbeRead(ProbeRead),
+    /// Crash the controller before or after one of its next writes about the sandbox, and start it anew.
+    CrashController(CrashController),
+    /// Let the API server delay, refuse or lose requests, cut or hold watches, or answer what is outdated.
+    ApiFault(ApiFault),
+    /// Let the removal of checkpoint data fail.
+    RefuseRemovals(RefuseRemovals),
+    /// End every fault that steps have put in.
+    EndFaults(EndFaults),
     /// Execute code and judge what it answers.
     Run(Run),
     /// Close the connections of all `run` steps that did not wait.
     HangUp(HangUp),
+    /// The connections of all `run` steps that did not wait are ended by the target.
+    HungUp(HungUp),
     /// Write a file.
     WriteFile(WriteFile),
     /// Read a file and judge its content.
@@ -241,8 +252,13 @@ impl Step {
             Self::RepairStorage(_) => "repair-storage",
             Self::ProbeWrite(_) => "probe-write",
             Self::ProbeRead(_) => "probe-read",
+            Self::CrashController(_) => "crash-controller",
+            Self::ApiFault(_) => "api-fault",
+            Self::RefuseRemovals(_) => "refuse-removals",
+            Self::EndFaults(_) => "end-faults",
             Self::Run(_) => "run",
             Self::HangUp(_) => "hang-up",
+            Self::HungUp(_) => "hung-up",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",
             Self::ListFiles(_) => "list-files",

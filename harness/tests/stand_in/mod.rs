@@ -113,6 +113,7 @@ pub fn target(url: &str) -> Target {
         storage: None,
         adapter: None,
         authorities: Authorities::default(),
+        laboratory: None,
         capabilities: [torpor_harness::Capability::Memory].into(),
         profile: Profile::built_in("kruise").unwrap(),
         patience: std::time::Duration::from_secs(2),

@@ -1,0 +1,66 @@
+//! A controller that crashes at a write: it is dropped as it is, and another one starts that knows
+//! only what the API server tells.
+
+use std::future::pending;
+
+use axum::http::{Method, Request};
+use kube::Client;
+use kube::client::Body;
+use tokio_util::sync::CancellationToken;
+use torpor_controller::Controller;
+
+use super::controls::{Controls, Moment};
+
+impl Controls {
+    /// The same client, on which the controller may crash at a write.
+    pub fn client(&self, client: Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let controls = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, controls) = (client.clone(), controls.clone());
+            async move { controls.send(&client, request).await }
+        });
+        Client::new(service, namespace)
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Result<axum::http::Response<Body>, tower::BoxError> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(client.send(request).await?);
+        }
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let moment = self.count(|name| head.uri.path().contains(name) || text.contains(name));
+        let request = Request::from_parts(head, Body::from(body));
+        match moment {
+            None => Ok(client.send(request).await?),
+            Some(Moment::Before) => {
+                self.crash();
+                pending().await
+            }
+            Some(Moment::After) => {
+                // What it answers, nobody hears.
+                let _ = client.send(request).await;
+                self.crash();
+                pending().await
+            }
+        }
+    }
+
+    /// Runs a controller, and another one after each crash.
+    pub async fn supervise(&self, first: Controller, next: impl Fn() -> Controller, stop: CancellationToken) {
+        let mut crashes = self.crashes();
+        let mut controller = Some(first);
+        loop {
+            let running = controller.take().unwrap_or_else(&next).run(stop.clone());
+            tokio::select! {
+                () = running => return,
+                changed = crashes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
