@@ -184,12 +184,43 @@ pub struct NodeArgs {
     pub node_pods: u64,
 }
 
+/// Instead of a run.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConformanceCommand {
+    /// Remove the containers and volumes that killed runs have left
+    Reap,
+}
+
+/// Options of `--target kind` and `--target container`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Targets in containers")]
+pub struct ContainerArgs {
+    /// Image of the control plane, as deploy/image/build makes it
+    #[arg(long, default_value = "torpor/control-plane:latest", value_name = "IMAGE")]
+    pub image: String,
+    /// Node image of kind
+    #[arg(long, default_value = "kindest/node:v1.33.1", value_name = "IMAGE")]
+    pub node_image: String,
+    /// Image of this machine that the node gets; may be given several times
+    #[arg(long, value_name = "IMAGE")]
+    pub load: Vec<String>,
+    /// Manifests that are applied to the cluster before the run; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub apply: Vec<PathBuf>,
+}
+
 /// Options of `conformance`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct ConformanceArgs {
     /// What to judge: `embedded` starts Torpor's own control plane
     #[arg(long, value_enum, default_value_t)]
     pub target: TargetKind,
+    /// Instead of a run
+    #[command(subcommand)]
+    pub command: Option<ConformanceCommand>,
+    #[command(flatten)]
+    pub containers: ContainerArgs,
     /// How the target is asked and read: kruise, kruise-v0.3, kruise-master, sigs, sigs-v1alpha1, e2b or a file
     ///
     /// `e2b` with `--target e2b` and `kruise` otherwise, when absent. docs/adapters.md says how to write one.
@@ -291,6 +322,23 @@ pub enum TargetKind {
     Kubeconfig,
     /// An E2B API, without access to its cluster
     E2b,
+    /// A cluster of kind, booted for the run (in builds with the feature `containers`)
+    Kind,
+    /// Torpor's own control plane in a container, started for the run (in builds with the feature `containers`)
+    Container,
+}
+
+impl TargetKind {
+    /// As written on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Kubeconfig => "kubeconfig",
+            Self::E2b => "e2b",
+            Self::Kind => "kind",
+            Self::Container => "container",
+        }
+    }
 }
 
 /// Options of `selftest`.

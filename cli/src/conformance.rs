@@ -13,7 +13,11 @@ use torpor_harness::{
     ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, run as run_suite,
 };
 
-use crate::args::{ConformanceArgs, TargetKind};
+use crate::args::{ConformanceArgs, ConformanceCommand, TargetKind};
+#[cfg(feature = "containers")]
+use crate::contained;
+#[cfg(not(feature = "containers"))]
+use crate::contained_not as contained;
 use crate::elsewhere;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::exit::Exit;
@@ -40,7 +44,10 @@ const EMBEDDED_FREEZE_LIMIT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The target cannot be reached or the report cannot be written.
-pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
+pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
+    if let Some(ConformanceCommand::Reap) = args.command {
+        return contained::reap().await;
+    }
     let suite = match Suite::load(args.scenarios.as_deref()) {
         Ok(suite) => suite,
         Err(errors) => {
@@ -67,7 +74,7 @@ pub async fn run(args: ConformanceArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::usage(&error));
     }
     stop_by_signal(options.stop.clone())?;
-    let report = Box::pin(run_on(&args, profile, &suite, &options)).await?;
+    let report = Box::pin(run_on(&mut args, profile, &suite, &options)).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {
         Verdict::Conformant | Verdict::AsExpected => Exit::Success,
@@ -119,7 +126,7 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
 const fn usual_jobs(target: TargetKind) -> usize {
     match target {
         TargetKind::Embedded => 16,
-        TargetKind::Kubeconfig | TargetKind::E2b => 4,
+        TargetKind::Kubeconfig | TargetKind::E2b | TargetKind::Kind | TargetKind::Container => 4,
     }
 }
 
@@ -157,7 +164,7 @@ fn expected_failures(path: &Path) -> anyhow::Result<ExpectedFailures> {
 
 /// Runs the suite on the target that the options name.
 async fn run_on(
-    args: &ConformanceArgs,
+    args: &mut ConformanceArgs,
     profile: Profile,
     suite: &Suite,
     options: &RunOptions,
@@ -180,11 +187,13 @@ async fn run_on(
             rename(&mut target, args);
             elsewhere::run(args, target, suite, options).await
         }
+        TargetKind::Kind => contained::on_kind(args, profile, suite, options).await,
+        TargetKind::Container => contained::on_control_plane(args, profile, suite, options).await,
     }
 }
 
 /// What reports call the target, where its owner says so.
-fn rename(target: &mut Target, args: &ConformanceArgs) {
+pub fn rename(target: &mut Target, args: &ConformanceArgs) {
     if let Some(name) = &args.reporting.name {
         target.name.clone_from(name);
     }

@@ -6,6 +6,10 @@ mod bench;
 mod catalogue;
 mod checkpoint;
 mod conformance;
+#[cfg(feature = "containers")]
+mod contained;
+#[cfg(not(feature = "containers"))]
+mod contained_not;
 mod custodian;
 mod elsewhere;
 mod engine;

@@ -44,6 +44,23 @@ const EMBEDDED_KRUISE: [Capability; 7] = [
 /// What it declares of those of `agents.x-k8s.io`.
 const EMBEDDED_SIGS: [Capability; 2] = [Capability::Files, Capability::LostPodRecreated];
 
+/// What Torpor's control plane declares, wherever it runs, of the sandboxes that a profile describes.
+pub fn claims_of_torpor(profile: &Profile) -> BTreeSet<Capability> {
+    let mut claims = BTreeSet::from(EMBEDDED);
+    claims.extend(if is_behind_e2b(profile) {
+        &EMBEDDED_KRUISE[..]
+    } else {
+        &EMBEDDED_SIGS
+    });
+    claims
+}
+
+/// Whether Torpor's E2B API shows the sandboxes that a profile describes.
+pub fn is_behind_e2b(profile: &Profile) -> bool {
+    let dialect = profile.kubernetes.as_ref();
+    dialect.is_none_or(|dialect| dialect.group == KRUISE)
+}
+
 /// The embedded control plane by its own profile, as a stranger is told of it.
 ///
 /// # Errors
@@ -59,14 +76,7 @@ pub async fn embedded(plane: &ControlPlane) -> anyhow::Result<Target> {
 /// Its connection files cannot be read.
 pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::Result<Target> {
     let endpoints = plane.endpoints();
-    let group = profile.kubernetes.as_ref().map(|dialect| dialect.group.clone());
-    let behind_e2b = group.as_ref().is_none_or(|group| group == KRUISE);
-    let mut capabilities = BTreeSet::from(EMBEDDED);
-    capabilities.extend(if behind_e2b {
-        &EMBEDDED_KRUISE[..]
-    } else {
-        &EMBEDDED_SIGS
-    });
+    let (behind_e2b, capabilities) = (is_behind_e2b(&profile), claims_of_torpor(&profile));
     let kubernetes = match &mut profile.kubernetes {
         Some(dialect) => {
             IMAGE.clone_into(&mut dialect.image);
@@ -108,7 +118,7 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
 pub fn profile(args: &ConformanceArgs) -> anyhow::Result<Profile> {
     let usual = match args.target {
         TargetKind::E2b => "e2b",
-        TargetKind::Embedded | TargetKind::Kubeconfig => "kruise",
+        TargetKind::Embedded | TargetKind::Kubeconfig | TargetKind::Kind | TargetKind::Container => "kruise",
     };
     let name = args.profile.as_deref().unwrap_or(usual);
     let is_file = !Profile::built_in_names().contains(&name) && (name.contains(['/', '.']) || Path::new(name).exists());
@@ -143,13 +153,11 @@ pub fn capabilities(args: &ConformanceArgs, profile: &Profile) -> anyhow::Result
 pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
     let kubernetes = match (args.target, &args.kubeconfig) {
         (TargetKind::E2b, _) => None,
-        (TargetKind::Kubeconfig | TargetKind::Embedded, Some(path)) => {
+        (_, Some(path)) => {
             profile.dialect()?;
             Some(kubernetes(path, args.namespace.as_deref().unwrap_or_default()).await?)
         }
-        (TargetKind::Kubeconfig | TargetKind::Embedded, None) => {
-            bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG")
-        }
+        (_, None) => bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG"),
     };
     let e2b = endpoint(args)?;
     if e2b.is_some() && kubernetes.is_some() && args.namespace.is_none() {
@@ -162,12 +170,7 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
         );
     }
     Ok(Target {
-        name: match args.target {
-            TargetKind::Embedded => "embedded",
-            TargetKind::Kubeconfig => "kubeconfig",
-            TargetKind::E2b => "e2b",
-        }
-        .to_owned(),
+        name: args.target.name().to_owned(),
         kubernetes,
         e2b,
         pod_metrics: args.metrics_url.iter().cloned().collect(),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate may depend on. A crate that is not listed fails the test.
-const DIRECTION: [(&str, &[&str]); 11] = [
+const DIRECTION: [(&str, &[&str]); 12] = [
     ("torpor-api", &[]),
     ("torpor-runtime", &["torpor-api"]),
     ("torpor-agent", &["torpor-api", "torpor-runtime"]),
@@ -26,6 +26,7 @@ const DIRECTION: [(&str, &[&str]); 11] = [
     ),
     ("docker-runtime", &["mock-apiserver", "mock-node", "torpor-api"]),
     ("torpor-harness", &["mock-apiserver"]),
+    ("torpor-testbed", &[]),
     (
         "torpor-cli",
         &[
@@ -38,6 +39,7 @@ const DIRECTION: [(&str, &[&str]); 11] = [
             "torpor-gateway",
             "torpor-harness",
             "torpor-runtime",
+            "torpor-testbed",
         ],
     ),
     // Benchmarks may use all; what they do not measure yet is not in the list.

@@ -1,6 +1,6 @@
-//! The sockets of the control plane: all on the loopback interface, all bound before anything starts.
+//! The sockets of the control plane: on the loopback interface unless asked otherwise, all bound before anything starts.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -8,10 +8,16 @@ use url::Url;
 
 use super::Endpoints;
 
-/// Ports to listen on; 0 takes any free one.
+/// Where sandboxes of E2B SDKs before 2.23 are looked for. Pods listen on the same ports of addresses of their own, which
+/// a socket on all addresses would take from them.
+const SANDBOXES: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Where to listen; port 0 takes any free one.
 #[derive(Clone, Copy, Debug, clap::Args)]
-#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 pub struct Ports {
+    /// Address of the Kubernetes API, the E2B API and the metrics; who reaches it is the administrator
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub listen: IpAddr,
     /// Port of the Kubernetes API
     #[arg(long, default_value_t = 7443, value_name = "PORT")]
     pub api_port: u16,
@@ -32,6 +38,7 @@ pub struct Ports {
 impl Ports {
     /// Any free port for each.
     pub const ANY: Self = Self {
+        listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         api_port: 0,
         e2b_port: 0,
         metrics_port: 0,
@@ -56,16 +63,17 @@ impl Listeners {
     /// Names the first port that cannot be bound and the option that changes it.
     pub async fn bind(ports: &Ports) -> anyhow::Result<Self> {
         Ok(Self {
-            api: bind(ports.api_port, "the Kubernetes API", "--api-port").await?,
-            gateway: bind(ports.e2b_port, "the E2B API", "--e2b-port").await?,
-            metrics: bind(ports.metrics_port, "the metrics", "--metrics-port").await?,
+            api: bind(ports.listen, ports.api_port, "the Kubernetes API", "--api-port").await?,
+            gateway: bind(ports.listen, ports.e2b_port, "the E2B API", "--e2b-port").await?,
+            metrics: bind(ports.listen, ports.metrics_port, "the metrics", "--metrics-port").await?,
             code_interpreter: bind(
+                SANDBOXES,
                 ports.code_interpreter_port,
                 "the code interpreter",
                 "--code-interpreter-port",
             )
             .await?,
-            envd: bind(ports.envd_port, "sandbox files and processes", "--envd-port").await?,
+            envd: bind(SANDBOXES, ports.envd_port, "sandbox files and processes", "--envd-port").await?,
         })
     }
 
@@ -83,9 +91,9 @@ impl Listeners {
     }
 }
 
-async fn bind(port: u16, what: &str, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
-        format!("listen on 127.0.0.1:{port} for {what}; choose another port with {option} PORT (0 takes any free one)")
+async fn bind(address: IpAddr, port: u16, what: &str, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((address, port)).await.with_context(|| {
+        format!("listen on {address}:{port} for {what}; choose another port with {option} PORT (0 takes any free one)")
     })
 }
 
