@@ -15,11 +15,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// The image of the control plane that is made for these tests.
 const IMAGE: &str = "torpor-test/control-plane:latest";
 
+type Case = fn() -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     if let Some(code) = older_daemon::run_again_with_its_version() {
         return code;
     }
-    let cases: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let cases: [(&str, Case); 3] = [
         (
             "a_cluster_that_cannot_be_booted_is_skipped_and_no_pass",
             kind_is_skipped,

@@ -38,12 +38,9 @@ pub(crate) fn start_error(image: &str, error: &TestcontainersError) -> BootError
         | TestcontainersError::MissingInfo(_)
         | TestcontainersError::Exec(_)
         | TestcontainersError::Io(_)
+        | TestcontainersError::PortNotExposed { .. }
         | TestcontainersError::Other(_) => BootError::Failed {
             step: format!("wait until {image} is ready"),
-            why: error.to_string(),
-        },
-        _ => BootError::Failed {
-            step: format!("start {image}"),
             why: error.to_string(),
         },
     }

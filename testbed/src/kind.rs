@@ -187,6 +187,22 @@ struct Node {
 impl Node {
     /// Sets it up; gives the kubeconfig for outside.
     async fn set_up(&self, kind: &Kind, name: &str, images: bool) -> Result<String, BootError> {
+        self.init(name, images).await?;
+        self.furnish().await?;
+        for file in &kind.apply {
+            let shown = file.display().to_string();
+            let manifest = tokio::fs::read_to_string(file).await;
+            self.apply(
+                &shown,
+                &manifest.map_err(|error| failed(&format!("read {shown}"), &error))?,
+            )
+            .await?;
+        }
+        self.outside().await
+    }
+
+    /// Makes the control plane.
+    async fn init(&self, name: &str, images: bool) -> Result<(), BootError> {
         if images {
             self.run(
                 "import images",
@@ -212,6 +228,11 @@ impl Node {
             "--skip-token-print",
         ];
         self.run("kubeadm init", &init).await?;
+        Ok(())
+    }
+
+    /// Gives it room for Pods, a network and storage.
+    async fn furnish(&self) -> Result<(), BootError> {
         let taint = [
             "kubectl",
             "taint",
@@ -237,15 +258,11 @@ impl Node {
             "--timeout=180s",
         ];
         self.run("wait for the node", &ready).await?;
-        for file in &kind.apply {
-            let shown = file.display().to_string();
-            let manifest = tokio::fs::read_to_string(file).await;
-            self.apply(
-                &shown,
-                &manifest.map_err(|error| failed(&format!("read {shown}"), &error))?,
-            )
-            .await?;
-        }
+        Ok(())
+    }
+
+    /// The kubeconfig for outside.
+    async fn outside(&self) -> Result<String, BootError> {
         let inside = self.run("read the kubeconfig", &["cat", ADMIN]).await?;
         let port = self.container.get_host_port_ipv4(API.tcp()).await;
         let port = port.map_err(|error| failed("find the port of the API server", &error))?;

@@ -62,7 +62,7 @@ fn serve(socket: &Path, version: [u8; 7]) {
 
 /// Passes bytes on, with another version where one is asked for.
 fn pass(mut from: UnixStream, mut to: UnixStream, version: Option<[u8; 7]>) {
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let bytes = &mut buffer[..read];
         if let Some(version) = version {
