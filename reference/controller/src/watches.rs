@@ -32,6 +32,9 @@ use crate::reconcile::{after_error, reconcile};
 struct Scope {
     context: Arc<Context>,
     seen: Seen,
+    /// Everything is listed. A store by itself wakes only the last of those who wait for it.
+    known: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 /// What the controller runtime says of a pass that is over.
@@ -64,7 +67,10 @@ pub(crate) fn follow<K: Fronted>(
     let scope = Arc::new(Scope {
         context: Arc::clone(context),
         seen: seen.clone(),
+        known: CancellationToken::new(),
+        shutdown: shutdown.clone(),
     });
+    let all_known = scope.known.clone();
     let passes = KubeController::for_stream(
         sandbox_reports.applied_objects().inspect_ok(enqueues(context)),
         sandboxes.clone(),
@@ -93,7 +99,9 @@ pub(crate) fn follow<K: Fronted>(
     .for_each(move |result| completed::<K>(&of_passes, result));
     let known = async move {
         sandboxes.wait_until_ready().await?;
-        seen.ready().await
+        seen.ready().await?;
+        all_known.cancel();
+        Ok(())
     };
     Watch {
         known: known.boxed(),
@@ -163,8 +171,9 @@ where
 async fn pass<K: Fronted>(sandbox: Arc<K>, scope: Arc<Scope>) -> Result<Action, ReconcileError> {
     let key = key(&*sandbox);
     scope.context.metrics.dequeued(&key);
-    // A first look before the first lists would miss what is there. The watches end only at the shutdown.
-    if scope.seen.ready().await.is_err() {
+    // A first look before the first lists would miss what is there.
+    let known = scope.shutdown.run_until_cancelled(scope.known.cancelled()).await;
+    if known.is_none() && !scope.known.is_cancelled() {
         return Ok(Action::await_change());
     }
     if let Some(action) = at_rest(&*sandbox, &scope.seen, &scope.context) {

@@ -131,3 +131,18 @@ async fn a_pod_that_vanished_while_no_watch_was_open_is_found_by_the_next_list()
     plane.delete_pod_unseen("one").await;
     plane.until_phase("one", Phase::Failed).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_sandbox_that_waits_for_the_first_lists_is_looked_at_once_they_are_there() {
+    let plane = Plane::start().await;
+    // The controller has not run yet.
+    let no_services = plane.refuse_services();
+    for number in 0..5 {
+        plane.create(&format!("sandbox-{number}"), false).await;
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    drop(no_services);
+    for number in 0..5 {
+        plane.until_phase(&format!("sandbox-{number}"), Phase::Running).await;
+    }
+}

@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
-use mock_apiserver::{Clock, LoggedRequest, MockApiServer, Refusal, Verdict};
+use mock_apiserver::{Clock, LoggedRequest, MockApiServer, Refusal, RuleGuard, Verdict};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -160,6 +160,20 @@ impl Plane {
             .into_iter()
             .filter(|logged| logged.request.user_agent == user_agent)
             .collect()
+    }
+
+    /// Lets no Services be listed or watched, until it is dropped.
+    pub fn refuse_services(&self) -> RuleGuard {
+        let refused = Refusal {
+            code: 503,
+            reason: "ServiceUnavailable".to_owned(),
+            message: "no Services now".to_owned(),
+            retry_after_seconds: None,
+        };
+        self.server.inject(move |request| match request.resource.as_str() {
+            "services" => Verdict::Refuse(refused.clone()),
+            _ => Verdict::Pass,
+        })
     }
 
     /// Deletes a Pod such that no watch of the controller reports it: its watch ended before, and has to begin anew.
