@@ -106,8 +106,8 @@ fn container_is_skipped() -> Result<(), Failed> {
 }
 
 fn container_is_judged() -> Result<(), Failed> {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/image/build");
-    let built = Command::new(build)
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/image/build");
+    let built = Command::new(script)
         .args([env!("CARGO_BIN_EXE_torpor"), IMAGE])
         .output()
         .expect("the script runs");
