@@ -187,8 +187,8 @@ async fn run_on(
             rename(&mut target, args);
             elsewhere::run(args, target, suite, options).await
         }
-        TargetKind::Kind => contained::on_kind(args, profile, suite, options).await,
-        TargetKind::Container => contained::on_control_plane(args, profile, suite, options).await,
+        TargetKind::Kind => Box::pin(contained::on_kind(args, profile, suite, options)).await,
+        TargetKind::Container => Box::pin(contained::on_control_plane(args, profile, suite, options)).await,
     }
 }
 
