@@ -37,6 +37,17 @@ struct Scope {
     shutdown: CancellationToken,
 }
 
+impl Scope {
+    fn new(context: &Arc<Context>, seen: &Seen, shutdown: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            context: Arc::clone(context),
+            seen: seen.clone(),
+            known: CancellationToken::new(),
+            shutdown: shutdown.clone(),
+        })
+    }
+}
+
 /// What the controller runtime says of a pass that is over.
 type Completed<K> = Result<(ObjectRef<K>, Action), RuntimeError<ReconcileError, watcher::Error>>;
 
@@ -64,12 +75,7 @@ pub(crate) fn follow<K: Fronted>(
     let (claims, claim_reports) = reports(api::<PersistentVolumeClaim>(client, namespace), beside, &listed);
     let (templated, accompanied, of_passes) = (sandboxes.clone(), sandboxes.clone(), Arc::clone(context));
     let seen = Seen { pods, services, claims };
-    let scope = Arc::new(Scope {
-        context: Arc::clone(context),
-        seen: seen.clone(),
-        known: CancellationToken::new(),
-        shutdown: shutdown.clone(),
-    });
+    let scope = Scope::new(context, &seen, shutdown);
     let all_known = scope.known.clone();
     let passes = KubeController::for_stream(
         sandbox_reports.applied_objects().inspect_ok(enqueues(context)),
