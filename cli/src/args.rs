@@ -63,6 +63,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Print the requirements that the suite tests, and the cases that test them
     Catalogue(CatalogueArgs),
+    /// Do things in random order and see whether everything still holds
+    ///
+    /// Exit codes: 0 everything held, 1 something did not, and the scenario that shows it is printed, 2 error, 3 usage.
+    Sim(SimArgs),
     /// Serve a Kubernetes API by itself, for controllers of your own
     Apiserver(ApiserverArgs),
     /// Run the controller against a cluster
@@ -111,6 +115,7 @@ impl Command {
             | Self::Selftest(_)
             | Self::Report(_)
             | Self::Catalogue(_)
+            | Self::Sim(_)
             | Self::Apiserver(_)
             | Self::Gateway(_)
             | Self::Agent(_)
@@ -164,7 +169,7 @@ pub struct UpArgs {
     pub stand_ins: StandIns,
     #[command(flatten)]
     pub webhooks: WebhookServices,
-    /// Run a deliberately faulty controller (see `torpor selftest`)
+    /// Run a deliberately faulty control plane (`torpor selftest --list` names them)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,
 }
@@ -305,6 +310,9 @@ pub struct ConformanceArgs {
     /// Directory with further scenarios
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
+    /// Judge a deliberately faulty control plane instead (`torpor selftest --list` names them)
+    #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
+    pub fault: Option<String>,
     /// Scenarios that run at once; 16 against the embedded control plane and 4 elsewhere when absent
     #[arg(long, short, value_name = "NUMBER")]
     pub jobs: Option<NonZeroUsize>,
@@ -347,12 +355,53 @@ pub struct SelftestArgs {
     /// Only this fault; may be given several times
     #[arg(long, value_name = "NAME")]
     pub fault: Vec<String>,
+    /// Print what the faults do and break, and run nothing
+    #[arg(long, conflicts_with = "all_cases")]
+    pub list: bool,
+    /// Run every case against every fault, not only those that must fail or must pass; takes long
+    #[arg(long)]
+    pub all_cases: bool,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
-    /// Scenarios that run at once
+    /// Scenarios that run at once against each fault
     #[arg(long, short, default_value_t = 4, value_name = "NUMBER")]
     pub jobs: usize,
+    /// Faults that are tried at once
+    #[arg(long, default_value_t = 6, value_name = "NUMBER")]
+    pub faults_at_once: usize,
+}
+
+/// Options of `sim`.
+#[derive(Debug, clap::Args)]
+pub struct SimArgs {
+    /// Where the random numbers begin; made up and shown when absent
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Sequences to run
+    #[arg(long, default_value_t = 20, value_name = "NUMBER")]
+    pub runs: u32,
+    /// Things done in the longest sequence
+    #[arg(long, default_value_t = 20, value_name = "NUMBER")]
+    pub steps: usize,
+    /// Sandboxes of each sequence
+    #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=26))]
+    pub sandboxes: u8,
+    /// Sequences that run at once
+    #[arg(long, short, default_value_t = 4, value_name = "NUMBER")]
+    pub jobs: usize,
+    /// Shorter sequences to try after a failure
+    #[arg(long, default_value_t = 60, value_name = "NUMBER")]
+    pub shrink: u32,
+    /// Seconds that a single change of state may take
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub patience: u64,
+    /// Write the scenario of a failure into this directory, for `torpor conformance --scenarios`
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+    /// Try a deliberately faulty control plane (`torpor selftest --list` names them)
+    #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
+    pub fault: Option<String>,
 }
 
 /// Options of `apiserver`.

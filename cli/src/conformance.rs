@@ -21,6 +21,7 @@ use crate::contained_not as contained;
 use crate::elsewhere;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::exit::Exit;
+use crate::fault::{Fault, Hooks};
 use crate::laboratory::{Controls, EmbeddedLaboratory};
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
@@ -171,13 +172,14 @@ async fn run_on(
 ) -> anyhow::Result<Report> {
     match args.target {
         TargetKind::Embedded => {
-            let (plane, _data_dir) = start_embedded(None, None).await?;
+            let fault = args.fault.as_deref().map(Fault::named).transpose()?;
+            let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
             rename(&mut target, args);
             if args.capabilities.is_some() {
                 target.capabilities = target::capabilities(args, &target.profile)?;
             }
-            target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), None)));
+            target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), fault)));
             let report = run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await;
             plane.stop().await;
             Ok(report)
@@ -217,7 +219,7 @@ fn facts(args: &ConformanceArgs) -> BTreeMap<String, String> {
 /// # Errors
 /// It cannot start.
 pub async fn start_embedded(
-    defect: Option<torpor_controller::Defect>,
+    hooks: Hooks,
     faults: Option<Controls>,
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
@@ -228,11 +230,12 @@ pub async fn start_embedded(
         data_dir: data_dir.path().to_owned(),
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,
-        controller: defect.map_or(Reconciler::Reference, Reconciler::Faulty),
+        controller: Reconciler::Reference,
         engine: EngineKind::Monty,
         execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
         faults,
+        hooks,
     };
     // On the heap: its future is large.
     Ok((Box::pin(ControlPlane::start(config)).await?, data_dir))

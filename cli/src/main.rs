@@ -15,6 +15,7 @@ mod elsewhere;
 mod engine;
 mod environment;
 mod exit;
+mod fault;
 mod laboratory;
 mod operate;
 mod plane;
@@ -22,6 +23,7 @@ mod progress;
 mod report;
 mod selftest;
 mod signal;
+mod sim;
 mod stand_ins;
 mod target;
 mod telemetry;
@@ -82,9 +84,10 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Up(args) => up::run(args).await,
         Command::Conformance(args) => Box::pin(conformance::run(*args)).await,
-        Command::Selftest(args) => selftest::run(args).await,
+        Command::Selftest(args) => Box::pin(selftest::run(args)).await,
         Command::Report(args) => report::run(&args),
         Command::Catalogue(args) => catalogue::run(&args),
+        Command::Sim(args) => Box::pin(sim::run(args)).await,
         Command::Apiserver(args) => apiserver::run(args).await,
         Command::Controller(args) => operate::controller::run(*args).await,
         Command::Gateway(args) => operate::gateway::run(*args).await,

@@ -1,40 +1,63 @@
-//! `torpor selftest`: is the suite strong enough? Deliberately faulty controllers must each be caught
-//! by scenarios of the requirements that they break, and the correct one by none of them.
+//! `torpor selftest`: is the suite strong enough? Each deliberately faulty implementation must be caught by the
+//! cases that say so, cases that have nothing to do with it must still pass, and the reference must fail none.
+//!
+//! Decides which cases are run against which fault, and what their results prove. A fault that makes everything
+//! fail is not caught: what fails always, tells nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::StreamExt as _;
 use serde::Serialize;
-use torpor_controller::Defect;
-use torpor_harness::{CaseReport, Filter, Outcome, RunOptions, Suite, run as run_suite};
+use torpor_harness::{Case, CaseReport, Filter, Outcome, Suite, Target, run_one};
 
 use crate::args::{Output, SelftestArgs};
 use crate::conformance::start_embedded;
 use crate::exit::Exit;
+use crate::fault::Fault;
 use crate::laboratory::EmbeddedLaboratory;
 use crate::target;
 
-/// Faulty control planes that run at the same time.
-const FAULTS_AT_ONCE: usize = 4;
+/// Cases that must pass against every fault that does not concern what they prove.
+const CONTROLS: [&str; 5] = [
+    "a-missing-key-is-refused",
+    "deleting-by-sdk-while-running",
+    "files-survive@e2b",
+    "interpreter-state-survives@kubernetes",
+    "pause-and-resume-reach-their-state",
+];
 
-/// What came of one faulty controller.
+/// A fault often shows as something that never comes; waiting long for it proves no more.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of one fault.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {
     fault: &'static str,
+    culprit: &'static str,
+    does: &'static str,
     /// The requirements that it breaks.
     breaks: &'static [&'static str],
-    /// The cases of those requirements.
-    must_fail: Vec<String>,
+    /// The cases that must fail because of it.
+    must_fail: &'static [&'static str],
+    /// The cases that must pass in spite of it.
+    must_pass: Vec<String>,
     /// The cases that failed because of it.
     caught_by: Vec<String>,
-    /// Cases that fail against the correct controller, too, and so prove nothing.
+    /// The cases that should have failed, and what came of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<String>,
+    /// Cases that failed though they must pass, here or against the reference: they prove nothing.
     wrongly_failed: Vec<String>,
-    /// Whether each broken requirement was caught by a case of its own.
+    /// Whether all that must fail did, each broken requirement was caught by a case of its own, and nothing else failed.
     ok: bool,
 }
+
+/// The cases, by id.
+type Cases = BTreeMap<String, Case>;
 
 /// Runs the faults and prints what caught them.
 ///
@@ -42,33 +65,34 @@ struct Verdict {
 /// A control plane cannot start, or a fault is not known.
 pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     let suite = Suite::embedded().map_err(|errors| anyhow!("read the scenarios:\n{errors}"))?;
-    let named: Result<Vec<Defect>, _> = args.fault.iter().map(|name| name.parse::<Defect>()).collect();
-    let defects = match named {
-        Ok(defects) if defects.is_empty() => Defect::ALL.to_vec(),
-        Ok(defects) => defects,
-        Err(error) => {
-            eprintln!("torpor: {error}");
-            return Ok(Exit::Usage);
-        }
+    let named: Result<Vec<_>, _> = args.fault.iter().map(|name| Fault::named(name)).collect();
+    let faults: Vec<&'static Fault> = match named {
+        Ok(faults) if faults.is_empty() => Fault::all().collect(),
+        Ok(faults) => faults,
+        Err(unknown) => return Ok(Exit::usage(&unknown.into())),
     };
-    let broken: BTreeSet<&str> = defects.iter().flat_map(|defect| defect.breaks()).copied().collect();
-    let baseline = failed(&run_cases(&suite, None, broken, args.jobs).await?);
-    // Most of the time goes into waiting for what a fault keeps from coming.
-    let mut trials = Vec::new();
-    for defect in defects {
-        trials.push(try_defect(&suite, defect, &baseline, args.jobs));
+    if args.list {
+        list(&faults, args.output)?;
+        return Ok(Exit::Success);
     }
-    let mut verdicts = Vec::new();
-    let mut running = futures::stream::iter(trials).buffered(FAULTS_AT_ONCE);
-    while let Some(verdict) = running.next().await {
-        let verdict = verdict?;
-        if args.output == Output::Text {
-            print(&verdict);
-        }
-        verdicts.push(verdict);
+    let cases: Cases = suite
+        .select(&Filter::default())
+        .into_iter()
+        .map(|case| (case.id.clone(), case))
+        .collect();
+    let needed: BTreeSet<&str> = faults
+        .iter()
+        .flat_map(|fault| selection(fault, &cases, args.all_cases))
+        .collect();
+    let reference = try_cases(&cases, &needed, None, args.jobs).await?;
+    let failed_anyway: BTreeSet<String> = failed(&reference);
+    let verdicts = try_faults(&faults, &cases, &failed_anyway, &args).await?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&verdicts)?),
+        Output::Text => summarize(&verdicts),
     }
-    if args.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&verdicts)?);
+    if args.fault.is_empty() {
+        name_idle(&cases, &verdicts, args.output);
     }
     Ok(if verdicts.iter().all(|verdict| verdict.ok) {
         Exit::Success
@@ -77,79 +101,177 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     })
 }
 
-async fn try_defect(
-    suite: &Suite,
-    defect: Defect,
-    baseline: &BTreeSet<String>,
-    jobs: usize,
-) -> anyhow::Result<Verdict> {
-    let reports = run_cases(suite, Some(defect), defect.breaks().iter().copied().collect(), jobs).await?;
-    Ok(judge(defect, &reports, baseline))
+/// Tries several faults side by side: most of the time goes into waiting for what a fault keeps from coming.
+async fn try_faults(
+    faults: &[&'static Fault],
+    cases: &Cases,
+    failed_anyway: &BTreeSet<String>,
+    args: &SelftestArgs,
+) -> anyhow::Result<Vec<Verdict>> {
+    // Not a closure of async blocks in `map`: the compiler cannot tell how long they borrow.
+    let mut trials = Vec::new();
+    for (place, fault) in faults.iter().enumerate() {
+        trials.push(async move {
+            let selected = selection(fault, cases, args.all_cases).into_iter().collect();
+            let jobs = if fault.spreads { 1 } else { args.jobs };
+            let reports = try_cases(cases, &selected, Some(fault), jobs).await?;
+            anyhow::Ok((place, judge(fault, cases, &reports, failed_anyway)))
+        });
+    }
+    let mut verdicts = BTreeMap::new();
+    let mut running = futures::stream::iter(trials).buffer_unordered(args.faults_at_once.max(1));
+    while let Some(ended) = running.next().await {
+        let (place, verdict) = ended?;
+        if args.output == Output::Text {
+            print(&verdict);
+        }
+        verdicts.insert(place, verdict);
+    }
+    Ok(verdicts.into_values().collect())
 }
 
-/// Runs the cases of some requirements against a control plane of their own.
-async fn run_cases(
-    suite: &Suite,
-    defect: Option<Defect>,
-    requirements: BTreeSet<&str>,
+/// The cases that must pass in spite of a fault.
+fn must_pass<'a>(fault: &Fault, cases: &'a Cases) -> Vec<&'a str> {
+    let unconcerned = |id: &&&str| {
+        let case = cases.get(**id);
+        case.is_some_and(|case| !case.scenario.requirements.iter().any(|known| fault.concerns(known)))
+    };
+    let controls = CONTROLS.iter().filter(unconcerned);
+    let ids: BTreeSet<&str> = controls.chain(fault.spares).copied().collect();
+    ids.into_iter()
+        .filter_map(|id| cases.get_key_value(id).map(|(id, _)| id.as_str()))
+        .collect()
+}
+
+/// The cases to run against a fault.
+fn selection<'a>(fault: &Fault, cases: &'a Cases, all: bool) -> Vec<&'a str> {
+    if all {
+        return cases.keys().map(String::as_str).collect();
+    }
+    let must_fail = fault.caught_by.iter().filter_map(|id| cases.get_key_value(*id));
+    let mut selected: Vec<&str> = must_fail.map(|(id, _)| id.as_str()).collect();
+    selected.extend(must_pass(fault, cases));
+    selected
+}
+
+/// Runs cases against a control plane of their own; with little patience those that are meant to fail. The others
+/// wait for nothing that does not come, unless the machine is busy, and that must not count against the fault.
+async fn try_cases(
+    cases: &Cases,
+    selected: &BTreeSet<&str>,
+    fault: Option<&'static Fault>,
     jobs: usize,
 ) -> anyhow::Result<Vec<CaseReport>> {
-    let (plane, _data_dir) = start_embedded(defect, None).await?;
-    let mut target = target::embedded(&plane).await?;
-    target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), defect)));
-    // A fault often shows as something that never comes; waiting long for it proves no more.
-    target.patience = std::time::Duration::from_secs(8);
-    let filter = Filter {
-        any_of: requirements.into_iter().map(str::to_owned).collect(),
-    };
-    let options = RunOptions {
-        jobs,
-        filter,
-        ..RunOptions::default()
-    };
-    let report = run_suite(suite, &Arc::new(target), &options, |_| {}).await;
+    let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
+    let mut patient = target::embedded(&plane).await?;
+    patient.laboratory = Some(Arc::new(EmbeddedLaboratory::new(patient.profile.clone(), fault)));
+    let patient = Arc::new(patient);
+    let impatient = Arc::new(Target {
+        patience: PATIENCE,
+        ..(*patient).clone()
+    });
+    let must_fail = fault.map_or(&[][..], |fault| fault.caught_by);
+    let prepared = cases
+        .iter()
+        .filter(|(id, _)| selected.contains(id.as_str()))
+        .map(|(id, case)| {
+            if must_fail.contains(&id.as_str()) {
+                (shortened(case), Arc::clone(&impatient))
+            } else {
+                (case.clone(), Arc::clone(&patient))
+            }
+        });
+    let (alone, together): (Vec<_>, Vec<_>) = prepared.partition(|(case, _)| case.scenario.exclusive);
+    let mut reports = side_by_side(together, jobs.max(1)).await;
+    reports.extend(side_by_side(alone, 1).await);
     plane.stop().await;
-    Ok(report.cases)
+    Ok(reports)
 }
 
-fn judge(defect: Defect, reports: &[CaseReport], baseline: &BTreeSet<String>) -> Verdict {
-    let proves = |report: &CaseReport, id: &str| {
-        let proven = report.requirements.iter().any(|requirement| requirement == id);
-        proven || report.violations.iter().any(|violation| violation.requirement == id)
-    };
+async fn side_by_side(cases: Vec<(Case, Arc<Target>)>, jobs: usize) -> Vec<CaseReport> {
+    let mut running = Vec::new();
+    for (case, target) in cases {
+        running.push(async move { run_one(&case, &target).await });
+    }
+    futures::stream::iter(running).buffer_unordered(jobs).collect().await
+}
+
+/// The same case with less patience.
+fn shortened(case: &Case) -> Case {
+    Case {
+        scenario: Arc::new(case.scenario.hurried(PATIENCE)),
+        ..case.clone()
+    }
+}
+
+fn judge(fault: &'static Fault, cases: &Cases, reports: &[CaseReport], failed_anyway: &BTreeSet<String>) -> Verdict {
     let fell = failed(reports);
-    let caught = |report: &&CaseReport| fell.contains(&report.id) && !baseline.contains(&report.id);
-    let caught_by: Vec<&CaseReport> = reports.iter().filter(caught).collect();
-    let wrongly_failed: Vec<String> = baseline
+    let broke: Vec<&CaseReport> = reports.iter().filter(|report| report.result == Outcome::Fail).collect();
+    let speaks_of = |report: &CaseReport, id: &str| {
+        let violated = report.violations.iter().any(|violation| violation.requirement == id);
+        violated || report.requirements.iter().any(|requirement| requirement == id)
+    };
+    let concerned = |report: &CaseReport| {
+        let named = fault.caught_by.contains(&report.id.as_str());
+        named
+            || report
+                .requirements
+                .iter()
+                .any(|requirement| fault.concerns(requirement))
+    };
+    let must_pass: Vec<String> = must_pass(fault, cases).into_iter().map(str::to_owned).collect();
+    let caught: Vec<_> = broke
+        .into_iter()
+        .filter(|report| concerned(report) && !failed_anyway.contains(&report.id) && !must_pass.contains(&report.id))
+        .collect();
+    let proved = |id: &str| caught.iter().any(|report| speaks_of(report, id));
+    let fails = |case: &str| caught.iter().any(|report| report.id == case);
+    let wrongly_failed: Vec<String> = fell
         .iter()
-        .filter(|id| reports.iter().any(|case| case.id == **id))
+        .filter(|id| must_pass.contains(id) || failed_anyway.contains(*id))
         .cloned()
         .collect();
     Verdict {
-        fault: defect.name(),
-        breaks: defect.breaks(),
-        must_fail: reports.iter().map(|report| report.id.clone()).collect(),
+        fault: fault.name,
+        culprit: fault.culprit.as_str(),
+        does: fault.does,
+        breaks: fault.breaks,
+        must_fail: fault.caught_by,
         ok: wrongly_failed.is_empty()
-            && defect
-                .breaks()
-                .iter()
-                .all(|id| caught_by.iter().any(|report| proves(report, id))),
-        caught_by: caught_by.iter().map(|report| report.id.clone()).collect(),
+            && fault.breaks.iter().all(|id| proved(id))
+            && fault.caught_by.iter().all(|case| fails(case)),
+        caught_by: caught.iter().map(|report| report.id.clone()).collect(),
+        missed: missed(fault, reports, &caught),
+        must_pass,
         wrongly_failed,
     }
 }
 
+/// What came of the cases that should have failed and did not.
+fn missed(fault: &Fault, reports: &[CaseReport], caught: &[&CaseReport]) -> Vec<String> {
+    let not_caught = |report: &&CaseReport| {
+        fault.caught_by.contains(&report.id.as_str()) && !caught.iter().any(|known| known.id == report.id)
+    };
+    let told = |report: &CaseReport| {
+        let reason = report
+            .reason
+            .as_deref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        format!("{} ({}{reason})", report.id, report.result.as_str())
+    };
+    reports.iter().filter(not_caught).map(told).collect()
+}
+
+/// The cases that did not pass, whatever came between.
 fn failed(reports: &[CaseReport]) -> BTreeSet<String> {
-    reports
-        .iter()
-        .filter(|report| report.result == Outcome::Fail)
-        .map(|report| report.id.clone())
-        .collect()
+    let failed = reports.iter().filter(|report| report.result != Outcome::Pass);
+    failed.map(|report| report.id.clone()).collect()
 }
 
 fn print(verdict: &Verdict) {
     println!(
-        "{} {} breaks {}",
+        "{} {:<36} breaks {}",
         if verdict.ok { "caught " } else { "MISSED " },
         verdict.fault,
         verdict.breaks.join(", ")
@@ -157,7 +279,94 @@ fn print(verdict: &Verdict) {
     for case in &verdict.caught_by {
         println!("          by {case}");
     }
+    for case in &verdict.missed {
+        println!("          NOT BY {case}");
+    }
     for case in &verdict.wrongly_failed {
-        println!("          fails against the correct controller, too: {case}");
+        println!("          FAILS, TOO, AND MUST PASS: {case}");
+    }
+}
+
+fn summarize(verdicts: &[Verdict]) {
+    let caught = verdicts.iter().filter(|verdict| verdict.ok).count();
+    println!("\n{caught} of {} faults caught", verdicts.len());
+}
+
+/// Names the cases that caught nothing. With JSON on the standard output, on the standard error.
+fn name_idle(cases: &Cases, verdicts: &[Verdict], output: Output) {
+    let busy: BTreeSet<&String> = verdicts.iter().flat_map(|verdict| &verdict.caught_by).collect();
+    let idle: Vec<&str> = cases
+        .keys()
+        .filter(|id| !busy.contains(id))
+        .map(String::as_str)
+        .collect();
+    if idle.is_empty() {
+        return;
+    }
+    let text = format!("{} cases caught none of them:\n  {}", idle.len(), idle.join("\n  "));
+    match output {
+        Output::Text => println!("{text}"),
+        Output::Json => eprintln!("torpor: {text}"),
+    }
+}
+
+fn list(faults: &[&'static Fault], output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => {
+            let shown = faults.iter().map(|fault| {
+                serde_json::json!({
+                    "fault": fault.name, "culprit": fault.culprit.as_str(), "does": fault.does, "breaks": fault.breaks,
+                    "mustFail": fault.caught_by,
+                })
+            });
+            println!("{}", serde_json::to_string_pretty(&shown.collect::<Vec<_>>())?);
+        }
+        Output::Text => {
+            for fault in faults {
+                println!(
+                    "{:<36} {:<10} {} (breaks {})",
+                    fault.name,
+                    fault.culprit.as_str(),
+                    fault.does,
+                    fault.breaks.join(", ")
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cases() -> Cases {
+        let suite = Suite::embedded().expect("the scenarios");
+        let cases = suite.select(&Filter::default()).into_iter();
+        cases.map(|case| (case.id.clone(), case)).collect()
+    }
+
+    #[test]
+    fn every_control_is_a_case() {
+        let cases = cases();
+        for control in CONTROLS {
+            assert!(cases.contains_key(control), "{control}");
+        }
+    }
+
+    #[test]
+    fn every_fault_leaves_cases_that_must_pass() {
+        let cases = cases();
+        for fault in Fault::all() {
+            let spared = must_pass(fault, &cases);
+            assert!(!spared.is_empty(), "nothing must pass against {}", fault.name);
+            for case in fault.caught_by {
+                assert!(
+                    !spared.contains(case),
+                    "{case} must fail and pass against {}",
+                    fault.name
+                );
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use torpor_agent::AgentConfig;
 
 use crate::args::{NodeArgs, UpArgs};
 use crate::exit::Exit;
+use crate::fault::{Fault, Hooks};
 use crate::plane::{ControlPlane, PlaneConfig, Reconciler};
 use crate::signal::stop_signal;
 
@@ -18,10 +19,15 @@ use crate::signal::stop_signal;
 /// It cannot start, or a part of it fails.
 pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
     let began = Instant::now();
-    let controller = match &args.fault {
-        None if args.without_controller => Reconciler::Elsewhere,
-        None => Reconciler::Reference,
-        Some(name) => Reconciler::Faulty(name.parse().map_err(|error| anyhow!("--fault: {error}"))?),
+    let controller = if args.without_controller {
+        Reconciler::Elsewhere
+    } else {
+        Reconciler::Reference
+    };
+    let hooks = match args.fault.as_deref().map(Fault::named) {
+        None => Hooks::default(),
+        Some(Ok(fault)) => fault.hooks(),
+        Some(Err(unknown)) => return Ok(Exit::usage(&anyhow!("--fault: {unknown}"))),
     };
     let stop = stop_signal().context("listen for Ctrl-C")?;
     let config = PlaneConfig {
@@ -36,6 +42,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,
         faults: None,
+        hooks,
     };
     let mut plane = Box::pin(ControlPlane::start(config)).await?;
     announce(&plane, &args.data_dir, began);

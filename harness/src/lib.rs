@@ -27,6 +27,7 @@ mod profile;
 mod report;
 mod run;
 pub mod scenario;
+pub mod sim;
 mod suite;
 mod target;
 mod vendor;

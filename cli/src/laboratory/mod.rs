@@ -8,10 +8,10 @@ use std::fmt;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use torpor_controller::Defect;
 use torpor_harness::{Bench, FaultControls, Laboratory, Profile};
 
 use crate::conformance::start_embedded;
+use crate::fault::Fault;
 use crate::plane::ControlPlane;
 use crate::target;
 
@@ -20,18 +20,19 @@ pub use controls::Controls;
 /// Starts embedded control planes.
 pub struct EmbeddedLaboratory {
     profile: Profile,
-    defect: Option<Defect>,
+    fault: Option<&'static Fault>,
 }
 
 impl EmbeddedLaboratory {
-    /// Of control planes that are read by that profile, and whose controllers have that defect.
-    pub fn new(profile: Profile, defect: Option<Defect>) -> Self {
-        Self { profile, defect }
+    /// Of control planes that are read by that profile, and have that fault from the start.
+    pub fn new(profile: Profile, fault: Option<&'static Fault>) -> Self {
+        Self { profile, fault }
     }
 
     async fn start(&self) -> anyhow::Result<Bench> {
         let controls = Controls::new();
-        let (plane, data_dir) = start_embedded(self.defect, Some(controls)).await?;
+        let (plane, data_dir) =
+            start_embedded(self.fault.map(Fault::hooks).unwrap_or_default(), Some(controls)).await?;
         let target = target::embedded_by(&plane, self.profile.clone()).await?;
         let faults = FaultControls {
             api: plane.endpoints().kubernetes.join("torpor/")?,

@@ -4,10 +4,12 @@ use anyhow::Context as _;
 use docker_runtime::{DockerConfig, DockerRuntime};
 use mock_node::PodRuntime;
 use std::sync::Arc;
+use torpor_runtime::Engine;
 
 use super::files::DataDir;
 use super::install::IMAGE;
 use crate::engine::{EngineKind, ExecutionArgs};
+use crate::fault::Around;
 
 /// The node's runtime, and the containers to be removed at the end.
 pub(super) struct Containers {
@@ -23,13 +25,23 @@ impl Containers {
     pub(super) async fn connect(
         engine: EngineKind,
         execution: ExecutionArgs,
+        around: Option<&Around<dyn Engine>>,
         data_dir: &DataDir,
     ) -> anyhow::Result<Self> {
         match engine {
-            EngineKind::Monty => Ok(Self {
-                runtime: PodRuntime::InProcess(engine.build(execution)?),
-                docker: None,
-            }),
+            EngineKind::Monty => {
+                let engine = engine.build(execution)?;
+                Ok(Self {
+                    runtime: PodRuntime::InProcess(match around {
+                        Some(around) => around(engine),
+                        None => engine,
+                    }),
+                    docker: None,
+                })
+            }
+            EngineKind::Criu if around.is_some() => {
+                anyhow::bail!("--engine criu runs in containers, where this fault cannot be put in; use --engine monty")
+            }
             EngineKind::Criu => {
                 // Refuses what only the other engine can do.
                 engine.build(execution)?;

@@ -1,5 +1,7 @@
 //! One Prometheus page for the control plane: resource use by Pod, then the controller's own metrics.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
@@ -8,27 +10,43 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use torpor_controller::ControllerMetrics;
 
+use crate::fault::PageRule;
+
+/// What the page shows.
+pub(super) struct Page {
+    pub(super) node: NodeHandle,
+    pub(super) controller: Option<ControllerMetrics>,
+    /// A deliberate mistake in it.
+    pub(super) rule: Option<PageRule>,
+}
+
+impl Page {
+    async fn render(&self) -> String {
+        let controller = self.controller.as_ref().map(ControllerMetrics::render);
+        // Writing into a String cannot fail; a page without the controller's part would still be a page.
+        let controller = controller.and_then(Result::ok).unwrap_or_default();
+        let text = mock_node::render(&self.node.usage().await) + &controller;
+        match &self.rule {
+            Some(rule) => rule(text),
+            None => text,
+        }
+    }
+}
+
 /// Serves `/metrics` until `shutdown`.
 ///
 /// # Errors
 /// The listener fails.
-pub(super) async fn serve(
-    listener: TcpListener,
-    node: NodeHandle,
-    controller: Option<ControllerMetrics>,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let page = move || {
-        let (node, controller) = (node.clone(), controller.clone());
+pub(super) async fn serve(listener: TcpListener, page: Page, shutdown: CancellationToken) -> std::io::Result<()> {
+    let page = Arc::new(page);
+    let answer = move || {
+        let page = Arc::clone(&page);
         async move {
-            let controller = controller.map(|metrics| metrics.render());
-            // Writing into a String cannot fail; a page without the controller's part would still be a page.
-            let controller = controller.and_then(Result::ok).unwrap_or_default();
-            let body = mock_node::render(&node.usage().await) + &controller;
-            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body)
+            let text = page.render().await;
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
         }
     };
-    let router = Router::new().route("/metrics", get(page));
+    let router = Router::new().route("/metrics", get(answer));
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await

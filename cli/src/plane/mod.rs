@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use mock_apiserver::{Builder, MockApiServer, Recovery};
+use mock_apiserver::{Builder, MockApiServer, PodLogs, Recovery};
 use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle, PodRuntime};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Defect, Front, HttpAgents};
+use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Front, HttpAgents, SandboxAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use torpor_runtime::CheckpointStore;
 use url::Url;
@@ -42,6 +42,7 @@ pub use listeners::{Listeners, Ports};
 use crate::custodian::StoreCustodian;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::environment;
+use crate::fault::{Around, CallRules, Hooks};
 use crate::laboratory::Controls;
 use containers::Containers;
 use store::Store;
@@ -75,6 +76,8 @@ pub struct PlaneConfig {
     pub freeze_limit: Duration,
     /// Faults that can be put in from outside, if any can.
     pub faults: Option<Controls>,
+    /// Deliberate mistakes, for the suite's self test.
+    pub hooks: Hooks,
 }
 
 /// Who looks after the sandboxes of a control plane.
@@ -82,8 +85,6 @@ pub struct PlaneConfig {
 pub enum Reconciler {
     /// The reference controller, in this process.
     Reference,
-    /// The reference controller with a deliberate defect, for the suite's self test.
-    Faulty(Defect),
     /// Another process.
     Elsewhere,
 }
@@ -111,11 +112,12 @@ impl ControlPlane {
         let endpoints = listeners.endpoints()?;
         let store = Store::choose(config.store.as_deref(), &environment::variables(), &data_dir)?;
         let checkpoints = store.open().await?;
-        let containers = Containers::connect(config.engine, config.execution, &data_dir).await?;
+        let containers =
+            Containers::connect(config.engine, config.execution, config.hooks.engine.as_ref(), &data_dir).await?;
         let runs = containers.runtime.clone();
         let (node_handle, node) = MockNode::new(node_config(&config, &data_dir, runs, &store)?);
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
-        let builder = builder.pod_logs(Arc::new(node_handle.clone()));
+        let builder = builder.pod_logs(logs(&node_handle, &config.hooks));
         let (server, recovery) = with_control(builder, config.faults.as_ref())
             .open(&data_dir.path().join("apiserver"))
             .context("open the Kubernetes objects")?;
@@ -124,9 +126,10 @@ impl ControlPlane {
         let parts = Parts {
             controller: controller(&server, &store.url, checkpoints, &config),
             gateway: Gateway::new(
-                &server.client_as("torpor-gateway"),
+                &behind(config.hooks.gateway_calls.as_ref(), server.client_as("torpor-gateway")),
                 gateway_config(&data_dir, &endpoints)?,
             ),
+            hooks: config.hooks.clone(),
             server,
             node: config.stand_ins.play(Part::Node).then_some(node),
             node_handle,
@@ -213,6 +216,7 @@ struct Parts {
     node_handle: NodeHandle,
     controller: Option<Controllers>,
     gateway: Gateway,
+    hooks: Hooks,
 }
 
 impl Parts {
@@ -226,7 +230,12 @@ impl Parts {
                 node.run(self.server.client_as("torpor-node"), shutdown.clone()),
             );
         }
-        let page = metrics::serve(listeners.metrics, self.node_handle, metrics, shutdown.clone());
+        let page = metrics::Page {
+            node: self.node_handle,
+            controller: metrics,
+            rule: self.hooks.page,
+        };
+        let page = metrics::serve(listeners.metrics, page, shutdown.clone());
         let (server, stop) = (self.server, shutdown.clone());
         let (index, stop_index) = (self.gateway.clone(), shutdown.clone());
         spawn(
@@ -240,8 +249,13 @@ impl Parts {
         spawn(&mut tasks, infallible(async move { index.run(stop_index).await }));
         let code_interpreter = self.gateway.data_router(torpor_api::port::CODE_INTERPRETER);
         let envd = self.gateway.data_router(torpor_api::port::ENVD);
+        let face = self.gateway.control_and_data_router();
+        let face = match &self.hooks.face {
+            Some(rule) => rule.around(face),
+            None => face,
+        };
         for (listener, router) in [
-            (listeners.gateway, self.gateway.control_and_data_router()),
+            (listeners.gateway, face),
             (listeners.code_interpreter, code_interpreter),
             (listeners.envd, envd),
         ] {
@@ -259,14 +273,19 @@ fn controller(
     config: &PlaneConfig,
 ) -> Option<Controllers> {
     let faults = config.faults.as_ref();
-    let defect = match config.controller {
-        Reconciler::Reference => None,
-        Reconciler::Faulty(defect) => Some(defect),
+    match config.controller {
+        Reconciler::Reference => {}
         Reconciler::Elsewhere => return None,
-    };
-    let store_url = store_url.to_owned();
-    let client = server.client_as("torpor-controller");
+    }
+    let (store_url, defect) = (store_url.to_owned(), config.hooks.defect);
+    let client = behind(
+        config.hooks.controller_calls.as_ref(),
+        server.client_as("torpor-controller"),
+    );
+    let agents: Arc<dyn SandboxAgents> = Arc::new(HttpAgents::new());
+    let agents = through(config.hooks.agents.as_ref(), agents);
     let custodian: Arc<dyn CheckpointCustodian> = Arc::new(StoreCustodian::new(checkpoints));
+    let custodian = through(config.hooks.custodian.as_ref(), custodian);
     let (client, custodian) = match faults {
         Some(faults) => (faults.client(client), faults.custodian(custodian)),
         None => (client, custodian),
@@ -279,7 +298,7 @@ fn controller(
                 fronts: Front::ALL.to_vec(),
                 ..ControllerConfig::new(store_url.clone())
             },
-            Arc::new(HttpAgents::new()),
+            Arc::clone(&agents),
             Arc::clone(&custodian),
         )
     };
@@ -288,6 +307,26 @@ fn controller(
         next: Box::new(make),
         faults: faults.cloned(),
     })
+}
+
+/// The client as it is, or behind rules that distort its calls.
+fn behind(rules: Option<&CallRules>, client: kube::Client) -> kube::Client {
+    match rules {
+        Some(rules) => rules.around(client),
+        None => client,
+    }
+}
+
+/// The part as it is, or with something in front of it.
+fn through<T: ?Sized>(around: Option<&Around<T>>, part: Arc<T>) -> Arc<T> {
+    match around {
+        Some(around) => around(part),
+        None => part,
+    }
+}
+
+fn logs(node: &NodeHandle, hooks: &Hooks) -> Arc<dyn PodLogs> {
+    through(hooks.logs.as_ref(), Arc::new(node.clone()))
 }
 
 /// The controller, and those that start after its crashes.

@@ -2,12 +2,32 @@
 
 use std::time::Duration;
 
-use super::{Scenario, Step};
+use super::{Scenario, Span, Step};
 
 impl Scenario {
     /// The time that it only looks on.
     pub(crate) fn looks_on(&self) -> Duration {
         of(&self.steps)
+    }
+
+    /// The same scenario, in which no step waits longer than `limit`.
+    #[must_use]
+    pub fn hurried(&self, limit: Duration) -> Self {
+        let mut hurried = self.clone();
+        hurry(&mut hurried.steps, Span::from(limit));
+        hurried
+    }
+}
+
+fn hurry(steps: &mut [Step], limit: Span) {
+    for step in steps {
+        if let Step::Wait(wait) = step {
+            wait.within = wait.within.min(limit);
+        } else if let Step::Repeat(repeat) = step {
+            hurry(&mut repeat.steps, limit);
+        } else if let Step::Race(race) = step {
+            race.branches.iter_mut().for_each(|branch| hurry(branch, limit));
+        }
     }
 }
 
@@ -30,6 +50,27 @@ fn of(steps: &[Step]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hurried_scenario_waits_no_longer_anywhere() {
+        let text = "
+- repeat:
+    times: 2
+    steps:
+      - race:
+          branches:
+            - - wait: {until: [{pods: {count: 0}}], within: 1m}
+- wait: {until: [{pods: {count: 0}}], within: 2s}
+";
+        let mut steps: Vec<Step> = crate::error::from_yaml("steps.yaml", text).unwrap();
+        hurry(&mut steps, Span::seconds(8));
+        let waits = serde_json::to_string(&steps).unwrap();
+        assert!(
+            waits.contains(r#""within":"8000ms""#) || waits.contains(r#""within":"8s""#),
+            "{waits}"
+        );
+        assert!(!waits.contains("1m") && !waits.contains("60000ms"), "{waits}");
+    }
 
     #[test]
     fn what_repeats_adds_up_and_what_races_takes_as_long_as_its_longest_branch() {

@@ -25,6 +25,12 @@ impl Span {
     }
 }
 
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Self(length)
+    }
+}
+
 impl TryFrom<String> for Span {
     type Error = String;
 

@@ -1,0 +1,307 @@
+//! Mistakes of the E2B face that depend on what came before.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::by_face::{RESUMES, gateway, ruled};
+use super::face::{Asked, Gateway, Route, Told, body_of};
+use super::notes::Notes;
+use super::{Fault, Hooks};
+
+pub(super) const FAULTS: &[Fault] = &[
+    gateway("reads-wake", "resumes a paused sandbox that is asked about", || {
+        ruled(reads_wake)
+    })
+    .breaks(&["ZERO-04"], &["reads-do-not-wake"])
+    .touches(RESUMES)
+    .spares(&["deleting-by-sdk-while-running", "paused-has-no-pod"]),
+    gateway(
+        "pause-answers-early",
+        "answers a pause before the sandbox is paused",
+        || ruled(pause_answers_early),
+    )
+    .breaks(&["E2B-06"], &["concurrent-connects-start-once"])
+    .touches(&["E2B-02"]),
+    gateway("any-token-opens", "lets traffic in with any token", any_token_opens)
+        .breaks(&["E2B-05"], &["tokens-are-enforced-and-stable"])
+        .spares(&["a-missing-key-is-refused"]),
+    gateway(
+        "token-changes-at-resume",
+        "answers another access token with every resume",
+        token_changes_at_resume,
+    )
+    .breaks(
+        &["E2B-05", "CTX-05"],
+        &["tokens-are-enforced-and-stable", "identity-survives@e2b"],
+    )
+    .spares(&["a-missing-key-is-refused"]),
+    gateway(
+        "metadata-lost-at-resume",
+        "loses the metadata at a resume",
+        metadata_lost_at_resume,
+    )
+    .breaks(&["CTX-05"], &["identity-survives@e2b"]),
+    gateway(
+        "connect-shortens",
+        "sets the timeout of a connect, also where it ends a run earlier",
+        || ruled(connect_shortens),
+    )
+    .breaks(&["TIME-03"], &["connect-only-extends-a-running-sandbox"])
+    .spares(&["connect-on-a-paused-sandbox-sets-the-end"]),
+    gateway(
+        "connect-never-resumes",
+        "answers a connect to a paused sandbox and leaves it paused",
+        || remembering(|created, state| state == "paused" && created),
+    )
+    .breaks(
+        &["TIME-03", "E2B-06"],
+        &[
+            "connect-on-a-paused-sandbox-sets-the-end",
+            "concurrent-connects-start-once",
+        ],
+    )
+    .touches(RESUMES)
+    .spares(&[
+        "deleting-by-sdk-while-running",
+        "connect-only-extends-a-running-sandbox",
+    ]),
+    gateway(
+        "connect-does-not-extend",
+        "answers a connect to a running sandbox and leaves its timer",
+        || remembering(|created, state| state == "running" && created),
+    )
+    .breaks(&["TIME-03"], &["connect-only-extends-a-running-sandbox"]),
+    gateway(
+        "resume-right-after-pause-is-404",
+        "does not find a sandbox that was paused a moment ago",
+        resume_right_after_pause_is_404,
+    )
+    .breaks(&["E2B-02"], &["every-operation-answers-by-state"])
+    .touches(RESUMES)
+    .spares(&["deleting-by-sdk-while-running", "paused-has-no-pod"]),
+    gateway(
+        "connect-loses-to-auto-pause",
+        "pauses at the timeout that a connect has put off",
+        connect_loses_to_auto_pause,
+    )
+    .breaks(&["TIME-07"], &["connect-wins-against-the-automatic-pause"]),
+];
+
+async fn reads_wake(asked: Asked, gateway: Gateway) -> Response {
+    let headers = asked.request.headers().clone();
+    let Route::Show(id) = asked.to else {
+        return gateway.answer(asked.request).await;
+    };
+    let told = gateway.read(asked.request).await;
+    if told.body["state"] == "paused" {
+        let path = format!("/sandboxes/{id}/connect");
+        gateway
+            .call(&headers, Method::POST, &path, &json!({"timeout": 300}))
+            .await;
+    }
+    told.send()
+}
+
+/// How long a pause is put off that was answered already.
+const LATER: Duration = Duration::from_millis(300);
+
+async fn pause_answers_early(asked: Asked, gateway: Gateway) -> Response {
+    let headers = asked.request.headers().clone();
+    match &asked.to {
+        Route::Pause(id) if gateway.state(&headers, id).await == "running" => {
+            tokio::spawn(async move {
+                tokio::time::sleep(LATER).await;
+                gateway.answer(asked.request).await
+            });
+            Told::made_up(StatusCode::NO_CONTENT, Value::Null).send()
+        }
+        _ => gateway.answer(asked.request).await,
+    }
+}
+
+/// The headers of tokens, and where answers name them.
+const TOKENS: [(&str, &str); 2] = [
+    ("x-access-token", "envdAccessToken"),
+    ("e2b-traffic-access-token", "trafficAccessToken"),
+];
+
+fn any_token_opens() -> Hooks {
+    let tokens = Notes::new();
+    ruled(move |mut asked, gateway| {
+        let tokens = tokens.clone();
+        async move {
+            match &asked.to {
+                Route::Create { .. } => {
+                    let told = gateway.read(asked.request).await;
+                    if let Some(id) = told.body["sandboxID"].as_str() {
+                        tokens.put(id, told.body.clone());
+                    }
+                    told.send()
+                }
+                Route::Inside(id) => {
+                    let known: Value = tokens.get(id).unwrap_or_default();
+                    for (header, field) in TOKENS {
+                        if let Some(Ok(token)) = known[field].as_str().map(HeaderValue::from_str) {
+                            asked.request.headers_mut().insert(header, token);
+                        }
+                    }
+                    gateway.answer(asked.request).await
+                }
+                _ => gateway.answer(asked.request).await,
+            }
+        }
+    })
+}
+
+fn token_changes_at_resume() -> Hooks {
+    let resumes = Notes::new();
+    ruled(move |asked, gateway| {
+        let resumes = resumes.clone();
+        async move {
+            let (Route::Connect(id) | Route::Show(id)) = &asked.to else {
+                return gateway.answer(asked.request).await;
+            };
+            let mut told = gateway.read(asked.request).await;
+            let mut times: u32 = resumes.get(id).unwrap_or_default();
+            if told.status == StatusCode::CREATED {
+                times += 1;
+                resumes.put(id, times);
+            }
+            let is_new = told.status == StatusCode::CREATED || matches!(asked.to, Route::Show(_));
+            if is_new
+                && times > 0
+                && let Some(token) = told.body["envdAccessToken"].as_str()
+            {
+                told.body["envdAccessToken"] = json!(format!("{token}-{times}"));
+            }
+            told.send()
+        }
+    })
+}
+
+fn metadata_lost_at_resume() -> Hooks {
+    let resumed = Notes::new();
+    ruled(move |asked, gateway| {
+        let resumed = resumed.clone();
+        async move {
+            if matches!(asked.to, Route::Inside(_)) {
+                return gateway.answer(asked.request).await;
+            }
+            let mut told = gateway.read(asked.request).await;
+            match &asked.to {
+                Route::Connect(id) if told.status == StatusCode::CREATED => drop(resumed.put(id, ())),
+                Route::Show(id) if resumed.get(id).is_some() && told.status.is_success() => {
+                    told.body["metadata"] = json!({});
+                }
+                _ => {}
+            }
+            told.send()
+        }
+    })
+}
+
+async fn connect_shortens(asked: Asked, gateway: Gateway) -> Response {
+    let headers = asked.request.headers().clone();
+    let Route::Connect(id) = asked.to else {
+        return gateway.answer(asked.request).await;
+    };
+    let (request, body) = body_of(asked.request).await;
+    let told = gateway.read(request).await;
+    if told.status == StatusCode::OK && !body["timeout"].is_null() {
+        let path = format!("/sandboxes/{id}/timeout");
+        let timeout = json!({"timeout": body["timeout"]});
+        gateway.call(&headers, Method::POST, &path, &timeout).await;
+    }
+    told.send()
+}
+
+/// Answers connects of which `skips` says so (whether the creation is known, and the state) and does nothing.
+fn remembering(skips: fn(bool, &str) -> bool) -> Hooks {
+    let created = Notes::new();
+    ruled(move |asked, gateway| {
+        let created = created.clone();
+        async move {
+            let headers = asked.request.headers().clone();
+            match &asked.to {
+                Route::Create { .. } => {
+                    let told = gateway.read(asked.request).await;
+                    if let Some(id) = told.body["sandboxID"].as_str() {
+                        created.put(id, told.body.clone());
+                    }
+                    told.send()
+                }
+                Route::Connect(id) => {
+                    let (known, state) = (created.get(id), gateway.state(&headers, id).await);
+                    let status = if state == "paused" {
+                        StatusCode::CREATED
+                    } else {
+                        StatusCode::OK
+                    };
+                    match known {
+                        Some(answer) if skips(true, &state) => Told::made_up(status, answer).send(),
+                        Some(_) | None => gateway.answer(asked.request).await,
+                    }
+                }
+                _ => gateway.answer(asked.request).await,
+            }
+        }
+    })
+}
+
+/// For how long after a pause it is not found.
+const LOST: Duration = Duration::from_secs(20);
+
+fn resume_right_after_pause_is_404() -> Hooks {
+    let paused = Notes::new();
+    ruled(move |asked, gateway| {
+        let paused = paused.clone();
+        async move {
+            match asked.to {
+                Route::Pause(id) => {
+                    let told = gateway.read(asked.request).await;
+                    paused.put(&id, tokio::time::Instant::now());
+                    told.send()
+                }
+                Route::Connect(id) if paused.get(&id).is_some_and(|at| at.elapsed() < LOST) => {
+                    let body = json!({"code": 404, "message": format!("sandbox {id} was not found")});
+                    Told::made_up(StatusCode::NOT_FOUND, body).send()
+                }
+                _ => gateway.answer(asked.request).await,
+            }
+        }
+    })
+}
+
+/// For how long a timeout that has come is not forgotten.
+const DUE: Duration = Duration::from_secs(30);
+
+fn connect_loses_to_auto_pause() -> Hooks {
+    let due = Notes::new();
+    ruled(move |asked, gateway| {
+        let due = due.clone();
+        async move {
+            let headers = asked.request.headers().clone();
+            match asked.to {
+                Route::SetTimeout(id) => {
+                    let (request, body) = body_of(asked.request).await;
+                    if body["timeout"] == 0 {
+                        due.put(&id, tokio::time::Instant::now());
+                    }
+                    gateway.answer(request).await
+                }
+                Route::Connect(id) => {
+                    let told = gateway.read(asked.request).await;
+                    if due.get(&id).is_some_and(|at| at.elapsed() < DUE) {
+                        let path = format!("/sandboxes/{id}/pause");
+                        gateway.call(&headers, Method::POST, &path, &Value::Null).await;
+                    }
+                    told.send()
+                }
+                _ => gateway.answer(asked.request).await,
+            }
+        }
+    })
+}

@@ -1,0 +1,99 @@
+//! Mistakes between the controller, the agents, and the keeper of checkpoint data.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use torpor_api::{AgentState, CheckpointState};
+use torpor_controller::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+
+use super::{Around, Culprit, Fault, Hooks};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "checkpoint-never-ends",
+        Culprit::Engine,
+        "goes on writing a checkpoint for ever",
+        || Hooks {
+            agents: Some(Arc::new(|inner| Arc::new(NeverDone(inner)))),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["FSM-01"], &["pause-and-resume-reach-their-state"])
+    .touches(&["CTX", "ZERO", "DEL", "E2B-03", "FSM"])
+    .spares(&["deleting-while-running", "deleting-by-sdk-while-running"]),
+    Fault::new(
+        "newest-checkpoint-removed",
+        Culprit::Store,
+        "removes the newest checkpoint with the older ones",
+        || Hooks {
+            custodian: Some(Arc::new(|inner| Arc::new(TooMuch(inner)))),
+            ..Hooks::default()
+        },
+    )
+    .breaks(
+        &["FSM-01", "CTX-01"],
+        &[
+            "pause-and-resume-reach-their-state",
+            "interpreter-state-survives@kubernetes",
+        ],
+    )
+    .touches(&["CTX", "ZERO", "FSM"])
+    .spares(&["deleting-while-running", "created-paused-starts-nothing"]),
+];
+
+/// Agents that are never done with a checkpoint.
+struct NeverDone(Arc<dyn SandboxAgents>);
+
+impl SandboxAgents for NeverDone {
+    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.state(pod_ip)
+    }
+
+    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.freeze(pod_ip)
+    }
+
+    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.thaw(pod_ip)
+    }
+
+    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        async move {
+            let mut state = self.0.state(pod_ip).await?;
+            state.checkpoint = CheckpointState::Writing { generation };
+            Ok(state)
+        }
+        .boxed()
+    }
+}
+
+/// A custodian that removes everything when it is to remove what is older.
+struct TooMuch(Arc<dyn CheckpointCustodian>);
+
+impl CheckpointCustodian for TooMuch {
+    fn remove_all<'a>(&'a self, sandbox_uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.0.remove_all(sandbox_uid)
+    }
+
+    fn remove_older_than<'a>(&'a self, sandbox_uid: &'a str, _: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.0.remove_all(sandbox_uid)
+    }
+}
+
+/// A custodian that says it removed what it left.
+struct Nothing;
+
+impl CheckpointCustodian for Nothing {
+    fn remove_all<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn remove_older_than<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+pub(super) fn removing_nothing() -> Around<dyn CheckpointCustodian> {
+    Arc::new(|_| Arc::new(Nothing))
+}

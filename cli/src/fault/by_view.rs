@@ -1,0 +1,175 @@
+//! Mistakes of a controller that misreads the objects that it is told of.
+
+use serde_json::{Value, json};
+use torpor_api::finalizer;
+
+use super::calls::CallRules;
+use super::notes::Notes;
+use super::{Culprit, Fault, Hooks};
+
+const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
+    Fault::new(name, Culprit::Controller, does, install)
+}
+
+pub(super) const FAULTS: &[Fault] = &[
+    controller(
+        "created-paused-starts-first",
+        "starts a sandbox that was created paused, and pauses it then",
+        || {
+            seen(|sandbox| {
+                if is_wanted_paused(sandbox) && sandbox["status"]["runningSince"].is_null() {
+                    sandbox["spec"]["paused"] = json!(false);
+                }
+            })
+        },
+    )
+    .breaks(&["ZERO-07"], &["created-paused-starts-nothing"]),
+    controller(
+        "template-edit-wakes",
+        "starts a paused sandbox when its template is edited",
+        template_edit_wakes,
+    )
+    .breaks(&["FSM-13"], &["an-edited-template-waits-for-the-resume"]),
+    controller(
+        "metadata-edit-wakes",
+        "starts a paused sandbox when its labels or annotations are edited",
+        metadata_edit_wakes,
+    )
+    .breaks(&["ZERO-04"], &["edits-of-metadata-do-not-wake"]),
+    controller(
+        "shutdown-time-ignored-while-paused",
+        "looks at the shutdown time of running sandboxes only",
+        || {
+            seen(|sandbox| {
+                if is_wanted_paused(sandbox) {
+                    sandbox["spec"]["shutdownTime"] = Value::Null;
+                }
+            })
+        },
+    )
+    .breaks(&["TIME-06"], &["the-shutdown-time-deletes-without-waking"]),
+    controller("pause-time-ignored", "never pauses by itself", || {
+        seen(|sandbox| sandbox["spec"]["pauseTime"] = Value::Null)
+    })
+    .breaks(
+        &["TIME-01", "CTX-10"],
+        &["the-pause-time-pauses", "auto-pause-keeps-the-context"],
+    ),
+    controller(
+        "finalizer-never-added",
+        "holds no finalizer, so that a deleted sandbox is gone before its checkpoint data",
+        || {
+            seen(|sandbox| {
+                if sandbox["metadata"]["deletionTimestamp"].is_null() {
+                    let mut held = sandbox["metadata"]["finalizers"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default();
+                    held.push(json!(finalizer::SANDBOX));
+                    sandbox["metadata"]["finalizers"] = json!(held);
+                }
+            })
+        },
+    )
+    .breaks(
+        &["DEL-01", "DEL-07"],
+        &["deleting-a-paused-sandbox-frees-its-storage@kubernetes"],
+    )
+    .touches(&["DEL"]),
+    controller(
+        "toggle-during-pause-ignored",
+        "takes no new request while it pauses, and forgets it",
+        toggle_during_pause_ignored,
+    )
+    .breaks(&["FSM-03"], &["toggles-converge"]),
+    controller(
+        "deletion-while-changing-ignored",
+        "takes no deletion while it starts, pauses or resumes, and forgets it",
+        deletion_while_changing_ignored,
+    )
+    .breaks(
+        &["DEL-02", "DEL-03"],
+        &["deleting-while-pausing", "deleting-while-resuming"],
+    )
+    .touches(&["DEL"])
+    .spares(&["deleting-by-sdk-while-running"]),
+];
+
+/// Changes every Sandbox that the controller sees.
+fn seen(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Hooks {
+    let rules = CallRules::seen(move |plural, object| {
+        if plural == "sandboxes" && object["spec"].is_object() {
+            change(object);
+        }
+    });
+    Hooks {
+        controller_calls: Some(rules),
+        ..Hooks::default()
+    }
+}
+
+fn is_wanted_paused(sandbox: &Value) -> bool {
+    sandbox["spec"]["paused"] == true && sandbox["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+fn template_edit_wakes() -> Hooks {
+    let templates = Notes::new();
+    seen(move |sandbox| {
+        let template = sandbox["spec"]["template"].clone();
+        let first = templates.first(uid(sandbox), &template);
+        if is_wanted_paused(sandbox) && first != template {
+            sandbox["spec"]["paused"] = json!(false);
+        }
+    })
+}
+
+fn metadata_edit_wakes() -> Hooks {
+    let asleep = Notes::new();
+    seen(move |sandbox| {
+        let shown = json!([sandbox["metadata"]["labels"], sandbox["metadata"]["annotations"]]);
+        if !is_wanted_paused(sandbox) {
+            asleep.take(uid(sandbox));
+        } else if sandbox["status"]["phase"] == "Paused" || asleep.get(uid(sandbox)).is_some() {
+            let first = asleep.first(uid(sandbox), &shown);
+            if first != shown {
+                sandbox["spec"]["paused"] = json!(false);
+            }
+        }
+    })
+}
+
+fn toggle_during_pause_ignored() -> Hooks {
+    let ignored = Notes::new();
+    seen(move |sandbox| {
+        let generation = sandbox["metadata"]["generation"].clone();
+        let resumes = sandbox["spec"]["paused"] != true;
+        if resumes && sandbox["status"]["phase"] == "Pausing" {
+            ignored.put(uid(sandbox), generation.clone());
+        }
+        if resumes && ignored.get(uid(sandbox)) == Some(generation) {
+            sandbox["spec"]["paused"] = json!(true);
+        }
+    })
+}
+
+fn deletion_while_changing_ignored() -> Hooks {
+    let ignored = Notes::new();
+    seen(move |sandbox| {
+        let deleted = !sandbox["metadata"]["deletionTimestamp"].is_null();
+        let wanted = if sandbox["spec"]["paused"] == true {
+            "Paused"
+        } else {
+            "Running"
+        };
+        if deleted && sandbox["status"]["phase"] != wanted && sandbox["status"]["phase"] != "Terminating" {
+            ignored.put(uid(sandbox), ());
+        }
+        if deleted && ignored.get(uid(sandbox)).is_some() {
+            sandbox["metadata"]["deletionTimestamp"] = Value::Null;
+        }
+    })
+}

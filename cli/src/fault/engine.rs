@@ -1,0 +1,265 @@
+//! An engine around an engine, with a mistake in what it brings back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasher as _, DefaultHasher};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use torpor_runtime::{
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Payload,
+    PayloadReader, Place, Processes, Sandbox, Usage,
+};
+
+/// Which payload is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restored {
+    /// The one that was asked for.
+    Asked,
+    /// The first that was ever written of the sandbox.
+    First,
+    /// The one that was written last, whoever's it is.
+    LastOfAnybody,
+    /// None, where the sandbox has a program of its own: that starts again.
+    ProgramAnew,
+}
+
+/// What is done to a sandbox that was restored.
+pub(super) type Spoil = fn(Arc<dyn Sandbox>, Past) -> BoxFuture<'static, ()>;
+
+/// What is known of a sandbox from its earlier runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    fresh: Fresh,
+    /// Whether its latest checkpoint was marked.
+    pub(super) marked: bool,
+    first: Option<Bytes>,
+    /// Context and code of the latest execution.
+    pub(super) last_call: Option<(Option<String>, String)>,
+    /// Every file that a checkpoint ever held, by its path below the root.
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// The mistaken engine.
+pub(super) struct Mistaken {
+    inner: Arc<dyn Engine>,
+    payload: Restored,
+    spoil: Option<Spoil>,
+    mark: Arc<AtomicBool>,
+    written: Arc<Mutex<Written>>,
+}
+
+/// What was written so far.
+#[derive(Default)]
+struct Written {
+    /// Whose a payload is, by its hash.
+    pasts: HashMap<u64, Past>,
+    last: Option<Bytes>,
+}
+
+impl Mistaken {
+    pub(super) fn new(inner: Arc<dyn Engine>, payload: Restored, spoil: Option<Spoil>) -> Self {
+        Self {
+            inner,
+            payload,
+            spoil,
+            mark: Arc::default(),
+            written: Arc::default(),
+        }
+    }
+
+    /// Marks the checkpoint that follows when `mark` is set.
+    pub(super) fn marking(self, mark: Arc<AtomicBool>) -> Self {
+        Self { mark, ..self }
+    }
+
+    fn around(&self, inner: Arc<dyn Sandbox>, past: Past) -> Arc<dyn Sandbox> {
+        Arc::new(Observed {
+            inner,
+            past: Mutex::new(past),
+            mark: Arc::clone(&self.mark),
+            written: Arc::clone(&self.written),
+        })
+    }
+}
+
+impl fmt::Debug for Mistaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mistaken")
+            .field("inner", &self.inner)
+            .field("payload", &self.payload)
+            .finish_non_exhaustive()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn hash(payload: &[u8]) -> u64 {
+    std::hash::BuildHasherDefault::<DefaultHasher>::default().hash_one(payload)
+}
+
+impl Engine for Mistaken {
+    fn version(&self) -> EngineVersion {
+        self.inner.version()
+    }
+
+    fn facets(&self) -> &'static [Facet] {
+        self.inner.facets()
+    }
+
+    fn accepts(&self, command: &[String]) -> Result<(), CommandRefused> {
+        self.inner.accepts(command)
+    }
+
+    fn start(&self, place: Place, fresh: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
+        async move {
+            let past = Past {
+                fresh: fresh.clone(),
+                ..Past::default()
+            };
+            let started = self.inner.start(place, fresh).await?;
+            Ok(self.around(started, past))
+        }
+        .boxed()
+    }
+
+    fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
+        async move {
+            // One that cannot be read is refused by the engine itself.
+            let Ok(payload) = payload.read().await else {
+                return self.inner.restore(place, payload).await;
+            };
+            let (past, last) = {
+                let written = locked(&self.written);
+                (
+                    written.pasts.get(&hash(&payload)).cloned().unwrap_or_default(),
+                    written.last.clone(),
+                )
+            };
+            let restored = match self.payload {
+                Restored::ProgramAnew if !past.fresh.command.is_empty() => {
+                    self.inner.start(place, past.fresh.clone()).await?
+                }
+                Restored::Asked | Restored::ProgramAnew => self.inner.restore(place, payload.into()).await?,
+                Restored::First => {
+                    self.inner
+                        .restore(place, past.first.clone().unwrap_or(payload).into())
+                        .await?
+                }
+                Restored::LastOfAnybody => self.inner.restore(place, last.unwrap_or(payload).into()).await?,
+            };
+            if let Some(spoil) = self.spoil {
+                spoil(Arc::clone(&restored), past.clone()).await;
+            }
+            Ok(self.around(restored, past))
+        }
+        .boxed()
+    }
+}
+
+/// A sandbox whose checkpoints and executions are taken note of.
+#[derive(Debug)]
+struct Observed {
+    inner: Arc<dyn Sandbox>,
+    past: Mutex<Past>,
+    mark: Arc<AtomicBool>,
+    written: Arc<Mutex<Written>>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
+}
+
+impl Sandbox for Observed {
+    fn root(&self) -> &Path {
+        self.inner.root()
+    }
+
+    fn freeze(&self, limit: Duration) -> Answer<'_, ()> {
+        self.inner.freeze(limit)
+    }
+
+    fn checkpoint(&self) -> Answer<'_, Payload> {
+        async move {
+            let payload = self.inner.checkpoint().await?.into_bytes()?;
+            let past = {
+                let mut past = locked(&self.past);
+                past.marked = self.mark.swap(false, Ordering::SeqCst);
+                past.first.get_or_insert_with(|| payload.clone());
+                super::by_engine::each_file(self.root(), &mut |path, file| {
+                    if let Ok(content) = std::fs::read(file) {
+                        past.files.insert(path, content);
+                    }
+                });
+                past.clone()
+            };
+            let mut written = locked(&self.written);
+            written.pasts.insert(hash(&payload), past);
+            written.last = Some(payload.clone());
+            Ok(payload.into())
+        }
+        .boxed()
+    }
+
+    fn thaw(&self) -> Answer<'_, ()> {
+        self.inner.thaw()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        self.inner.stop()
+    }
+
+    fn usage(&self) -> Answer<'_, Usage> {
+        self.inner.usage()
+    }
+
+    fn env(&self) -> Answer<'_, BTreeMap<String, String>> {
+        self.inner.env()
+    }
+
+    fn interpreter(&self) -> &dyn Interpreter {
+        self
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
+        self.inner.processes()
+    }
+}
+
+impl Interpreter for Observed {
+    fn execute(
+        &self,
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        sink: ExecutionSink,
+    ) -> Answer<'_, ()> {
+        locked(&self.past).last_call = Some((context.clone(), code.clone()));
+        self.inner.interpreter().execute(context, code, env, sink)
+    }
+
+    fn contexts(&self) -> Answer<'_, Vec<ContextInfo>> {
+        self.inner.interpreter().contexts()
+    }
+
+    fn create_context(&self, cwd: Option<String>) -> Answer<'_, ContextInfo> {
+        self.inner.interpreter().create_context(cwd)
+    }
+
+    fn restart_context(&self, id: String) -> Answer<'_, ()> {
+        self.inner.interpreter().restart_context(id)
+    }
+
+    fn remove_context(&self, id: String) -> Answer<'_, ()> {
+        self.inner.interpreter().remove_context(id)
+    }
+}

@@ -1,0 +1,98 @@
+//! Mistakes in what a sandbox leaves elsewhere: metrics and logs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
+use mock_node::LogStream;
+
+use super::notes::Notes;
+use super::{Around, Culprit, Fault, Hooks};
+
+/// Changes a page of metrics.
+pub type PageRule = Arc<dyn Fn(String) -> String + Send + Sync>;
+/// Changes the logs of containers.
+pub type LogRule = Around<dyn PodLogs>;
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "metrics-keep-the-last-sample",
+        Culprit::Node,
+        "goes on showing what a Pod used last when the Pod is gone",
+        metrics_keep_the_last_sample,
+    )
+    .breaks(&["ZERO-02"], &["paused-uses-no-cpu-and-no-memory"]),
+    Fault::new(
+        "pauses-not-counted",
+        Culprit::Controller,
+        "has no metrics of pauses",
+        || page(|text| lines(&text, |line| !line.contains("pause"))),
+    )
+    .breaks(&["OBS-02"], &["the-controller-counts-pauses-and-resumes"]),
+    Fault::new(
+        "log-lines-doubled",
+        Culprit::Node,
+        "serves the first lines of a log twice",
+        || Hooks {
+            logs: Some(Arc::new(|inner| Arc::new(Doubled(inner)))),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["CTX-08"], &["program-goes-on"])
+    .touches(&["CTX-03"]),
+];
+
+fn page(rule: impl Fn(String) -> String + Send + Sync + 'static) -> Hooks {
+    Hooks {
+        page: Some(Arc::new(rule)),
+        ..Hooks::default()
+    }
+}
+
+fn lines(text: &str, keep: impl Fn(&str) -> bool) -> String {
+    text.split_inclusive('\n').filter(|line| keep(line)).collect()
+}
+
+fn metrics_keep_the_last_sample() -> Hooks {
+    let last = Notes::new();
+    page(move |mut text| {
+        let of_pods = |line: &&str| line.contains("pod=\"") && !line.starts_with('#');
+        for line in text.lines().filter(of_pods) {
+            let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+            last.put(series, line.to_owned());
+        }
+        for (series, line) in last.values().iter() {
+            if !text.contains(series.as_str()) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    })
+}
+
+/// Logs whose beginning comes twice.
+struct Doubled(Arc<dyn PodLogs>);
+
+impl PodLogs for Doubled {
+    fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        options: LogOptions,
+    ) -> BoxFuture<'static, Result<LogStream, PodLogsRefused>> {
+        let log = self.0.logs(namespace, pod, container, options);
+        async move {
+            let log = log.await?;
+            let twice = |(place, chunk): (usize, Bytes)| {
+                let times = if place == 0 { 2 } else { 1 };
+                futures::stream::iter(std::iter::repeat_n(chunk, times))
+            };
+            Ok(log.enumerate().flat_map(twice).boxed())
+        }
+        .boxed()
+    }
+}
