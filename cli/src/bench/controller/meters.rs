@@ -23,7 +23,8 @@ impl Meters {
                 .then(|| value.parse::<f64>().ok())
                 .flatten()
         });
-        values.sum()
+        // The sum of nothing would be minus zero.
+        values.fold(0.0, |sum, value| sum + value)
     }
 
     /// Requests to the API server of these verbs about resources that `about` chooses.
