@@ -70,7 +70,12 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Apiserver(_) = cli.command {
+        // Its state has one owner: more threads would mostly wait for each other.
+        runtime.worker_threads(1);
+    }
+    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let collector = cli.command.collector();
         let telemetry = telemetry::begin(cli.log.as_deref(), cli.log_format, collector)?;

@@ -38,20 +38,25 @@ pub struct Telemetry {
 /// # Errors
 /// The filter cannot be read, or the collector not be addressed.
 pub fn begin(filter: Option<&str>, format: Option<LogFormat>, collector: Option<&Url>) -> anyhow::Result<Telemetry> {
-    let traces = collector.map(provider).transpose()?;
-    let layer = traces.as_ref().map(|traces| {
-        tracing_opentelemetry::layer()
-            .with_tracer(traces.tracer(SERVICE))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_filter(Targets::new().with_target(TRACES, LevelFilter::INFO))
-    });
+    let (filter, logs) = (filtering(filter)?, logs(format));
+    let Some(collector) = collector else {
+        // A filter for all: one for each layer would be asked about every event that is below any level.
+        tracing_subscriber::registry().with(logs).with(filter).init();
+        return Ok(Telemetry { traces: None });
+    };
+    let traces = provider(collector)?;
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(traces.tracer(SERVICE))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_filter(Targets::new().with_target(TRACES, LevelFilter::INFO));
     tracing_subscriber::registry()
-        .with(logs(filter, format)?)
+        .with(logs.with_filter(filter))
         .with(layer)
         .init();
+    let traces = Some(traces);
     Ok(Telemetry { traces })
 }
 
@@ -67,16 +72,17 @@ impl Telemetry {
     }
 }
 
-/// For people on a terminal, as JSON elsewhere, unless a format is given.
-fn logs(
-    filter: Option<&str>,
-    format: Option<LogFormat>,
-) -> anyhow::Result<Box<dyn Layer<Registry> + Send + Sync + 'static>> {
+/// What is logged: what `--log` says, else the environment, else warnings. Traces are no logs.
+fn filtering(filter: Option<&str>) -> anyhow::Result<EnvFilter> {
     let filter = match filter {
         Some(filter) => EnvFilter::try_new(filter).with_context(|| format!("read --log {filter}"))?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
     };
-    let filter = filter.add_directive(format!("{TRACES}=off").parse()?);
+    Ok(filter.add_directive(format!("{TRACES}=off").parse()?))
+}
+
+/// For people on a terminal, as JSON elsewhere, unless a format is given.
+fn logs(format: Option<LogFormat>) -> Box<dyn Layer<Registry> + Send + Sync + 'static> {
     let layer = fmt::layer().with_writer(std::io::stderr);
     let fitting = || {
         if std::io::stderr().is_terminal() {
@@ -85,10 +91,10 @@ fn logs(
             LogFormat::Json
         }
     };
-    Ok(match format.unwrap_or_else(fitting) {
-        LogFormat::Text => layer.with_filter(filter).boxed(),
-        LogFormat::Json => layer.json().with_filter(filter).boxed(),
-    })
+    match format.unwrap_or_else(fitting) {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().boxed(),
+    }
 }
 
 fn provider(collector: &Url) -> anyhow::Result<SdkTracerProvider> {

@@ -144,11 +144,11 @@ fn list_with(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) -> Api
         revision,
     };
     let (metadata, items) = if resource.converter().is_none() {
-        at.page(scan.map(|(name, object)| (name, resource.read(&object))))
+        at.page(scan, |object| resource.read(object))
     } else {
         let (names, stored): (Vec<ObjectName>, Vec<_>) = scan.map(|(name, object)| (name.clone(), object)).unzip();
         let read = call.read(core, &stored)?;
-        at.page(names.iter().zip(read))
+        at.page(names.iter().zip(read), Arc::clone)
     };
     Ok(Answer::List {
         resource,
@@ -166,11 +166,16 @@ struct Listing {
 }
 
 impl Listing {
-    /// The first page of a scan, with the metadata of the list.
-    fn page<'a>(&self, mut scan: impl Iterator<Item = (&'a ObjectName, Arc<Object>)>) -> (Value, Vec<Arc<Object>>) {
+    /// The first page of a scan, with the metadata of the list. What is only counted is not read.
+    fn page<'a>(
+        &self,
+        mut scan: impl Iterator<Item = (&'a ObjectName, Arc<Object>)>,
+        read: impl Fn(&Arc<Object>) -> Arc<Object>,
+    ) -> (Value, Vec<Arc<Object>>) {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
         let (mut items, mut last) = (Vec::new(), None);
         while let Some((name, object)) = scan.next() {
+            let object = read(&object);
             if !self.filter.matches(name, &object) {
                 continue;
             }
