@@ -1,5 +1,7 @@
 //! `torpor conformance`: runs the suite and shows what it says.
 
+pub mod args;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -13,7 +15,6 @@ use torpor_harness::{
     ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, run as run_suite,
 };
 
-use crate::args::{ConformanceArgs, ConformanceCommand, TargetKind};
 #[cfg(feature = "containers")]
 use crate::contained;
 #[cfg(not(feature = "containers"))]
@@ -29,6 +30,7 @@ use crate::signal::stop_signal;
 use crate::stand_ins::StandIns;
 use crate::target;
 use crate::webhook_services::WebhookServices;
+use args::{ConformanceArgs, ConformanceCommand, TargetKind};
 
 /// What the embedded node can hold: small enough that a full node is soon reached.
 pub const EMBEDDED_NODE: Capacity = Capacity {
@@ -74,8 +76,12 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
     if let Err(error) = target::capabilities(&args, &profile) {
         return Ok(Exit::usage(&error));
     }
+    let fault = match fault(&args) {
+        Ok(fault) => fault,
+        Err(error) => return Ok(Exit::usage(&error)),
+    };
     stop_by_signal(options.stop.clone())?;
-    let report = Box::pin(run_on(&mut args, profile, &suite, &options)).await?;
+    let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {
         Verdict::Conformant | Verdict::AsExpected => Exit::Success,
@@ -83,6 +89,19 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Verdict::HarnessError => Exit::Error,
         Verdict::Usage => Exit::Usage,
     })
+}
+
+/// What is to be wrong with the embedded control plane.
+fn fault(args: &ConformanceArgs) -> anyhow::Result<Option<&'static Fault>> {
+    let Some(name) = args.fault.as_deref() else {
+        return Ok(None);
+    };
+    if args.target != TargetKind::Embedded {
+        bail!("--fault makes the embedded control plane faulty: leave out --target or --fault");
+    }
+    Fault::named(name)
+        .map(Some)
+        .map_err(|unknown| anyhow!("--fault: {unknown}"))
 }
 
 /// Lets Ctrl-C end the run in good order, and a second one at once.
@@ -167,12 +186,12 @@ fn expected_failures(path: &Path) -> anyhow::Result<ExpectedFailures> {
 async fn run_on(
     args: &mut ConformanceArgs,
     profile: Profile,
+    fault: Option<&'static Fault>,
     suite: &Suite,
     options: &RunOptions,
 ) -> anyhow::Result<Report> {
     match args.target {
         TargetKind::Embedded => {
-            let fault = args.fault.as_deref().map(Fault::named).transpose()?;
             let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
             rename(&mut target, args);

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use torpor_harness::{Profile, Report, RunOptions, Suite};
 use torpor_testbed::{BootError, ControlPlaneImage, Kind};
 
-use crate::args::ConformanceArgs;
+use crate::conformance::args::ConformanceArgs;
 use crate::conformance::rename;
 use crate::elsewhere;
 use crate::exit::Exit;

@@ -2,7 +2,7 @@
 
 use torpor_harness::{Profile, Report, RunOptions, Suite};
 
-use crate::args::ConformanceArgs;
+use crate::conformance::args::ConformanceArgs;
 use crate::exit::Exit;
 
 fn not_here(what: &str) -> anyhow::Error {

@@ -9,7 +9,7 @@ use torpor_harness::{
     Dialect, KubernetesTarget, Lodging, OwnNamespace, Report, RunOptions, Suite, Target, claims_of_target, preflight,
 };
 
-use crate::args::ConformanceArgs;
+use crate::conformance::args::ConformanceArgs;
 use crate::conformance::run_with_progress;
 
 /// How long the namespace of a run may take to go.

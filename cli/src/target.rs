@@ -11,7 +11,7 @@ use torpor_harness::{
     Adapter, Authorities, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
 };
 
-use crate::args::{ConformanceArgs, TargetKind};
+use crate::conformance::args::{ConformanceArgs, TargetKind};
 use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
 
 /// The API group whose sandboxes E2B shows, too.

@@ -122,6 +122,24 @@ fn what_is_left_out_needs_a_reason_and_an_id_that_exists() {
 }
 
 #[test]
+fn a_fault_that_is_not_known_or_could_not_be_put_in_is_a_usage_error() {
+    let unknown = conformance(&["--fault", "no-such-fault"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        text(&unknown.stderr).contains("no-such-fault"),
+        "{}",
+        text(&unknown.stderr)
+    );
+    let elsewhere = conformance(&["--target", "e2b", "--fault", "paused-before-pod-gone"]);
+    assert_eq!(elsewhere.status.code(), Some(3));
+    assert!(
+        text(&elsewhere.stderr).contains("--fault"),
+        "{}",
+        text(&elsewhere.stderr)
+    );
+}
+
+#[test]
 fn a_bad_file_of_expected_failures_is_refused_with_line_and_column() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("known.yaml");

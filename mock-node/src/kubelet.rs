@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use torpor_agent::{Agent, AgentConfig, AgentListeners};
 use torpor_api::env;
-use torpor_runtime::{CheckpointStore, Engine};
+use torpor_runtime::{CheckpointStore, Engine, chain};
 
 use crate::SandboxContainer;
 use crate::logs;
@@ -266,16 +266,4 @@ impl Workload {
             Self::Idle => None,
         }
     }
-}
-
-/// An error with its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

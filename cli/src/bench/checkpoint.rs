@@ -59,7 +59,7 @@ struct HeapFigures {
 /// A sandbox cannot be made, or the store fails.
 pub async fn run(options: &CheckpointBenchArgs, quick: bool) -> anyhow::Result<Report> {
     let bed = Bed::new(options.directory.as_deref())?;
-    let mut report = Report::default();
+    let mut report = Report::of_this_build();
     let wanted = |engine| options.engine.is_none_or(|only| only == engine);
     if wanted(EngineKind::Monty) {
         embedded(&bed, options, quick, &mut report).await?;
@@ -70,11 +70,6 @@ pub async fn run(options: &CheckpointBenchArgs, quick: bool) -> anyhow::Result<R
     report
         .notes
         .push(format!("the store is in {}", bed.directory.path().display()));
-    if cfg!(debug_assertions) {
-        report
-            .notes
-            .push("this is a debug build: its figures mean little".to_owned());
-    }
     Ok(report)
 }
 

@@ -159,6 +159,17 @@ const HEADINGS: [&str; 10] = [
 ];
 
 impl Report {
+    /// An empty report, which says so if this is no build to measure.
+    pub fn of_this_build() -> Self {
+        let mut report = Self::default();
+        if cfg!(debug_assertions) {
+            report
+                .notes
+                .push("a debug build: its figures say nothing of a release".to_owned());
+        }
+        report
+    }
+
     /// Whether no target is missed.
     pub fn is_ok(&self) -> bool {
         self.measurements

@@ -9,6 +9,7 @@
 //! ```
 
 mod containers;
+mod controllers;
 mod files;
 mod install;
 mod listeners;
@@ -27,9 +28,7 @@ use mock_node::{Capacity, MockNode, NodeConfig, NodeHandle, PodRuntime};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Front, HttpAgents, SandboxAgents};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
-use torpor_runtime::CheckpointStore;
 use url::Url;
 
 use crate::stand_ins::{Part, StandIns};
@@ -39,12 +38,12 @@ pub use files::{DataDir, Endpoints};
 pub use install::IMAGE;
 pub use listeners::{Listeners, Ports};
 
-use crate::custodian::StoreCustodian;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::environment;
 use crate::fault::{Around, CallRules, Hooks};
 use crate::laboratory::Controls;
 use containers::Containers;
+use controllers::{Controllers, controller};
 use store::Store;
 
 /// How long parts may take to end before they are dropped.
@@ -266,49 +265,6 @@ impl Parts {
     }
 }
 
-fn controller(
-    server: &MockApiServer,
-    store_url: &str,
-    checkpoints: CheckpointStore,
-    config: &PlaneConfig,
-) -> Option<Controllers> {
-    let faults = config.faults.as_ref();
-    match config.controller {
-        Reconciler::Reference => {}
-        Reconciler::Elsewhere => return None,
-    }
-    let (store_url, defect) = (store_url.to_owned(), config.hooks.defect);
-    let client = behind(
-        config.hooks.controller_calls.as_ref(),
-        server.client_as("torpor-controller"),
-    );
-    let agents: Arc<dyn SandboxAgents> = Arc::new(HttpAgents::new());
-    let agents = through(config.hooks.agents.as_ref(), agents);
-    let custodian: Arc<dyn CheckpointCustodian> = Arc::new(StoreCustodian::new(checkpoints));
-    let custodian = through(config.hooks.custodian.as_ref(), custodian);
-    let (client, custodian) = match faults {
-        Some(faults) => (faults.client(client), faults.custodian(custodian)),
-        None => (client, custodian),
-    };
-    let make = move || {
-        Controller::new(
-            client.clone(),
-            ControllerConfig {
-                defect,
-                fronts: Front::ALL.to_vec(),
-                ..ControllerConfig::new(store_url.clone())
-            },
-            Arc::clone(&agents),
-            Arc::clone(&custodian),
-        )
-    };
-    Some(Controllers {
-        first: make(),
-        next: Box::new(make),
-        faults: faults.cloned(),
-    })
-}
-
 /// The client as it is, or behind rules that distort its calls.
 fn behind(rules: Option<&CallRules>, client: kube::Client) -> kube::Client {
     match rules {
@@ -327,22 +283,6 @@ fn through<T: ?Sized>(around: Option<&Around<T>>, part: Arc<T>) -> Arc<T> {
 
 fn logs(node: &NodeHandle, hooks: &Hooks) -> Arc<dyn PodLogs> {
     through(hooks.logs.as_ref(), Arc::new(node.clone()))
-}
-
-/// The controller, and those that start after its crashes.
-struct Controllers {
-    first: Controller,
-    next: Box<dyn Fn() -> Controller + Send + Sync>,
-    faults: Option<Controls>,
-}
-
-impl Controllers {
-    async fn run(self, shutdown: CancellationToken) {
-        match self.faults {
-            Some(faults) => faults.supervise(self.first, self.next, shutdown).await,
-            None => self.first.run(shutdown).await,
-        }
-    }
 }
 
 fn node_config(

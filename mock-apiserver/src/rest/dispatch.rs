@@ -1,6 +1,7 @@
 //! Which handler a request goes to.
 
 use super::answer::{Answer, Reply};
+use super::write::Part;
 use super::{create, delete, patch, read, review, subresource, update};
 use crate::access::User;
 use crate::admission::Admission;
@@ -177,8 +178,8 @@ fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
         (Method::Get, Some(name)) => read::get(core, call, &name),
         (Method::Get, None) => read::list_or_watch(core, call),
         (Method::Post, None) => create::create(core, call),
-        (Method::Put, Some(name)) => update::replace(core, call, &name, update::Part::Main),
-        (Method::Patch, Some(name)) => patch::patch(core, call, &name, update::Part::Main),
+        (Method::Put, Some(name)) => update::replace(core, call, &name, Part::Main),
+        (Method::Patch, Some(name)) => patch::patch(core, call, &name, Part::Main),
         (Method::Delete, Some(name)) => delete::delete(core, call, &name),
         (Method::Delete, None) => delete::delete_collection(core, call),
         (Method::Post, Some(_)) if call.resource.is_custom() => create::create(core, call),

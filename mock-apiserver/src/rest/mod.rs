@@ -24,6 +24,7 @@ mod token;
 mod update;
 mod validate;
 pub(crate) mod watch;
+mod write;
 
 pub(crate) use answer::{Answer, LogRequest, Reply};
 pub(crate) use dispatch::{Asked, Method, Request, handle};

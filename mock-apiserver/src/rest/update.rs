@@ -4,6 +4,7 @@ use super::admit::{self, Mutated};
 use super::answer::Answer;
 use super::dispatch::{Call, Method};
 use super::stored::{self, Stored};
+use super::write::{Part, Write};
 use super::{create, decode, validate};
 use crate::access::escalation;
 use crate::api::error::{ApiError, ApiResult, Reason};
@@ -12,76 +13,11 @@ use crate::api::meta;
 use crate::api::options::{WriteOptions, WriteVerb};
 use crate::catalog::Resource;
 use crate::core::Core;
-use crate::fields::{self, Manager, Operation, Shape, record_update};
+use crate::fields::{self, Operation, Shape, record_update};
 use crate::kinds;
-use crate::schema::Nulls;
 use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
-
-/// Which part of the object a request may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Everything but the status (where that is a subresource).
-    Main,
-    /// The status only.
-    Status,
-    /// The finalizers of a namespace's spec only.
-    Finalize,
-    /// The ephemeral containers of a pod only.
-    EphemeralContainers,
-    /// The resources of a pod's containers only.
-    Resize,
-}
-
-/// How a write goes about it, and in whose name.
-#[derive(Debug, Clone)]
-pub(super) struct Write {
-    pub(super) part: Part,
-    pub(super) manager: Manager,
-    pub(super) dry_run: bool,
-    /// Admission has been settled already, on the object of a subresource such as `scale`.
-    pub(super) admitted: bool,
-}
-
-impl Write {
-    pub(super) fn new(resource: &Resource, part: Part, operation: Operation, options: &WriteOptions) -> Self {
-        let subresource = match part {
-            Part::Main => "",
-            Part::Status => "status",
-            Part::Finalize => "finalize",
-            Part::EphemeralContainers => "ephemeralcontainers",
-            Part::Resize => "resize",
-        };
-        let name = if options.field_manager.is_empty() {
-            "unknown"
-        } else {
-            &options.field_manager
-        };
-        let manager = Manager {
-            name: name.to_owned(),
-            operation,
-            api_version: resource.api_version(),
-            subresource: subresource.to_owned(),
-        };
-        Self {
-            part,
-            manager,
-            dry_run: options.dry_run,
-            admitted: false,
-        }
-    }
-}
-
-impl Write {
-    /// What becomes of nulls that the schema does not allow.
-    pub(super) fn nulls(&self) -> Nulls {
-        match self.manager.operation {
-            Operation::Apply => Nulls::Keep,
-            Operation::Update => Nulls::Drop,
-        }
-    }
-}
 
 /// Replaces an object.
 pub(super) fn replace(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part) -> ApiResult<Answer> {

@@ -22,7 +22,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use torpor_runtime::{ContextInfo, ExecutionEvent, ExecutionSink, Sandbox, SandboxError};
 
-use crate::supervisor::{Workload, chain};
+use crate::supervisor::Workload;
+use torpor_runtime::chain;
 
 /// A sign of life while code prints nothing.
 const KEEPALIVE: Duration = Duration::from_secs(5);

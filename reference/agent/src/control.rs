@@ -67,7 +67,7 @@ impl Control {
         match done.await {
             Ok(Ok(())) => self.answer(StatusCode::OK),
             Ok(Err(refused)) => {
-                tracing::info!(error = crate::supervisor::chain(&refused), "control request refused");
+                tracing::info!(error = torpor_runtime::chain(&refused), "control request refused");
                 self.answer(StatusCode::CONFLICT)
             }
             Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the agent is ending").into_response(),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use torpor_api::{AgentState, CheckpointState, WorkloadState};
 use torpor_runtime::{
     CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, PayloadError, Place, Sandbox,
-    SandboxError, StoreError,
+    SandboxError, StoreError, chain,
 };
 
 use crate::config::AgentConfig;
@@ -373,16 +373,4 @@ async fn watch_restore(sandbox: Arc<dyn Sandbox>, tell: mpsc::Sender<SandboxErro
         // Nobody listens to an agent that ends.
         let _ = tell.send(error).await;
     }
-}
-
-/// An error with its sources, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

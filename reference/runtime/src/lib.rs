@@ -23,7 +23,7 @@ pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use engine::{
     Answer, CommandRefused, ContextId, ContextInfo, Engine, ExecutionEvent, ExecutionSink, Exit, Facet, Fresh,
     Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError,
-    TerminalSize, Usage,
+    TerminalSize, Usage, chain,
 };
 pub use files::{FileError, FileTree};
 pub use monty::{ExecutionLimits, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};

@@ -62,12 +62,7 @@ impl Size {
 /// A server cannot be started or refuses a request.
 pub async fn run(options: &ApiserverBenchArgs, quick: bool) -> anyhow::Result<Report> {
     let size = Size::new(options, quick);
-    let mut report = Report::default();
-    if cfg!(debug_assertions) {
-        report
-            .notes
-            .push("a debug build: its figures say nothing of a release".to_owned());
-    }
+    let mut report = Report::of_this_build();
     let mock = measure_mock(size).await?;
     let real = if options.baseline.exists() {
         Some(measure_real(&options.baseline, size.of_real()).await?)

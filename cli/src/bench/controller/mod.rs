@@ -49,12 +49,7 @@ impl Size {
 /// A process cannot be started, or what it should do does not happen.
 pub async fn run(options: &ControllerBenchArgs, quick: bool) -> anyhow::Result<Report> {
     let size = Size::new(options, quick);
-    let mut report = Report::default();
-    if cfg!(debug_assertions) {
-        report
-            .notes
-            .push("a debug build: its figures say nothing of a release".to_owned());
-    }
+    let mut report = Report::of_this_build();
     single::measure(&mut report, size.cycles).await?;
     crowd::measure(&mut report, &size.sandboxes).await?;
     restart::measure(&mut report, size.paused).await?;

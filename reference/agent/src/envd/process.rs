@@ -23,7 +23,8 @@ use torpor_runtime::{
 };
 
 use crate::connect::{Code, ConnectError, end_frame, message_frame, streamed_message};
-use crate::supervisor::{Workload, chain};
+use crate::supervisor::Workload;
+use torpor_runtime::chain;
 
 /// How often a silent stream gives a sign of life, unless the client says otherwise.
 const KEEPALIVE: Duration = Duration::from_secs(90);

@@ -19,7 +19,7 @@ mod processes;
 pub use contract::{Answer, CommandRefused, Engine, Fresh, Interpreter, Place, Processes, Sandbox, Usage};
 pub use error::SandboxError;
 #[cfg(target_os = "linux")]
-pub(crate) use error::chain;
+pub use error::chain;
 pub use execution::{ContextId, ContextInfo, ExecutionEvent, ExecutionSink};
 pub use facet::Facet;
 pub use processes::{Exit, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, TerminalSize};
