@@ -27,8 +27,8 @@ use crate::{
 
 /// Writes that were overtaken by somebody else's before a call gives up.
 const ROUNDS: usize = 32;
-/// How long the answer of a kill waits for the index to follow, so that a list after it is right.
-const FORGET: Duration = Duration::from_secs(2);
+/// How long an answer waits for the index to follow, so that the list or the traffic after it is right.
+const FOLLOW: Duration = Duration::from_secs(2);
 /// What a run has left at least when a pause of it has failed.
 const GRACE: Duration = Duration::from_mins(1);
 
@@ -260,7 +260,7 @@ impl Call {
         let end = end_of_run(self.gateway.now(), self.timeout);
         let extended = current.extended_to(end, Lifecycle::of(&sandbox).on_timeout);
         if extended == current {
-            return Ok(ControlFlow::Break(Outcome::Present(Arc::new(sandbox))));
+            return Ok(ControlFlow::Break(self.present(sandbox).await));
         }
         self.write_timers(&sandbox, extended).await
     }
@@ -273,8 +273,22 @@ impl Call {
 
     async fn write_timers(&self, sandbox: &Sandbox, timers: Timers) -> Result<ControlFlow<Outcome>, Refusal> {
         match self.write(sandbox, json!({ "spec": timers.patch() })).await? {
-            Written::Done(written) => Ok(ControlFlow::Break(Outcome::Present(Arc::new(*written)))),
+            Written::Done(written) => Ok(ControlFlow::Break(self.present(*written).await)),
             Written::Stale => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    /// The answer that `sandbox` serves, given once traffic that comes after it is let through.
+    async fn present(&self, sandbox: Sandbox) -> Outcome {
+        self.followed(self.gateway.index().caught_up_with(&self.id, &sandbox))
+            .await;
+        Outcome::Present(Arc::new(sandbox))
+    }
+
+    /// Waits for what the index is to take in, but not for long: a broken watch holds up no answer.
+    async fn followed(&self, taken_in: impl Future<Output = ()>) {
+        if tokio::time::timeout(FOLLOW, taken_in).await.is_err() {
+            tracing::warn!(sandbox = %self.id, operation = ?self.operation, "the index has not followed a call yet");
         }
     }
 
@@ -282,10 +296,7 @@ impl Call {
         if !self.gateway.cluster().delete(sandbox).await? {
             return Err(Refusal::SandboxNotFound(self.id.to_string()));
         }
-        let followed = tokio::time::timeout(FORGET, self.gateway.index().deleted(&self.id)).await;
-        if followed.is_err() {
-            tracing::warn!(sandbox = %self.id, "the index has not followed a deletion yet");
-        }
+        self.followed(self.gateway.index().deleted(&self.id)).await;
         Ok(Outcome::Done)
     }
 

@@ -153,6 +153,13 @@ impl Index {
         }
     }
 
+    /// Returns when the sandbox `id` is known as `sandbox` is, or as it was later, or as gone: from then
+    /// on, traffic goes where `sandbox` says that it serves.
+    pub(crate) async fn caught_up_with(&self, id: &SandboxId, sandbox: &Sandbox) {
+        let caught_up = |snapshot: &Snapshot| snapshot.get(id).is_none_or(|known| is_as_new(known, sandbox));
+        let _ = self.snapshot.subscribe().wait_for(caught_up).await;
+    }
+
     /// Returns when the sandbox `id` is deleted, or on its way there.
     pub(crate) async fn deleted(&self, id: &SandboxId) {
         let alive = |snapshot: &Snapshot| {
@@ -164,6 +171,66 @@ impl Index {
     }
 }
 
+/// Whether `known` is `sandbox`, or a later version of it. Revisions of one resource can be compared
+/// (Kubernetes 1.35 promises it, etcd's always could); where one is no number, only the same is as new.
+fn is_as_new(known: &Sandbox, sandbox: &Sandbox) -> bool {
+    let revision = |sandbox: &Sandbox| sandbox.metadata.resource_version.clone().unwrap_or_default();
+    let (known, wanted) = (revision(known), revision(sandbox));
+    match (known.parse::<u128>(), wanted.parse::<u128>()) {
+        (Ok(known), Ok(wanted)) => known >= wanted,
+        (Err(_), _) | (_, Err(_)) => known == wanted,
+    }
+}
+
 fn name(sandbox: &Sandbox) -> String {
     sandbox.metadata.name.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn of_revision(revision: &str) -> Sandbox {
+        let object = json!({ "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox",
+            "metadata": { "name": "iabc", "resourceVersion": revision }, "spec": {} });
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// Whether an index that knows the sandbox as of `known` has caught up with `wanted`.
+    fn caught_up(known: &str, wanted: &str) -> bool {
+        let index = Index::default();
+        index.take(Event::Apply(of_revision(known)), &mut BTreeMap::new());
+        let id = SandboxId::parse("iabc").unwrap();
+        index.caught_up_with(&id, &of_revision(wanted)).now_or_never().is_some()
+    }
+
+    #[test]
+    fn an_index_that_lags_behind_an_answer_is_waited_for() {
+        assert!(!caught_up("9", "10"));
+        assert!(caught_up("10", "10"));
+        assert!(caught_up("11", "10"));
+    }
+
+    #[test]
+    fn revisions_that_are_no_numbers_are_only_as_new_as_themselves() {
+        assert!(!caught_up("b", "a"));
+        assert!(caught_up("a", "a"));
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_when_the_index_has_caught_up_and_when_the_sandbox_is_gone() {
+        for event in [Event::Apply(of_revision("10")), Event::Delete(of_revision("10"))] {
+            let index = Index::default();
+            index.take(Event::Apply(of_revision("9")), &mut BTreeMap::new());
+            let id = SandboxId::parse("iabc").unwrap();
+            let wanted = of_revision("10");
+            let mut wait = std::pin::pin!(index.caught_up_with(&id, &wanted));
+            assert!(wait.as_mut().now_or_never().is_none());
+            index.take(event, &mut BTreeMap::new());
+            wait.await;
+        }
+    }
 }
