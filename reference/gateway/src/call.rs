@@ -27,8 +27,9 @@ use crate::{
 
 /// Writes that were overtaken by somebody else's before a call gives up.
 const ROUNDS: usize = 32;
-/// How long an answer waits for the index to follow, so that the list or the traffic after it is right.
-const FOLLOW: Duration = Duration::from_secs(2);
+/// How long is waited for the index to follow what is known of a sandbox, so that a list and traffic
+/// are right that come after it.
+pub(crate) const FOLLOW: Duration = Duration::from_secs(2);
 /// What a run has left at least when a pause of it has failed.
 const GRACE: Duration = Duration::from_mins(1);
 

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use axum::Router;
 use kube::Client;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,7 +22,12 @@ struct Parts {
     tokens: TokenKey,
     cluster: Cluster,
     index: Index,
+    second_looks: Semaphore,
 }
+
+/// Requests for sandboxes that do not seem to serve, for which the cluster is asked at the same time:
+/// traffic to paused sandboxes must not load the API server.
+const SECOND_LOOKS: usize = 8;
 
 impl Gateway {
     /// A gateway on the cluster of `client`. It answers once [`run`](Self::run) is polled.
@@ -35,6 +41,7 @@ impl Gateway {
                 tokens,
                 cluster,
                 index: Index::default(),
+                second_looks: Semaphore::new(SECOND_LOOKS),
             }),
         }
     }
@@ -76,6 +83,11 @@ impl Gateway {
 
     pub(crate) fn index(&self) -> &Index {
         &self.parts.index
+    }
+
+    /// What a request takes that asks the cluster whether a sandbox serves that does not seem to.
+    pub(crate) fn second_looks(&self) -> &Semaphore {
+        &self.parts.second_looks
     }
 
     pub(crate) fn now(&self) -> jiff::Timestamp {

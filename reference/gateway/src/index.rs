@@ -153,10 +153,17 @@ impl Index {
         }
     }
 
-    /// Returns when the sandbox `id` is known as `sandbox` is, or as it was later, or as gone: from then
-    /// on, traffic goes where `sandbox` says that it serves.
+    /// Returns when the sandbox `id` is known as `sandbox` is, or as it was later, or was known and is gone:
+    /// from then on, traffic goes where `sandbox` says that it serves.
     pub(crate) async fn caught_up_with(&self, id: &SandboxId, sandbox: &Sandbox) {
-        let caught_up = |snapshot: &Snapshot| snapshot.get(id).is_none_or(|known| is_as_new(known, sandbox));
+        let mut seen = false;
+        let caught_up = |snapshot: &Snapshot| match snapshot.get(id) {
+            Some(known) => {
+                seen = true;
+                is_as_new(known, sandbox)
+            }
+            None => seen,
+        };
         let _ = self.snapshot.subscribe().wait_for(caught_up).await;
     }
 

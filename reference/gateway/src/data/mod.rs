@@ -21,10 +21,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
+use torpor_api::Sandbox;
 use tower::ServiceExt;
 
 use self::{
-    access::Credentials,
+    access::{Access, Credentials},
     address::{Address, Head, Named},
     passage::{Passage, passage},
     plane::{Plane, plane},
@@ -32,7 +33,7 @@ use self::{
 };
 use crate::{
     Gateway,
-    call::{Call, Outcome},
+    call::{Call, FOLLOW, Outcome},
     id::SandboxId,
     lifecycle::Lifecycle,
     operation::Operation,
@@ -96,23 +97,56 @@ async fn route(
         Named::Sandbox(id) => id,
         Named::ByCredentials => holder(gateway, &credentials).ok_or_else(|| credentials.unplaced())?,
     };
-    let not_found = || DataRefusal::NotFound { id: id.to_string() };
-    let sandbox = gateway.index().get(&id).ok_or_else(not_found)?;
-    let lifecycle = Lifecycle::of(&sandbox);
-    let access = credentials.access(&id, address.port, head.path, lifecycle.private_traffic);
-    match passage(
-        &id,
-        address.port,
-        access,
-        &state(&sandbox),
-        endpoint(&sandbox),
-        lifecycle.auto_resume,
-    )? {
-        Passage::Forward(endpoint) => Ok((id, endpoint, address.port)),
-        Passage::Wake => {
-            let endpoint = wake(gateway, &id, &lifecycle).await?;
-            Ok((id, endpoint, address.port))
+    let (port, path) = (address.port, head.path);
+    let mut sandbox = gateway.index().get(&id);
+    let mut decided = decide(&id, port, path, &credentials, sandbox.as_deref());
+    if let (Access::Granted, Err(_)) = decided
+        && index_was_behind(gateway, &id).await
+    {
+        sandbox = gateway.index().get(&id);
+        decided = decide(&id, port, path, &credentials, sandbox.as_deref());
+    }
+    match (decided.1?, sandbox) {
+        (Passage::Forward(endpoint), _) => Ok((id, endpoint, port)),
+        (Passage::Wake, Some(sandbox)) => {
+            let endpoint = wake(gateway, &id, &Lifecycle::of(&sandbox)).await?;
+            Ok((id, endpoint, port))
         }
+        (Passage::Wake, None) => Err(DataRefusal::NotFound { id: id.to_string() }),
+    }
+}
+
+/// What becomes of a request for the sandbox `id`, if it is as `sandbox` says or there is none.
+fn decide(
+    id: &SandboxId,
+    port: u16,
+    path: &str,
+    credentials: &Credentials<'_>,
+    sandbox: Option<&Sandbox>,
+) -> (Access, Result<Passage, DataRefusal>) {
+    let Some(sandbox) = sandbox else {
+        let not_found = DataRefusal::NotFound { id: id.to_string() };
+        return (credentials.access(id, port, path, true), Err(not_found));
+    };
+    let lifecycle = Lifecycle::of(sandbox);
+    let access = credentials.access(id, port, path, lifecycle.private_traffic);
+    let serves = endpoint(sandbox);
+    let decided = passage(id, port, access, &state(sandbox), serves, lifecycle.auto_resume);
+    (access, decided)
+}
+
+/// Whether the sandbox `id` serves although the index did not say so, and now does: somebody who saw it
+/// serve in the cluster may be faster than the watch.
+async fn index_was_behind(gateway: &Gateway, id: &SandboxId) -> bool {
+    let Ok(_look) = gateway.second_looks().try_acquire() else {
+        return false;
+    };
+    match gateway.cluster().get(id).await {
+        Ok(Some(now)) if endpoint(&now).is_some() => {
+            let caught_up = gateway.index().caught_up_with(id, &now);
+            tokio::time::timeout(FOLLOW, caught_up).await.is_ok()
+        }
+        Ok(_) | Err(_) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Traffic through the gateway to an agent.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use crate::support::{Answer, World, id};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -215,6 +215,24 @@ async fn a_paused_or_unknown_sandbox_answers_as_not_found() {
     assert_eq!((paused.status, paused.body), (502, expected));
     let unknown = world.bare(Method::GET, "/health").header("E2b-Sandbox-Id", "inowhere");
     assert_eq!(answer(unknown).await.checked_status(), 502);
+}
+
+#[tokio::test]
+async fn who_saw_the_sandbox_serve_in_the_cluster_is_let_through_although_the_watch_lags() {
+    let world = World::new().await;
+    let tokens = sandbox(&world).await;
+    assert_eq!(world.pause(&tokens.id).await, 204);
+    world.lag.hold();
+    world.resume_in_the_cluster(&tokens.id).await;
+    let request = answer(tokens.on(world.bare(Method::GET, "/files"), 49983));
+    let catches_up = async {
+        world.lag.read().await;
+        world.lag.release();
+    };
+    let (answered, ()) = tokio::time::timeout(Duration::from_secs(20), futures::future::join(request, catches_up))
+        .await
+        .expect("the gateway asks the cluster");
+    assert_eq!(answered.status, 200, "{}", answered.body);
 }
 
 #[tokio::test]

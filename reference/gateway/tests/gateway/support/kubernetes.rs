@@ -5,8 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use futures::future::BoxFuture;
+use axum::body::Body as AnswerBody;
+use futures::{future::BoxFuture, stream};
 use http::{Method, Request, Response};
+use http_body_util::{BodyExt, StreamBody};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
@@ -14,6 +16,7 @@ use kube::{
 };
 use mock_apiserver::MockApiServer;
 use serde_json::json;
+use tokio::sync::watch;
 use torpor_api::{Sandbox, custom_resource_definitions};
 
 /// A client of an API that serves the kinds of Torpor.
@@ -35,7 +38,7 @@ pub fn refused_every(client: Client, nth: usize) -> Client {
             if refused {
                 overloaded()
             } else {
-                client.send(request).await.unwrap()
+                send(client, request).await
             }
         })
     })
@@ -57,18 +60,72 @@ pub fn interfered(client: Client, interference: Interference) -> Client {
             if let Some(interfere) = interference {
                 interfere().await;
             }
-            client.send(request).await.unwrap()
+            send(client, request).await
         })
     })
 }
 
+/// How far a gateway lags behind the cluster.
+#[derive(Clone, Default)]
+pub struct Lag {
+    held: watch::Sender<bool>,
+    reads: watch::Sender<usize>,
+}
+
+impl Lag {
+    /// Holds back what watches would deliver, until [`release`](Self::release).
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+        self.reads.send_replace(0);
+    }
+
+    /// Lets watches deliver what was held back.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Returns once a single object has been read since [`hold`](Self::hold).
+    pub async fn read(&self) {
+        self.reads.subscribe().wait_for(|reads| *reads > 0).await.unwrap();
+    }
+}
+
+/// `client`, but its watches may be held back.
+pub fn lagging(client: Client, lag: Lag) -> Client {
+    on_the_way(client, move |client, request| {
+        let watches = request.uri().query().is_some_and(|query| query.contains("watch="));
+        let reads_one = request.method() == Method::GET && request.uri().query().is_none_or(str::is_empty);
+        let lag = lag.clone();
+        Box::pin(async move {
+            let answer = send(client, request).await;
+            if reads_one {
+                lag.reads.send_modify(|reads| *reads += 1);
+            }
+            if watches {
+                answer.map(|body| held_back(body, lag))
+            } else {
+                answer
+            }
+        })
+    })
+}
+
+fn held_back(body: AnswerBody, lag: Lag) -> AnswerBody {
+    let frames = stream::unfold((body, lag), async |(mut body, lag)| {
+        let frame = body.frame().await?;
+        lag.held.subscribe().wait_for(|held| !held).await.ok()?;
+        Some((frame, (body, lag)))
+    });
+    AnswerBody::new(StreamBody::new(frames))
+}
+
 /// Sets `spec.paused`, as the controller does when the time has come.
-pub async fn set_paused(sandboxes: Api<Sandbox>, id: String) {
-    let patch = Patch::Merge(json!({ "spec": { "paused": true } }));
+pub async fn set_paused(sandboxes: Api<Sandbox>, id: String, paused: bool) {
+    let patch = Patch::Merge(json!({ "spec": { "paused": paused } }));
     sandboxes.patch(&id, &PatchParams::default(), &patch).await.unwrap();
 }
 
-type Answering = BoxFuture<'static, Response<Body>>;
+type Answering = BoxFuture<'static, Response<AnswerBody>>;
 
 fn on_the_way(client: Client, pass: impl Fn(Client, Request<Body>) -> Answering + Send + Sync + 'static) -> Client {
     let pass = Arc::new(pass);
@@ -79,11 +136,17 @@ fn on_the_way(client: Client, pass: impl Fn(Client, Request<Body>) -> Answering 
     Client::new(service, "default")
 }
 
-fn overloaded() -> Response<Body> {
+async fn send(client: Client, request: Request<Body>) -> Response<AnswerBody> {
+    client.send(request).await.unwrap().map(AnswerBody::new)
+}
+
+fn overloaded() -> Response<AnswerBody> {
     let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "ServiceUnavailable",
         "message": "try again", "code": 503 });
     let response = Response::builder()
         .status(503)
         .header("content-type", "application/json");
-    response.body(Body::from(status.to_string().into_bytes())).unwrap()
+    response
+        .body(AnswerBody::from(status.to_string().into_bytes()))
+        .unwrap()
 }

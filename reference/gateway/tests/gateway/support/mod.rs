@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, SandboxTemplate, SandboxTemplateSpec};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 
-use self::kubernetes::Interference;
+use self::kubernetes::{Interference, Lag};
 pub use self::{agent::FakeAgent, controller::Faults};
 
 /// The time on the gateway's clock.
@@ -37,6 +37,7 @@ pub struct World {
     pub agent: FakeAgent,
     pub faults: Faults,
     interference: Interference,
+    pub lag: Lag,
     http: reqwest::Client,
     main: SocketAddr,
     interpreter: SocketAddr,
@@ -63,6 +64,8 @@ impl World {
         let interference = Interference::default();
         let on_the_way = kubernetes::refused_every(client.clone(), nth);
         let on_the_way = kubernetes::interfered(on_the_way, Arc::clone(&interference));
+        let lag = Lag::default();
+        let on_the_way = kubernetes::lagging(on_the_way, lag.clone());
         let template = json!({ "spec": { "containers": [{ "name": "sandbox", "image": "agent",
             "env": [{ "name": "LANG", "value": "C" }], "resources": { "limits": { "cpu": "2", "memory": "1Gi" } } }] } });
         let templates: Api<SandboxTemplate> = Api::namespaced(client.clone(), "default");
@@ -89,6 +92,7 @@ impl World {
             agent,
             faults,
             interference,
+            lag,
             http,
             main,
             interpreter,
@@ -151,7 +155,19 @@ impl World {
     /// Lets somebody else pause the sandbox just before the gateway's next patch arrives.
     pub fn pause_before_next_patch(&self, id: &str) {
         let (sandboxes, id) = (self.sandboxes.clone(), id.to_owned());
-        *self.interference.lock().unwrap() = Some(Box::new(|| Box::pin(kubernetes::set_paused(sandboxes, id))));
+        *self.interference.lock().unwrap() = Some(Box::new(|| Box::pin(kubernetes::set_paused(sandboxes, id, true))));
+    }
+
+    /// Lets somebody else resume the sandbox; returns once the cluster says that it serves.
+    pub async fn resume_in_the_cluster(&self, id: &str) {
+        kubernetes::set_paused(self.sandboxes.clone(), id.to_owned(), false).await;
+        let serves = |sandbox: Option<&Sandbox>| {
+            let status = sandbox.and_then(|sandbox| sandbox.status.as_ref());
+            status.is_some_and(|status| status.phase == Some(torpor_api::Phase::Running) && status.pod_info.is_some())
+        };
+        kube::runtime::wait::await_condition(self.sandboxes.clone(), id, serves)
+            .await
+            .unwrap();
     }
 
     /// The `Sandbox` object.
