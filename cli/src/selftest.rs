@@ -11,12 +11,12 @@ use std::time::Duration;
 use anyhow::anyhow;
 use futures::StreamExt as _;
 use serde::Serialize;
-use torpor_harness::{Case, CaseReport, Filter, Outcome, Suite, Target, run_one};
+use torpor_harness::{Case, CaseReport, Filter, Outcome, Profile, Suite, Target, run_one};
 
 use crate::args::{Output, SelftestArgs};
 use crate::conformance::start_embedded;
 use crate::exit::Exit;
-use crate::fault::Fault;
+use crate::fault::{Fault, USUAL_PROFILE};
 use crate::laboratory::EmbeddedLaboratory;
 use crate::target;
 
@@ -80,13 +80,8 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
         .into_iter()
         .map(|case| (case.id.clone(), case))
         .collect();
-    let needed: BTreeSet<&str> = faults
-        .iter()
-        .flat_map(|fault| selection(fault, &cases, args.all_cases))
-        .collect();
-    let reference = try_cases(&cases, &needed, None, args.jobs).await?;
-    let failed_anyway: BTreeSet<String> = failed(&reference);
-    let verdicts = try_faults(&faults, &cases, &failed_anyway, &args).await?;
+    let reference = try_reference(&faults, &cases, &args).await?;
+    let verdicts = try_faults(&faults, &cases, &reference, &args).await?;
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&verdicts)?),
         Output::Text => summarize(&verdicts),
@@ -101,20 +96,44 @@ pub async fn run(args: SelftestArgs) -> anyhow::Result<Exit> {
     })
 }
 
+/// The cases that the reference fails, by the profile by which it is read.
+type Reference = BTreeMap<&'static str, BTreeSet<String>>;
+
+/// Runs every case that is run against a fault against the reference, too.
+async fn try_reference(faults: &[&'static Fault], cases: &Cases, args: &SelftestArgs) -> anyhow::Result<Reference> {
+    let mut needed: BTreeMap<&'static str, BTreeSet<&str>> = BTreeMap::new();
+    for fault in faults {
+        let selected = selection(fault, cases, args.all_cases);
+        needed.entry(fault.profile).or_default().extend(selected);
+    }
+    let mut reference = Reference::new();
+    for (profile, needed) in needed {
+        let reports = try_cases(cases, &needed, Trial { profile, fault: None }, args.jobs).await?;
+        reference.insert(profile, failed(&reports));
+    }
+    Ok(reference)
+}
+
 /// Tries several faults side by side: most of the time goes into waiting for what a fault keeps from coming.
 async fn try_faults(
     faults: &[&'static Fault],
     cases: &Cases,
-    failed_anyway: &BTreeSet<String>,
+    reference: &Reference,
     args: &SelftestArgs,
 ) -> anyhow::Result<Vec<Verdict>> {
+    let none = BTreeSet::new();
     // Not a closure of async blocks in `map`: the compiler cannot tell how long they borrow.
     let mut trials = Vec::new();
     for (place, fault) in faults.iter().enumerate() {
+        let failed_anyway = reference.get(fault.profile).unwrap_or(&none);
         trials.push(async move {
             let selected = selection(fault, cases, args.all_cases).into_iter().collect();
             let jobs = if fault.spreads { 1 } else { args.jobs };
-            let reports = try_cases(cases, &selected, Some(fault), jobs).await?;
+            let trial = Trial {
+                profile: fault.profile,
+                fault: Some(fault),
+            };
+            let reports = try_cases(cases, &selected, trial, jobs).await?;
             anyhow::Ok((place, judge(fault, cases, &reports, failed_anyway)))
         });
     }
@@ -136,7 +155,9 @@ fn must_pass<'a>(fault: &Fault, cases: &'a Cases) -> Vec<&'a str> {
         let case = cases.get(**id);
         case.is_some_and(|case| !case.scenario.requirements.iter().any(|known| fault.concerns(known)))
     };
-    let controls = CONTROLS.iter().filter(unconcerned);
+    // Read by another profile, most of them are not claimed.
+    let controls = CONTROLS.iter().filter(|_| fault.profile == USUAL_PROFILE);
+    let controls = controls.filter(unconcerned);
     let ids: BTreeSet<&str> = controls.chain(fault.spares).copied().collect();
     ids.into_iter()
         .filter_map(|id| cases.get_key_value(id).map(|(id, _)| id.as_str()))
@@ -154,16 +175,25 @@ fn selection<'a>(fault: &Fault, cases: &'a Cases, all: bool) -> Vec<&'a str> {
     selected
 }
 
+/// What cases are run against.
+#[derive(Clone, Copy)]
+struct Trial {
+    /// The profile by which the control plane is read.
+    profile: &'static str,
+    /// What is wrong with it; nothing for the reference.
+    fault: Option<&'static Fault>,
+}
+
 /// Runs cases against a control plane of their own; with little patience those that are meant to fail. The others
 /// wait for nothing that does not come, unless the machine is busy, and that must not count against the fault.
 async fn try_cases(
     cases: &Cases,
     selected: &BTreeSet<&str>,
-    fault: Option<&'static Fault>,
+    Trial { profile, fault }: Trial,
     jobs: usize,
 ) -> anyhow::Result<Vec<CaseReport>> {
     let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
-    let mut patient = target::embedded(&plane).await?;
+    let mut patient = target::embedded_by(&plane, Profile::built_in(profile)?).await?;
     patient.laboratory = Some(Arc::new(EmbeddedLaboratory::new(patient.profile.clone(), fault)));
     let patient = Arc::new(patient);
     let impatient = Arc::new(Target {

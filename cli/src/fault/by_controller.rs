@@ -67,7 +67,11 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(
         &["DEL-01", "DEL-11"],
-        &["deleting-a-paused-sandbox-is-final@kubernetes", "resume-races-delete"],
+        &[
+            "deleting-a-paused-sandbox-is-final@kubernetes",
+            "deleting-a-paused-sandbox-is-final@e2b",
+            "resume-races-delete",
+        ],
     )
     .touches(&["DEL"]),
     controller("events-lost", "publishes no Events", events_lost)

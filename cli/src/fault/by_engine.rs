@@ -5,15 +5,16 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
+use jiff::SignedDuration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::{Engine, ExecutionSink, Sandbox};
+use torpor_runtime::{Clock, Engine, ExecutionSink, MontyEngine, Sandbox};
 
-use super::engine::{Mistaken, Past, Restored, Spoil};
+use super::engine::{CalledOff, Mistaken, Past, Restored, Spoil};
 use super::{Around, Culprit, Fault, Hooks};
 
 const fn engine(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
@@ -31,6 +32,7 @@ pub(super) const FAULTS: &[Fault] = &[
         &[
             "interpreter-state-survives@e2b",
             "every-write-of-five-cycles-survives@e2b",
+            "values-survive-by-the-adapter",
         ],
     )
     .touches(&["CTX-10", "CTX-12"])
@@ -42,7 +44,11 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(
         &["CTX-02", "CTX-06"],
-        &["files-survive@e2b", "every-write-of-five-cycles-survives@e2b"],
+        &[
+            "files-survive@e2b",
+            "files-survive@kubernetes",
+            "every-write-of-five-cycles-survives@e2b",
+        ],
     )
     .spares(&["interpreter-state-survives@e2b", "open-contexts-survive"]),
     engine("extra-contexts-lost", "brings back the default context only", || {
@@ -69,6 +75,49 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["CTX-02", "CTX-06"], &["a-file-deleted-after-a-resume-stays-deleted"])
     .spares(&["files-survive@e2b", "interpreter-state-survives@e2b"]),
+    engine(
+        "files-return-as-they-first-were",
+        "brings files back as the first checkpoint held them",
+        || restored(Restored::Asked, Some(first_files_return)),
+    )
+    .breaks(
+        &["CTX-02", "CTX-06"],
+        &[
+            "file-overwritten-after-a-resume-wins@e2b",
+            "file-overwritten-after-a-resume-wins@kubernetes",
+            "files-survive-by-the-adapter",
+        ],
+    )
+    .spares(&["files-survive@e2b", "a-file-deleted-after-a-resume-stays-deleted"]),
+    engine(
+        "wall-clock-behind-after-restore",
+        "brings a sandbox back whose wall clock is a minute behind",
+        || Hooks {
+            engine: Some(Arc::new(|inner| {
+                let behind = MontyEngine::new(late_clock());
+                Arc::new(Mistaken::new(inner, Restored::Asked, None).restoring_by(Arc::new(behind)))
+            })),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["CTX-04"], &["clocks-go-on"])
+    .spares(&["interpreter-state-survives@e2b", "what-was-under-way-ends-once"]),
+    engine(
+        "called-off-pause-loses-memory",
+        "lets a sandbox run on with an empty memory when its pause is called off",
+        || Hooks {
+            engine: Some(Arc::new(|inner| {
+                Arc::new(Mistaken::new(inner, Restored::Asked, None).calling_off(CalledOff {
+                    delay: Duration::from_millis(500),
+                    spoil: memory_lost,
+                }))
+            })),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["FSM-03", "CTX-01"], &["racing-toggles-converge"])
+    .touches(&["FSM-06"])
+    .spares(&["interpreter-state-survives@e2b", "toggles-converge"]),
     engine(
         "last-call-replayed",
         "executes the latest code again at every restore",
@@ -100,7 +149,11 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(
         &["CTX-12"],
-        &["neighbours-keep-their-own-context", "two-sandboxes-are-apart@e2b"],
+        &[
+            "neighbours-keep-their-own-context",
+            "two-sandboxes-are-apart@e2b",
+            "two-sandboxes-are-apart@kubernetes",
+        ],
     )
     .spreads(),
 ];
@@ -202,6 +255,28 @@ fn mtimes_reset(sandbox: Arc<dyn Sandbox>, _: Past) -> BoxFuture<'static, ()> {
         });
     }
     .boxed()
+}
+
+fn first_files_return(sandbox: Arc<dyn Sandbox>, past: Past) -> BoxFuture<'static, ()> {
+    async move {
+        for (path, content) in past.first_files {
+            let file = sandbox.root().join(path);
+            if file.exists() {
+                let _ = fs::write(file, content);
+            }
+        }
+    }
+    .boxed()
+}
+
+/// The clocks of this machine, of which one is wrong.
+fn late_clock() -> Clock {
+    let right = Clock::system();
+    let monotonic = right.clone();
+    Clock::new(
+        move || right.now() - SignedDuration::from_mins(1),
+        move || monotonic.monotonic(),
+    )
 }
 
 fn deleted_files_return(sandbox: Arc<dyn Sandbox>, past: Past) -> BoxFuture<'static, ()> {

@@ -88,6 +88,14 @@ pub(super) const FAULTS: &[Fault] = &[
         connect_loses_to_auto_pause,
     )
     .breaks(&["TIME-07"], &["connect-wins-against-the-automatic-pause"]),
+    gateway(
+        "state-by-its-own-record",
+        "shows of each sandbox the state that it was last brought to through the gateway",
+        state_by_its_own_record,
+    )
+    .breaks(&["E2B-03"], &["both-fronts-show-the-same-sandbox"])
+    .touches(&["CTX", "ZERO", "TIME", "FSM", "E2B-09"])
+    .spares(&["interpreter-state-survives@e2b", "lists-filter-by-state-and-metadata"]),
 ];
 
 async fn reads_wake(asked: Asked, gateway: Gateway) -> Response {
@@ -302,6 +310,36 @@ fn connect_loses_to_auto_pause() -> Hooks {
                 }
                 _ => gateway.answer(asked.request).await,
             }
+        }
+    })
+}
+
+fn state_by_its_own_record() -> Hooks {
+    let states = Notes::new();
+    ruled(move |asked, gateway| {
+        let states: Notes<&'static str> = states.clone();
+        async move {
+            if matches!(asked.to, Route::Inside(_)) {
+                return gateway.answer(asked.request).await;
+            }
+            let mut told = gateway.read(asked.request).await;
+            let taken = told.status.is_success();
+            match &asked.to {
+                Route::Pause(id) if taken => drop(states.put(id, "paused")),
+                Route::Connect(id) if taken => drop(states.put(id, "running")),
+                Route::Show(id) => {
+                    if let Some(state) = states.get(id).filter(|_| taken) {
+                        told.body["state"] = json!(state);
+                    }
+                }
+                Route::Create { .. } => {
+                    if let Some(id) = told.body["sandboxID"].as_str() {
+                        states.put(id, "running");
+                    }
+                }
+                _ => {}
+            }
+            told.send()
         }
     })
 }

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, ready};
 use torpor_api::{AgentState, CheckpointState};
 use torpor_controller::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
+use super::notes::Notes;
 use super::{Around, Culprit, Fault, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -40,6 +41,44 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .touches(&["CTX", "ZERO", "FSM"])
     .spares(&["deleting-while-running", "created-paused-starts-nothing"]),
+    Fault::new(
+        "failed-removal-taken-for-done",
+        Culprit::Controller,
+        "lets a sandbox go whose checkpoint data could not be removed",
+        || Hooks {
+            custodian: Some(Arc::new(|inner| Arc::new(Hopeful(inner)))),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["DEL-09"], WAITS_FOR_THE_STORE)
+    .spares(&[
+        "deleting-a-paused-sandbox-is-final@kubernetes",
+        "deleting-a-paused-sandbox-frees-its-storage@kubernetes",
+    ]),
+    Fault::new(
+        "removal-tried-once",
+        Culprit::Controller,
+        "does not try again to remove checkpoint data that could not be removed",
+        || Hooks {
+            custodian: Some(Arc::new(|inner| {
+                Arc::new(Resigned {
+                    inner,
+                    failed: Notes::new(),
+                })
+            })),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["DEL-09"], WAITS_FOR_THE_STORE)
+    .spares(&[
+        "deleting-a-paused-sandbox-is-final@kubernetes",
+        "deleting-a-paused-sandbox-frees-its-storage@kubernetes",
+    ]),
+];
+
+const WAITS_FOR_THE_STORE: &[&str] = &[
+    "deletion-waits-for-the-store@kubernetes",
+    "deletion-waits-for-the-store@e2b",
 ];
 
 /// Agents that are never done with a checkpoint.
@@ -78,6 +117,53 @@ impl CheckpointCustodian for TooMuch {
 
     fn remove_older_than<'a>(&'a self, sandbox_uid: &'a str, _: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
         self.0.remove_all(sandbox_uid)
+    }
+}
+
+/// A custodian that hears no failure.
+struct Hopeful(Arc<dyn CheckpointCustodian>);
+
+impl CheckpointCustodian for Hopeful {
+    fn remove_all<'a>(&'a self, sandbox_uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.0.remove_all(sandbox_uid).map(|_| Ok(())).boxed()
+    }
+
+    fn remove_older_than<'a>(
+        &'a self,
+        sandbox_uid: &'a str,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.0.remove_older_than(sandbox_uid, generation)
+    }
+}
+
+/// A custodian that does not try again what failed once.
+struct Resigned {
+    inner: Arc<dyn CheckpointCustodian>,
+    failed: Notes<RemovalError>,
+}
+
+impl CheckpointCustodian for Resigned {
+    fn remove_all<'a>(&'a self, sandbox_uid: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+        async move {
+            if let Some(error) = self.failed.get(sandbox_uid) {
+                return Err(error);
+            }
+            let removed = self.inner.remove_all(sandbox_uid).await;
+            if let Err(error) = &removed {
+                self.failed.put(sandbox_uid, error.clone());
+            }
+            removed
+        }
+        .boxed()
+    }
+
+    fn remove_older_than<'a>(
+        &'a self,
+        sandbox_uid: &'a str,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<(), RemovalError>> {
+        self.inner.remove_older_than(sandbox_uid, generation)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stands between a part and the API server: rewrites what it asks, what it is answered, and what it sees.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +28,10 @@ type Answer = UnsyncBoxBody<Bytes, BoxError>;
 pub struct CallRules {
     rule: Option<CallRule>,
     view: Option<ViewRule>,
+    /// Whether a watch that breaks is never noticed.
+    deaf: bool,
+    /// Makes the rules anew for every client: what they remember does not outlive it.
+    anew: Option<fn() -> Self>,
 }
 
 impl CallRules {
@@ -37,7 +42,23 @@ impl CallRules {
     {
         Self {
             rule: Some(Arc::new(move |call, server| rule(call, server).boxed())),
-            view: None,
+            ..Self::default()
+        }
+    }
+
+    /// The rules that `make` makes, for each client its own: a part that starts again remembers nothing.
+    pub(super) fn for_each_client(make: fn() -> Self) -> Self {
+        Self {
+            anew: Some(make),
+            ..Self::default()
+        }
+    }
+
+    /// Watches that break, or are refused, seem to go on in silence.
+    pub(super) fn deaf() -> Self {
+        Self {
+            deaf: true,
+            ..Self::default()
         }
     }
 
@@ -65,7 +86,8 @@ impl CallRules {
     /// The same client, behind these rules.
     pub fn around(&self, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
-        let (rules, server) = (self.clone(), Server(client));
+        let rules = self.anew.map_or_else(|| self.clone(), |make| make());
+        let server = Server(client);
         let service = tower::service_fn(move |request: Request<Body>| {
             let (rules, server) = (rules.clone(), server.clone());
             async move { rules.carry(request, server).await }
@@ -80,7 +102,11 @@ impl CallRules {
             .unwrap_or_default();
         if parts.uri.query().is_some_and(|query| query.contains("watch=")) {
             let watch = server.0.send(Request::from_parts(parts, body)).await?;
-            return Ok(self.watched(plural, watch));
+            return if self.deaf {
+                unbroken(watch).await
+            } else {
+                Ok(self.watched(plural, watch))
+            };
         }
         let bytes = body.collect().await?.to_bytes();
         let body = if bytes.is_empty() {
@@ -127,6 +153,21 @@ impl CallRules {
         let frames = body.into_data_stream().map(changed);
         Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
     }
+}
+
+/// A watch that goes on in silence where it really broke off or was refused.
+async fn unbroken(watch: Response<Body>) -> Result<Response<Answer>, BoxError> {
+    if !watch.status().is_success() {
+        return pending().await;
+    }
+    let (parts, body) = watch.into_parts();
+    let frames = body
+        .into_data_stream()
+        .filter_map(|chunk| std::future::ready(chunk.ok()));
+    let frames = frames
+        .map(|chunk| Ok(Frame::data(chunk)))
+        .chain(futures::stream::pending());
+    Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
 }
 
 fn seen_line(line: &[u8], plural: &str, view: &ViewRule) -> Vec<u8> {
@@ -207,6 +248,24 @@ impl Call {
         let place = place(self.path())?;
         let fits = self.parts.method == *method && place.plural == plural && place.subresource.is_none();
         place.name.filter(|_| fits)
+    }
+
+    /// Whether the objects of `plural` are listed.
+    pub(super) fn lists(&self, plural: &str) -> bool {
+        let place = place(self.path());
+        self.parts.method == Method::GET && place.is_some_and(|place| place.plural == plural && place.name.is_none())
+    }
+
+    /// Whether nothing is written.
+    pub(super) fn reads(&self) -> bool {
+        self.parts.method == Method::GET
+    }
+
+    /// The name of the object that this is about, also where it is created.
+    pub(super) fn subject(&self) -> Option<String> {
+        let by_path = place(self.path()).and_then(|place| place.name);
+        let by_body = self.body["metadata"]["name"].as_str();
+        by_path.or(by_body).map(str::to_owned)
     }
 
     /// The name of the object whose status is patched, if it is one of `plural`.

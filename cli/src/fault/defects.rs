@@ -72,6 +72,7 @@ pub(super) const FAULTS: &[Fault] = &[
         &["DEL-01", "DEL-07"],
         &[
             "deleting-a-paused-sandbox-frees-its-storage@kubernetes",
+            "deleting-a-paused-sandbox-frees-its-storage@e2b",
             "deleting-in-any-state-frees-its-storage",
         ],
     )
@@ -95,7 +96,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "starts afresh, as if nothing had been, when the Pod of a running sandbox is lost",
         installs!(LostStateStartsFresh),
     )
-    .breaks(&["FSM-08"], &["a-lost-pod-is-reported@kubernetes"]),
+    .breaks(
+        &["FSM-08"],
+        &["a-lost-pod-is-reported@kubernetes", "a-lost-pod-is-reported@e2b"],
+    ),
     controller(
         Defect::FailedRestoreStartsFresh.name(),
         "drops a checkpoint that cannot be restored, and starts afresh",

@@ -41,8 +41,10 @@ pub(super) struct Past {
     first: Option<Bytes>,
     /// Context and code of the latest execution.
     pub(super) last_call: Option<(Option<String>, String)>,
-    /// Every file that a checkpoint ever held, by its path below the root.
+    /// Every file that a checkpoint ever held, by its path below the root, as it was last.
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// The same files as they were first.
+    pub(super) first_files: BTreeMap<String, Vec<u8>>,
 }
 
 /// The mistaken engine.
@@ -50,8 +52,19 @@ pub(super) struct Mistaken {
     inner: Arc<dyn Engine>,
     payload: Restored,
     spoil: Option<Spoil>,
+    at_thaw: Option<CalledOff>,
+    restorer: Option<Arc<dyn Engine>>,
     mark: Arc<AtomicBool>,
     written: Arc<Mutex<Written>>,
+}
+
+/// What is done to a sandbox whose pause is called off.
+#[derive(Clone, Copy)]
+pub(super) struct CalledOff {
+    /// How much longer a checkpoint takes, so that the call comes in time.
+    pub(super) delay: Duration,
+    /// What is done when it runs on.
+    pub(super) spoil: Spoil,
 }
 
 /// What was written so far.
@@ -68,6 +81,8 @@ impl Mistaken {
             inner,
             payload,
             spoil,
+            at_thaw: None,
+            restorer: None,
             mark: Arc::default(),
             written: Arc::default(),
         }
@@ -78,10 +93,27 @@ impl Mistaken {
         Self { mark, ..self }
     }
 
+    /// Does that to a sandbox whose pause is called off.
+    pub(super) fn calling_off(self, at_thaw: CalledOff) -> Self {
+        Self {
+            at_thaw: Some(at_thaw),
+            ..self
+        }
+    }
+
+    /// Restores by another engine than it starts by.
+    pub(super) fn restoring_by(self, restorer: Arc<dyn Engine>) -> Self {
+        Self {
+            restorer: Some(restorer),
+            ..self
+        }
+    }
+
     fn around(&self, inner: Arc<dyn Sandbox>, past: Past) -> Arc<dyn Sandbox> {
         Arc::new(Observed {
             inner,
             past: Mutex::new(past),
+            at_thaw: self.at_thaw,
             mark: Arc::clone(&self.mark),
             written: Arc::clone(&self.written),
         })
@@ -132,9 +164,10 @@ impl Engine for Mistaken {
 
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         async move {
+            let engine = self.restorer.as_ref().unwrap_or(&self.inner);
             // One that cannot be read is refused by the engine itself.
             let Ok(payload) = payload.read().await else {
-                return self.inner.restore(place, payload).await;
+                return engine.restore(place, payload).await;
             };
             let (past, last) = {
                 let written = locked(&self.written);
@@ -147,13 +180,13 @@ impl Engine for Mistaken {
                 Restored::ProgramAnew if !past.fresh.command.is_empty() => {
                     self.inner.start(place, past.fresh.clone()).await?
                 }
-                Restored::Asked | Restored::ProgramAnew => self.inner.restore(place, payload.into()).await?,
+                Restored::Asked | Restored::ProgramAnew => engine.restore(place, payload.into()).await?,
                 Restored::First => {
-                    self.inner
+                    engine
                         .restore(place, past.first.clone().unwrap_or(payload).into())
                         .await?
                 }
-                Restored::LastOfAnybody => self.inner.restore(place, last.unwrap_or(payload).into()).await?,
+                Restored::LastOfAnybody => engine.restore(place, last.unwrap_or(payload).into()).await?,
             };
             if let Some(spoil) = self.spoil {
                 spoil(Arc::clone(&restored), past.clone()).await;
@@ -165,17 +198,19 @@ impl Engine for Mistaken {
 }
 
 /// A sandbox whose checkpoints and executions are taken note of.
-#[derive(Debug)]
 struct Observed {
     inner: Arc<dyn Sandbox>,
     past: Mutex<Past>,
+    at_thaw: Option<CalledOff>,
     mark: Arc<AtomicBool>,
     written: Arc<Mutex<Written>>,
 }
 
-impl fmt::Debug for Written {
+impl fmt::Debug for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written").finish_non_exhaustive()
+        f.debug_struct("Observed")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,6 +225,9 @@ impl Sandbox for Observed {
 
     fn checkpoint(&self) -> Answer<'_, Payload> {
         async move {
+            if let Some(called_off) = self.at_thaw {
+                tokio::time::sleep(called_off.delay).await;
+            }
             let payload = self.inner.checkpoint().await?.into_bytes()?;
             let past = {
                 let mut past = locked(&self.past);
@@ -197,6 +235,7 @@ impl Sandbox for Observed {
                 past.first.get_or_insert_with(|| payload.clone());
                 super::by_engine::each_file(self.root(), &mut |path, file| {
                     if let Ok(content) = std::fs::read(file) {
+                        past.first_files.entry(path.clone()).or_insert_with(|| content.clone());
                         past.files.insert(path, content);
                     }
                 });
@@ -211,7 +250,15 @@ impl Sandbox for Observed {
     }
 
     fn thaw(&self) -> Answer<'_, ()> {
-        self.inner.thaw()
+        async move {
+            self.inner.thaw().await?;
+            if let Some(called_off) = self.at_thaw {
+                let past = locked(&self.past).clone();
+                (called_off.spoil)(Arc::clone(&self.inner), past).await;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

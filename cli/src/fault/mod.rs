@@ -11,12 +11,16 @@
 //! ```
 
 mod by_controller;
+mod by_crash;
 mod by_engine;
 mod by_face;
 mod by_gateway;
 mod by_session;
+mod by_traffic;
 mod by_upkeep;
 mod by_view;
+mod by_weather;
+mod by_write;
 mod calls;
 mod defects;
 mod engine;
@@ -88,6 +92,9 @@ impl Culprit {
     }
 }
 
+/// The profile of the embedded control plane.
+pub const USUAL_PROFILE: &str = "kruise";
+
 /// A deliberately faulty implementation.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
@@ -107,6 +114,8 @@ pub struct Fault {
     pub spares: &'static [&'static str],
     /// Whether sandboxes of one case may spoil another's.
     pub spreads: bool,
+    /// The profile by which the target is read.
+    pub profile: &'static str,
     install: fn() -> Hooks,
 }
 
@@ -122,6 +131,7 @@ impl Fault {
             touches: &[],
             spares: &[],
             spreads: false,
+            profile: USUAL_PROFILE,
             install,
         }
     }
@@ -147,6 +157,12 @@ impl Fault {
         self
     }
 
+    /// It shows where the target is read by another profile than the usual one.
+    const fn read_by(mut self, profile: &'static str) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// Fresh hooks, for one control plane: what a mistake remembers is that plane's alone.
     pub fn hooks(&self) -> Hooks {
         (self.install)()
@@ -165,9 +181,13 @@ impl Fault {
             by_view::FAULTS,
             by_controller::FAULTS,
             by_upkeep::FAULTS,
+            by_crash::FAULTS,
+            by_weather::FAULTS,
+            by_write::FAULTS,
             by_gateway::FAULTS,
             by_face::FAULTS,
             by_session::FAULTS,
+            by_traffic::FAULTS,
             by_engine::FAULTS,
             traces::FAULTS,
         ]
@@ -248,6 +268,25 @@ mod tests {
                 assert!(cases.contains(*case), "{} names {case}, which is no case", fault.name);
             }
         }
+    }
+
+    #[test]
+    fn every_case_is_one_that_some_fault_must_fail() {
+        let named: BTreeSet<&str> = Fault::all().flat_map(|fault| fault.caught_by).copied().collect();
+        let idle: Vec<String> = cases()
+            .into_iter()
+            .filter(|case| !named.contains(case.as_str()))
+            .collect();
+        assert!(idle.is_empty(), "nothing must fail {}", idle.join(", "));
+    }
+
+    #[test]
+    fn every_requirement_is_broken_by_some_fault() {
+        let suite = Suite::embedded().expect("the scenarios");
+        let broken: BTreeSet<&str> = Fault::all().flat_map(|fault| fault.breaks).copied().collect();
+        let whole = suite.catalogue.requirements.iter().map(|known| known.id.as_str());
+        let kept: Vec<&str> = whole.filter(|id| !broken.contains(id)).collect();
+        assert!(kept.is_empty(), "no fault breaks {}", kept.join(", "));
     }
 
     #[test]

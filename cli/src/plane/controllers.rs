@@ -41,21 +41,26 @@ pub(super) fn controller(
         Reconciler::Elsewhere => return None,
     }
     let (store_url, defect) = (store_url.to_owned(), config.hooks.defect);
-    let client = behind(
-        config.hooks.controller_calls.as_ref(),
+    let (api, rules) = (
         server.client_as("torpor-controller"),
+        config.hooks.controller_calls.clone(),
     );
     let agents: Arc<dyn SandboxAgents> = Arc::new(HttpAgents::new());
     let agents = through(config.hooks.agents.as_ref(), agents);
     let custodian: Arc<dyn CheckpointCustodian> = Arc::new(StoreCustodian::new(checkpoints));
-    let custodian = through(config.hooks.custodian.as_ref(), custodian);
-    let (client, custodian) = match faults {
-        Some(faults) => (faults.client(client), faults.custodian(custodian)),
-        None => (client, custodian),
+    let custodian = match faults {
+        Some(faults) => faults.custodian(custodian),
+        None => custodian,
     };
+    let custodian = through(config.hooks.custodian.as_ref(), custodian);
+    let crashing = faults.cloned();
     let make = move || {
+        let client = behind(rules.as_ref(), api.clone());
         Controller::new(
-            client.clone(),
+            match &crashing {
+                Some(faults) => faults.client(client),
+                None => client,
+            },
             ControllerConfig {
                 defect,
                 fronts: Front::ALL.to_vec(),

@@ -1,0 +1,168 @@
+//! Mistakes of a controller in a single write, or in one that it should have made.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use torpor_api::annotation;
+use tower::BoxError;
+
+use super::calls::{Call, CallRules, Reply, Server};
+use super::notes::Notes;
+use super::{Culprit, Fault, Hooks};
+
+const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
+    Fault::new(name, Culprit::Controller, does, install)
+}
+
+pub(super) const FAULTS: &[Fault] = &[
+    controller(
+        "deletion-before-the-start-forgotten",
+        "takes no deletion of a sandbox that has never run",
+        || deletions_hidden(|sandbox| sandbox["status"]["runningSince"].is_null() && !ever_paused(sandbox)),
+    )
+    .breaks(&["DEL-05"], &["deleting-before-it-ran"])
+    .touches(&["DEL"])
+    .spares(&["deleting-while-running", "deleting-by-sdk-while-running"]),
+    controller(
+        "deletion-while-running-ignored",
+        "takes no deletion of a sandbox that runs and was never paused",
+        || deletions_hidden(|sandbox| sandbox["status"]["phase"] == "Running" && !ever_paused(sandbox)),
+    )
+    .breaks(&["DEL-04"], &["deleting-while-running"])
+    .touches(&["DEL"])
+    .spares(&["deleting-a-paused-sandbox-is-final@kubernetes"]),
+    controller(
+        "deleted-sandbox-comes-back",
+        "makes a paused sandbox anew that was deleted, as if somebody had asked for it",
+        || calls(deleted_sandbox_comes_back()),
+    )
+    .breaks(
+        &["DEL-06", "DEL-08"],
+        &["a-second-delete-is-harmless", "a-deleted-sandbox-is-not-found"],
+    )
+    .touches(&["DEL", "E2B-02"])
+    .spares(&["deleting-while-running", "deleting-by-sdk-while-running"]),
+    controller(
+        "template-rewritten-at-pause",
+        "leaves a mark of its own in the template of a sandbox that it pauses",
+        || calls(CallRules::rule(template_rewritten_at_pause)),
+    )
+    .breaks(&["CTX-05"], &["identity-survives@kubernetes", "identity-survives@e2b"])
+    .touches(&["FSM-02", "FSM-13"]),
+    controller(
+        "lost-pod-of-a-resume-not-replaced",
+        "starts no second Pod from a checkpoint when the first is lost",
+        || calls(one_pod_for_each_checkpoint()),
+    )
+    .breaks(&["FSM-08"], &["a-pod-lost-while-resuming-is-replaced"])
+    .spares(&[
+        "a-lost-pod-is-reported@kubernetes",
+        "every-write-of-five-cycles-survives@e2b",
+    ]),
+    controller(
+        "lost-context-hidden",
+        "does not say that the context was lost when it makes a lost Pod anew",
+        || calls(CallRules::asked(context_lost_unsaid)),
+    )
+    .breaks(&["FSM-08"], &["a-lost-pod-is-made-anew"])
+    .spares(&["pause-and-resume-reach-their-state"])
+    .read_by("sigs"),
+];
+
+fn calls(rules: CallRules) -> Hooks {
+    Hooks {
+        controller_calls: Some(rules),
+        ..Hooks::default()
+    }
+}
+
+fn ever_paused(sandbox: &Value) -> bool {
+    !sandbox["status"]["lastCheckpointGeneration"].is_null()
+}
+
+/// Hides the deletion of sandboxes that `concerns` says so of when it comes.
+fn deletions_hidden(concerns: fn(&Value) -> bool) -> Hooks {
+    let hidden = Notes::new();
+    calls(CallRules::seen(move |plural, object| {
+        let deleted = !object["metadata"]["deletionTimestamp"].is_null();
+        if plural != "sandboxes" || !deleted {
+            return;
+        }
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        if hidden.first(&uid, &concerns(object)) {
+            object["metadata"]["deletionTimestamp"] = Value::Null;
+        }
+    }))
+}
+
+fn deleted_sandbox_comes_back() -> CallRules {
+    let back = Notes::new();
+    CallRules::rule(move |call, server| {
+        let back = back.clone();
+        async move {
+            let patched = call.on(&Method::PATCH, "sandboxes").map(|_| call.path().to_owned());
+            let reply = server.answer(call).await?;
+            let metadata = &reply.body["metadata"];
+            let gone = !metadata["deletionTimestamp"].is_null() && metadata["finalizers"].is_null();
+            let name = metadata["name"].as_str().unwrap_or_default();
+            if let Some((collection, _)) = patched.as_deref().and_then(|path| path.rsplit_once('/'))
+                && gone
+                && reply.body["spec"]["paused"] == true
+                // Only once, so that it can be got rid of.
+                && back.put(name, ()).is_none()
+            {
+                let again = json!({
+                    "apiVersion": reply.body["apiVersion"], "kind": reply.body["kind"], "spec": reply.body["spec"],
+                    "metadata": {"name": name, "labels": metadata["labels"], "annotations": metadata["annotations"]},
+                });
+                server.answer(Call::create(collection, again)?).await?;
+            }
+            Ok(reply)
+        }
+    })
+}
+
+async fn template_rewritten_at_pause(call: Call, server: Server) -> Result<Reply, BoxError> {
+    let pauses = call.on_status("sandboxes").is_some() && call.body["status"]["phase"] == "Paused";
+    let path = call.path().trim_end_matches("/status").to_owned();
+    let reply = server.answer(call).await?;
+    if pauses && reply.status.is_success() {
+        let mark = json!({"spec": {"template": {"metadata": {"annotations": {"example.com/paused": "yes"}}}}});
+        server.answer(Call::merge(&path, mark)?).await?;
+    }
+    Ok(reply)
+}
+
+fn one_pod_for_each_checkpoint() -> CallRules {
+    let started = Notes::new();
+    CallRules::rule(move |call, server| {
+        let started = started.clone();
+        async move {
+            let checkpoint = &call.body["metadata"]["annotations"][annotation::RESTORE_GENERATION];
+            let name = call.subject().unwrap_or_default();
+            if call.creates("pods")
+                && !checkpoint.is_null()
+                && started.put(&format!("{name} {checkpoint}"), ()).is_some()
+            {
+                return Ok(Reply {
+                    status: StatusCode::FORBIDDEN,
+                    body: json!({
+                        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+                        "message": "this checkpoint was started from already", "metadata": {},
+                    }),
+                });
+            }
+            server.answer(call).await
+        }
+    })
+}
+
+fn context_lost_unsaid(call: &mut Call) {
+    if call.on_status("sandboxes").is_some()
+        && let Some(conditions) = call
+            .body
+            .pointer_mut("/status/conditions")
+            .and_then(Value::as_array_mut)
+    {
+        conditions.retain(|condition| condition["type"] != "ContextLost");
+    }
+}
