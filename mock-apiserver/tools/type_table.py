@@ -70,7 +70,7 @@ def kind_of(name, package):
     return name if "." in name else f"{package}.{name}"
 
 
-def flags_of(go_type, tag, tags, comments, prefix, package, go):
+def flags_of(go_type, tag, tags, comments, prefix, package, go, is_message):
     """The flags of a field; see table.rs."""
     omits = "omitempty" in tag
     pointer = go_type.startswith("*")
@@ -78,6 +78,8 @@ def flags_of(go_type, tag, tags, comments, prefix, package, go):
         yield "z"
     if not omits and "+optional" not in comments:
         yield "r"
+    if not omits if prefix else is_message and not pointer:
+        yield "v"
     item = go_type.lstrip("*").removeprefix("[]").lstrip("*")
     if item in go.named or "." in item and item.split(".")[-1] in {"UID", "ResourceList", "NamespacedName", "NodeName"}:
         yield f"t={package}.{item}" if "." not in item else f"t={item}"
@@ -115,7 +117,7 @@ def messages(path):
         go_type, tag, tags, comments = go.fields.get((message, name), ("", name, "", ["+optional"]))
         json_name = tag.partition(",")[0]
         json_name = "-" if known and not json_name else json_name or name
-        flags = flags_of(go_type, tag, tags, comments, prefix, package, go)
+        flags = flags_of(go_type, tag, tags, comments, prefix, package, go, kind not in SCALARS)
         yield " ".join([f" {number} {json_name} {prefix}{kind_of(kind, package)}", *flags])
     for name, values in sorted(go.enums.items()):
         if values:

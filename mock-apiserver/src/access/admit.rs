@@ -110,7 +110,8 @@ fn wanted(core: &Core, request: &Request) -> Vec<AccessRequest> {
 
 fn access(request: &Request, path: &ResourcePath) -> ResourceAccess {
     let verb = match (request.method, path.name.is_some()) {
-        (Method::Get, _) if request.query.flag("watch") => "watch",
+        (Method::Get, _) if path.watch => "watch",
+        (Method::Get, false) if request.query.flag("watch") => "watch",
         (Method::Get, true) => "get",
         (Method::Get, false) => "list",
         (Method::Post, _) => "create",

@@ -95,7 +95,10 @@ pub(crate) fn qualified(resource: &str, group: &str) -> String {
 }
 
 fn details(name: &str, group: &str, kind: &str) -> Value {
-    let mut details = json!({ "kind": kind });
+    let mut details = json!({});
+    if !kind.is_empty() {
+        details["kind"] = kind.into();
+    }
     if !name.is_empty() {
         details["name"] = name.into();
     }
@@ -184,8 +187,11 @@ impl ApiError {
         Self::new(Reason::NotAcceptable, message)
     }
 
-    pub(crate) fn too_large(message: impl Into<String>) -> Self {
-        Self::new(Reason::RequestEntityTooLarge, message)
+    pub(crate) fn too_large(why: impl std::fmt::Display) -> Self {
+        Self::new(
+            Reason::RequestEntityTooLarge,
+            format!("Request entity too large: {why}"),
+        )
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {

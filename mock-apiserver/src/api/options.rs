@@ -61,6 +61,8 @@ pub(crate) struct ListOptions {
     pub(crate) continue_token: Option<String>,
     pub(crate) resource_version: Option<u64>,
     pub(crate) version_match: Option<VersionMatch>,
+    /// A `resourceVersionMatch` that is none.
+    unknown_match: Option<String>,
     pub(crate) watch: bool,
     pub(crate) allow_bookmarks: bool,
     pub(crate) send_initial_events: Option<bool>,
@@ -69,18 +71,14 @@ pub(crate) struct ListOptions {
 
 impl ListOptions {
     /// Parses and checks the options; the refusals follow `k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`.
-    pub(crate) fn parse(query: &Query) -> ApiResult<Self> {
-        let read = if query.flag("watch") { exact_revision } else { revision };
+    pub(crate) fn parse(query: &Query, watch: bool) -> ApiResult<Self> {
+        let read = if watch { exact_revision } else { revision };
         let resource_version = query.get("resourceVersion").map(read).transpose()?;
-        let version_match = match query.get("resourceVersionMatch") {
-            None => None,
+        let asked_match = query.get("resourceVersionMatch");
+        let version_match = match asked_match {
             Some("Exact") => Some(VersionMatch::Exact),
             Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
-            Some(other) => {
-                let supported = ["Exact", "NotOlderThan", ""];
-                let error = FieldError::not_supported("resourceVersionMatch", &Value::from(other), &supported);
-                return Err(invalid(&[error]));
-            }
+            Some(_) | None => None,
         };
         let options = Self {
             label_selector: query.get("labelSelector").unwrap_or_default().to_owned(),
@@ -89,7 +87,8 @@ impl ListOptions {
             continue_token: query.get("continue").map(str::to_owned),
             resource_version,
             version_match,
-            watch: query.flag("watch"),
+            unknown_match: asked_match.filter(|_| version_match.is_none()).map(str::to_owned),
+            watch,
             allow_bookmarks: query.flag("allowWatchBookmarks"),
             send_initial_events: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
             timeout_seconds: query.number("timeoutSeconds")?,
@@ -107,16 +106,42 @@ impl ListOptions {
     }
 
     fn watch_problems(&self) -> Vec<FieldError> {
-        let why = match (self.send_initial_events, self.version_match) {
-            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => return Vec::new(),
-            (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            (None, Some(_)) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        let path = "resourceVersionMatch";
+        let mut errors = Vec::new();
+        let has_match = self.version_match.is_some() || self.unknown_match.is_some();
+        if self.send_initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            errors.push(FieldError::forbidden(path, why));
+        }
+        if self.send_initial_events.is_none() && has_match {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(FieldError::forbidden(path, why));
+        }
+        let other = match self.version_match {
+            Some(VersionMatch::Exact) => Some("Exact"),
+            Some(VersionMatch::NotOlderThan) => None,
+            None => self.unknown_match.as_deref(),
         };
-        vec![FieldError::forbidden("resourceVersionMatch", why)]
+        if let Some(other) = other {
+            errors.push(FieldError::not_supported(path, &Value::from(other), &["NotOlderThan"]));
+        }
+        if self.continue_token.is_some() {
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(path, why));
+        }
+        errors
     }
 
     fn list_problems(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
+        if let Some(other) = &self.unknown_match {
+            let supported = ["Exact", "NotOlderThan", ""];
+            return vec![FieldError::not_supported(
+                "resourceVersionMatch",
+                &Value::from(other.as_str()),
+                &supported,
+            )];
+        }
         if let Some(version_match) = self.version_match {
             let path = "resourceVersionMatch";
             if self.resource_version.is_none() {

@@ -9,6 +9,8 @@ pub(crate) struct ResourcePath {
     pub(crate) resource: String,
     pub(crate) name: Option<String>,
     pub(crate) subresource: Option<String>,
+    /// The older form of a watch, `/api/v1/watch/…`.
+    pub(crate) watch: bool,
 }
 
 /// What a path stands for.
@@ -46,8 +48,10 @@ pub(crate) fn parse(path: &str) -> Route {
         ["apis", group] => Route::Group((*group).to_owned()),
         ["api", version] => Route::GroupVersion(String::new(), (*version).to_owned()),
         ["apis", group, version] => Route::GroupVersion((*group).to_owned(), (*version).to_owned()),
-        ["api", version, rest @ ..] => resource("", version, rest),
-        ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        ["api", version, "watch", rest @ ..] if !rest.is_empty() => resource("", version, rest, true),
+        ["apis", group, version, "watch", rest @ ..] if !rest.is_empty() => resource(group, version, rest, true),
+        ["api", version, rest @ ..] => resource("", version, rest, false),
+        ["apis", group, version, rest @ ..] => resource(group, version, rest, false),
         ["openapi", rest @ ..] => Route::OpenApi(rest.join("/")),
         ["version"] => Route::Version,
         [check @ ("healthz" | "livez" | "readyz"), ..] => Route::Health((*check).to_owned()),
@@ -68,7 +72,7 @@ fn segments(path: &str) -> Option<Vec<String>> {
 }
 
 /// `namespaces/N/R…` is the resource R in N, except for the subresources of a namespace itself.
-fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
+fn resource(group: &str, version: &str, rest: &[&str], watch: bool) -> Route {
     let (namespace, rest) = match rest {
         ["namespaces", _, "status" | "finalize"] => (None, rest),
         ["namespaces", namespace, inner @ ..] if !inner.is_empty() => (Some((*namespace).to_owned()), inner),
@@ -87,6 +91,7 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
         resource: plural.to_owned(),
         name,
         subresource,
+        watch,
     })
 }
 
@@ -120,6 +125,21 @@ mod tests {
             parts("/api/v1/namespaces/a/pods/b/log"),
             (own("a"), "pods".to_owned(), own("b"), own("log"))
         );
+    }
+
+    #[test]
+    fn the_older_form_of_a_watch_is_one_of_what_follows() {
+        match parse("/apis/g/v1/watch/namespaces/a/things/b") {
+            Route::Resource(found) => {
+                let at = (
+                    found.resource.as_str(),
+                    found.namespace.as_deref(),
+                    found.name.as_deref(),
+                );
+                assert_eq!((at, found.watch), (("things", Some("a"), Some("b")), true));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -97,16 +97,36 @@ fn walk(shape: Shape<'_>, old: &Value, new: &Value, at_root: bool) -> Difference
         return Difference::default();
     }
     match (old, new) {
-        (Value::Object(old), Value::Object(new)) if !shape.is_atomic_map() && !old.is_empty() && !new.is_empty() => {
+        (Value::Object(_) | Value::Null, Value::Object(_) | Value::Null)
+            if !(shape.is_atomic_map() || is_bare(old) && is_bare(new)) =>
+        {
+            let none = Map::new();
+            let (old, new) = (old.as_object().unwrap_or(&none), new.as_object().unwrap_or(&none));
             walk_maps(shape, old, new, at_root)
         }
-        (Value::Array(before), Value::Array(after)) if !before.is_empty() && !after.is_empty() => {
-            match (keyed(shape, before), keyed(shape, after)) {
-                (Some(before), Some(after)) => walk_lists(shape, &before, &after),
+        (Value::Array(_) | Value::Null, Value::Array(_) | Value::Null) if !(is_bare(old) && is_bare(new)) => {
+            match (keyed(shape, items(old)), keyed(shape, items(new))) {
+                (Some(before), Some(after)) if shape.list_kind() != ListKind::Atomic => {
+                    walk_lists(shape, &before, &after)
+                }
                 (_, _) => replaced(shape, old, new, at_root),
             }
         }
         (_, _) => replaced(shape, old, new, at_root),
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether a value has nothing in it that could merge: a container that is empty is, like null, a value of its own.
+fn is_bare(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -204,3 +204,35 @@ fn record_difference(shape: Shape<'_>, old: &Value, new: &mut Value, manager: &M
     }
     write(new, &entries);
 }
+
+/// Whose a number of replicas is after it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Replicas<'a> {
+    /// It is the same number, and theirs who had it.
+    Same,
+    /// A zero is left out, so nobody can own it.
+    Nobodys,
+    Of(&'a Manager),
+}
+
+/// Records a write of the number of replicas through the scale subresource. Who owned it keeps the rest, in an entry of its own.
+pub(crate) fn record_scaling(old: &Value, new: &mut Value, path: &[&str], whose: Replicas<'_>) {
+    let path: Vec<Element> = path.iter().map(|name| Element::Field((*name).to_owned())).collect();
+    let mut entries = read(old);
+    let mut owners = Vec::new();
+    for entry in entries.iter_mut().filter(|entry| entry.fields.has(&path)) {
+        entry.fields.drop_path(&path);
+        owners.push(entry.manager.clone());
+    }
+    match whose {
+        Replicas::Same => {}
+        Replicas::Nobodys => owners.clear(),
+        Replicas::Of(manager) => owners = vec![manager.clone()],
+    }
+    entries.extend(owners.into_iter().map(|manager| Ownership {
+        manager,
+        time: Value::Null,
+        fields: FieldSet::of_path(&path),
+    }));
+    write(new, &entries);
+}

@@ -12,7 +12,7 @@ mod set;
 mod shape;
 mod typed;
 
-pub(crate) use managed::{Manager, Operation, record_creation, record_update};
+pub(crate) use managed::{Manager, Operation, Replicas, record_creation, record_scaling, record_update};
 pub(crate) use merge::apply;
 pub(crate) use shape::{ListKind, Shape};
 pub(crate) use typed::problem as typed_problem;

@@ -20,6 +20,14 @@ impl FieldSet {
         }
     }
 
+    /// The set of one path.
+    pub(super) fn of_path(path: &[Element]) -> Self {
+        path.iter().rev().fold(Self::node(true), |below, element| Self {
+            own: false,
+            children: BTreeMap::from([(element.clone(), below)]),
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.own && self.children.is_empty()
     }
@@ -164,15 +172,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn set(paths: &BTreeSet<Path>) -> FieldSet {
-        let branch = |path: &Path| {
-            path.iter().rev().fold(FieldSet::node(true), |below, element| {
-                let mut node = FieldSet::default();
-                node.attach(|| element.clone(), below);
-                node
-            })
-        };
         paths.iter().fold(FieldSet::default(), |mut all, path| {
-            all.extend(branch(path));
+            all.extend(FieldSet::of_path(path));
             all
         })
     }

@@ -51,12 +51,3 @@ pub(crate) fn prepare_deletion(crd: &mut Value, now: &Value) {
     }
     crd["status"] = definition::terminating(&crd["status"], now);
 }
-
-/// A definition of which nothing is said, as Go writes one: the parts that are there in any case.
-pub(crate) fn zero() -> Value {
-    let names = json!({"plural": "", "kind": ""});
-    json!({
-        "spec": {"group": "", "names": names, "scope": "", "versions": null},
-        "status": {"conditions": null, "acceptedNames": names, "storedVersions": null},
-    })
-}

@@ -45,6 +45,12 @@ pub(crate) fn default_fields(resource: &Resource, object: &mut Value, nulls: Nul
     }
 }
 
+/// Whether the server fills in fields at creation that are not defaults of the type.
+pub(crate) fn is_completed(resource: &Resource) -> bool {
+    let kind = (resource.group.as_str(), resource.kind.as_str());
+    matches!(kind, ("", "Pod" | "Namespace" | "Service") | ("batch", "Job"))
+}
+
 /// Fields the server fills in at creation.
 pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Value) -> ApiResult<()> {
     if !resource.is_custom() {
@@ -72,11 +78,7 @@ pub(crate) fn prepare_update(core: &Core, resource: &Resource, old: &Value, obje
 
 /// An object of which nothing is said, with the parts that Go writes in any case; null where that is not known.
 pub(crate) fn zero(resource: &Resource) -> Value {
-    if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-        crd::zero()
-    } else {
-        Value::Null
-    }
+    resource.message().map_or(Value::Null, types::zero)
 }
 
 /// What the writer of an object should know, though it is accepted.
@@ -97,10 +99,15 @@ fn unqualified_finalizers(object: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with an object of the kind; `old` at an update.
-pub(crate) fn problems(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+/// What is wrong with an object of the kind; `old` at an update. What is wrong and was so before is `tolerated`.
+pub(crate) fn problems(
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &Value,
+    tolerated: &mut Vec<FieldError>,
+) -> Vec<FieldError> {
     if let Origin::Custom(custom) = &resource.origin {
-        return schema::problems(custom, old, object);
+        return schema::problems(custom, old, object, tolerated);
     }
     let mut errors = rules::problems(&resource.kind, old, object);
     errors.extend(workload::problems(&resource.kind, old, object));

@@ -1,6 +1,6 @@
 //! Secrets and config maps: `stringData`, keys, immutability.
 
-use crate::api::field::FieldError;
+use crate::api::field::{FieldError, Problem};
 use base64::Engine;
 use serde_json::{Map, Value};
 
@@ -24,6 +24,32 @@ fn is_key(key: &str) -> bool {
         && key.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }
 
+/// How many bytes the values may have together.
+const MAX_BYTES: usize = 1024 * 1024;
+
+fn size_problem(object: &Value) -> Option<FieldError> {
+    let values = |member: &str| object[member].as_object().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or(0, str::len);
+    let is_secret = object["kind"] == "Secret";
+    let decoded = |value: &Value| {
+        value
+            .as_str()
+            .map_or(0, |text| text.trim_end_matches('=').len() * 3 / 4)
+    };
+    let plain: usize = values("data")
+        .map(|(_, value)| if is_secret { decoded(value) } else { text(value) })
+        .sum();
+    let bytes: usize = values("binaryData").map(|(_, value)| decoded(value)).sum();
+    // The real server names no field of a config map.
+    let path = if is_secret { "data" } else { "[]" };
+    (plain + bytes > MAX_BYTES).then(|| FieldError {
+        path: path.to_owned(),
+        problem: Problem::TooLong {
+            detail: format!("may not be more than {MAX_BYTES} bytes"),
+        },
+    })
+}
+
 pub(super) fn problems(old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for member in ["data", "binaryData"] {
@@ -38,6 +64,7 @@ pub(super) fn problems(old: Option<&Value>, object: &Value) -> Vec<FieldError> {
             }
         }
     }
+    errors.extend(size_problem(object));
     if let Some(old) = old.filter(|old| old["immutable"] == true) {
         if object["immutable"] != true {
             errors.push(FieldError::forbidden(

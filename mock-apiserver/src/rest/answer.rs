@@ -31,6 +31,8 @@ pub(crate) enum Answer {
         metadata: Value,
         items: Vec<Arc<Object>>,
     },
+    /// The scale of an object.
+    Scale(Value),
     /// A stream of watch events.
     Watch(WatchPlan),
     /// The log of a container.

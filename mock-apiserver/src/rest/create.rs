@@ -61,8 +61,10 @@ pub(super) fn create_object(
         complete(&resource, &mut object, write);
     }
     escalation::check(core, call.user, &resource, None, &object)?;
+    // What the server fills in from here on is nobody's field.
+    let requested = requested.or_else(|| kinds::is_completed(&resource).then(|| object.clone()));
     kinds::prepare_create(core, &resource, &mut object)?;
-    validate::check(&resource, None, &object)?;
+    validate::check(&resource, &object, &mut call.warnings)?;
     call.warnings.extend(kinds::warnings(&resource, &object));
     kinds::stamp_new(core, &resource, &mut object);
     if write.manager.operation == Operation::Update {
@@ -81,6 +83,7 @@ pub(super) fn create_object(
     if write.dry_run {
         return Ok(Arc::new(Object::new(shown.unwrap_or(object))));
     }
+    stored::check_size(None, call.request.body.len(), &object)?;
     Ok(stored::put(core, &resource, object, shown))
 }
 

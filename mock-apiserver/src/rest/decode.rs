@@ -1,6 +1,7 @@
 //! Request bodies: media types and the identity of what was sent.
 
 use super::dispatch::{Call, Method};
+use super::patch;
 use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::field::{FieldError, go_json};
 use crate::api::json;
@@ -31,7 +32,7 @@ pub(super) fn media_type(content_type: &str) -> String {
 pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     match media_type(content_type).as_str() {
         "" | "application/json" => parse_json(body),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => parse_yaml(body),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => parse_yaml(body).map(|(value, _)| value),
         PROTOBUF => protobuf::decode(body).map_err(|error| match error {
             // A kind without a protobuf form, such as a custom resource.
             Undecodable::UnknownKind(_) => ApiError::unsupported_media_type(&ACCEPTED[..2]),
@@ -41,6 +42,10 @@ pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     }
 }
 
+fn is_yaml(media_type: &str) -> bool {
+    matches!(media_type, "application/yaml" | "text/yaml" | "application/x-yaml")
+}
+
 /// Parses the options in the body of a deletion.
 pub(super) fn parse_options(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     let is_json = matches!(media_type(content_type).as_str(), "" | "application/json");
@@ -48,7 +53,16 @@ pub(super) fn parse_options(content_type: &str, body: &[u8]) -> ApiResult<Value>
         let why = "couldn't get version/kind; json parse error: unexpected end of JSON input";
         return Err(ApiError::bad_request(why));
     }
-    parse_body(content_type, body)
+    let options = parse_body(content_type, body)?;
+    match options["kind"].as_str() {
+        None | Some("" | "DeleteOptions") => Ok(options),
+        Some(other) => {
+            let version = options["apiVersion"].as_str().unwrap_or_default();
+            Err(ApiError::bad_request(format!(
+                "no kind {other:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+            )))
+        }
+    }
 }
 
 /// Parses JSON.
@@ -56,9 +70,9 @@ pub(super) fn parse_json(body: &[u8]) -> ApiResult<Value> {
     serde_json::from_slice(body).map_err(|error| undecodable(&error.to_string()))
 }
 
-/// Parses the JSON of a patch.
-pub(super) fn parse_patch(body: &[u8]) -> ApiResult<Value> {
-    serde_json::from_slice(body).map_err(|error| {
+/// Parses the JSON of a patch; returns the paths of repeated fields, too.
+pub(super) fn parse_patch(body: &[u8]) -> ApiResult<(Value, Vec<String>)> {
+    json::parse(body).map_err(|error| {
         if error.is_eof() {
             ApiError::bad_request("error decoding patch: unexpected end of JSON input")
         } else {
@@ -67,16 +81,21 @@ pub(super) fn parse_patch(body: &[u8]) -> ApiResult<Value> {
     })
 }
 
-/// Parses YAML (JSON included, which is read as such where it is no worse: much faster).
-pub(super) fn parse_yaml(body: &[u8]) -> ApiResult<Value> {
+/// Parses YAML (JSON included, which is read as such where it is no worse: much faster); says which fields are repeated.
+pub(super) fn parse_yaml(body: &[u8]) -> ApiResult<(Value, Vec<String>)> {
     if body.first() == Some(&b'{')
         && let Ok((value, repeated)) = json::parse(body)
         && repeated.is_empty()
     {
-        return Ok(value);
+        return Ok((value, repeated));
     }
     let text = std::str::from_utf8(body).map_err(|error| undecodable(&error.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|error| undecodable(&error.to_string()))
+    json::parse_yaml(text).map_err(|error| undecodable(&error.to_string()))
+}
+
+/// What is wrong with YAML that repeats fields.
+pub(super) fn unmarshalable(repeated: &[String]) -> String {
+    format!("yaml: unmarshal errors:\n  {}", repeated.join("\n  "))
 }
 
 /// A body that is no object of the kind, with how it begins.
@@ -118,10 +137,23 @@ fn undecodable(error: &str) -> ApiError {
 pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiResult<Value> {
     let (content_type, body) = (&call.request.content_type, &call.request.body);
     let (object, repeated) = match media_type(content_type).as_str() {
-        "" | "application/json" => json::parse(body).map_err(|error| unread(&call.resource.kind, &error, body))?,
+        "" | "application/json" => {
+            let (object, paths) = json::parse(body).map_err(|error| unread(&call.resource.kind, &error, body))?;
+            (
+                object,
+                paths.iter().map(|path| format!("duplicate field {path:?}")).collect(),
+            )
+        }
+        other if is_yaml(other) => match parse_yaml(body)? {
+            (_, repeated) if validation == FieldValidation::Strict && !repeated.is_empty() => {
+                let why = format!("strict decoding error: {}", unmarshalable(&repeated));
+                return Err(unfit(&call.resource, &why));
+            }
+            parsed => parsed,
+        },
         _ => (parse_body(content_type, body)?, Vec::new()),
     };
-    identify_parsed(call, object, &repeated, validation)
+    identify(call, object, repeated, validation)
 }
 
 /// Refuses an applied configuration with fields that the type of its kind does not know: nobody could own them.
@@ -185,18 +217,25 @@ fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
     ))
 }
 
-/// Drops fields that the kind does not have, and passes over repeated ones: silently, with a warning, or not at all.
-fn prune(call: &mut Call<'_>, object: &mut Value, repeated: &[String], validation: FieldValidation) -> ApiResult<()> {
+/// Drops fields that the kind does not have, and passes over what else was `told` of the body: silently, with a warning, or not
+/// at all.
+fn prune(call: &mut Call<'_>, object: &mut Value, told: Vec<String>, validation: FieldValidation) -> ApiResult<()> {
+    let is_patch = call.request.method == Method::Patch && media_type(&call.request.content_type) != patch::APPLY;
+    let patched = (is_patch && validation == FieldValidation::Strict).then(|| go_json(object));
     let unknown = undeclared(&call.resource, object)?;
-    let unknown: Vec<String> = repeated
-        .iter()
-        .map(|path| format!("duplicate field {path:?}"))
-        .chain(unknown.into_iter().map(|path| format!("unknown field {path:?}")))
+    let mut unknown: Vec<String> = unknown
+        .into_iter()
+        .map(|path| format!("unknown field {path:?}"))
         .collect();
+    unknown.splice(0..0, told);
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => {
             let why = format!("strict decoding error: {}", unknown.join(", "));
-            Err(unfit(&call.resource, &why))
+            let Some(patched) = patched else {
+                return Err(unfit(&call.resource, &why));
+            };
+            let error = FieldError::invalid("patch", &Value::from(patched), why);
+            Err(ApiError::invalid("", "", "", &[error]))
         }
         FieldValidation::Warn => {
             call.warnings.extend(unknown);
@@ -204,11 +243,6 @@ fn prune(call: &mut Call<'_>, object: &mut Value, repeated: &[String], validatio
         }
         FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
     }
-}
-
-/// Checks kind and namespace of an object against the path.
-pub(super) fn identify(call: &mut Call<'_>, object: Value, validation: FieldValidation) -> ApiResult<Value> {
-    identify_parsed(call, object, &[], validation)
 }
 
 /// Objects without metadata get some.
@@ -242,10 +276,11 @@ fn no_kind(patched: &Value) -> ApiError {
     ApiError::invalid("", "", "", &[error])
 }
 
-fn identify_parsed(
+/// Checks kind and namespace of an object against the path. What is `told` of its body is judged with its unknown fields.
+pub(super) fn identify(
     call: &mut Call<'_>,
     mut object: Value,
-    repeated: &[String],
+    told: Vec<String>,
     validation: FieldValidation,
 ) -> ApiResult<Value> {
     if !object.is_object() {
@@ -292,7 +327,7 @@ fn identify_parsed(
     metadata_of(resource, &mut object)?;
     scope(call, &mut object)?;
     drop_repeated_owners(call, &mut object);
-    prune(call, &mut object, repeated, validation)?;
+    prune(call, &mut object, told, validation)?;
     Ok(object)
 }
 

@@ -129,7 +129,12 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mu
             }
         }
         route => {
-            if request.method != Method::Get {
+            let is_discovery = matches!(
+                route,
+                Route::CoreVersions | Route::Groups | Route::Group(_) | Route::GroupVersion(..)
+            );
+            // Discovery is told whatever is sent to it.
+            if request.method != Method::Get && !is_discovery {
                 return Err(ApiError::new(
                     crate::api::error::Reason::MethodNotAllowed,
                     "the server does not allow this method on the requested resource",
@@ -175,6 +180,7 @@ fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
         return review::handle(core, call);
     }
     match (call.request.method, call.path.name.clone()) {
+        (Method::Get, Some(_)) if call.path.watch => read::list_or_watch(core, call),
         (Method::Get, Some(name)) => read::get(core, call, &name),
         (Method::Get, None) => read::list_or_watch(core, call),
         (Method::Post, None) => create::create(core, call),

@@ -10,13 +10,15 @@ use super::update::{undeterminable, update_object};
 use super::write::{Part, Write};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::meta;
-use crate::api::options::{WriteOptions, WriteVerb};
+use crate::api::options::{FieldValidation, WriteOptions, WriteVerb};
 use crate::core::Core;
 use crate::fields::{self, Operation, Shape};
 use crate::store::ObjectName;
 use serde_json::{Value, json};
 
 const MAX_OPERATIONS: usize = 10_000;
+/// How many bytes the `copy` operations of one patch may add up to.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
 
 /// The forms of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +65,10 @@ pub(super) fn patch(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part
         return Err(call.not_found(name));
     };
     let shown = resource.present(&old);
-    let patched = patched(form, Shape::of(&resource), &shown, &call.request.body)?;
-    let mut patched = decode::identify(call, patched, options.field_validation)?;
+    let (patch, repeated) = decode::parse_patch(&call.request.body)?;
+    let told = told(form, &patch, &repeated);
+    let patched = patched(form, Shape::of(&resource), &shown, patch)?;
+    let mut patched = decode::identify(call, patched, told, options.field_validation)?;
     check_name(&patched, name)?;
     if meta::resource_version(&patched).is_empty() && !resource.is_custom() {
         meta::set(
@@ -92,10 +96,33 @@ pub(super) fn check_name(object: &Value, name: &str) -> ApiResult<()> {
     }
 }
 
+/// What is to be told of a patch by itself.
+fn told(form: Form, patch: &Value, repeated: &[String]) -> Vec<String> {
+    if form != Form::Json {
+        return repeated
+            .iter()
+            .map(|path| format!("duplicate field {path:?}"))
+            .collect();
+    }
+    let duplicate = repeated
+        .iter()
+        .map(|path| format!("json patch duplicate field {path:?}"));
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    let unknown = operations.flat_map(|(index, operation)| {
+        let members = operation
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(member, _)| member.as_str());
+        let unknown = members.filter(|member| !["op", "path", "from", "value"].contains(member));
+        unknown.map(move |member| format!("json patch unknown field \"[{index}].{member}\""))
+    });
+    duplicate.chain(unknown).collect()
+}
+
 /// The object as the patch would have it.
-pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, body: &[u8]) -> ApiResult<Value> {
+pub(super) fn patched(form: Form, shape: Shape<'_>, object: &Value, patch: Value) -> ApiResult<Value> {
     let mut patched = object.clone();
-    let patch = decode::parse_patch(body)?;
     if form == Form::Json {
         json_patched(&mut patched, patch)?;
         return Ok(patched);
@@ -127,7 +154,15 @@ fn json_patched(object: &mut Value, patch: Value) -> ApiResult<()> {
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
         )));
     }
+    let mut copied = 0;
     for operation in operations {
+        if operation["op"] == "copy" {
+            let source = operation["from"].as_str().and_then(|from| object.pointer(from));
+            copied += source.map_or(0, |source| source.to_string().len());
+            if copied > MAX_COPIED {
+                return Err(ApiError::unprocessable_patch());
+            }
+        }
         let operation = as_go_reads(object, operation);
         let operation: json_patch::PatchOperation =
             serde_json::from_value(operation).map_err(|_| ApiError::unprocessable_patch())?;
@@ -161,9 +196,9 @@ fn as_go_reads(object: &Value, mut operation: Value) -> Value {
 
 /// Server-side apply; creates what is absent.
 fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: &WriteOptions) -> ApiResult<Answer> {
-    let mut body = applied(call)?;
+    let (mut body, told) = applied(call, options.field_validation)?;
     decode::check_declared(call, name, &mut body)?;
-    let mut wanted = decode::identify(call, body, options.field_validation)?;
+    let mut wanted = decode::identify(call, body, told, options.field_validation)?;
     check_name(&wanted, name)?;
     let resource = call.resource.clone();
     let write = Write::new(&resource, part, Operation::Apply, options);
@@ -196,9 +231,15 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
     })
 }
 
-/// The configuration in the body, of the kind that the path names.
-fn applied(call: &Call<'_>) -> ApiResult<Value> {
-    let body = decode::parse_yaml(&call.request.body)?;
+/// The configuration in the body, of the kind that the path names, and what is to be told of it.
+fn applied(call: &Call<'_>, validation: FieldValidation) -> ApiResult<(Value, Vec<String>)> {
+    let (body, repeated) = decode::parse_yaml(&call.request.body)?;
+    if validation == FieldValidation::Strict && !repeated.is_empty() {
+        let why = decode::unmarshalable(&repeated);
+        return Err(ApiError::bad_request(format!(
+            "error strict decoding YAML: error converting YAML to JSON: {why}"
+        )));
+    }
     if !body.is_object() && !body.is_null() {
         let found = decode::json_type(&body);
         return Err(ApiError::bad_request(format!(
@@ -224,7 +265,7 @@ fn applied(call: &Call<'_>) -> ApiResult<Value> {
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    Ok(body)
+    Ok((body, repeated))
 }
 
 /// Applies to an absent object, which creates it.

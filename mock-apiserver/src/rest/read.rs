@@ -35,7 +35,8 @@ pub(super) fn get(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult
 
 /// Lists or watches, as the query says.
 pub(super) fn list_or_watch(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
-    let options = ListOptions::parse(&call.request.query)?;
+    let watch = call.path.watch || call.request.query.flag("watch");
+    let options = ListOptions::parse(&call.request.query, watch)?;
     if options.watch {
         watch::plan(core, call, &options).map(Answer::Watch)
     } else {
@@ -45,7 +46,7 @@ pub(super) fn list_or_watch(core: &mut Core, call: &mut Call<'_>) -> ApiResult<A
 
 /// Lists with the options of the query.
 pub(super) fn list(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
-    list_with(core, call, &ListOptions::parse(&call.request.query)?)
+    list_with(core, call, &ListOptions::parse(&call.request.query, false)?)
 }
 
 pub(super) fn check_not_future(core: &Core, call: &Call<'_>, asked: u64) -> ApiResult<()> {

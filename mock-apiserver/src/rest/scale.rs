@@ -8,14 +8,15 @@ use super::patch;
 use super::update::update_object;
 use super::write::{Part, Write};
 use crate::admission::GroupVersionKind;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::field::FieldError;
 use crate::api::meta;
-use crate::api::options::{WriteOptions, WriteVerb};
+use crate::api::options::{FieldValidation, WriteOptions, WriteVerb};
 use crate::catalog::{Resource, ScalePaths};
 use crate::core::Core;
-use crate::fields::{Operation, Shape};
+use crate::fields::{Operation, Replicas, Shape, record_scaling};
 use crate::store::{Object, ObjectName};
+use crate::types;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -62,54 +63,58 @@ fn view(paths: &ScalePaths, object: &Value) -> Value {
 
 /// Reads or writes the scale.
 pub(super) fn handle(core: &mut Core, call: &mut Call<'_>, name: &str, paths: &ScalePaths) -> ApiResult<Answer> {
-    let resource = call.resource.clone();
     let name_in_store = ObjectName::new(call.namespace(), name);
     let Some(old) = call.find(core, &name_in_store)? else {
         return Err(call.not_found(name));
     };
     match call.request.method {
-        Method::Post => return Err(call.not_supported("create")),
-        Method::Delete => return Err(call.not_supported("delete")),
-        Method::Get | Method::Put | Method::Patch => check_replicas(&old, paths)?,
+        Method::Post => Err(call.not_supported("create")),
+        Method::Delete => Err(call.not_supported("delete")),
+        Method::Get => {
+            check_replicas(&old, paths)?;
+            Ok(Answer::Scale(view(paths, &old)))
+        }
+        Method::Put | Method::Patch => write(core, call, &old, name, paths),
     }
-    let shown = view(paths, &old);
-    if call.request.method == Method::Get {
-        return Ok(Answer::Document { code: 200, body: shown });
-    }
-    let wanted = wanted(call, &shown)?;
+}
+
+fn write(core: &mut Core, call: &mut Call<'_>, old: &Arc<Object>, name: &str, paths: &ScalePaths) -> ApiResult<Answer> {
+    let resource = call.resource.clone();
+    let shown = view(paths, old);
     let options = WriteOptions::parse(&call.request.query, &call.request.user_agent, verb(call))?;
+    let mut wanted = wanted(call, &shown)?;
+    tell_unknown(call, &mut wanted, options.field_validation)?;
     let kind = GroupVersionKind {
         group: "autoscaling".to_owned(),
         version: "v1".to_owned(),
         kind: "Scale".to_owned(),
     };
-    let wanted = admit::subresource(
-        core,
-        call,
-        &kind,
-        wanted,
-        Some(&Arc::new(Object::new(shown))),
-        options.dry_run,
-    )?;
-    check_identity(call, &old, &wanted, name)?;
+    let shown = Arc::new(Object::new(shown));
+    let wanted = admit::subresource(core, call, &kind, wanted, Some(&shown), options.dry_run)?;
+    check_identity(call, old, &wanted, name)?;
     let replicas = replicas(&resource, &wanted, name)?;
-    let mut object = Value::clone(&resource.present(&old));
+    let before = resource.present(old);
+    let mut object = Value::clone(&before);
     place(&resource, &mut object, &paths.spec_replicas, replicas)?;
-    let version = meta::resource_version(&wanted);
-    let version = if version.is_empty() {
-        meta::resource_version(&old)
-    } else {
-        version
+    let version = match meta::resource_version(&wanted) {
+        "" => meta::resource_version(old),
+        version => version,
     };
     meta::set(&mut object, "resourceVersion", Some(version.into()));
     let mut write = Write::new(&resource, Part::Main, Operation::Update, &options);
     write.admitted = true;
     "scale".clone_into(&mut write.manager.subresource);
-    let object = update_object(core, call, &old, object, &write)?;
-    Ok(Answer::Document {
-        code: 200,
-        body: view(paths, &object),
-    })
+    let path: Vec<&str> = paths.spec_replicas.trim_start_matches('.').split('.').collect();
+    let whose = if at(&before, &paths.spec_replicas) == at(&object, &paths.spec_replicas) {
+        Replicas::Same
+    } else if replicas == 0 {
+        Replicas::Nobodys
+    } else {
+        Replicas::Of(&write.manager)
+    };
+    record_scaling(&before, &mut object, &path, whose);
+    let object = update_object(core, call, old, object, &write)?;
+    Ok(Answer::Scale(view(paths, &object)))
 }
 
 /// The scale as the request would have it.
@@ -119,7 +124,43 @@ fn wanted(call: &Call<'_>, shown: &Value) -> ApiResult<Value> {
         return decode::parse_body(&request.content_type, &request.body);
     }
     let form = patch::Form::of(&request.content_type, true)?;
-    patch::patched(form, Shape::Schema(&Value::Null), shown, &request.body)
+    if form == patch::Form::Apply && call.resource.is_custom() {
+        // The real server looks for the kind among the versions of the definition.
+        let name = call.path.name.as_deref().unwrap_or_default();
+        let why = format!(
+            "failed to convert new object (/{name}; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1"
+        );
+        return Err(ApiError::new(Reason::Unknown, why));
+    }
+    let patch = if form == patch::Form::Apply {
+        decode::parse_yaml(&request.body)?.0
+    } else {
+        decode::parse_patch(&request.body)?.0
+    };
+    patch::patched(form, Shape::Schema(&Value::Null), shown, patch)
+}
+
+/// Leaves out what a scale does not have: with a warning, silently, or not at all.
+fn tell_unknown(call: &mut Call<'_>, wanted: &mut Value, validation: FieldValidation) -> ApiResult<()> {
+    // Values of another type are refused with the identity of the scale.
+    let known = types::message("autoscaling.v1.Scale").map(|message| types::check(message, wanted));
+    let unknown: Vec<String> = known
+        .and_then(Result::ok)
+        .into_iter()
+        .flatten()
+        .map(|path| format!("unknown field {path:?}"))
+        .collect();
+    match validation {
+        FieldValidation::Strict if !unknown.is_empty() => Err(ApiError::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: strict decoding error: {}",
+            unknown.join(", ")
+        ))),
+        FieldValidation::Warn => {
+            call.warnings.extend(unknown);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
 }
 
 /// Only an object that says how many replicas it wants has a scale.

@@ -1,7 +1,7 @@
 //! What is stored of an object that was written in another version than that of the storage, and what its writer sees of it.
 
 use super::dispatch::Call;
-use crate::api::error::ApiResult;
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::api::meta;
 use crate::catalog::Resource;
 use crate::conversion::Purpose;
@@ -67,6 +67,25 @@ impl Stored {
             shown: Some(shown),
         }
     }
+}
+
+/// The size of a request to the storage of the real server, in bytes, and what is in it beside the object.
+const MAX_STORED: usize = 1_572_864;
+const BESIDE: usize = 512;
+/// Objects that were smaller, and are written by a smaller body, are not measured.
+const UNMEASURED: usize = MAX_STORED / 4;
+
+/// Refuses an object that the storage of the real server would not take; `sent` is the size of the request's body.
+pub(super) fn check_size(old: Option<&Object>, sent: usize, object: &Value) -> ApiResult<()> {
+    let before = old.map_or(0, |old| old.json().len());
+    if before.max(sent) < UNMEASURED {
+        return Ok(());
+    }
+    let size = serde_json::to_vec(object).map_or(0, |text| text.len());
+    if size + BESIDE > MAX_STORED {
+        return Err(ApiError::new(Reason::Unknown, "etcdserver: request is too large"));
+    }
+    Ok(())
 }
 
 /// The resource in the version of the storage, if that is served.

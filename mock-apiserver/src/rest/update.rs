@@ -94,7 +94,7 @@ pub(super) fn update_object(
     object["apiVersion"] = old["apiVersion"].clone();
     set_generation(resource, old, &mut object);
     judge(call, old, &object, write.part)?;
-    if write.manager.operation == Operation::Update {
+    if write.manager.operation == Operation::Update && !write.admitted {
         record(core, resource, old, &mut object, requested, write);
     }
     if !write.admitted {
@@ -121,6 +121,7 @@ pub(super) fn update_object(
         core.remove(resource, Value::clone(stored_last));
         return Ok(last);
     }
+    stored::check_size(Some(&before), call.request.body.len(), &object)?;
     Ok(stored::put(core, resource, object, shown))
 }
 
@@ -132,7 +133,7 @@ fn judge(call: &mut Call<'_>, old: &Value, object: &Value, part: Part) -> ApiRes
         Part::Main | Part::Status | Part::Finalize => Some(old),
         Part::EphemeralContainers | Part::Resize => None,
     };
-    validate::check_part(resource, fixed, object, part == Part::Status)?;
+    validate::check_part(resource, fixed, object, part == Part::Status, &mut call.warnings)?;
     if part == Part::Main {
         call.warnings.extend(kinds::warnings(resource, object));
     }

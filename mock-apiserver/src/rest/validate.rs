@@ -12,13 +12,19 @@ use serde_json::Value;
 /// the object a few levels further down; JSON that is read may have 127 levels.
 const MAX_DEPTH: usize = 100;
 
-/// Refuses an object with everything that is wrong with it.
-pub(super) fn check(resource: &Resource, old: Option<&Value>, object: &Value) -> ApiResult<()> {
-    check_part(resource, old, object, false)
+/// Refuses a new object with everything that is wrong with it.
+pub(super) fn check(resource: &Resource, object: &Value, warnings: &mut Vec<String>) -> ApiResult<()> {
+    check_part(resource, None, object, false, warnings)
 }
 
-/// The same where only the status was written: the real server judges it by itself, and names what is in it from there.
-pub(super) fn check_part(resource: &Resource, old: Option<&Value>, object: &Value, is_status: bool) -> ApiResult<()> {
+/// The same for an update, with what its writer should know beside it, and where only the status was written: the real server judges it by itself, and names what is in it from there.
+pub(super) fn check_part(
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &Value,
+    is_status: bool,
+    warnings: &mut Vec<String>,
+) -> ApiResult<()> {
     if !is_within(object, MAX_DEPTH) {
         return Err(ApiError::bad_request(format!(
             "the object is nested more than {MAX_DEPTH} levels deep"
@@ -34,12 +40,14 @@ pub(super) fn check_part(resource: &Resource, old: Option<&Value>, object: &Valu
             errors.extend(object_meta::label_map_problems(&object["metadata"], "metadata"));
         }
     }
-    errors.extend(kinds::problems(resource, old, object));
+    let mut tolerated = Vec::new();
+    errors.extend(kinds::problems(resource, old, object, &mut tolerated));
     if is_status && resource.is_custom() {
-        for error in &mut errors {
+        for error in errors.iter_mut().chain(&mut tolerated) {
             error.shorten("status.");
         }
     }
+    warnings.extend(tolerated.iter().map(ToString::to_string));
     if errors.is_empty() {
         return Ok(());
     }
@@ -62,9 +70,26 @@ fn is_within(value: &Value, levels: usize) -> bool {
 }
 
 fn metadata_problems(resource: &Resource, object: &Value) -> Vec<FieldError> {
-    let mut errors = resource.name_rule().check(meta::name(object));
+    let mut errors = generated_name_problems(resource, object);
+    errors.extend(resource.name_rule().check(meta::name(object)));
     errors.extend(object_meta::problems(&object["metadata"], "metadata"));
     errors
+}
+
+/// What names are generated from has to be the beginning of one.
+fn generated_name_problems(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let prefix = meta::text(object, "generateName");
+    if prefix.is_empty() {
+        return Vec::new();
+    }
+    // Something follows a dash at its end.
+    let begun = prefix
+        .strip_suffix('-')
+        .map_or_else(|| prefix.to_owned(), |rest| format!("{rest}a"));
+    let problems = resource.name_rule().problems(&begun).into_iter();
+    problems
+        .map(|problem| FieldError::invalid("metadata.generateName", &Value::from(prefix), problem))
+        .collect()
 }
 
 fn update_problems(old: &Value, object: &Value) -> Vec<FieldError> {

@@ -57,7 +57,11 @@ pub(crate) struct WatchPlan {
 
 /// Accepts a watch and takes the initial state, if it is to be sent.
 pub(super) fn plan(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) -> ApiResult<WatchPlan> {
-    if let Some(asked) = options.resource_version {
+    // A watch may begin at a revision that is still to come, but not with a state that is not there yet.
+    if let Some(asked) = options
+        .resource_version
+        .filter(|_| options.send_initial_events == Some(true))
+    {
         check_not_future(core, call, asked)?;
     }
     let resource = call.resource.clone();

@@ -26,7 +26,7 @@ pub(super) struct Write {
     pub(super) part: Part,
     pub(super) manager: Manager,
     pub(super) dry_run: bool,
-    /// Admission has been settled already, on the object of a subresource such as `scale`.
+    /// Admission and ownership have been settled already, on the object of a subresource such as `scale`.
     pub(super) admitted: bool,
 }
 

@@ -4,9 +4,11 @@
 //! that the rules about them do not read ([`Reads`]), and parts that an update leaves as they were, unless a rule there compares
 //! with the old value.
 
-use super::join;
 use super::reads::Reads;
-use kube_cel::{CompiledSchema, ValidationError, Validator, compile_schema};
+use super::{correlate, idioms, join};
+use crate::fields::{ListKind, Shape};
+use kube_cel::cel::{ExecutionError, Program, Value as CelValue};
+use kube_cel::{CompilationResult, CompiledSchema, ErrorKind, ValidationError, Validator, compile_schema};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +29,8 @@ pub(super) struct CelRules {
 struct Node {
     own: Option<Own>,
     properties: BTreeMap<String, Self>,
-    items: Option<Box<Self>>,
+    /// Rules about items, and how these are told apart.
+    items: Option<Box<(Self, ListKind)>>,
     /// Members that are not declared, and what is declared.
     additional: Option<Box<(Self, Map<String, Value>)>>,
     /// Whether a rule here or below mentions the old value.
@@ -39,6 +42,8 @@ struct Node {
 struct Own {
     /// The node without the rules of its parts.
     schema: CompiledSchema,
+    /// The same for a value that takes no other one's place, if some rule has an optional old value.
+    fresh: Option<CompiledSchema>,
     reads: Reads,
     has_transitions: bool,
 }
@@ -52,15 +57,28 @@ impl CelRules {
         })
     }
 
-    /// The rules that an object breaks, ordered by path. Those that it broke before in the same way may be left out.
-    pub(super) fn broken(&self, old: Option<&Value>, object: &Value) -> Vec<ValidationError> {
+    /// The rules that an object breaks, ordered by path. Those that it broke before in the same way may be left out, unless `all`
+    /// are asked for.
+    pub(super) fn broken(&self, old: Option<&Value>, object: &Value, all: bool) -> Vec<ValidationError> {
         // It only reads its functions, so it is whole after a panic, too.
         let validator = self.validator.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = Vec::new();
-        self.root.ask(&validator, old, object, "", &mut found);
-        found.sort_by(|one, other| one.field_path.cmp(&other.field_path));
-        found
+        let mut asking = Asking {
+            validator: &validator,
+            all,
+            found: Vec::new(),
+        };
+        self.root.ask(&mut asking, old, object, "");
+        asking.found.sort_by(|one, other| one.field_path.cmp(&other.field_path));
+        asking.found
     }
+}
+
+/// Asking all rules about one object.
+struct Asking<'a> {
+    validator: &'a Validator,
+    /// Parts that are as they were are asked about, too.
+    all: bool,
+    found: Vec<ValidationError>,
 }
 
 impl Node {
@@ -82,7 +100,7 @@ impl Node {
             properties: properties
                 .filter_map(|(name, schema)| Some((name.clone(), Self::new(schema)?)))
                 .collect(),
-            items: below("items").map(Box::new),
+            items: below("items").map(|node| Box::new((node, Shape::Schema(schema).list_kind()))),
             additional: below("additionalProperties")
                 .filter(|_| schema["x-kubernetes-preserve-unknown-fields"] != true)
                 .map(|node| Box::new((node, parts.cloned().unwrap_or_default()))),
@@ -92,7 +110,7 @@ impl Node {
         let mut below = node
             .properties
             .values()
-            .chain(node.items.as_deref())
+            .chain(node.items.as_deref().map(|(node, _)| node))
             .chain(additional)
             .peekable();
         let has_rules = node.own.is_some() || below.peek().is_some();
@@ -110,40 +128,34 @@ impl Node {
         }
     }
 
-    fn ask(
-        &self,
-        validator: &Validator,
-        old: Option<&Value>,
-        value: &Value,
-        path: &str,
-        found: &mut Vec<ValidationError>,
-    ) {
-        let is_unchanged = old == Some(value);
-        if is_unchanged && !self.has_transitions {
+    fn ask(&self, asking: &mut Asking<'_>, old: Option<&Value>, value: &Value, path: &str) {
+        let is_settled = old == Some(value) && !asking.all;
+        if is_settled && !self.has_transitions {
             return;
         }
         if let Some(own) = &self.own
-            && (own.has_transitions || !is_unchanged)
+            && (own.has_transitions || !is_settled)
         {
-            own.ask(validator, old, value, path, found);
+            own.ask(asking, old, value, path);
         }
         for (member, node) in &self.properties {
             if let Some(child) = value.get(member) {
                 let old = old.and_then(|old| old.get(member));
-                node.ask(validator, old, child, &join(path, member), found);
+                node.ask(asking, old, child, &join(path, member));
             }
         }
-        if let (Some(node), Some(items)) = (&self.items, value.as_array()) {
-            for (index, item) in items.iter().enumerate() {
-                let old = old.and_then(|old| old.get(index));
-                node.ask(validator, old, item, &format!("{path}[{index}]"), found);
+        if let (Some(items), Some(list)) = (&self.items, value.as_array()) {
+            let (node, kind) = &**items;
+            for (index, item) in list.iter().enumerate() {
+                let old = correlate::item_of(kind, old, item);
+                node.ask(asking, old, item, &format!("{path}[{index}]"));
             }
         }
         if let (Some(additional), Some(map)) = (&self.additional, value.as_object()) {
             let (node, declared) = &**additional;
             for (member, child) in map.iter().filter(|(member, _)| !declared.contains_key(*member)) {
                 let old = old.and_then(|old| old.get(member));
-                node.ask(validator, old, child, &join(path, member), found);
+                node.ask(asking, old, child, &format!("{path}[{member}]"));
             }
         }
     }
@@ -167,8 +179,11 @@ impl Own {
         }
         let mut shape = shape(schema, &reads);
         shape.insert(RULES.to_owned(), Value::Array(rules.clone()));
+        let shape = Value::Object(shape);
+        let is_optional = |rule: &Value| rule["optionalOldSelf"] == true;
         Some(Self {
-            schema: compile_schema(&Value::Object(shape)),
+            schema: reworded(&shape, "optional.of(oldSelf)"),
+            fresh: rules.iter().any(is_optional).then(|| fresh(&shape)),
             reads,
             has_transitions,
         })
@@ -178,28 +193,93 @@ impl Own {
     fn whole(schema: &Value) -> Self {
         Self {
             schema: compile_schema(schema),
+            fresh: None,
             reads: Reads::Whole,
             has_transitions: schema.to_string().contains("oldSelf"),
         }
     }
 
-    fn ask(
-        &self,
-        validator: &Validator,
-        old: Option<&Value>,
-        value: &Value,
-        path: &str,
-        found: &mut Vec<ValidationError>,
-    ) {
+    fn ask(&self, asking: &mut Asking<'_>, old: Option<&Value>, value: &Value, path: &str) {
         let (value, old) = (self.reads.of(value), old.map(|old| self.reads.of(old)));
-        let Err(broken) = validator.validate_compiled(&self.schema, &value, old.as_ref()) else {
+        let fresh = self.fresh.as_ref().filter(|_| old.is_none());
+        let schema = fresh.unwrap_or(&self.schema);
+        let Err(broken) = asking.validator.validate_compiled(schema, &value, old.as_ref()) else {
             return;
         };
-        found.extend(broken.into_vec().into_iter().map(|mut error| {
+        asking.found.extend(broken.into_vec().into_iter().map(|mut error| {
+            if error.kind != ErrorKind::ValidationFailure {
+                error.message = self.failure(&error);
+            }
             error.field_path = below(path, &error.field_path);
             error
         }));
     }
+
+    /// Why a rule could not be evaluated, in the words of the real server where these are known.
+    fn failure(&self, error: &ValidationError) -> String {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<ExecutionError>());
+        let cause = cause.and_then(|cause| match cause {
+            ExecutionError::IndexOutOfBounds(CelValue::Int(place)) => Some(format!("index out of bounds: {place}")),
+            ExecutionError::NoSuchKey(key) => Some(format!("no such key: {key}")),
+            ExecutionError::DivisionByZero(_) => Some("division by zero".to_owned()),
+            ExecutionError::RemainderByZero(_) => Some("modulus by zero".to_owned()),
+            ExecutionError::NoSuchOverload => Some("no such overload".to_owned()),
+            _ => None,
+        });
+        let mut rules = self.schema.validations.iter().flatten();
+        let rule = rules.find(|known| known.rule.rule == error.rule);
+        let told = rule
+            .and_then(|known| known.rule.message.as_deref())
+            .unwrap_or(&error.rule);
+        match cause {
+            Some(cause) => format!("{cause} evaluating rule: {}", told.trim()),
+            None => format!("rule {:?} could not be evaluated: {}", error.rule, error.message),
+        }
+    }
+}
+
+/// A schema whose rules are put into words that the evaluator knows. Rules with an optional old value read it as an expression.
+fn reworded(shape: &Value, optional: &str) -> CompiledSchema {
+    let mut schema = compile_schema(shape);
+    for rule in schema.validations.iter_mut().flatten() {
+        let is_optional = rule.rule.optional_old_self.take() == Some(true);
+        let said = |text: &str| {
+            let typed = idioms::without_types(text);
+            let text = typed.as_deref().unwrap_or(text);
+            if is_optional {
+                Some(idioms::with_old(text, optional))
+            } else {
+                typed
+            }
+        };
+        let program = |text: &str| Program::compile(&said(text)?).ok();
+        if let Some(program) = program(&rule.rule.rule) {
+            rule.program = program;
+        }
+        if let Some(message) = rule.rule.message_expression.as_deref().and_then(program) {
+            rule.message_program = Some(message);
+        }
+    }
+    schema
+}
+
+/// The schema for a value that takes no other one's place.
+fn fresh(shape: &Value) -> CompiledSchema {
+    let mut schema = reworded(shape, "optional.none()");
+    let optional: Vec<bool> = shape[RULES]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|rule| rule["optionalOldSelf"] == true)
+        .collect();
+    for (rule, is_optional) in schema.validations.iter_mut().zip(optional) {
+        if let Ok(CompilationResult { is_transition_rule, .. }) = rule
+            && is_optional
+        {
+            *is_transition_rule = false;
+        }
+    }
+    schema
 }
 
 /// A schema without rules and defaults, and without the members that are not read: it says how values become those of CEL.
@@ -291,6 +371,15 @@ mod tests {
         told
     }
 
+    /// The evaluator joins the keys of maps as if they were members.
+    fn by_key(told: Vec<(String, String)>) -> Vec<(String, String)> {
+        let bracketed = |path: String| match path.strip_prefix("spec.named.") {
+            Some(key) => format!("spec.named[{key}]"),
+            None => path,
+        };
+        told.into_iter().map(|(path, rule)| (bracketed(path), rule)).collect()
+    }
+
     proptest! {
         /// The model: the evaluator asked about the whole object.
         #[test]
@@ -298,15 +387,15 @@ mod tests {
             let schema = schema(transition);
             let all = Validator::new().validate(&schema, &object, None).err().map(ValidationErrors::into_vec).unwrap_or_default();
             let rules = CelRules::new(&schema).unwrap();
-            prop_assert_eq!(told(rules.broken(None, &object)), told(all));
+            prop_assert_eq!(told(rules.broken(None, &object, false)), by_key(told(all)));
         }
 
         #[test]
         fn an_update_breaks_the_same_but_for_what_it_leaves_as_it_was(old in objects(), new in objects(), transition: bool) {
             let schema = schema(transition);
             let all = Validator::new().validate(&schema, &new, Some(&old)).err().map(ValidationErrors::into_vec).unwrap_or_default();
-            let found = told(CelRules::new(&schema).unwrap().broken(Some(&old), &new));
-            let (all, left_out): (Vec<_>, Vec<_>) = told(all).into_iter().partition(|error| found.contains(error));
+            let found = told(CelRules::new(&schema).unwrap().broken(Some(&old), &new, false));
+            let (all, left_out): (Vec<_>, Vec<_>) = by_key(told(all)).into_iter().partition(|error| found.contains(error));
             prop_assert_eq!(all, found);
             let at = |object: &Value, path: &str| {
                 object.pointer(&format!("/{}", path.replace(['.', '['], "/").replace(']', ""))).cloned()

@@ -1,9 +1,11 @@
 //! What is compiled once for each version of a CRD: patterns and rules.
 
 use super::cel::CelRules;
+use crate::api::meta;
 use regex::Regex;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 /// The compiled parts of a schema.
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub(crate) struct CompiledRules {
     pub(crate) has_embedded: bool,
     /// `None` if the schema has no rules.
     pub(super) cel: Option<CelRules>,
+    /// UIDs of objects that went on breaking rules when they were written last.
+    broken: Mutex<BTreeSet<String>>,
 }
 
 impl CompiledRules {
@@ -31,7 +35,24 @@ impl CompiledRules {
             patterns,
             has_embedded,
             cel: CelRules::new(schema),
+            broken: Mutex::default(),
         }
+    }
+
+    /// Whether a stored object may break rules that are in force since a revision. All others were judged by them.
+    pub(super) fn may_be_broken(&self, object: &Value, since: u64) -> bool {
+        let written: u64 = meta::resource_version(object).parse().unwrap_or_default();
+        self.cel.is_some() && (written < since || self.known().contains(meta::uid(object)))
+    }
+
+    /// Notes that an object goes on breaking rules.
+    pub(super) fn note_broken(&self, object: &Value) {
+        self.known().insert(meta::uid(object).to_owned());
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        // A set of texts is whole after a panic, too.
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a text matches a pattern of the schema. A pattern that does not compile matches nothing.

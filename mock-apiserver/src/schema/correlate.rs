@@ -14,9 +14,12 @@ pub(super) fn member<'a>(old: Option<&'a Value>, member: &str) -> Option<&'a Val
 
 /// The old counterpart of a list item.
 pub(super) fn item<'a>(schema: &Value, old: Option<&'a Value>, item: &Value) -> Option<&'a Value> {
-    let ListKind::Map(keys) = Shape::Schema(schema).list_kind() else {
-        return None;
-    };
+    item_of(&Shape::Schema(schema).list_kind(), old, item)
+}
+
+/// The same in a list whose kind is known.
+pub(super) fn item_of<'a>(kind: &ListKind, old: Option<&'a Value>, item: &Value) -> Option<&'a Value> {
+    let ListKind::Map(keys) = kind else { return None };
     let same = |other: &&Value| keys.iter().all(|key| other.get(key) == item.get(key));
     old?.as_array()?.iter().find(same)
 }

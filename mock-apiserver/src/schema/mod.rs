@@ -11,10 +11,12 @@ mod compiled;
 mod correlate;
 mod defaults;
 mod embedded;
+mod idioms;
 mod lists;
 mod prune;
 mod reads;
 mod rules;
+mod steps;
 mod validate;
 mod values;
 
@@ -27,8 +29,14 @@ use crate::api::field::FieldError;
 use crate::catalog::CustomVersion;
 use serde_json::Value;
 
-/// Everything that the schema finds wrong with an object; `old` is the stored one at an update.
-pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+/// Everything that the schema finds wrong with an object; `old` is the stored one at an update. Rules that are broken by what
+/// was there before are only `tolerated`, and the writer is told.
+pub(crate) fn problems(
+    version: &CustomVersion,
+    old: Option<&Value>,
+    object: &Value,
+    tolerated: &mut Vec<FieldError>,
+) -> Vec<FieldError> {
     let CustomVersion { schema, rules, .. } = version;
     let mut errors = validate::validate(schema, rules, old, object);
     errors.extend(embedded::problems(schema, object, ""));
@@ -38,7 +46,13 @@ pub(crate) fn problems(version: &CustomVersion, old: Option<&Value>, object: &Va
     }
     // Rules may rely on the shape that the schema declares, so they are only asked about objects that have it.
     if !errors.iter().any(|error| error.problem.blocks_rules()) {
-        errors.extend(self::rules::violations(schema, rules, old, object));
+        let all = old.is_some_and(|old| rules.may_be_broken(old, version.since));
+        let found = self::rules::violations(schema, rules, (old, object), all);
+        errors.extend(found.errors);
+        if !found.tolerated.is_empty() {
+            rules.note_broken(object);
+        }
+        tolerated.extend(found.tolerated);
     } else if rules.cel.is_some() {
         errors.push(self::rules::unchecked());
     }
@@ -50,7 +64,7 @@ pub(crate) fn problems_of_value(schema: &Value, value: &Value) -> Vec<FieldError
     let rules = CompiledRules::new(schema);
     let mut errors = validate::validate(schema, &rules, None, value);
     if errors.is_empty() {
-        errors.extend(self::rules::violations(schema, &rules, None, value));
+        errors.extend(self::rules::violations(schema, &rules, (None, value), false).errors);
     }
     errors
 }

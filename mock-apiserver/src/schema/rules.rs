@@ -2,45 +2,52 @@
 
 use super::compiled::CompiledRules;
 use super::correlate;
+use super::steps::steps;
 use crate::api::field::{FieldError, Problem};
 use kube_cel::{ErrorKind, ValidationError};
 use serde_json::Value;
 
-/// The rules an object breaks; transition rules compare with `old`.
+/// The rules that an object breaks.
+pub(super) struct Violations {
+    pub(super) errors: Vec<FieldError>,
+    /// Broken by what was there before.
+    pub(super) tolerated: Vec<FieldError>,
+}
+
+/// The rules an object breaks; transition rules compare with the old one. With `all`, parts that are as they were are judged, too.
 pub(super) fn violations(
     schema: &Value,
     rules: &CompiledRules,
-    old: Option<&Value>,
-    object: &Value,
-) -> Vec<FieldError> {
-    let Some(rules) = &rules.cel else {
-        return Vec::new();
+    (old, object): (Option<&Value>, &Value),
+    all: bool,
+) -> Violations {
+    let broken = rules.cel.iter().flat_map(|rules| rules.broken(old, object, all));
+    let (tolerated, errors): (Vec<_>, Vec<_>) =
+        broken.partition(|error| old.is_some_and(|old| is_ratcheted(schema, error, old, object)));
+    let told = |errors: Vec<ValidationError>| errors.into_iter().map(|error| told(schema, object, error)).collect();
+    Violations {
+        errors: told(errors),
+        tolerated: told(tolerated),
+    }
+}
+
+fn told(schema: &Value, object: &Value, error: ValidationError) -> FieldError {
+    let (shown, detail) = match error.kind {
+        ErrorKind::ValidationFailure => (scalar_at(object, &error.field_path), error.message),
+        _ => (format!("{:?}", type_at(schema, &error.field_path)), error.message),
     };
-    rules
-        .broken(old, object)
-        .into_iter()
-        .filter(|error| !old.is_some_and(|old| is_ratcheted(schema, error, old, object)))
-        .map(|error| {
-            let (shown, detail) = if error.kind == ErrorKind::ValidationFailure {
-                (scalar_at(object, &error.field_path), error.message)
-            } else {
-                let why = format!("rule {:?} could not be evaluated: {}", error.rule, error.message);
-                (format!("{:?}", type_at(schema, &error.field_path)), why)
-            };
-            let problem = match error.reason.as_deref() {
-                Some("FieldValueForbidden") => Problem::Forbidden { detail },
-                Some("FieldValueRequired") => Problem::Required { detail },
-                Some("FieldValueDuplicate") => Problem::Duplicate { shown },
-                Some(_) | None => Problem::Invalid { shown, detail },
-            };
-            let path = if error.field_path.is_empty() {
-                "<nil>".to_owned()
-            } else {
-                error.field_path
-            };
-            FieldError { path, problem }
-        })
-        .collect()
+    let problem = match error.reason.as_deref() {
+        Some("FieldValueForbidden") => Problem::Forbidden { detail },
+        Some("FieldValueRequired") => Problem::Required { detail },
+        Some("FieldValueDuplicate") => Problem::Duplicate { shown },
+        Some(_) | None => Problem::Invalid { shown, detail },
+    };
+    let path = if error.field_path.is_empty() {
+        "<nil>".to_owned()
+    } else {
+        error.field_path
+    };
+    FieldError { path, problem }
 }
 
 /// Whether a rule that says nothing of the old value is broken by what was there before.
@@ -52,11 +59,11 @@ fn is_ratcheted(schema: &Value, error: &ValidationError, old: &Value, object: &V
 /// report a path below its value.
 fn unchanged_at(schema: &Value, rule: &str, path: &str, old: &Value, object: &Value) -> bool {
     let (mut schema, mut old, mut new) = (schema, old, object);
-    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+    for step in steps(path) {
         if declares(schema, rule) {
             break;
         }
-        let Some(next) = counterparts(schema, step.trim_end_matches(']'), old, new) else {
+        let Some(next) = counterparts(schema, step, old, new) else {
             break;
         };
         (schema, old, new) = next;
@@ -89,9 +96,7 @@ fn declares(schema: &Value, rule: &str) -> bool {
 
 /// The value at a path as messages show it; empty if it is not a scalar.
 fn scalar_at(object: &Value, path: &str) -> String {
-    let steps = path.split(['.', '[']).filter(|step| !step.is_empty());
-    let found = steps.into_iter().try_fold(object, |node, step| {
-        let step = step.trim_end_matches(']');
+    let found = steps(path).try_fold(object, |node, step| {
         node.get(step).or_else(|| node.get(step.parse::<usize>().ok()?))
     });
     match found {
@@ -108,17 +113,11 @@ pub(super) fn unchecked() -> FieldError {
 
 /// The declared type at a path; rules report it in place of the value.
 fn type_at(schema: &Value, path: &str) -> String {
-    let node = path
-        .split(['.', '['])
-        .filter(|step| !step.is_empty())
-        .try_fold(schema, |schema, step| {
-            if step.ends_with(']') {
-                return schema.get("items").or_else(|| schema.get("additionalProperties"));
-            }
-            schema["properties"]
-                .get(step)
-                .or_else(|| schema.get("additionalProperties"))
-        });
+    let node = steps(path).try_fold(schema, |schema, step| {
+        let items = || schema.get("items").filter(|_| step.parse::<usize>().is_ok());
+        let declared = schema["properties"].get(step);
+        declared.or_else(items).or_else(|| schema.get("additionalProperties"))
+    });
     node.and_then(|schema| schema["type"].as_str())
         .unwrap_or("object")
         .to_owned()

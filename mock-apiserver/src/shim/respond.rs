@@ -11,7 +11,7 @@ use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
 use crate::rest::{Answer, LogRequest, Reply};
 use crate::store::Object;
-use crate::table::{IncludeObject, table};
+use crate::table::{scale_table, table};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ pub(super) async fn reply(
     shared: Arc<Shared>,
     reply: Reply,
     accept: &str,
-    include: IncludeObject,
+    include: Option<&str>,
     fault: WatchFault,
 ) -> Response<ResponseBody> {
     let mut response = match reply.answer {
@@ -52,7 +52,14 @@ pub(super) async fn reply(
         Answer::Encoded { media_type, body } => build(200, media_type, ResponseBody::whole(body.into())),
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
-        Answer::Object { code, resource, object } => match View::new(accept, include) {
+        Answer::Scale(scale) => match View::new(accept, include) {
+            Ok(view) if view.form == Form::Table => {
+                json(200, &view.table(scale_table(&scale, view.include, shared.now())))
+            }
+            Ok(_) => document(200, &scale),
+            Err(refused) => refusal(&refused),
+        },
+        Answer::Object { code, resource, object } => match View::of_one(accept, include, &resource) {
             Ok(view) => one(view, code, &resource, &object, shared.now()),
             Err(refused) => refusal(&refused),
         },
@@ -60,7 +67,7 @@ pub(super) async fn reply(
             resource,
             metadata,
             items,
-        } => match View::new(accept, include) {
+        } => match View::of_list(accept, include) {
             Ok(view) => list(&shared, view, &resource, &metadata, &items),
             Err(refused) => refusal(&refused),
         },
@@ -135,9 +142,10 @@ fn list(
     items: &[Arc<Object>],
 ) -> Response<ResponseBody> {
     if view.form == Form::Table {
-        return json(200, &table(resource, metadata, items, view.include, shared.now()));
+        let table = table(resource, metadata, items, view.include, shared.now());
+        return json(200, &view.table(table));
     }
-    let (kind, api_version) = if view.form == Form::Metadata {
+    let (kind, api_version) = if view.form == Form::MetadataList {
         ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned())
     } else {
         (resource.list_kind.as_str(), resource.api_version())

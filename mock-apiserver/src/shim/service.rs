@@ -15,7 +15,6 @@ use crate::faults::{Faults, RequestInfo, Verdict};
 use crate::logs::PodLogs;
 use crate::request_log::{LoggedRequest, RequestLog};
 use crate::rest::{self, Asked, Method, Reply, Request};
-use crate::table::IncludeObject;
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt, Limited};
@@ -135,7 +134,7 @@ where
         }
     }
     let outcome = carry_out(&shared, &request, &credentials).await;
-    let include = include_object(&request.query);
+    let include = request.query.get("includeObject");
     let mut response = match outcome.reply {
         Ok(reply) => respond::reply(shared.clone(), reply, &request.accept, include, fault).await,
         Err(denial) => respond::denial(&denial),
@@ -166,7 +165,8 @@ fn describe(request: &Request, user: String) -> RequestInfo {
         };
     };
     let verb = match (request.method, path.name.is_some()) {
-        (Method::Get, _) if request.query.flag("watch") => "watch",
+        (Method::Get, _) if path.watch => "watch",
+        (Method::Get, false) if request.query.flag("watch") => "watch",
         (Method::Get, true) => "get",
         (Method::Get, false) => "list",
         (Method::Post, _) => "create",
@@ -184,15 +184,6 @@ fn describe(request: &Request, user: String) -> RequestInfo {
         subresource: path.subresource,
         namespace: path.namespace,
         name: path.name,
-    }
-}
-
-/// What the rows of a table are to carry.
-fn include_object(query: &Query) -> IncludeObject {
-    match query.get("includeObject") {
-        Some("None") => IncludeObject::None,
-        Some("Object") => IncludeObject::Object,
-        _ => IncludeObject::Metadata,
     }
 }
 
@@ -250,7 +241,7 @@ fn attempt(shared: &Shared, request: &Request, credentials: &Credentials, asked:
     let user = access::admit(&core, request, credentials)?;
     if request.method != Method::Get {
         // A write whose answer the client cannot be sent is not made.
-        View::new(&request.accept, IncludeObject::default())?;
+        View::new(&request.accept, None)?;
     }
     let reply = rest::handle(&mut core, request, &user, asked)?;
     match core.journal_failure() {
@@ -295,7 +286,7 @@ where
         .await
         .map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                ApiError::too_large(format!("Request entity too large: limit is {BODY_LIMIT}"))
+                ApiError::too_large(format!("limit is {BODY_LIMIT}"))
             } else {
                 ApiError::bad_request(format!("the body of the request could not be read: {error}"))
             }

@@ -198,7 +198,7 @@ impl Open {
         for (seen, object) in events {
             let is_shown = match seen {
                 Seen::Added | Seen::Modified | Seen::Deleted => true,
-                Seen::Bookmark => matches!(self.view.form, Form::Metadata | Form::Table),
+                Seen::Bookmark => matches!(self.view.form, Form::Metadata | Form::MetadataList | Form::Table),
                 Seen::Error => false,
             };
             let shown = if is_shown {

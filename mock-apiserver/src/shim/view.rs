@@ -1,6 +1,6 @@
 //! Which form of the answer the client wants, and objects in that form.
 
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, Reason};
 use crate::catalog::Resource;
 use crate::store::Object;
 use crate::table::{IncludeObject, partial, table};
@@ -15,8 +15,10 @@ pub(super) enum Form {
     Json,
     Yaml,
     Table,
-    /// `PartialObjectMetadata` and its list.
+    /// `PartialObjectMetadata`.
     Metadata,
+    /// `PartialObjectMetadataList`.
+    MetadataList,
 }
 
 /// The forms that refusals name. Protobuf is sent to nobody: clients that ask for it take JSON, too.
@@ -31,15 +33,70 @@ const ACCEPTED: &[&str] = &[
 pub(super) struct View {
     pub(super) form: Form,
     pub(super) include: IncludeObject,
+    /// The version of tables and metadata.
+    api_version: &'static str,
 }
 
 impl View {
-    /// The view that the `Accept` header asks for; 406 if the server cannot send it.
-    pub(super) fn new(accept: &str, include: IncludeObject) -> ApiResult<Self> {
+    /// The view that the `Accept` header asks for; 406 if the server cannot send it. `include` is what the rows of a table are
+    /// to carry.
+    pub(super) fn new(accept: &str, include: Option<&str>) -> ApiResult<Self> {
+        let (form, clause) = negotiate(accept)?;
+        let include = match include {
+            Some("None") => IncludeObject::None,
+            Some("Object") => IncludeObject::Object,
+            None | Some("" | "Metadata") => IncludeObject::Metadata,
+            Some(_) if form != Form::Table => IncludeObject::Metadata,
+            Some(other) => {
+                return Err(ApiError::bad_request(format!(
+                    "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+                )));
+            }
+        };
+        let is_beta = clause.split(';').any(|part| part.trim() == "v=v1beta1");
+        let api_version = if is_beta {
+            "meta.k8s.io/v1beta1"
+        } else {
+            "meta.k8s.io/v1"
+        };
         Ok(Self {
-            form: negotiate(accept)?,
+            form,
             include,
+            api_version,
         })
+    }
+
+    /// The view of one object; 406 if a list was asked for. Reviews are seen as they are only.
+    pub(super) fn of_one(accept: &str, include: Option<&str>, resource: &Resource) -> ApiResult<Self> {
+        let view = Self::new(accept, include)?;
+        match view.form {
+            Form::MetadataList => Err(ApiError::new(
+                Reason::NotAcceptable,
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*unstructured.Unstructured)",
+            )),
+            Form::Table | Form::Metadata if resource.is_review() => Err(ApiError::not_acceptable(ACCEPTED)),
+            Form::Json | Form::Yaml | Form::Table | Form::Metadata => Ok(view),
+        }
+    }
+
+    /// The view of a list; 406 if one object was asked for.
+    pub(super) fn of_list(accept: &str, include: Option<&str>) -> ApiResult<Self> {
+        let view = Self::new(accept, include)?;
+        match view.form {
+            Form::Metadata => Err(ApiError::new(
+                Reason::NotAcceptable,
+                "you requested PartialObjectMetadata, but the requested object is a list (*unstructured.UnstructuredList)",
+            )),
+            Form::Json | Form::Yaml | Form::Table | Form::MetadataList => Ok(view),
+        }
+    }
+
+    /// A table in the version that was asked for.
+    pub(super) fn table(self, mut table: Value) -> Value {
+        if table["apiVersion"] != self.api_version {
+            table["apiVersion"] = self.api_version.into();
+        }
+        table
     }
 
     /// The JSON text of an object as the client wants it; the whole object, if that is not JSON.
@@ -51,7 +108,7 @@ impl View {
     pub(super) fn json_of(self, resource: &Resource, object: &Arc<Object>, now: Timestamp, columns: bool) -> Bytes {
         match self.form {
             Form::Json | Form::Yaml => resource.present(object).json().clone(),
-            Form::Metadata => text(&partial(object)),
+            Form::Metadata | Form::MetadataList => text(&partial(object)),
             Form::Table => {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let rows = std::slice::from_ref(object);
@@ -59,7 +116,7 @@ impl View {
                 if !columns {
                     table["columnDefinitions"] = Value::Null;
                 }
-                text(&table)
+                text(&self.table(table))
             }
         }
     }
@@ -70,13 +127,13 @@ fn text(value: &Value) -> Bytes {
 }
 
 /// The first form in the `Accept` header that the server can send.
-fn negotiate(accept: &str) -> ApiResult<Form> {
+fn negotiate(accept: &str) -> ApiResult<(Form, &str)> {
     if accept.trim().is_empty() {
-        return Ok(Form::Json);
+        return Ok((Form::Json, ""));
     }
     accept
         .split(',')
-        .find_map(form)
+        .find_map(|clause| Some((form(clause)?, clause)))
         .ok_or_else(|| ApiError::not_acceptable(ACCEPTED))
 }
 
@@ -92,7 +149,8 @@ fn form(clause: &str) -> Option<Form> {
     let shape = parameter("as").map(|(_, value)| value);
     match (media_type, shape) {
         ("application/json", Some("Table")) if is_v1(clause) => Some(Form::Table),
-        ("application/json", Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => Some(Form::Metadata),
+        ("application/json", Some("PartialObjectMetadata")) => Some(Form::Metadata),
+        ("application/json", Some("PartialObjectMetadataList")) => Some(Form::MetadataList),
         ("application/json" | "application/*" | "*/*", None) => Some(Form::Json),
         ("application/yaml" | "text/yaml", None) => Some(Form::Yaml),
         _ => None,
@@ -124,7 +182,7 @@ mod tests {
             ),
             ("application/yaml", Form::Yaml),
         ] {
-            assert_eq!(negotiate(accept).unwrap(), expected, "{accept}");
+            assert_eq!(negotiate(accept).unwrap().0, expected, "{accept}");
         }
         assert_eq!(
             negotiate("application/vnd.kubernetes.protobuf").unwrap_err().code(),

@@ -48,18 +48,28 @@ pub(super) fn cells(version: &CustomVersion, object: &Value, now: Timestamp) -> 
     cells
 }
 
-/// The first value found, if it is of the column's type; null otherwise.
+/// The first value found, as far as it can be shown as the column's type; null otherwise.
 fn cell(column: &Value, object: &Value, now: Timestamp) -> Value {
     let path = column["jsonPath"].as_str().and_then(JsonPath::parse);
     let found = path.iter().flat_map(|path| path.find(object)).next();
-    let Some(value) = found.filter(|value| !value.is_null()) else {
+    let Some(value) = found else {
         return Value::Null;
     };
-    match column["type"].as_str().unwrap_or("string") {
-        "date" => age(value, now).into(),
-        "integer" => value.as_i64().map_or(Value::Null, Value::from),
-        "number" => value.as_f64().map_or(Value::Null, Value::from),
-        "boolean" => value.as_bool().map_or(Value::Null, Value::from),
-        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned).into(),
+    match (column["type"].as_str().unwrap_or("string"), value) {
+        ("date", Value::String(text)) if text.parse::<Timestamp>().is_err() => "<invalid>".into(),
+        ("date", Value::String(_)) => age(value, now).into(),
+        ("integer", Value::Number(number)) if number.is_f64() => truncated(number),
+        ("integer" | "number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
+        ("date" | "integer" | "number" | "boolean", _) => Value::Null,
+        (_, Value::Null) => "<no value>".into(),
+        (_, Value::String(text)) => text.as_str().into(),
+        (_, other) => other.to_string().into(),
     }
+}
+
+/// A number without its fraction.
+fn truncated(number: &serde_json::Number) -> Value {
+    let whole = number.as_f64().map(|number| number.trunc().to_string());
+    let whole = whole.and_then(|text| text.parse::<i64>().ok());
+    whole.map_or(Value::Null, Value::from)
 }

@@ -100,6 +100,35 @@ pub(crate) fn table(
     })
 }
 
+/// The table of one scale.
+pub(crate) fn scale_table(scale: &Value, include: IncludeObject, now: Timestamp) -> Value {
+    let column = |name: &str, kind: &str, description: &str| json!({"name": name, "type": kind, "format": "", "description": description, "priority": 0});
+    let cells = json!([
+        scale["metadata"]["name"],
+        scale["spec"]["replicas"].as_i64().unwrap_or_default(),
+        scale["status"]["replicas"],
+        age::age(&scale["metadata"]["creationTimestamp"], now),
+    ]);
+    let object = match include {
+        IncludeObject::None => Value::Null,
+        IncludeObject::Metadata => partial(scale),
+        IncludeObject::Object => scale.clone(),
+    };
+    let mut name = column("Name", "string", NAME_DESCRIPTION);
+    name["format"] = "name".into();
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": scale["metadata"]["resourceVersion"]},
+        "columnDefinitions": [
+            name,
+            column("Desired", "integer", "Number of desired replicas"),
+            column("Available", "integer", "Number of actual replicas"),
+            column("Age", "date", AGE_DESCRIPTION),
+        ],
+        "rows": [{"cells": cells, "object": object}],
+    })
+}
+
 /// Only the metadata of an object.
 pub(crate) fn partial(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})

@@ -1,5 +1,6 @@
 //! JSON bodies of built-in kinds against their types, in the words of Go's decoder.
 
+use super::canonical::canonicalise;
 use super::special::{Special, special};
 use super::table::{Field, Kind, Message, Multiplicity, message};
 use serde_json::{Map, Value};
@@ -220,24 +221,31 @@ fn mismatch(met: Met<'_>, value: &Value, go_type: &str) -> String {
     )
 }
 
-/// Leaves out what Go leaves out when it writes an object: nulls, and empty values of optional fields.
+/// Leaves out what Go leaves out when it writes an object (nulls, and empty values of optional fields), and puts quantities and
+/// times into the form in which it writes them.
 pub(crate) fn settle(message: &'static Message, object: &mut Value) {
     let Value::Object(map) = object else { return };
     map.retain(|name, value| {
         let Some(field) = message.member(name) else { return true };
-        if let Kind::Message(inner) = field.kind
-            && special(inner).is_none()
-            && let Some(inner) = self::message(inner)
-        {
-            match (field.multiplicity, &mut *value) {
-                (Multiplicity::Single, value) => settle(inner, value),
-                (Multiplicity::Repeated, Value::Array(items)) => items.iter_mut().for_each(|item| settle(inner, item)),
-                (Multiplicity::Map, Value::Object(items)) => items.values_mut().for_each(|item| settle(inner, item)),
-                (Multiplicity::Repeated | Multiplicity::Map, _) => {}
+        if let Kind::Message(inner) = field.kind {
+            match (special(inner), self::message(inner)) {
+                (Some(special), _) => each(field, value, |value| canonicalise(special, value)),
+                (None, Some(inner)) => each(field, value, |value| settle(inner, value)),
+                (None, None) => {}
             }
         }
         !is_left_out(field, value)
     });
+}
+
+/// The value of a field, or each in its list or map.
+fn each(field: &Field, value: &mut Value, mut see: impl FnMut(&mut Value)) {
+    match (field.multiplicity, value) {
+        (Multiplicity::Single, value) => see(value),
+        (Multiplicity::Repeated, Value::Array(items)) => items.iter_mut().for_each(see),
+        (Multiplicity::Map, Value::Object(items)) => items.values_mut().for_each(see),
+        (Multiplicity::Repeated | Multiplicity::Map, _) => {}
+    }
 }
 
 fn is_left_out(field: &Field, value: &Value) -> bool {

@@ -7,7 +7,7 @@
 //! | `=core.v1.Protocol SCTP\|TCP\|UDP` | The values of an enumeration. |
 //!
 //! Types are `s` string, `b` bool, `n` 32-bit and `i` 64-bit integer, `d` double, `y` bytes, or a message; `*` before one is a
-//! list of it, `%` a map from strings to it. Flags are `z` (a zero value is left out), `r` (required), `a` (a map that merges as
+//! list of it, `%` a map from strings to it. Flags are `z` (a zero value is left out), `r` (required), `v` (a struct, list or map that Go writes even when nothing is in it), `a` (a map that merges as
 //! a whole), `t=` (the Go type), `l=` (the list type: `ATOMIC`, `SET` or the keys of a map list), `p=` (strategy and key of a
 //! strategic merge patch) and `d=` (the default).
 
@@ -53,6 +53,7 @@ pub(crate) struct PatchStrategy {
 
 /// A field of a message.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the table, each by itself")]
 pub(crate) struct Field {
     pub(crate) number: u64,
     /// The JSON member; `None` if the members of the message belong to its holder.
@@ -61,6 +62,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     pub(crate) omit_zero: bool,
     pub(crate) required: bool,
+    /// A struct, list or map that Go writes even when nothing is in it.
+    pub(crate) always_written: bool,
     pub(crate) atomic: bool,
     /// The Go type, where it has a name of its own: `core.v1.Protocol`.
     pub(crate) go_type: Option<&'static str>,
@@ -159,6 +162,7 @@ fn field(mut words: std::str::Split<'static, char>) -> Option<Field> {
         kind: kind_of(kind),
         omit_zero: false,
         required: false,
+        always_written: false,
         atomic: false,
         go_type: None,
         list_type: None,
@@ -170,6 +174,7 @@ fn field(mut words: std::str::Split<'static, char>) -> Option<Field> {
             None => match flag {
                 "z" => field.omit_zero = true,
                 "r" => field.required = true,
+                "v" => field.always_written = true,
                 "a" => field.atomic = true,
                 _ => return None,
             },
