@@ -24,6 +24,23 @@ pub struct WebhookCall {
     pub review: Value,
 }
 
+impl WebhookCall {
+    /// The URL as errors show it: the address of a Service names its port, also if it is the usual one.
+    pub(crate) fn address(&self) -> String {
+        shown(&self.url, self.through.is_some())
+    }
+}
+
+fn shown(url: &Url, is_service: bool) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), None) if is_service => {
+            let rest = &url[url::Position::BeforePath..];
+            format!("{}://{host}:{DEFAULT_PORT}{rest}", url.scheme())
+        }
+        _ => url.to_string(),
+    }
+}
+
 /// Why a webhook gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookFailure {
@@ -114,7 +131,7 @@ impl Address {
             .append_pair("timeout", &format!("{}s", timeout.as_secs()));
         let through = self.through.clone();
         Ok(WebhookCall {
-            through: through.map_err(|why| format!("Post {:?}: {why}", url.as_str()))?,
+            through: through.map_err(|why| format!("Post {:?}: {why}", shown(&url, true)))?,
             url,
             ca_bundle: self.ca_bundle.clone(),
             review,

@@ -13,6 +13,7 @@ use super::run::{Phase, Question};
 use super::webhook::FailurePolicy;
 use crate::api::error::ApiError;
 use crate::catalog::Resource;
+use crate::conversion;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -39,11 +40,13 @@ async fn validate(
     caller: &dyn WebhookCaller,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Value>, Denial> {
-    let object = question.object.as_ref();
-    let calls = question
-        .webhooks
-        .iter()
-        .map(|asked| ask(question, asked, object, caller));
+    let calls = question.webhooks.iter().map(async |asked| {
+        let object = match question.object.as_ref() {
+            Some(object) => Some(shown(question, asked, object, caller).await?),
+            None => None,
+        };
+        ask(question, asked, object.as_ref(), caller).await
+    });
     let mut refusal = None;
     for answer in join_all(calls).await {
         match answer {
@@ -91,10 +94,14 @@ async fn mutate_by(
     caller: &dyn WebhookCaller,
     warnings: &mut Vec<String>,
 ) -> Result<Option<bool>, Denial> {
+    let before = match object.as_ref() {
+        Some(object) => Some(shown(question, asked, object, caller).await?),
+        None => None,
+    };
     let Some(Response {
         decision,
         warnings: more,
-    }) = ask(question, asked, object.as_ref(), caller).await?
+    }) = ask(question, asked, before.as_ref(), caller).await?
     else {
         return Ok(None);
     };
@@ -104,39 +111,54 @@ async fn mutate_by(
         Decision::Allowed { patch: None } => return Ok(Some(false)),
         Decision::Allowed { patch: Some(patch) } => patch,
     };
-    let Some(before) = object.as_ref() else {
+    let Some(before) = before else {
         let name = &asked.webhook.name;
         return Err(ApiError::internal(&format!(
             "admission webhook {name:?} attempted to modify the object, which is not supported for this operation"
         ))
         .into());
     };
-    let mut patched = shown(question, asked, before);
+    let mut patched = before.clone();
     json_patch::patch(&mut patched, &patch).map_err(|error| ApiError::internal(&error.to_string()))?;
     if !patched.is_object() || !patched["metadata"].is_object() {
         let name = &asked.webhook.name;
         return Err(ApiError::internal(&format!("admission webhook {name:?} left no object behind")).into());
     }
-    let patched = as_requested(question, patched);
-    let changed = patched != *before;
-    *object = Some(patched);
+    let changed = patched != before;
+    if changed {
+        *object = Some(converted(question, asked, &question.attributes.resource, patched, caller).await?);
+    }
     Ok(Some(changed))
 }
 
-/// An object in the version that the webhook knows. Objects of other kinds than the resource's, such as a `Scale`, have but one.
-fn shown(question: &Question, asked: &Asked, object: &Value) -> Value {
-    if question.attributes.is_of_subresource() {
-        return object.clone();
-    }
-    in_version(&asked.seen, object.clone())
+/// An object in the version that the webhook knows.
+async fn shown(
+    question: &Question,
+    asked: &Asked,
+    object: &Value,
+    caller: &dyn WebhookCaller,
+) -> Result<Value, Denial> {
+    converted(question, asked, &asked.seen, object.clone(), caller).await
 }
 
-/// An object in the version of the request.
-fn as_requested(question: &Question, object: Value) -> Value {
-    if question.attributes.is_of_subresource() {
-        return object;
-    }
-    in_version(&question.attributes.resource, object)
+/// An object in a version of its resource. Objects of other kinds than the resource's, such as a `Scale`, have but one.
+async fn converted(
+    question: &Question,
+    asked: &Asked,
+    version: &Resource,
+    object: Value,
+    caller: &dyn WebhookCaller,
+) -> Result<Value, Denial> {
+    let Some(line) = &asked.line else {
+        let is_other = question.attributes.is_of_subresource();
+        return Ok(if is_other { object } else { in_version(version, object) });
+    };
+    let inquiry = line.inquiry(&version.api_version(), object);
+    let made = conversion::ask(&inquiry, caller).await;
+    let mut made = made.map_err(|why| ApiError::internal(&why.message))?;
+    let mut object = made.pop().unwrap_or_default();
+    version.settle(&mut object);
+    Ok(object)
 }
 
 /// An object as a version of its resource shows it.
@@ -146,7 +168,7 @@ pub(super) fn in_version(resource: &Resource, mut object: Value) -> Value {
     object
 }
 
-/// Asks one webhook; `None` if it does not want to be asked or may be passed over.
+/// Asks one webhook about an object in its version; `None` if it does not want to be asked or may be passed over.
 async fn ask(
     question: &Question,
     asked: &Asked,
@@ -154,15 +176,15 @@ async fn ask(
     caller: &dyn WebhookCaller,
 ) -> Result<Option<Response>, Denial> {
     let webhook = &asked.webhook;
-    let object = object.map(|object| shown(question, asked, object));
-    let old = question.old.as_ref().map(|old| shown(question, asked, old));
-    if !webhook.matching.wants_object(object.as_ref(), old.as_ref()) {
+    let old = match question.old.as_ref() {
+        Some(old) => Some(shown(question, asked, old, caller).await?),
+        None => None,
+    };
+    if !webhook.matching.wants_object(object, old.as_ref()) {
         return Ok(None);
     }
     let uid = &asked.uid;
-    let request = question
-        .attributes
-        .request(uid, &asked.seen, object.as_ref(), old.as_ref());
+    let request = question.attributes.request(uid, &asked.seen, object, old.as_ref());
     match wanted(question, asked, &request) {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -212,7 +234,7 @@ async fn call(asked: &Asked, review: Value, caller: &dyn WebhookCaller) -> Resul
     let timeout = asked.webhook.timeout;
     let address = asked.address.as_ref().map_err(Clone::clone)?;
     let call = address.call(review, timeout)?;
-    let url = call.url.to_string();
+    let url = call.address();
     match tokio::time::timeout(timeout, caller.call(call)).await {
         Ok(answer) => answer.map_err(|failure| failure.to_string()),
         Err(_) => Err(format!("Post {url:?}: context deadline exceeded")),

@@ -6,6 +6,7 @@ use super::policy::Policies;
 use super::run::Phase;
 use super::webhook::Webhook;
 use crate::catalog::Resource;
+use crate::conversion::Line;
 use crate::core::Core;
 use crate::store::{Change, Event, Object, ObjectName};
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub(crate) struct Asked {
     /// The version in which it is shown the objects.
     pub(crate) seen: Arc<Resource>,
     pub(crate) address: Result<Address, String>,
+    /// Who converts objects between the version of the request and the one that the webhook is shown, if these are not the same.
+    pub(crate) line: Option<Line>,
 }
 
 impl Registry {
@@ -93,7 +96,9 @@ pub(crate) fn covering(core: &mut Core, phase: Phase, attributes: &Attributes, o
         .collect();
     let mut asked = Vec::new();
     for (webhook, seen) in covering {
+        let is_other = seen.version != attributes.resource.version && !attributes.is_of_subresource();
         asked.push(Asked {
+            line: if is_other { Line::of(core, &seen) } else { None },
             uid: core.random.uid(),
             address: webhook.client.address(&core.store, &core.webhooks.services),
             webhook,

@@ -38,7 +38,7 @@ async fn call(inquiry: &Inquiry, caller: &dyn WebhookCaller) -> Result<Vec<Value
         .ok_or("no supported conversion review versions")?;
     let request = review::request(version, &inquiry.uid, &inquiry.desired, &inquiry.objects);
     let call = inquiry.address.as_ref().map_err(Clone::clone)?.call(request, TIMEOUT)?;
-    let url = call.url.to_string();
+    let url = call.address();
     let answer = match tokio::time::timeout(TIMEOUT, caller.call(call)).await {
         Ok(answer) => answer.map_err(|failure| failure.to_string())?,
         Err(_) => return Err(format!("Post {url:?}: context deadline exceeded")),

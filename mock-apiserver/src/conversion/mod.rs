@@ -20,4 +20,4 @@ mod run;
 
 pub(crate) use ask::ask;
 pub(crate) use converter::Converter;
-pub(crate) use run::{Conversions, Inquiry, Purpose, settled};
+pub(crate) use run::{Conversions, Inquiry, Line, Purpose, settled};

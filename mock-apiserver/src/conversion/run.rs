@@ -76,6 +76,38 @@ impl Inquiry {
     }
 }
 
+/// How to reach the webhook of a definition, for conversions outside of a request's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    address: Result<Address, String>,
+    review_version: Option<&'static str>,
+    uid: String,
+}
+
+impl Line {
+    /// `None` if the versions of the resource differ in their names only.
+    pub(crate) fn of(core: &mut Core, resource: &Resource) -> Option<Self> {
+        let converter = resource.converter()?;
+        Some(Self {
+            address: converter.client.address(&core.store, &core.webhooks.services),
+            review_version: converter.review_version,
+            uid: core.random.uid(),
+        })
+    }
+
+    /// Asks for one object in a version.
+    pub(crate) fn inquiry(&self, desired: &str, object: Value) -> Inquiry {
+        Inquiry {
+            subjects: Vec::new(),
+            objects: vec![object],
+            desired: desired.to_owned(),
+            address: self.address.clone(),
+            review_version: self.review_version,
+            uid: self.uid.clone(),
+        }
+    }
+}
+
 fn subject(purpose: Purpose, object: &Value, desired: &str) -> Subject {
     Subject {
         purpose,

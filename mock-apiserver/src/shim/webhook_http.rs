@@ -34,12 +34,12 @@ impl WebhookCaller for HttpCaller {
 
 async fn post(call: WebhookCall) -> Result<Value, WebhookFailure> {
     let unreachable = |why: String| WebhookFailure::Unreachable {
-        url: call.url.to_string(),
+        url: call.address(),
         why,
     };
     let reached = call.through.as_ref().unwrap_or(&call.url);
     let stream = connect(reached).await.map_err(unreachable)?;
-    let request = request(&call.url, &call.review);
+    let request = request(&call);
     let sent = if reached.scheme() == "https" {
         let name = call.url.host_str().unwrap_or_default();
         let stream = encrypt(stream, name, &call.ca_bundle).await.map_err(unreachable)?;
@@ -107,14 +107,13 @@ fn trusting(ca_bundle: &[u8]) -> Result<ClientConfig, String> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn request(url: &Url, review: &Value) -> Request<Full<Bytes>> {
+fn request(call: &WebhookCall) -> Request<Full<Bytes>> {
+    let WebhookCall { url, review, .. } = call;
     let target = url
         .query()
         .map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let host = url.host_str().unwrap_or_default();
-    let host = url
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let host = call.address();
+    let host = host.split('/').nth(2).unwrap_or_default();
     let mut request = Request::new(Full::new(Bytes::from(review.to_string())));
     *request.method_mut() = http::Method::POST;
     // What a URL holds as path, query and host is fit for a request line and a header.

@@ -1,6 +1,8 @@
 //! Conversion webhooks: when they are asked, and that nothing waits for them but the request.
 
 use crate::support::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use kube::Client;
 use mock_apiserver::{MockApiServer, WebhookCall, WebhookCaller, WebhookFailure};
@@ -25,6 +27,9 @@ impl WebhookCaller for Converter {
                 assert_eq!(get(&server.client(), "/api/v1/namespaces/default").await.0, 200);
             }
             let request = call.review["request"].clone();
+            if call.review["kind"] == "AdmissionReview" {
+                return Ok(doubled(&request));
+            }
             let desired = request["desiredAPIVersion"].as_str().unwrap_or_default().to_owned();
             let (from, to) = if desired.ends_with("v2") {
                 ("size", "count")
@@ -43,6 +48,21 @@ impl WebhookCaller for Converter {
             Ok(json!({"apiVersion": api_version, "kind": "ConversionReview", "response": response}))
         })
     }
+}
+
+/// A webhook of admission that knows version 1 alone, and doubles the size that it is shown.
+fn doubled(request: &Value) -> Value {
+    let mut response = json!({"uid": request["uid"], "allowed": true});
+    let size = request["object"]["spec"]["size"].as_i64();
+    match size {
+        Some(size) => {
+            let patch = json!([{"op": "replace", "path": "/spec/size", "value": 2 * size}]).to_string();
+            response["patchType"] = "JSONPatch".into();
+            response["patch"] = STANDARD.encode(patch).into();
+        }
+        None => response["allowed"] = false.into(),
+    }
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 
 impl Converter {
@@ -133,4 +153,25 @@ async fn a_generated_name_is_that_of_the_stored_object() {
         get(&client, &format!("{V1}/{name}")).await.1["metadata"]["uid"],
         made["metadata"]["uid"]
     );
+}
+
+#[tokio::test]
+async fn a_webhook_of_admission_is_shown_the_version_that_it_knows() {
+    let converter = Converter::default();
+    let client = converter.client().await;
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "double"},
+        "webhooks": [{
+            "name": "double.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "matchPolicy": "Equivalent",
+            "clientConfig": {"url": "https://double.test/"},
+            "rules": [{"operations": ["CREATE", "UPDATE"], "apiGroups": ["example.com"], "apiVersions": ["v1"], "resources": ["things"]}],
+        }],
+    });
+    let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    assert_eq!(post(&client, configurations, &configuration).await.0, 201);
+    let (code, made) = post(&client, V2, &thing("v2", "a", &json!({"count": 3}))).await;
+    assert_eq!((code, &made["spec"]), (201, &json!({"count": 6})), "{made}");
+    let (code, changed) = merge(&client, &format!("{V2}/a"), &json!({"spec": {"count": 5}})).await;
+    assert_eq!((code, &changed["spec"]), (200, &json!({"count": 10})), "{changed}");
+    assert_eq!(get(&client, &format!("{V1}/a")).await.1["spec"], json!({"size": 10}));
 }

@@ -531,6 +531,6 @@ async fn a_service_that_is_nowhere_fails_by_name() {
     assert_eq!(
         refused["message"],
         "Internal error occurred: failed calling webhook \"lost.example.com\": failed to call webhook: \
-         Post \"https://hooks.default.svc/v?timeout=10s\": service \"hooks\" not found"
+         Post \"https://hooks.default.svc:443/v?timeout=10s\": service \"hooks\" not found"
     );
 }
