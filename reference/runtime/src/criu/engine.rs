@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::OnceCell;
 
+use super::baseline::{Baseline, Ground, Listing};
 use super::client::InitClient;
 use super::command::{Criu, LAZY_NEEDED, Version};
 use super::contexts::Contexts;
@@ -17,7 +18,6 @@ use super::error::CriuError;
 use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
 use super::kernel::SCRIPT;
 use super::lazy::{LazyPages, Paging, Plan};
-use super::rootfs::Baseline;
 use super::sandbox::{CriuSandbox, Parts};
 use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
 use super::tree::Tree;
@@ -98,7 +98,12 @@ impl CriuEngine {
     }
 
     async fn begin(&self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        let (baseline, script) = self.prepare(&place.directory).await?;
+        let (ground, script) = self.prepare(&place.directory).await?;
+        let baseline = blocking(move || {
+            let listing = Listing::take(&ground)?;
+            Ok(Arc::new(Baseline::new(ground, listing)))
+        });
+        let baseline = baseline.await?;
         let mut env: std::collections::BTreeMap<String, String> = ENVIRONMENT
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
@@ -134,11 +139,14 @@ impl CriuEngine {
         let mut cursor = PayloadCursor::new(payload);
         let image: CriuImage = cursor.head().await?;
         self.config.steps.done(Step::Read);
-        let (baseline, script) = self.prepare(&place.directory).await?;
+        let (ground, script) = self.prepare(&place.directory).await?;
         let images = place.directory.join("images");
         image.images.lay_out(&mut cursor, &images).await?;
         image.rootfs.lay_out(&mut cursor).await?;
         self.config.steps.done(Step::FilesLaidOut);
+        // Nobody lists the image again: the container is of the same one.
+        let listing = Listing::from_bytes(cursor.take(image.listing).await?);
+        let baseline = Arc::new(Baseline::new(ground, listing));
         let pages = image.images.pages(&mut cursor)?;
         make_parent(&image.socket)?;
         let tree = Tree::new(image.root);
@@ -184,9 +192,9 @@ impl CriuEngine {
         Ok(Paging::complete())
     }
 
-    /// What a start and a restore have in common: the system is fit, the agent's own files are there, and the
-    /// files of the image are known.
-    async fn prepare(&self, directory: &Path) -> Result<(Arc<Baseline>, PathBuf), CriuError> {
+    /// What a start and a restore have in common: the system is fit, the agent's own files are there, and what
+    /// changes from now on is the sandbox's.
+    async fn prepare(&self, directory: &Path) -> Result<(Ground, PathBuf), CriuError> {
         self.probe().await?;
         let home = Path::new(HOME);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(home);
@@ -197,8 +205,7 @@ impl CriuEngine {
         fs::write(&script, SCRIPT).map_err(CriuError::file("write", &script))?;
         let mut excluded = vec![directory.to_owned(), PathBuf::from("/run/criu.kdat")];
         excluded.extend(self.config.socket.parent().map(Path::to_owned));
-        let baseline = blocking(move || Baseline::take(excluded)).await?;
-        Ok((Arc::new(baseline), script))
+        Ok((Ground::now(excluded)?, script))
     }
 
     /// Starts init in a session of its own, at a high pid, connected to nothing.

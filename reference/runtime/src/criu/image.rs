@@ -1,7 +1,7 @@
 //! The payload of a checkpoint: what the agent knows of the tree, CRIU's images, and the files.
 //!
 //! ```text
-//! CriuImage │ small images │ changed files │ pages
+//! CriuImage │ small images │ changed files │ names of the image │ pages
 //! ```
 //!
 //! Nothing of it is in memory as a whole: images and files are read when the store wants them. The pages of memory
@@ -22,7 +22,7 @@ use super::rootfs::RootfsDiff;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
-pub(super) const IMAGE_VERSION: u32 = 2;
+pub(super) const IMAGE_VERSION: u32 = 3;
 
 /// Everything of one sandbox but the bytes of images and files.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub(super) struct CriuImage {
     pub(super) contexts: ContextsImage,
     pub(super) images: Images,
     pub(super) rootfs: RootfsDiff,
+    /// Bytes of the names that the container's image has.
+    pub(super) listing: u64,
 }
 
 /// The sandbox's own program.

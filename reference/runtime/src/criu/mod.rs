@@ -18,6 +18,7 @@
 //! The tree starts at a high pid, so that its pids are free in the next container, where only the
 //! agent runs. Left out: connections to the outside (they are closed), files on volumes, devices.
 
+mod baseline;
 mod client;
 mod command;
 mod contexts;

@@ -1,10 +1,10 @@
-//! The files of a container that differ from its image: found by their change time, laid out again elsewhere.
+//! The files of a container that differ from its image: how they are written down and laid out again elsewhere. Which
+//! they are is found by `baseline`.
 //!
 //! Kept: content, owner, mode and modification time of files, folders, links and FIFOs on the root file
 //! system and on every `tmpfs` for files, and what was removed from the image. Left out: volumes, hard
 //! links as links, sockets and devices (CRIU makes the sockets again).
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,35 +18,25 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::blocking;
 use super::error::CriuError;
-use super::system;
 use crate::payload::{Payload, PayloadCursor};
 
 /// A larger file goes from the store to its place a piece at a time.
 const LARGE_FILE_BYTES: u64 = 4 << 20;
 
 /// Seconds and nanoseconds since the epoch.
-type Time = (i64, i64);
-
-/// What was in the container before anything of the sandbox ran.
-#[derive(Debug)]
-pub(super) struct Baseline {
-    roots: Vec<PathBuf>,
-    excluded: Vec<PathBuf>,
-    since: Time,
-    paths: BTreeSet<PathBuf>,
-}
+pub(super) type Time = (i64, i64);
 
 /// The difference to the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RootfsDiff {
     /// Parents before children.
-    changed: Vec<Entry>,
+    pub(super) changed: Vec<Entry>,
     /// Paths of the image that are gone.
-    removed: Vec<Bytes>,
+    pub(super) removed: Vec<Bytes>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     path: Bytes,
     mode: u32,
     owner: u32,
@@ -66,81 +56,13 @@ enum Node {
     Fifo,
 }
 
-impl Baseline {
-    /// Looks at the whole container. What is below `excluded` is the agent's and not looked at; the first is a directory.
-    pub(super) fn take(excluded: Vec<PathBuf>) -> Result<Self, CriuError> {
-        let mounts = system::mounts().map_err(CriuError::file("read", Path::new("/proc/self/mountinfo")))?;
-        let holds_files = |mount: &system::Mount| {
-            let at = &mount.at;
-            let of_the_system = ["/dev", "/proc", "/sys"].iter().any(|dir| at == Path::new(dir));
-            let below = at.starts_with("/proc") || at.starts_with("/sys");
-            mount.kind == "tmpfs" && at.is_dir() && !of_the_system && !below
-        };
-        let further = mounts.into_iter().filter(holds_files).map(|mount| mount.at);
-        Self::of(std::iter::once(PathBuf::from("/")).chain(further).collect(), excluded)
-    }
-
-    fn of(roots: Vec<PathBuf>, excluded: Vec<PathBuf>) -> Result<Self, CriuError> {
-        let marker = excluded.first().map(|dir| dir.join("baseline")).unwrap_or_default();
-        fs::write(&marker, "").map_err(CriuError::file("write", &marker))?;
-        let meta = fs::symlink_metadata(&marker).map_err(CriuError::file("look at", &marker))?;
-        let mut baseline = Self {
-            roots,
-            excluded,
-            since: changed_at(&meta),
-            paths: BTreeSet::new(),
-        };
-        let mut paths = BTreeSet::new();
-        baseline.walk(|path, _| {
-            paths.insert(path.to_owned());
-            Ok(())
-        })?;
-        baseline.paths = paths;
-        Ok(baseline)
-    }
-
-    /// What has changed since, and the bytes of the files in it.
-    pub(super) fn diff(&self) -> Result<(RootfsDiff, Payload), CriuError> {
-        let (mut diff, mut files) = (RootfsDiff::default(), Payload::default());
-        let mut seen = BTreeSet::new();
-        self.walk(|path, meta| {
-            seen.insert(path.to_owned());
-            if changed_at(meta) >= self.since {
-                diff.changed.extend(entry(path, meta, &mut files)?);
-            }
-            Ok(())
-        })?;
-        let gone = |path: &&PathBuf| !seen.contains(*path);
-        let parent_is_there = |path: &&PathBuf| path.parent().is_none_or(|parent| seen.contains(parent));
-        let removed = self.paths.iter().filter(gone).filter(parent_is_there);
-        diff.removed = removed.map(|path| bytes_of(path)).collect();
-        Ok((diff, files))
-    }
-
-    fn walk(&self, mut see: impl FnMut(&Path, &fs::Metadata) -> Result<(), CriuError>) -> Result<(), CriuError> {
-        let mounts = system::mounts().map_err(CriuError::file("read", Path::new("/proc/self/mountinfo")))?;
-        let mounted: BTreeSet<PathBuf> = mounts.into_iter().map(|mount| mount.at).collect();
-        for root in &self.roots {
-            let mut folders = vec![root.clone()];
-            while let Some(folder) = folders.pop() {
-                for entry in fs::read_dir(&folder).map_err(CriuError::file("list", &folder))? {
-                    let path = entry.map_err(CriuError::file("list", &folder))?.path();
-                    if self.excluded.iter().any(|excluded| path.starts_with(excluded)) || mounted.contains(&path) {
-                        continue;
-                    }
-                    let meta = fs::symlink_metadata(&path).map_err(CriuError::file("look at", &path))?;
-                    see(&path, &meta)?;
-                    if meta.is_dir() {
-                        folders.push(path);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 impl RootfsDiff {
+    /// What is written again, parents before children.
+    #[cfg(test)]
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.changed.iter().map(|entry| path_of(&entry.path))
+    }
+
     /// Makes the container's files as they were, from their bytes, which come next.
     pub(super) async fn lay_out(self, cursor: &mut PayloadCursor) -> Result<(), CriuError> {
         let removed = self.removed;
@@ -230,7 +152,8 @@ impl Entry {
     }
 }
 
-fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Result<Option<Entry>, CriuError> {
+/// A file as it is now; its bytes go to `files`. `None` for what is not kept.
+pub(super) fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Result<Option<Entry>, CriuError> {
     let kind = meta.file_type();
     let node = if kind.is_dir() {
         Node::Directory
@@ -256,11 +179,7 @@ fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Result<Option
     }))
 }
 
-fn changed_at(meta: &fs::Metadata) -> Time {
-    (meta.ctime(), meta.ctime_nsec())
-}
-
-fn bytes_of(path: &Path) -> Bytes {
+pub(super) fn bytes_of(path: &Path) -> Bytes {
     Bytes::copy_from_slice(path.as_os_str().as_bytes())
 }
 
@@ -274,63 +193,5 @@ fn remove(path: &Path) -> io::Result<()> {
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A container's files in a directory, taken in before the test changes them.
-    fn image(dir: &Path) -> (PathBuf, Baseline) {
-        let (root, agent) = (dir.join("root"), dir.join("agent"));
-        fs::create_dir_all(root.join("etc/old")).expect("folders");
-        fs::create_dir_all(&agent).expect("the agent's folder");
-        fs::write(root.join("etc/motd"), "hello").expect("a file");
-        fs::write(root.join("etc/old/a"), "a").expect("a file");
-        // Change times have the granularity of the kernel's tick.
-        let marker = root.join("etc/motd");
-        let made = changed_at(&fs::symlink_metadata(&marker).expect("a file"));
-        let later = dir.join("later");
-        while {
-            fs::write(&later, "").expect("a file");
-            changed_at(&fs::symlink_metadata(&later).expect("a file")) == made
-        } {}
-        let baseline = Baseline::of(vec![root.clone()], vec![agent]).expect("a baseline");
-        (root, baseline)
-    }
-
-    #[tokio::test]
-    async fn what_was_written_changed_and_removed_comes_back() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (root, baseline) = image(dir.path());
-        assert_eq!(baseline.diff().expect("a difference").0, RootfsDiff::default());
-        fs::remove_dir_all(root.join("etc/old")).expect("removed");
-        fs::create_dir(root.join("home")).expect("a folder");
-        fs::write(root.join("home/note"), "kept").expect("a file");
-        let large: Vec<u8> = (0..251_u8).cycle().take((5 << 20) + 5).collect();
-        fs::write(root.join("home/large"), &large).expect("a file");
-        fs::set_permissions(root.join("home/note"), fs::Permissions::from_mode(0o640)).expect("a mode");
-        std::os::unix::fs::symlink("note", root.join("home/link")).expect("a link");
-        let before = fs::symlink_metadata(root.join("home/note")).expect("a file");
-        let (diff, files) = baseline.diff().expect("a difference");
-        let files = files.into_bytes().expect("read");
-
-        fs::remove_dir_all(&root).expect("removed");
-        let (again, other) = (dir.path().join("root"), dir.path().join("root/etc/old"));
-        fs::create_dir_all(&other).expect("folders");
-        fs::write(other.join("a"), "a").expect("a file");
-        let mut cursor = PayloadCursor::new(files.into());
-        diff.lay_out(&mut cursor).await.expect("laid out");
-        assert_eq!(cursor.remaining(), 0);
-        assert!(fs::read(again.join("home/large")).expect("a file") == large);
-        assert!(!other.exists(), "what was removed is removed again");
-        assert_eq!(fs::read_to_string(again.join("home/link")).expect("a file"), "kept");
-        let after = fs::symlink_metadata(again.join("home/note")).expect("a file");
-        assert_eq!(after.mode() & 0o7777, 0o640);
-        assert_eq!(
-            (after.mtime(), after.mtime_nsec()),
-            (before.mtime(), before.mtime_nsec())
-        );
     }
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::baseline::Baseline;
 use super::client::{HungUp, InitClient};
 use super::command::Criu;
 use super::contexts::Contexts;
@@ -27,7 +28,6 @@ use super::image::{CriuImage, Images, ProgramImage};
 use super::init::{Reply, Request};
 use super::kernel::Lines;
 use super::lazy::Paging;
-use super::rootfs::Baseline;
 use super::tree::Tree;
 use crate::engine::{
     Answer, ContextInfo, ExecutionEvent, ExecutionSink, Interpreter, Place, ProcessEvent, ProcessInfo, ProcessSpec,
@@ -221,6 +221,7 @@ impl CriuSandbox {
             contexts: self.contexts.image(),
             images: Images::default(),
             rootfs: super::rootfs::RootfsDiff::default(),
+            listing: self.baseline.listing().as_bytes().len() as u64,
         };
         let (images, baseline) = (images.clone(), Arc::clone(&self.baseline));
         let payload = blocking(move || {
@@ -228,6 +229,7 @@ impl CriuSandbox {
             let (rootfs, files) = baseline.diff()?;
             (image.images, image.rootfs) = (images, rootfs);
             body.append(files);
+            body.push(baseline.listing().as_bytes().clone());
             body.append(pages);
             Ok(Payload::headed(&image, body)?)
         });

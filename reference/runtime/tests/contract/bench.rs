@@ -42,7 +42,7 @@ pub(crate) use claim;
 
 /// All of them.
 pub(crate) fn all_claims() -> Vec<Claim> {
-    [crate::claims::CLAIMS, crate::processes::CLAIMS].concat()
+    [crate::claims::CLAIMS, crate::processes::CLAIMS, crate::image::CLAIMS].concat()
 }
 
 /// An engine, and patience.

@@ -39,6 +39,7 @@ pub(crate) enum Fault {
     LosesOutput,
     IgnoresSizes,
     ForgetsOrphans,
+    LosesChangesOfTheImage,
 }
 
 impl Fault {
@@ -62,13 +63,14 @@ impl Fault {
     ];
 
     /// Those that only an engine with processes can have.
-    pub(crate) const OF_PROCESSES: [Self; 6] = [
+    pub(crate) const OF_PROCESSES: [Self; 7] = [
         Self::LosesProcesses,
         Self::ClosesFiles,
         Self::ClosesListeningSockets,
         Self::LosesOutput,
         Self::IgnoresSizes,
         Self::ForgetsOrphans,
+        Self::LosesChangesOfTheImage,
     ];
 
     /// The claim that has to fail.
@@ -96,6 +98,18 @@ impl Fault {
             Self::LosesOutput => "output_is_whole_and_the_exit_is_told",
             Self::IgnoresSizes => "a_terminal_survives",
             Self::ForgetsOrphans => "a_process_that_left_its_parent_belongs_to_the_sandbox",
+            Self::LosesChangesOfTheImage => "files_deep_in_the_image_survive",
+        }
+    }
+
+    /// What undoes something of a sandbox that was restored soundly.
+    fn code_after_a_restore(self) -> Option<&'static str> {
+        match self {
+            Self::ClosesFiles => Some("log.close()"),
+            Self::ClosesListeningSockets => Some("server.shutdown(socket.SHUT_RDWR)"),
+            Self::ForgetsOrphans => Some("import os, signal\nos.kill(int(open('/tmp/orphan').read()), signal.SIGKILL)"),
+            Self::LosesChangesOfTheImage => Some("import shutil\nshutil.rmtree('/usr/share/licenses')"),
+            _ => None,
         }
     }
 }
@@ -185,16 +199,13 @@ impl FaultyEngine {
                 }
                 sandbox
             }
-            Fault::ClosesFiles => run_after(self.sound.restore(place, payload).await?, "log.close()").await?,
-            Fault::ClosesListeningSockets => {
-                let close = "server.shutdown(socket.SHUT_RDWR)";
-                run_after(self.sound.restore(place, payload).await?, close).await?
+            fault => {
+                let sandbox = self.sound.restore(place, payload).await?;
+                match fault.code_after_a_restore() {
+                    Some(code) => run_after(sandbox, code).await?,
+                    None => sandbox,
+                }
             }
-            Fault::ForgetsOrphans => {
-                let kill = "import os, signal\nos.kill(int(open('/tmp/orphan').read()), signal.SIGKILL)";
-                run_after(self.sound.restore(place, payload).await?, kill).await?
-            }
-            _ => self.sound.restore(place, payload).await?,
         };
         Ok(self.faulty(sound))
     }

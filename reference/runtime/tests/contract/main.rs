@@ -11,6 +11,7 @@ mod claims;
 mod container;
 mod crash;
 mod faulty;
+mod image;
 mod lazily;
 mod processes;
 
