@@ -26,6 +26,13 @@ pub(crate) fn parse_yaml(text: &str) -> Result<(Value, Vec<String>), serde_saphy
     Ok((value, reader.repeated))
 }
 
+/// A number as Go writes it: whole ones without a fraction.
+pub(crate) fn number(number: f64) -> Value {
+    let whole = (number.fract() == 0.0).then(|| format!("{number:.0}").parse::<i64>().ok());
+    let float = || Number::from_f64(number).map_or(Value::Null, Value::Number);
+    whole.flatten().map_or_else(float, Value::from)
+}
+
 enum Step {
     Member(String),
     Index(usize),
@@ -102,9 +109,7 @@ impl<'de> Visitor<'de> for &mut Reader {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        let whole = (number.fract() == 0.0).then(|| format!("{number:.0}").parse::<i64>().ok());
-        let float = || Number::from_f64(number).map_or(Value::Null, Value::Number);
-        Ok(whole.flatten().map_or_else(float, Value::from))
+        Ok(self::number(number))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {

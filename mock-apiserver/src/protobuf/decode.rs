@@ -2,6 +2,7 @@
 
 use super::special;
 use super::wire::{Fields, Malformed, Raw};
+use crate::api::json;
 use crate::types::{self, Field, Kind, Message, Multiplicity, Special};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -125,7 +126,7 @@ fn value(kind: Kind, raw: Raw<'_>, depth: usize) -> Result<Value, Undecodable> {
         (Kind::Bytes, Raw::Bytes(bytes)) => STANDARD.encode(bytes).into(),
         (Kind::Bool, Raw::Number(number)) => (number != 0).into(),
         (Kind::Int32 | Kind::Int64, Raw::Number(number)) => number.cast_signed().into(),
-        (Kind::Double, Raw::Number(number)) => f64::from_bits(number).into(),
+        (Kind::Double, Raw::Number(number)) => json::number(f64::from_bits(number)),
         (Kind::Message(name), Raw::Bytes(bytes)) => match special::decode(name, bytes) {
             Some(special) => special?,
             None => wrapped(members(known(name)?, bytes, depth)?, name),

@@ -8,4 +8,4 @@ mod decode;
 mod special;
 mod wire;
 
-pub(crate) use decode::{Undecodable, decode};
+pub(crate) use decode::decode;

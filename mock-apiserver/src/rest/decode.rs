@@ -9,7 +9,7 @@ use crate::api::meta;
 use crate::api::options::FieldValidation;
 use crate::catalog::{BuiltIn, Origin, Resource};
 use crate::fields::{self, Shape};
-use crate::protobuf::{self, Undecodable};
+use crate::protobuf;
 use crate::schema;
 use crate::types;
 use serde_json::Value;
@@ -33,11 +33,7 @@ pub(super) fn parse_body(content_type: &str, body: &[u8]) -> ApiResult<Value> {
     match media_type(content_type).as_str() {
         "" | "application/json" => parse_json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => parse_yaml(body).map(|(value, _)| value),
-        PROTOBUF => protobuf::decode(body).map_err(|error| match error {
-            // A kind without a protobuf form, such as a custom resource.
-            Undecodable::UnknownKind(_) => ApiError::unsupported_media_type(&ACCEPTED[..2]),
-            Undecodable::NoPrefix | Undecodable::TooDeep | Undecodable::Malformed(_) => undecodable(&error.to_string()),
-        }),
+        PROTOBUF => protobuf::decode(body).map_err(|error| undecodable(&error.to_string())),
         _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
     }
 }
@@ -151,6 +147,8 @@ pub(super) fn object(call: &mut Call<'_>, validation: FieldValidation) -> ApiRes
             }
             parsed => parsed,
         },
+        // Custom resources have no protobuf form.
+        PROTOBUF if call.resource.is_custom() => return Err(ApiError::unsupported_media_type(&ACCEPTED[..2])),
         _ => (parse_body(content_type, body)?, Vec::new()),
     };
     identify(call, object, repeated, validation)

@@ -66,7 +66,7 @@ fn found(core: &mut Core, call: &mut Call<'_>, at: &ObjectName) -> ApiResult<Opt
     let mut state = core
         .store
         .scan_at(&resource.collection, revision, Some(&at.namespace), None)
-        .map_err(|gone| expired(gone, None))?;
+        .map_err(|Compacted { .. }| expired(None))?;
     let stored = state.find(|(name, _)| *name == at).map(|(_, object)| object);
     drop(state);
     call.read(core, stored.as_slice()).map(|mut found| found.pop())
@@ -132,7 +132,7 @@ fn list_with(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) -> Api
             namespace.as_deref(),
             page.after.as_ref(),
         )
-        .map_err(|gone| expired(gone, page.after.as_ref()))?;
+        .map_err(|Compacted { .. }| expired(page.after.as_ref()))?;
     // A list at revision 0 may come from a cache, which ignores the limit.
     let limit = if options.resource_version == Some(0) {
         0
@@ -195,12 +195,9 @@ impl Listing {
 }
 
 /// The revision is compacted; a paged list is offered to go on inconsistently.
-fn expired(gone: Compacted, after: Option<&ObjectName>) -> ApiError {
+fn expired(after: Option<&ObjectName>) -> ApiError {
     match after {
-        None => ApiError::expired(format!(
-            "too old resource version: {} ({})",
-            gone.requested, gone.oldest
-        )),
+        None => ApiError::expired("The resourceVersion for the provided list is too old."),
         Some(after) => {
             let mut error = ApiError::expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",

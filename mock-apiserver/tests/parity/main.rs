@@ -10,6 +10,8 @@
 
 mod converter;
 mod differences;
+#[path = "../common/encode.rs"]
+mod encode;
 mod normalise;
 mod real;
 mod recorded;
@@ -103,7 +105,7 @@ fn on_mock(topic: &Topic, sequence: &Sequence) -> Result<Vec<Outcome>, String> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let target = Target::mock(&MockApiServer::builder().build());
+        let target = Target::mock(&MockApiServer::builder().control_endpoint().build());
         target.define(topic).await?;
         target.make_namespace(topic, sequence).await?;
         target.replay(topic, sequence).await

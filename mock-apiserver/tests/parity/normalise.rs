@@ -16,6 +16,9 @@ static REVISION: LazyLock<Regex> = LazyLock::new(|| {
         .unwrap()
 });
 
+/// Resource versions in objects that are quoted inside of messages.
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(resourceVersion\\*":\\*")(\d+)"#).unwrap());
+
 /// The replacements of one sequence, numbered in the order of appearance.
 #[derive(Default)]
 pub struct Normaliser {
@@ -47,6 +50,11 @@ impl Normaliser {
                     shown += &number(revisions, "rv", other.as_str());
                 }
                 shown
+            })
+            .into_owned();
+        text = QUOTED
+            .replace_all(&text, |found: &Captures<'_>| {
+                format!("{}{}", &found[1], number(revisions, "rv", &found[2]))
             })
             .into_owned();
         for (index, name) in self.generated.iter().enumerate() {

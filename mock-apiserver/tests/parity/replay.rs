@@ -1,5 +1,6 @@
 //! Sends the requests of a sequence to a server and collects what comes back.
 
+use crate::encode::envelope;
 use crate::normalise::Normaliser;
 use crate::recorded::Outcome;
 use crate::sequence::{Action, Sequence, Step, Topic, Until, fill, fill_text};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 /// How long a watch may take to bring its next event, and a condition to come true.
 const PATIENCE: Duration = Duration::from_secs(20);
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A server to send to.
@@ -129,25 +131,50 @@ impl Target {
         Ok(outcomes)
     }
 
+    /// Sends the request of a step, and keeps what later ones need of its answer.
+    async fn request(
+        &self,
+        topic: &Topic,
+        step: &Step,
+        (method, path): (&str, &str),
+        progress: &mut Progress,
+    ) -> Result<Raw, Failure> {
+        let path = progress.path(topic, path);
+        let (content_type, body) = body(topic, step, method, &progress.variables);
+        let headers = headers(step, content_type, &progress.variables);
+        let raw = match &step.until {
+            None => self.send(method, &path, &headers, body).await?,
+            Some(until) => self.repeat(method, &path, &headers, &body, until).await?,
+        };
+        if step.settle && self.is_real {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        for (name, pointer) in &step.keep {
+            let value = raw.body.pointer(pointer);
+            let value = value.ok_or_else(|| format!("nothing at {pointer} of {}", raw.body))?;
+            progress.variables.insert(name.clone(), value.clone());
+        }
+        Ok(raw)
+    }
+
     async fn step(&self, topic: &Topic, step: &Step, progress: &mut Progress) -> Result<Option<Outcome>, Failure> {
         match step.action() {
             Action::Request { method, path } => {
-                let path = progress.path(topic, path);
-                let (content_type, body) = body(topic, step, method, &progress.variables);
-                let headers = headers(step, content_type, &progress.variables);
-                let raw = match &step.until {
-                    None => self.send(method, &path, &headers, body).await?,
-                    Some(until) => self.repeat(method, &path, &headers, &body, until).await?,
-                };
-                if step.settle && self.is_real {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                for (name, pointer) in &step.keep {
-                    let value = raw.body.pointer(pointer);
-                    let value = value.ok_or_else(|| format!("nothing at {pointer} of {}", raw.body))?;
-                    progress.variables.insert(name.clone(), value.clone());
-                }
+                let raw = self.request(topic, step, (method, path), progress).await?;
                 Ok(Some(progress.answer(step, &raw)))
+            }
+            Action::Compact => {
+                let path = if self.is_real {
+                    "/parity/compact"
+                } else {
+                    "/torpor/compact"
+                };
+                let done = self.send("POST", path, &[], Bytes::new()).await?;
+                if done.code < 300 {
+                    Ok(None)
+                } else {
+                    Err(format!("compaction: {} {}", done.code, done.body))
+                }
             }
             Action::Watch { path } => {
                 let path = progress.path(topic, path);
@@ -303,6 +330,17 @@ fn body(topic: &Topic, step: &Step, method: &str, variables: &BTreeMap<String, V
                 for (member, value) in known {
                     body.entry(member).or_insert_with(|| value.clone());
                 }
+            }
+            for (pointer, bytes) in &step.fill {
+                if let Some(place) = body.pointer_mut(pointer) {
+                    *place = "x".repeat(*bytes).into();
+                }
+            }
+            if let (Some(times), Some(item)) = (step.times, body.get(0).cloned()) {
+                body = vec![item; times].into();
+            }
+            if let Some(message) = &step.protobuf {
+                return (PROTOBUF.to_owned(), Bytes::from(envelope(message, &body)));
             }
             body.to_string()
         }

@@ -72,8 +72,18 @@ pub struct Step {
     /// Reads that many events of the open watch, or all to its end if `end`.
     #[serde(rename = "EVENTS")]
     events: Option<Value>,
+    /// Has the server forget what was before now.
+    #[serde(rename = "COMPACT", default)]
+    compact: bool,
     /// The body, sent as JSON.
     pub body: Option<Value>,
+    /// The type as which the body is sent in protobuf, such as `meta.DeleteOptions`.
+    pub protobuf: Option<String>,
+    /// Texts of that many bytes to put into the body, by JSON pointer.
+    #[serde(default)]
+    pub fill: BTreeMap<String, usize>,
+    /// The body is a list of that many times its only item.
+    pub times: Option<usize>,
     /// The body as it stands here.
     pub raw: Option<String>,
     /// The `Content-Type`: a media type, or `merge`, `json`, `strategic`, `apply` for those of patches.
@@ -112,6 +122,7 @@ pub enum Until {
 pub enum Action<'a> {
     Request { method: &'static str, path: &'a str },
     Watch { path: &'a str },
+    Compact,
     Events { count: Option<u64> },
 }
 
@@ -132,6 +143,9 @@ impl Step {
         }
         if let Some(path) = &self.watch {
             return Action::Watch { path };
+        }
+        if self.compact {
+            return Action::Compact;
         }
         Action::Events {
             count: self.events.as_ref().and_then(Value::as_u64),
