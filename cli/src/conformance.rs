@@ -145,7 +145,7 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
 /// Cases wait more than they compute; how many sandboxes a cluster can hold, nobody has said.
 const fn usual_jobs(target: TargetKind) -> usize {
     match target {
-        TargetKind::Embedded => 16,
+        TargetKind::Embedded => 32,
         TargetKind::Kubeconfig | TargetKind::E2b | TargetKind::Kind | TargetKind::Container => 4,
     }
 }

@@ -42,6 +42,7 @@ use exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -67,6 +68,20 @@ fn main() -> ExitCode {
             Exit::Error.into()
         }
     }
+}
+
+/// Ends the process without a word when whoever read its output has gone, as after `| head`.
+fn end_quietly_when_nobody_reads() {
+    /// As a shell reports a process that SIGPIPE ended.
+    const NOBODY_READS: i32 = 141;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to std") && said.contains("Broken pipe") {
+            std::process::exit(NOBODY_READS);
+        }
+        usual(panic);
+    }));
 }
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {

@@ -11,7 +11,8 @@ use torpor_harness::sim::{Finding, SimEvent, SimOptions, SimOutcome, simulate};
 use crate::args::SimArgs;
 use crate::conformance::start_embedded;
 use crate::exit::Exit;
-use crate::fault::{Fault, Hooks};
+use crate::fault::Fault;
+use crate::laboratory::EmbeddedLaboratory;
 use crate::target;
 
 /// Runs sequences, and prints the shortest scenario of the first that fails.
@@ -19,25 +20,29 @@ use crate::target;
 /// # Errors
 /// The control plane cannot start, or the scenario cannot be written.
 pub async fn run(args: SimArgs) -> anyhow::Result<Exit> {
-    let (hooks, spreads) = match args.fault.as_deref().map(Fault::named) {
-        None => (Hooks::default(), false),
-        Some(Ok(fault)) => (fault.hooks(), fault.spreads),
-        Some(Err(unknown)) => return Ok(Exit::usage(&anyhow!("--fault: {unknown}"))),
+    let fault = match args.fault.as_deref().map(Fault::named).transpose() {
+        Ok(fault) => fault,
+        Err(unknown) => return Ok(Exit::usage(&anyhow!("--fault: {unknown}"))),
     };
     let options = SimOptions {
         seed: args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
         runs: args.runs,
         steps: args.steps,
         sandboxes: args.sandboxes,
-        jobs: if spreads { 1 } else { args.jobs },
+        jobs: if fault.is_some_and(|fault| fault.spreads) {
+            1
+        } else {
+            args.jobs
+        },
         shrink: args.shrink,
     };
     println!(
         "seed {}: {} sequences of up to {} deeds",
         options.seed, options.runs, options.steps
     );
-    let (plane, _data_dir) = start_embedded(hooks, None).await?;
+    let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
     let mut target = target::embedded(&plane).await?;
+    target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), fault)));
     target.patience = Duration::from_secs(args.patience);
     let outcome = simulate(&Catalogue::load()?, &Arc::new(target), &options, |event| show(&event)).await;
     plane.stop().await;

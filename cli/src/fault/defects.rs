@@ -60,7 +60,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "resumes every time from the first checkpoint",
         installs!(SecondCheckpointIgnored),
     )
-    .breaks(&["CTX-06"], &["every-write-of-five-cycles-survives@kubernetes"])
+    .breaks(
+        &["CTX-06"],
+        &["every-write-of-five-cycles-survives@kubernetes", "sim-3-1"],
+    )
     .spares(&["open-contexts-survive"]),
     Fault::new(
         Defect::CheckpointLeaksOnDelete.name(),

@@ -42,34 +42,33 @@ pub enum Act {
     DeleteOnTheWay,
     /// Pauses all that run at the same moment, and resumes them at the same moment.
     Together,
+    /// Lets the controller crash before or after one of its next writes about it, and starts it anew.
+    Crash { write: u8, after: bool },
 }
 
-/// How many of the places of a sequence hold a deed.
-const FILLED: f64 = 0.8;
-
-/// Sequences of up to `most` deeds with `slots` sandboxes. Long ones, that can shrink to nothing: every place of
-/// a sequence may become empty.
+/// Sequences of `most` deeds, or up to a third fewer, with `slots` sandboxes.
 pub(super) fn deeds(slots: u8, most: usize) -> impl Strategy<Value = Vec<Deed>> {
     let deed = (0..slots.max(1), act()).prop_map(|(slot, act)| Deed { slot, act });
-    let place = proptest::option::weighted(FILLED, deed);
-    proptest::collection::vec(place, most.max(1)).prop_map(|places| places.into_iter().flatten().collect())
+    let most = most.max(1);
+    proptest::collection::vec(deed, most - most / 3..=most)
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let by_sdk = any::<bool>;
+    let either = any::<bool>;
     prop_oneof![
-        2 => by_sdk().prop_map(|auto_pause| Act::Create { auto_pause }),
+        2 => either().prop_map(|auto_pause| Act::Create { auto_pause }),
         6 => Just(Act::Write),
         3 => (0..3_u8).prop_map(Act::WriteFile),
         3 => (0..3_u8).prop_map(Act::DeleteFile),
         1 => Just(Act::Look),
-        12 => by_sdk().prop_map(|by_sdk| Act::Toggle { by_sdk }),
+        12 => either().prop_map(|by_sdk| Act::Toggle { by_sdk }),
         2 => Just(Act::Connects),
-        2 => (1..8_u8, by_sdk()).prop_map(|(toggles, ends_paused)| Act::Storm { toggles, ends_paused }),
+        2 => (1..8_u8, either()).prop_map(|(toggles, ends_paused)| Act::Storm { toggles, ends_paused }),
         2 => Just(Act::Timeout),
         1 => Just(Act::Outlast),
-        2 => by_sdk().prop_map(|by_sdk| Act::Delete { by_sdk }),
+        2 => either().prop_map(|by_sdk| Act::Delete { by_sdk }),
         1 => Just(Act::DeleteOnTheWay),
         2 => Just(Act::Together),
+        3 => (1..5_u8, either()).prop_map(|(write, after)| Act::Crash { write, after }),
     ]
 }
