@@ -251,6 +251,7 @@ pub async fn start_embedded(
         capacity: EMBEDDED_NODE,
         controller: Reconciler::Reference,
         engine: EngineKind::Monty,
+        isolate: false,
         execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
         faults,

@@ -1,12 +1,13 @@
 //! What runs sandboxes: the choice on the command line, and the init that the CRIU engine starts of this program.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use torpor_runtime::{Clock, Engine, ExecutionLimits, MontyEngine};
+use torpor_runtime::{Clock, Engine, ExecutionLimits, MemoryGauge, MontyEngine};
 
 /// What runs sandboxes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -27,35 +28,76 @@ pub struct ExecutionArgs {
     /// How deep calls may be nested before `RecursionError`; 1000 when absent. For the monty engine
     #[arg(long, value_name = "CALLS", value_parser = RangedU64ValueParser::<u32>::new().range(1..=5000))]
     pub recursion_limit: Option<u32>,
+    /// End code that adds more than this to the memory of its process with `MemoryError`; 1024 when absent. In a process that
+    /// sandboxes share, only single results are held to it. For the monty engine
+    #[arg(long, value_name = "MIB", value_parser = RangedU64ValueParser::<u64>::new().range(1..=4_294_967_296))]
+    pub execution_memory: Option<u64>,
 }
 
 impl ExecutionArgs {
+    /// The options that say the same to another process.
+    pub fn options(self) -> Vec<OsString> {
+        let options = [
+            self.execution_time.map(|seconds| format!("--execution-time={seconds}")),
+            self.recursion_limit.map(|calls| format!("--recursion-limit={calls}")),
+            self.execution_memory.map(|mib| format!("--execution-memory={mib}")),
+        ];
+        options.into_iter().flatten().map(OsString::from).collect()
+    }
+
     fn limits(self) -> ExecutionLimits {
         let usual = ExecutionLimits::default();
         ExecutionLimits {
             time: self.execution_time.map(Duration::from_secs).or(usual.time),
             recursion: self.recursion_limit.map_or(usual.recursion, |calls| calls as usize),
+            memory: self.execution_memory.map(bytes).or(usual.memory),
         }
     }
 }
 
+/// More than a machine can address is no limit that it reaches.
+fn bytes(mib: u64) -> usize {
+    usize::try_from(mib << 20).unwrap_or(usize::MAX)
+}
+
 impl EngineKind {
+    /// The engine, to run one sandbox in this process or below it. Beyond `ceiling` bytes of memory the process ends.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub fn build_alone(self, limits: ExecutionArgs, ceiling: Option<u64>) -> anyhow::Result<Arc<dyn Engine>> {
+        match self {
+            Self::Monty => Ok(Arc::new(match MemoryGauge::start(ceiling) {
+                Ok(gauge) => monty(limits).with_gauge(gauge),
+                Err(error) => {
+                    tracing::warn!(%error, "memory cannot be measured here; only single results are held to a limit");
+                    monty(limits)
+                }
+            })),
+            Self::Criu => self.build(limits),
+        }
+    }
+
     /// The engine, to run sandboxes in this process or below it.
     ///
     /// # Errors
     /// This system has no such engine, or it cannot hold executions to limits.
     pub fn build(self, limits: ExecutionArgs) -> anyhow::Result<Arc<dyn Engine>> {
         match self {
-            Self::Monty => Ok(Arc::new(MontyEngine::new(Clock::system()).with_limits(limits.limits()))),
+            Self::Monty => Ok(Arc::new(monty(limits))),
             Self::Criu if limits.limits() != ExecutionLimits::default() => {
                 anyhow::bail!(
-                    "--engine criu holds no execution to --execution-time or --recursion-limit; limit the container \
-                     (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
+                    "--engine criu holds no execution to --execution-time, --execution-memory or --recursion-limit; limit the \
+                     container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
                 )
             }
             Self::Criu => criu(),
         }
     }
+}
+
+fn monty(limits: ExecutionArgs) -> MontyEngine {
+    MontyEngine::new(Clock::system()).with_limits(limits.limits())
 }
 
 #[cfg(target_os = "linux")]

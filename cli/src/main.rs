@@ -90,6 +90,12 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
         // Its state has one owner: more threads would mostly wait for each other.
         runtime.worker_threads(1);
     }
+    if let Command::Agent(agent) = &cli.command
+        && agent.under_node
+    {
+        // One of many on a machine; the interpreter has a thread of its own.
+        runtime.worker_threads(1);
+    }
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let collector = cli.command.collector();

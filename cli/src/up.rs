@@ -38,6 +38,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         stand_ins: args.stand_ins,
         webhooks: args.webhooks,
         engine: args.engine,
+        isolate: args.isolate,
         execution: args.execution,
         store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,

@@ -39,6 +39,7 @@ impl Plane {
 fn main() -> ExitCode {
     let args = Arguments::from_args();
     let mut trials = with_one_plane();
+    trials.push(isolated());
     trials.push(real_processes());
     libtest_mimic::run(&args, trials).exit_code()
 }
@@ -113,6 +114,23 @@ fn other_clients(plane: &Plane) -> Vec<Trial> {
             },
         ),
     ]
+}
+
+/// The current SDK on a control plane that gives each sandbox a process of its own.
+fn isolated() -> Trial {
+    let interpreter = clients().join("current/bin/python");
+    client(
+        "sandboxes_in_processes_of_their_own_pause_and_resume",
+        interpreter,
+        |program| {
+            let data_dir = tempfile::tempdir()?;
+            let mut command = Up::command(data_dir.path());
+            command.arg("--isolate");
+            let up = Up::start(command, data_dir.path());
+            let script = root().join("fixtures/clients/python/current.py");
+            checked(&mut sdk_command(program, &script, &up, "env")).map(drop)
+        },
+    )
 }
 
 /// The current SDK on a control plane whose Pods are Docker containers; ignored, with the reason, where there can be none.

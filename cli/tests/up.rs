@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
 
+#[path = "support/e2b.rs"]
+mod e2b;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
@@ -9,49 +11,9 @@ mod support;
 use std::net::TcpListener;
 use std::process::Command;
 
+use e2b::E2b;
 use serde_json::{Value, json};
 use support::{Up, wait_until};
-
-/// A bare E2B client: what the SDKs send, by hand.
-struct E2b {
-    http: reqwest::Client,
-    url: String,
-    key: String,
-}
-
-impl E2b {
-    fn of(up: &Up) -> Self {
-        let env = up.env("env");
-        Self {
-            http: reqwest::Client::new(),
-            url: env["E2B_API_URL"].clone(),
-            key: env["E2B_API_KEY"].clone(),
-        }
-    }
-
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let request = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .header("X-API-KEY", &self.key)
-            .json(&body);
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        (status, answer.json().await.unwrap_or(Value::Null))
-    }
-
-    async fn run_code(&self, sandbox: &Value, code: &str) -> String {
-        let token = |name: &str| sandbox[name].as_str().expect("a token").to_owned();
-        let request = self
-            .http
-            .post(format!("{}/execute", self.url))
-            .header("E2b-Sandbox-Id", token("sandboxID"))
-            .header("E2b-Sandbox-Port", "49999")
-            .header("X-Access-Token", token("envdAccessToken"))
-            .json(&json!({ "code": code }));
-        request.send().await.expect("an answer").text().await.expect("a body")
-    }
-}
 
 fn torpor(args: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
@@ -96,10 +58,7 @@ async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
     let e2b = E2b::of(&up);
-    let (status, sandbox) = e2b
-        .post("/v2/sandboxes", json!({ "templateID": "code-interpreter" }))
-        .await;
-    assert_eq!(status, 201, "{sandbox}");
+    let sandbox = e2b.create().await;
     let output = e2b.run_code(&sandbox, "x = 'kept'\nprint(x)").await;
     assert!(output.contains("kept"), "{output}");
     let id = sandbox["sandboxID"].as_str().expect("an id");
@@ -122,9 +81,7 @@ async fn after_a_kill_a_paused_sandbox_resumes_and_a_running_one_is_reported_los
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
     let e2b = E2b::of(&up);
-    let create = json!({ "templateID": "code-interpreter", "timeout": 600 });
-    let (_, paused) = e2b.post("/v2/sandboxes", create.clone()).await;
-    let (_, running) = e2b.post("/v2/sandboxes", create).await;
+    let (paused, running) = (e2b.create().await, e2b.create().await);
     e2b.run_code(&paused, "x = 'kept'").await;
     e2b.run_code(&running, "x = 'in memory only'").await;
     let id = |sandbox: &Value| sandbox["sandboxID"].as_str().expect("an id").to_owned();
@@ -155,9 +112,7 @@ async fn a_damaged_checkpoint_is_found_by_verify() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = Up::start(Up::command(dir.path()), dir.path());
     let e2b = E2b::of(&up);
-    let (_, sandbox) = e2b
-        .post("/v2/sandboxes", json!({ "templateID": "code-interpreter" }))
-        .await;
+    let sandbox = e2b.create().await;
     let id = sandbox["sandboxID"].as_str().expect("an id").to_owned();
     e2b.post(&format!("/sandboxes/{id}/pause"), json!({})).await;
     assert!(up.interrupt().success());

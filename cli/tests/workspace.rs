@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate may depend on. A crate that is not listed fails the test.
-const DIRECTION: [(&str, &[&str]); 12] = [
+const DIRECTION: [(&str, &[&str]); 13] = [
     ("torpor-api", &[]),
     ("torpor-runtime", &["torpor-api"]),
     ("torpor-agent", &["torpor-api", "torpor-runtime"]),
@@ -25,6 +25,10 @@ const DIRECTION: [(&str, &[&str]); 12] = [
         &["mock-apiserver", "torpor-agent", "torpor-api", "torpor-runtime"],
     ),
     ("docker-runtime", &["mock-apiserver", "mock-node", "torpor-api"]),
+    (
+        "process-runtime",
+        &["mock-apiserver", "mock-node", "torpor-agent", "torpor-api"],
+    ),
     ("torpor-harness", &["mock-apiserver"]),
     ("torpor-testbed", &[]),
     (
@@ -33,6 +37,7 @@ const DIRECTION: [(&str, &[&str]); 12] = [
             "docker-runtime",
             "mock-apiserver",
             "mock-node",
+            "process-runtime",
             "torpor-agent",
             "torpor-api",
             "torpor-controller",

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use mock_node::{ContainerRuntime, RunningContainer, SandboxPod};
+use mock_node::{ContainerRuntime, PodPlace, RunningContainer, SandboxPod, StartError};
 
 use crate::DockerError;
 use crate::container::DockerContainer;
@@ -121,7 +121,7 @@ impl DockerRuntime {
 }
 
 impl ContainerRuntime for DockerRuntime {
-    fn start(&self, pod: SandboxPod) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, mock_node::StartError>> {
+    fn start(&self, pod: SandboxPod, _: PodPlace) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, StartError>> {
         async move { self.run(pod).await.map_err(|error| Box::new(error).into()) }.boxed()
     }
 }

@@ -23,7 +23,7 @@ use crate::logs;
 use crate::metrics::PodUsage;
 use crate::node::LogStream;
 use crate::pod_status::{self, ContainerStage, StartedPod};
-use crate::runtime::{ContainerUsage, PodRuntime, RunningContainer, SandboxPod};
+use crate::runtime::{ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod};
 
 /// What the node asks of a worker.
 pub(crate) enum PodRequest {
@@ -96,7 +96,12 @@ impl PodWorker {
                     uid: self.uid.clone(),
                     container: container.clone(),
                 };
-                let running = runtime.start(pod).await.map_err(|error| chain(error.as_ref()))?;
+                let place = PodPlace {
+                    ip: loopback,
+                    listeners,
+                    work_dir: self.work_dir.clone(),
+                };
+                let running = runtime.start(pod, place).await.map_err(|error| chain(error.as_ref()))?;
                 let (pod_ip, id) = (running.pod_ip(), running.id());
                 (Workload::Container(running), pod_ip, id)
             }

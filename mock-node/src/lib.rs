@@ -1,8 +1,8 @@
 //! A scheduler and a kubelet in miniature, for the mock control plane.
 //!
 //! It watches Pods through the API like the real ones, places them by their requests, runs the
-//! sandbox container of each through [`torpor_agent`] inside this process, and reports Pod
-//! status, logs and resource use. Volume claims are bound as they come.
+//! sandbox container of each through [`torpor_agent`], inside this process or where a [`ContainerRuntime`]
+//! runs it, and reports Pod status, logs and resource use. Volume claims are bound as they come.
 //! It leaves out images, mounts, init containers, probes and restarts: a Pod here is one agent.
 //!
 //! ```text
@@ -24,8 +24,9 @@ mod schedule;
 
 pub use address::PodAddresses;
 pub use container::{ContainerRefused, SandboxContainer};
+pub use logs::stream as log_stream;
 pub use metrics::{PodUsage, render};
 pub use node::{LogStream, MockNode, NodeConfig, NodeError, NodeHandle};
 pub use pod_status::ContainerStage;
-pub use runtime::{ContainerRuntime, ContainerUsage, PodRuntime, RunningContainer, SandboxPod, StartError};
+pub use runtime::{ContainerRuntime, ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod, StartError};
 pub use schedule::{Capacity, Limits, Placement, Requests};

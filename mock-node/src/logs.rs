@@ -8,7 +8,8 @@ use torpor_agent::{LogLine, LogReader};
 use crate::node::LogStream;
 
 /// The lines of a log that `options` ask for at `now`; with `follow`, also each later one.
-pub(crate) fn stream(log: &LogReader, options: &LogOptions, now: Timestamp) -> LogStream {
+#[must_use]
+pub fn stream(log: &LogReader, options: &LogOptions, now: Timestamp) -> LogStream {
     let lines = log.lines();
     let skip = first_wanted(&lines, options, now);
     let timestamps = options.timestamps;

@@ -1,12 +1,14 @@
 //! What runs the sandbox container of a Pod: this process, or a container runtime.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mock_apiserver::LogOptions;
 use tokio::sync::watch;
+use torpor_agent::AgentListeners;
 use torpor_runtime::Engine;
 
 use crate::SandboxContainer;
@@ -18,7 +20,7 @@ use crate::pod_status::ContainerStage;
 pub enum PodRuntime {
     /// An agent in this process for each Pod, on a loopback address.
     InProcess(Arc<dyn Engine>),
-    /// A container for each Pod, with the agent as its first process.
+    /// A container or process for each Pod, with the agent as its first process.
     Containers(Arc<dyn ContainerRuntime>),
 }
 
@@ -33,6 +35,17 @@ pub struct SandboxPod {
     pub uid: String,
     /// Its container.
     pub container: SandboxContainer,
+}
+
+/// What this machine has for a Pod; a runtime with networks and file systems of its own leaves it.
+#[derive(Debug)]
+pub struct PodPlace {
+    /// A loopback address for the Pod.
+    pub ip: IpAddr,
+    /// The ports of an agent on it, bound.
+    pub listeners: AgentListeners,
+    /// Where its files may be while it runs; not made yet.
+    pub work_dir: PathBuf,
 }
 
 /// Why a container was not started.
@@ -53,7 +66,7 @@ pub trait ContainerRuntime: Send + Sync {
     ///
     /// # Errors
     /// Nothing of it is left then.
-    fn start(&self, pod: SandboxPod) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, StartError>>;
+    fn start(&self, pod: SandboxPod, place: PodPlace) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, StartError>>;
 }
 
 /// A container that was started.

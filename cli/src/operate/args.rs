@@ -129,6 +129,13 @@ pub struct AgentArgs {
     pub engine: EngineKind,
     #[command(flatten)]
     pub execution: ExecutionArgs,
+    /// Take listening sockets over standard input, report on standard output, and end when standard input does; for
+    /// the node of `torpor up --isolate`, which starts agents like this
+    #[arg(long, hide = true, conflicts_with_all = ["bind", "control_port", "envd_port", "code_interpreter_port"])]
+    pub under_node: bool,
+    /// End when more memory than this is in use, as a container would
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub memory_ceiling: Option<u64>,
     /// IP address to listen on
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind: std::net::IpAddr,

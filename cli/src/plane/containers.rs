@@ -1,15 +1,15 @@
 //! What runs the Pods of the node, by the engine that was chosen.
 
-use anyhow::Context as _;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
 use docker_runtime::{DockerConfig, DockerRuntime};
 use mock_node::PodRuntime;
-use std::sync::Arc;
-use torpor_runtime::Engine;
 
+use super::PlaneConfig;
 use super::files::DataDir;
 use super::install::IMAGE;
 use crate::engine::{EngineKind, ExecutionArgs};
-use crate::fault::Around;
 
 /// The node's runtime, and the containers to be removed at the end.
 pub(super) struct Containers {
@@ -21,16 +21,21 @@ impl Containers {
     /// Connects to what the engine needs: nothing, or Docker with the sandbox image.
     ///
     /// # Errors
-    /// Docker does not answer, or does not have the image.
-    pub(super) async fn connect(
-        engine: EngineKind,
-        execution: ExecutionArgs,
-        around: Option<&Around<dyn Engine>>,
-        data_dir: &DataDir,
-    ) -> anyhow::Result<Self> {
-        match engine {
+    /// Docker does not answer, or does not have the image; or options that do not go together.
+    pub(super) async fn connect(config: &PlaneConfig, data_dir: &DataDir) -> anyhow::Result<Self> {
+        let around = config.hooks.engine.as_ref();
+        match config.engine {
+            EngineKind::Monty if config.isolate => {
+                if around.is_some() {
+                    bail!("--isolate runs the engine in other processes, where this fault cannot be put in");
+                }
+                Ok(Self {
+                    runtime: processes(config.execution)?,
+                    docker: None,
+                })
+            }
             EngineKind::Monty => {
-                let engine = engine.build(execution)?;
+                let engine = config.engine.build(config.execution)?;
                 Ok(Self {
                     runtime: PodRuntime::InProcess(match around {
                         Some(around) => around(engine),
@@ -39,23 +44,13 @@ impl Containers {
                     docker: None,
                 })
             }
+            EngineKind::Criu if config.isolate => {
+                bail!("--engine criu runs each sandbox in a container of its own already; leave --isolate out")
+            }
             EngineKind::Criu if around.is_some() => {
-                anyhow::bail!("--engine criu runs in containers, where this fault cannot be put in; use --engine monty")
+                bail!("--engine criu runs in containers, where this fault cannot be put in; use --engine monty")
             }
-            EngineKind::Criu => {
-                // Refuses what only the other engine can do.
-                engine.build(execution)?;
-                let config = DockerConfig {
-                    node: data_dir.path().display().to_string(),
-                    agent: std::env::current_exe().context("find this program, to run it in containers")?,
-                };
-                let docker = DockerRuntime::connect(config).await.context("--engine criu")?;
-                docker.require_image(IMAGE).await.context("--engine criu")?;
-                Ok(Self {
-                    runtime: PodRuntime::Containers(Arc::new(docker.clone())),
-                    docker: Some(docker),
-                })
-            }
+            EngineKind::Criu => docker(config.execution, data_dir).await,
         }
     }
 
@@ -67,4 +62,36 @@ impl Containers {
             tracing::warn!(error = format!("{:#}", anyhow::Error::new(error)), "remove containers");
         }
     }
+}
+
+async fn docker(execution: ExecutionArgs, data_dir: &DataDir) -> anyhow::Result<Containers> {
+    // Refuses what only the other engine can do.
+    EngineKind::Criu.build(execution)?;
+    let config = DockerConfig {
+        node: data_dir.path().display().to_string(),
+        agent: std::env::current_exe().context("find this program, to run it in containers")?,
+    };
+    let docker = DockerRuntime::connect(config).await.context("--engine criu")?;
+    docker.require_image(IMAGE).await.context("--engine criu")?;
+    Ok(Containers {
+        runtime: PodRuntime::Containers(Arc::new(docker.clone())),
+        docker: Some(docker),
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn processes(execution: ExecutionArgs) -> anyhow::Result<PodRuntime> {
+    use process_runtime::{ProcessConfig, ProcessRuntime};
+
+    let config = ProcessConfig {
+        agent: std::env::current_exe().context("find this program, to run agents with it")?,
+        options: execution.options(),
+        clock: Arc::new(jiff::Timestamp::now),
+    };
+    Ok(PodRuntime::Containers(Arc::new(ProcessRuntime::new(config))))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processes(_: ExecutionArgs) -> anyhow::Result<PodRuntime> {
+    bail!("--isolate needs Linux")
 }

@@ -67,6 +67,8 @@ pub struct PlaneConfig {
     pub controller: Reconciler,
     /// What runs them.
     pub engine: EngineKind,
+    /// Whether each sandbox has a process of its own.
+    pub isolate: bool,
     /// What one execution of code may take.
     pub execution: ExecutionArgs,
     /// Where checkpoints go, if not to the data directory.
@@ -111,8 +113,7 @@ impl ControlPlane {
         let endpoints = listeners.endpoints()?;
         let store = Store::choose(config.store.as_deref(), &environment::variables(), &data_dir)?;
         let checkpoints = store.open().await?;
-        let containers =
-            Containers::connect(config.engine, config.execution, config.hooks.engine.as_ref(), &data_dir).await?;
+        let containers = Containers::connect(&config, &data_dir).await?;
         let runs = containers.runtime.clone();
         let (node_handle, node) = MockNode::new(node_config(&config, &data_dir, runs, &store)?);
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));

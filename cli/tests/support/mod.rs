@@ -81,6 +81,19 @@ impl Up {
         self.child.wait().expect("the process ends");
     }
 
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait(mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("torpor up ends", || {
+            status = self.child.try_wait().expect("the process can be asked");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+
     /// Interrupts it, as Ctrl-C does, and waits for its end.
     pub fn interrupt(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();

@@ -21,5 +21,5 @@ mod server;
 mod supervisor;
 
 pub use config::{AgentConfig, ConfigError, SandboxIdentity};
-pub use log::{LogLine, LogReader};
+pub use log::{ContainerLog, LogLine, LogReader};
 pub use server::{Agent, AgentListeners, start};

@@ -24,7 +24,7 @@ pub struct LogLine {
 
 /// The log of one container.
 #[derive(Clone, Debug)]
-pub(crate) struct ContainerLog {
+pub struct ContainerLog {
     kept: Arc<Mutex<Kept>>,
     written: Arc<watch::Sender<u64>>,
 }
@@ -43,8 +43,16 @@ pub struct LogReader {
     log: ContainerLog,
 }
 
+impl Default for ContainerLog {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 impl ContainerLog {
-    pub(crate) fn new(earlier: Vec<LogLine>) -> Self {
+    /// A log that begins with the lines of an earlier run.
+    #[must_use]
+    pub fn new(earlier: Vec<LogLine>) -> Self {
         let log = Self {
             kept: Arc::default(),
             written: Arc::new(watch::Sender::new(0)),
@@ -55,7 +63,8 @@ impl ContainerLog {
         log
     }
 
-    pub(crate) fn append(&self, line: LogLine) {
+    /// Adds a line; the oldest ones go if there are too many.
+    pub fn append(&self, line: LogLine) {
         let mut kept = self.kept();
         kept.bytes += line.text.len();
         kept.lines.push_back(line);
@@ -73,7 +82,9 @@ impl ContainerLog {
         self.kept().lines.iter().cloned().collect()
     }
 
-    pub(crate) fn reader(&self) -> LogReader {
+    /// Reads it, now and later.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
         LogReader { log: self.clone() }
     }
 

@@ -26,7 +26,9 @@ pub use engine::{
     TerminalSize, Usage, chain,
 };
 pub use files::{FileError, FileTree};
-pub use monty::{ExecutionLimits, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version};
+pub use monty::{
+    ExecutionLimits, MemoryGauge, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version,
+};
 pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
 pub use step::{Step, Steps};
 pub use store::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, Garbage, StoreError};

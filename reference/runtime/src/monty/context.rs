@@ -10,6 +10,7 @@ use super::drive::{self, Outcome, Step, Surroundings};
 use super::host::Host;
 use super::imports::RewrittenLines;
 use super::limits::{self, ExecutionLimits};
+use super::memory::MemoryGauge;
 use crate::engine::{ExecutionEvent, ExecutionSink};
 
 /// Code that was sent to a context.
@@ -69,9 +70,19 @@ impl Context {
         }
     }
 
+    fn can_run(&self, host: &Host) -> bool {
+        match &self.session {
+            Session::Sleeping(sleeper) => sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled(),
+            Session::Idle(_) => !self.waiting.is_empty(),
+            Session::Running => false,
+        }
+    }
+
     /// Carries it as far as it goes: wakes a sleeper that is due or interrupted, then runs what waits.
     pub(crate) fn poll(&mut self, host: &mut Host) {
+        let gauge = host.gauge.clone();
         loop {
+            let _measured = gauge.as_ref().filter(|_| self.can_run(host)).map(MemoryGauge::begin);
             let (step, env, sink) = match std::mem::replace(&mut self.session, Session::Running) {
                 Session::Sleeping(sleeper)
                     if sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled() =>

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::limits::ExecutionLimits;
+use super::memory::MemoryGauge;
 use super::process::{Origin, SandboxProcess};
 use super::sandbox::engine_version;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 pub struct MontyEngine {
     clock: Clock,
     limits: ExecutionLimits,
+    gauge: Option<MemoryGauge>,
     steps: Steps,
 }
 
@@ -41,6 +43,7 @@ impl MontyEngine {
         Self {
             clock,
             limits: ExecutionLimits::default(),
+            gauge: None,
             steps: Steps::default(),
         }
     }
@@ -51,6 +54,15 @@ impl MontyEngine {
         Self { limits, ..self }
     }
 
+    /// The same engine, with one sandbox in this process, whose executions are measured.
+    #[must_use]
+    pub fn with_gauge(self, gauge: MemoryGauge) -> Self {
+        Self {
+            gauge: Some(gauge),
+            ..self
+        }
+    }
+
     /// The same engine, which tells the steps of restores.
     #[must_use]
     pub fn with_steps(self, steps: Steps) -> Self {
@@ -58,8 +70,8 @@ impl MontyEngine {
     }
 
     async fn run(&self, place: Place, origin: Origin) -> Result<Arc<dyn Sandbox>, crate::SandboxError> {
-        let (clock, limits) = (self.clock.clone(), self.limits);
-        let process = SandboxProcess::start_limited(place.directory, origin, place.output, clock, limits);
+        let (clock, limits, gauge) = (self.clock.clone(), self.limits, self.gauge.clone());
+        let process = SandboxProcess::start_limited(place.directory, origin, place.output, clock, limits, gauge);
         Ok(Arc::new(process.await?))
     }
 }

@@ -14,6 +14,7 @@ use monty_types::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::memory::MemoryGauge;
 use crate::clock::{Clock, Uptime};
 use crate::engine::{ExecutionEvent, ExecutionSink};
 
@@ -84,6 +85,8 @@ pub(crate) struct Host {
     pub(crate) clock: Clock,
     /// Cancelled when the sandbox is to end.
     pub(crate) ending: CancellationToken,
+    /// Measures executions, if they can be measured.
+    pub(crate) gauge: Option<MemoryGauge>,
     uptime: Uptime,
 }
 
@@ -108,6 +111,7 @@ impl Host {
             env,
             clock,
             ending: CancellationToken::new(),
+            gauge: None,
             uptime,
         })
     }

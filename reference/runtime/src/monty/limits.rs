@@ -7,14 +7,16 @@ use monty_types::{DEFAULT_MAX_RECURSION_DEPTH, ResourceLimits};
 
 /// Limits of executions. The container's own program runs as long as it likes.
 ///
-/// Not among them: memory. The interpreter shares the allocator of its process, so a sandbox is held to a memory limit
-/// only where its agent has a process or container of its own.
+/// A context that has run code keeps the depth and the memory that it was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutionLimits {
     /// For how long one execution may compute; sleeping and waiting do not count. It ends with `TimeoutError`.
     pub time: Option<Duration>,
-    /// How deep calls may be nested; deeper ones raise `RecursionError`. A context keeps the depth it was made with.
+    /// How deep calls may be nested; deeper ones raise `RecursionError`.
     pub recursion: usize,
+    /// How many bytes one execution may add to the memory of its process; it ends with `MemoryError`. Without a
+    /// [`MemoryGauge`](super::MemoryGauge) only single results are held to it: `'x' * 10**12` and not what grows bit by bit.
+    pub memory: Option<usize>,
 }
 
 impl Default for ExecutionLimits {
@@ -22,13 +24,29 @@ impl Default for ExecutionLimits {
         Self {
             time: None,
             recursion: DEFAULT_MAX_RECURSION_DEPTH,
+            memory: Some(Self::USUAL_MEMORY),
         }
     }
 }
 
 impl ExecutionLimits {
+    /// The usual [`memory`](Self::memory): 1 GiB, so that no single expression takes all that a machine has.
+    pub const USUAL_MEMORY: usize = 1 << 30;
+
     pub(super) fn of_a_session(self) -> ResourceLimits {
-        ResourceLimits::default().max_recursion_depth(self.recursion)
+        let limits = ResourceLimits::default().max_recursion_depth(self.recursion);
+        match self.memory {
+            Some(bytes) => limits.max_memory(bytes),
+            None => limits,
+        }
+    }
+
+    /// Those of the container's own program.
+    pub(super) fn of_the_program(self) -> Self {
+        Self {
+            memory: self.memory,
+            ..Self::default()
+        }
     }
 }
 

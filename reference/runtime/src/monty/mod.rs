@@ -19,6 +19,7 @@ mod host;
 mod image;
 mod imports;
 mod limits;
+mod memory;
 mod process;
 mod sandbox;
 mod scanner;
@@ -26,5 +27,6 @@ mod time_module;
 
 pub use engine::MontyEngine;
 pub use limits::ExecutionLimits;
+pub use memory::MemoryGauge;
 pub use process::{Origin, SandboxProcess};
 pub use sandbox::{MontyError, MontySandbox, engine_version};

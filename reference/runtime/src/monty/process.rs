@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::ExecutionLimits;
+use super::memory::MemoryGauge;
 use super::sandbox::{MontyError, MontySandbox};
 use crate::clock::Clock;
 use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
@@ -99,10 +100,10 @@ impl SandboxProcess {
         program_sink: ExecutionSink,
         clock: Clock,
     ) -> Result<Self, SandboxError> {
-        Self::start_limited(root, origin, program_sink, clock, ExecutionLimits::default()).await
+        Self::start_limited(root, origin, program_sink, clock, ExecutionLimits::default(), None).await
     }
 
-    /// As [`start`](Self::start), with executions held to `limits`.
+    /// As [`start`](Self::start), with executions held to `limits`, and measured if it is the only sandbox of its process.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
@@ -112,6 +113,7 @@ impl SandboxProcess {
         program_sink: ExecutionSink,
         clock: Clock,
         limits: ExecutionLimits,
+        gauge: Option<MemoryGauge>,
     ) -> Result<Self, SandboxError> {
         let (messages, inbox) = channel();
         let (reply, started) = oneshot::channel();
@@ -123,7 +125,7 @@ impl SandboxProcess {
             .stack_size(STACK_BYTES)
             .spawn(move || match make(&root, origin, program_sink, clock) {
                 Ok(sandbox) => {
-                    let sandbox = sandbox.with_limits(limits);
+                    let sandbox = sandbox.with_limits(limits).with_gauge(gauge);
                     let served = reply.send(Ok(sandbox.ending()));
                     if served.is_ok() {
                         Worker { sandbox, meter }.run(&inbox);

@@ -14,6 +14,7 @@ use super::context::{Context, Execution, Session, Sleeper};
 use super::host::{HOME, Host};
 use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
 use super::limits::ExecutionLimits;
+use super::memory::MemoryGauge;
 use crate::clock::Clock;
 use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
@@ -124,16 +125,26 @@ impl MontySandbox {
         })
     }
 
-    /// The same sandbox, whose executions are held to `limits`. Contexts that ran already keep their depth of calls.
+    /// The same sandbox, whose executions are held to `limits`. Contexts that ran already keep their depth of calls and memory.
     #[must_use]
     pub fn with_limits(mut self, limits: ExecutionLimits) -> Self {
         self.limits = limits;
-        for (_, context) in self.contexts.iter_mut().filter(|(id, _)| *id != PROGRAM) {
+        for (id, context) in &mut self.contexts {
+            let limits = if id == PROGRAM { limits.of_the_program() } else { limits };
             context.time_limit = limits.time;
-            if context.executions == 0 && context.waiting.is_empty() && matches!(context.session, Session::Idle(_)) {
+            if context.executions == 0 && matches!(context.session, Session::Idle(_)) {
+                let waiting = std::mem::take(&mut context.waiting);
                 *context = Context::fresh(&context.cwd.clone(), limits);
+                context.waiting = waiting;
             }
         }
+        self
+    }
+
+    /// The same sandbox, whose executions are measured; it has to be the only one of its process.
+    #[must_use]
+    pub fn with_gauge(mut self, gauge: Option<MemoryGauge>) -> Self {
+        self.host.gauge = gauge;
         self
     }
 

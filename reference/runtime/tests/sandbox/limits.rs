@@ -12,7 +12,7 @@ use super::driver::{dump, run, sink, value, without_history};
 async fn limited(root: &Path, origin: Origin, limits: ExecutionLimits) -> SandboxProcess {
     let (program_sink, _output) = sink();
     let clock = Clock::system();
-    let sandbox = SandboxProcess::start_limited(root.to_owned(), origin, program_sink, clock, limits).await;
+    let sandbox = SandboxProcess::start_limited(root.to_owned(), origin, program_sink, clock, limits, None).await;
     sandbox.unwrap()
 }
 
@@ -77,4 +77,37 @@ async fn a_limit_of_time_is_that_of_the_engine_that_runs_the_sandbox_now() {
     let origin = Origin::Checkpoint(payload.into());
     let again = limited(there.path(), origin, ExecutionLimits::default()).await;
     assert_eq!(value(&again, busy).await, "3000000");
+}
+
+#[tokio::test]
+async fn a_result_larger_than_the_limit_is_refused_and_the_context_goes_on() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let limits = |memory| ExecutionLimits {
+        memory,
+        ..ExecutionLimits::default()
+    };
+    let sandbox = limited(dir.path(), without_history(None), limits(Some(1 << 20))).await;
+    run(&sandbox, None, "x = 41").await;
+    let large = "len('x' * 2_000_000)";
+    let (name, message) = raised(&sandbox, large).await;
+    assert_eq!(name, "MemoryError", "{message}");
+    assert!(message.contains("1048576 bytes"), "{message}");
+    assert_eq!(value(&sandbox, "x + 1").await, "42");
+    let unlimited = limited(other.path(), without_history(None), limits(None)).await;
+    assert_eq!(value(&unlimited, large).await, "2000000");
+}
+
+#[tokio::test]
+async fn no_expression_takes_all_that_a_machine_has_unless_it_is_allowed_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = limited(dir.path(), without_history(None), ExecutionLimits::default()).await;
+    for greedy in [
+        "'x' * 10**15",
+        "[0] * 10**12",
+        "2 ** 10**12",
+        "1 << 10**12",
+        "'x'.ljust(10**13)",
+    ] {
+        assert_eq!(raised(&sandbox, greedy).await.0, "MemoryError", "{greedy}");
+    }
 }
