@@ -1,17 +1,15 @@
 //! Reads and writes of one sandbox and its Pod at the API server, each with the preconditions
 //! that keep a stale decision from doing harm.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
-use torpor_api::{Checkpoint, Sandbox, SandboxStatus, SandboxTemplate, agent_sandbox, finalizer, label};
+use torpor_api::{Checkpoint, Sandbox, SandboxStatus, SandboxTemplate, agent_sandbox, finalizer};
 
 use crate::ReconcileError;
 use crate::front::{Front, Fronted};
-use crate::observe::{Reading, is_ours};
+use crate::observe::Reading;
 
 /// Seconds that a Pod with nothing to lose gets to end by itself.
 const GRACE_SECONDS: u32 = 5;
@@ -118,15 +116,6 @@ impl SandboxApi {
     pub(crate) async fn sandbox(&self) -> Result<Option<Stored>, ReconcileError> {
         let stored = self.sandboxes.get(&self.name).await;
         stored.map_err(ReconcileError::api("read the sandbox"))
-    }
-
-    /// The Checkpoints of the sandbox, by generation, with their names.
-    pub(crate) async fn checkpoints(&self, sandbox: &Sandbox) -> Result<BTreeMap<u64, String>, kube::Error> {
-        let of_name = ListParams::default().labels(&format!("{}={}", label::SANDBOX_NAME, self.name));
-        let found = self.checkpoints.list(&of_name).await?.items;
-        let ours = found.into_iter().filter(|checkpoint| is_ours(checkpoint, sandbox));
-        let named = ours.filter_map(|checkpoint| Some((checkpoint.status?.generation, checkpoint.metadata.name?)));
-        Ok(named.collect())
     }
 
     pub(crate) async fn create_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), kube::Error> {

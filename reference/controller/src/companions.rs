@@ -56,8 +56,13 @@ pub(crate) enum Chore {
     DeleteService,
     /// Describe the checkpoint on record.
     CreateCheckpoint(Box<Checkpoint>),
-    /// Delete the Checkpoint of this name, whose data nobody needs any more.
-    DeleteCheckpoint(String),
+    /// Delete a Checkpoint whose data nobody needs any more.
+    DeleteCheckpoint {
+        /// Its number.
+        generation: u64,
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Chore {
@@ -68,7 +73,7 @@ impl Chore {
             Self::CreateService(_) => "create_service",
             Self::DeleteService => "delete_service",
             Self::CreateCheckpoint(_) => "create_checkpoint",
-            Self::DeleteCheckpoint(_) => "delete_checkpoint",
+            Self::DeleteCheckpoint { .. } => "delete_checkpoint",
         }
     }
 }
@@ -169,7 +174,10 @@ fn checkpoint_chore(reading: &Reading) -> Option<Chore> {
     let outlived = seen.range(..record.generation).next();
     // Until the pause is complete there is time for nothing else.
     let outlived = outlived.filter(|_| status.phase == Some(Phase::Paused));
-    outlived.map(|(_, name)| Chore::DeleteCheckpoint(name.clone()))
+    outlived.map(|(generation, name)| Chore::DeleteCheckpoint {
+        generation: *generation,
+        name: name.clone(),
+    })
 }
 
 /// The name of the claim of a template, as `OpenKruise` agents and agent-sandbox name it.

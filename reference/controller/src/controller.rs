@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -25,7 +25,7 @@ use crate::{CheckpointCustodian, SandboxAgents};
 
 /// Passes under way at the same time. Each has a connection to the API server or to an agent, so without a limit a thousand
 /// sandboxes that change at once would need a thousand of them.
-const PASSES_AT_ONCE: usize = 500;
+pub(crate) const PASSES_AT_ONCE: u16 = 500;
 
 /// Tells the time. The controller reads no other clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -109,7 +109,7 @@ pub(crate) struct Context {
     pub(crate) errors: Backoff,
     /// Refused writes, by UID.
     pub(crate) obstacles: Backoff,
-    recorder: Recorder,
+    reporter: Reporter,
     synced: CancellationToken,
 }
 
@@ -126,7 +126,9 @@ impl Context {
 
     /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.
     pub(crate) async fn announce(&self, sandbox: &ObjectReference, notice: &Notice) {
-        if let Err(error) = self.recorder.publish(&notice.event(), sandbox).await {
+        // One that is kept remembers every Event of some minutes, and looks through all of them at each further one.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(&notice.event(), sandbox).await {
             tracing::warn!(%error, "an Event was not published");
         }
     }
@@ -152,11 +154,11 @@ impl Controller {
         let custodian = config.fence.custodian(custodian);
         let defect = Distortion::new(config.defect);
         let context = Context {
-            recorder: Recorder::new(client.clone(), Reporter::from("torpor-controller")),
+            reporter: Reporter::from("torpor-controller"),
             custodian: defect.custodian(custodian),
             metrics,
             traces: Traces::default(),
-            passes: Semaphore::new(PASSES_AT_ONCE),
+            passes: Semaphore::new(PASSES_AT_ONCE.into()),
             errors: Backoff::new(Duration::from_millis(100), Duration::from_mins(1)),
             obstacles: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             client,
@@ -199,8 +201,8 @@ impl Controller {
         let watches = watches.into_iter().map(|watch| (watch.known, watch.passes));
         let (known, passes): (Vec<_>, Vec<_>) = watches.unzip();
         let sync = async {
-            // A store ends unready only with its watch, and that only at the shutdown.
-            if try_join_all(known).await.is_ok() {
+            let all = join_all(known.iter().map(CancellationToken::cancelled));
+            if shutdown.run_until_cancelled(all).await.is_some() {
                 context.synced.cancel();
             }
         };

@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 use torpor_api::{Sandbox, SandboxStatus, label};
 
 use crate::observe::Reading;
+use crate::trim::Trim;
 
 /// A way in which a sandbox is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +40,7 @@ pub enum Front {
 /// A kind of Sandbox that is served.
 pub(crate) trait Fronted:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Trim
     + Clone
     + fmt::Debug
     + Serialize

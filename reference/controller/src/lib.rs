@@ -11,6 +11,7 @@
 
 mod api;
 mod backoff;
+mod checkpoints;
 mod companions;
 mod conditions;
 mod controller;
@@ -33,6 +34,7 @@ mod span;
 mod status;
 mod timers;
 mod traces;
+mod trim;
 mod watches;
 
 pub use controller::{Clock, Controller, ControllerConfig, Deadlines};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store};
 use torpor_api::SandboxStatus;
 
 use crate::api::Stored;
-use crate::companions::{Companion, Companions, chore, claim_name, claims_matter, service_matters};
+use crate::checkpoints::Checkpoints;
+use crate::companions::{Companion, Companions, checkpoints_matter, chore, claim_name, claims_matter, service_matters};
 use crate::controller::Context;
 use crate::decide::{Decision, Goal, Wake, decide};
 use crate::front::Fronted;
@@ -26,21 +26,14 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(10);
 
 /// What the watches have brought of the objects of sandboxes.
-#[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) pods: Store<Pod>,
     pub(crate) services: Store<Service>,
     pub(crate) claims: Store<PersistentVolumeClaim>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Seen {
-    /// Waits for the first lists; fails only with the watches.
-    pub(crate) async fn ready(&self) -> Result<(), WriterDropped> {
-        self.pods.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.claims.wait_until_ready().await
-    }
-
     fn companions(&self, reading: &Reading) -> Companions {
         let sandbox = &reading.sandbox;
         let mut seen = Companions::default();
@@ -57,6 +50,9 @@ impl Seen {
                 .services
                 .get(&ObjectRef::new(&sandbox.name_any()).within(&namespace));
             seen.service = Some(Companion::of_service(service.as_deref(), sandbox));
+        }
+        if checkpoints_matter(reading) {
+            seen.checkpoints = self.checkpoints.of(reading.uid());
         }
         seen
     }

@@ -17,6 +17,7 @@ use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
 use tracing::Instrument;
 
 use crate::api::{SandboxApi, Stored};
+use crate::checkpoints::Checkpoints;
 use crate::companions::{Chore, chore};
 use crate::controller::Context;
 use crate::decide::{Effect, Report};
@@ -55,13 +56,18 @@ enum Deed {
 ///
 /// # Errors
 /// [`ReconcileError`] when a read or write failed. Nothing is half done: every write stands by itself.
-pub(crate) async fn reconcile<K: Fronted>(object: Arc<K>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(crate) async fn reconcile<K: Fronted>(
+    object: Arc<K>,
+    context: Arc<Context>,
+    checkpoints: &Checkpoints,
+) -> Result<Action, ReconcileError> {
     let namespace = object
         .namespace()
         .ok_or(ReconcileError::Incomplete { field: "namespace" })?;
     let pass = Pass {
         api: SandboxApi::new(&context.client, K::FRONT, &namespace, &object.name_any()),
         context: &context,
+        checkpoints,
     };
     let key = K::FRONT.key(&namespace, &object.name_any());
     let action = pass.run(&key).await?;
@@ -72,6 +78,8 @@ pub(crate) async fn reconcile<K: Fronted>(object: Arc<K>, context: Arc<Context>)
 struct Pass<'a> {
     api: SandboxApi,
     context: &'a Context,
+    /// What is known of the Checkpoints of all sandboxes of this kind.
+    checkpoints: &'a Checkpoints,
 }
 
 impl Pass<'_> {
@@ -98,7 +106,7 @@ impl Pass<'_> {
             let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
             let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
                 Some(Deed::Chore(chore)) => {
-                    self.carry_out(&chore)
+                    self.carry_out(reading.uid(), &chore)
                         .instrument(self.step(&reading, chore.name()))
                         .await?
                 }

@@ -33,13 +33,14 @@ struct State {
     started: u32,
     /// By Pod IP.
     workloads: HashMap<String, SimWorkload>,
+    /// Pod IPs by the UID of the Pod.
+    addresses: HashMap<String, String>,
     /// Contexts by the UID of the sandbox and the number of the checkpoint.
     checkpoints: HashMap<String, HashMap<u64, u64>>,
 }
 
 #[derive(Debug)]
 struct SimWorkload {
-    pod_uid: String,
     sandbox_uid: String,
     context: u64,
     agent: AgentState,
@@ -120,7 +121,7 @@ impl SimNode {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         if pod.metadata.deletion_timestamp.is_some() {
             let uid = pod.uid().unwrap_or_default();
-            self.state().workloads.retain(|_, workload| workload.pod_uid != uid);
+            self.state().remove(&uid);
             let at_once = DeleteParams::default().grace_period(0);
             return match pods.delete(&name, &at_once).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -184,7 +185,6 @@ impl State {
         let [_, a, b, c] = self.started.to_be_bytes();
         let ip = format!("127.{}.{b}.{c}", a | 0x40);
         let started = SimWorkload {
-            pod_uid: pod.uid().unwrap_or_default(),
             sandbox_uid,
             context: context.unwrap_or_default(),
             agent: AgentState {
@@ -195,7 +195,15 @@ impl State {
             },
         };
         self.workloads.insert(ip.clone(), started);
+        self.addresses.insert(pod.uid().unwrap_or_default(), ip.clone());
         (ip, context.is_some())
+    }
+
+    /// Removes the workload of a Pod, if it has one.
+    fn remove(&mut self, pod_uid: &str) {
+        if let Some(ip) = self.addresses.remove(pod_uid) {
+            self.workloads.remove(&ip);
+        }
     }
 
     fn checkpoint(&mut self, pod_ip: &str, generation: u64) {

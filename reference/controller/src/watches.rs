@@ -4,44 +4,47 @@
 //! when something seems to be left to do, and then over a live reading: a report that lags behind costs
 //! a reading, or is followed by a newer report; it never causes a write. A list may have left out what is
 //! gone without a report of it, so after each list every sandbox is judged again, which reads nothing.
+//!
+//! The passes are taken on a few hundred at a time (`PASSES_AT_ONCE`): the controller runtime polls every pass under way each time that one of
+//! them can go on, so that the cost of one would grow with their number.
+
+mod reports;
 
 use std::sync::Arc;
 
-use futures::channel::mpsc::{UnboundedSender, unbounded};
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::future::{BoxFuture, Ready, join_all, join3, pending, ready};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::controller::{Action, Controller as KubeController, Error as RuntimeError};
-use kube::runtime::reflector::store::WriterDropped;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::runtime::controller::{Action, Config as RuntimeConfig, Controller as KubeController, Error as RuntimeError};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
 use tokio_util::sync::CancellationToken;
 use torpor_api::{SandboxTemplate, label};
 use tracing::Instrument;
 
 use crate::ReconcileError;
-use crate::controller::Context;
+use crate::controller::{Context, PASSES_AT_ONCE};
 use crate::front::Fronted;
 use crate::look::{Seen, at_rest};
 use crate::reconcile::{after_error, reconcile};
+use reports::Place;
 
 /// What the passes over the sandboxes of one watch share.
 struct Scope {
     context: Arc<Context>,
     seen: Seen,
-    /// Everything is listed. A store by itself wakes only the last of those who wait for it.
+    /// Everything is listed.
     known: CancellationToken,
     shutdown: CancellationToken,
 }
 
 impl Scope {
-    fn new(context: &Arc<Context>, seen: &Seen, shutdown: &CancellationToken) -> Arc<Self> {
+    fn new(context: &Arc<Context>, seen: Seen, shutdown: &CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             context: Arc::clone(context),
-            seen: seen.clone(),
+            seen,
             known: CancellationToken::new(),
             shutdown: shutdown.clone(),
         })
@@ -53,8 +56,8 @@ type Completed<K> = Result<(ObjectRef<K>, Action), RuntimeError<ReconcileError, 
 
 /// A watch of one kind of Sandbox, not begun yet.
 pub(crate) struct Watch {
-    /// Ends once the sandboxes are known; badly only with the watch.
-    pub(crate) known: BoxFuture<'static, Result<(), WriterDropped>>,
+    /// Cancelled once the sandboxes are known.
+    pub(crate) known: CancellationToken,
     /// Makes the passes, until the shutdown.
     pub(crate) passes: BoxFuture<'static, ()>,
 }
@@ -65,53 +68,72 @@ pub(crate) fn follow<K: Fronted>(
     namespace: Option<&str>,
     shutdown: &CancellationToken,
 ) -> Watch {
-    let client = &context.client;
-    let (listed, all_again) = unbounded();
+    let (place, all_again) = Place::new(&context.client, namespace, shutdown);
     let made_here = format!("{}={}", label::CREATED_BY, label::CREATED_BY_SANDBOX);
-    let (sandboxes, sandbox_reports) = reports(api::<K>(client, namespace), None, &listed);
-    let (pods, pod_reports) = reports(api::<Pod>(client, namespace), Some(&made_here), &listed);
     let beside = Some(label::SANDBOX_NAME);
-    let (services, service_reports) = reports(api::<Service>(client, namespace), beside, &listed);
-    let (claims, claim_reports) = reports(api::<PersistentVolumeClaim>(client, namespace), beside, &listed);
-    let (templated, accompanied, of_passes) = (sandboxes.clone(), sandboxes.clone(), Arc::clone(context));
-    let seen = Seen { pods, services, claims };
-    let scope = Scope::new(context, &seen, shutdown);
-    let all_known = scope.known.clone();
-    let passes = KubeController::for_stream(
-        sandbox_reports.applied_objects().inspect_ok(enqueues(context)),
-        sandboxes.clone(),
-    )
-    .owns_stream(
-        pod_reports
-            .touched_objects()
-            .inspect_ok(enqueues_owner::<K, _>(context)),
-    )
-    .owns_stream(
-        service_reports
-            .touched_objects()
-            .inspect_ok(enqueues_owner::<K, _>(context)),
-    )
-    .watches_stream(claim_reports.touched_objects(), move |claim| {
-        made_for(&accompanied, &claim)
-    })
-    .watches(
-        api::<SandboxTemplate>(client, namespace),
-        watcher::Config::default(),
-        move |template| made_from(&templated, &template),
-    )
-    .reconcile_all_on(all_again)
-    .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-    .run(pass, on_error, scope)
-    .for_each(move |result| completed::<K>(&of_passes, result));
-    let known = async move {
-        sandboxes.wait_until_ready().await?;
-        seen.ready().await?;
-        all_known.cancel();
-        Ok(())
+    let (sandboxes, sandbox_reports) = place.reports::<K>(None);
+    let (pods, pod_reports) = place.reports::<Pod>(Some(&made_here));
+    let (services, service_reports) = place.reports::<Service>(beside);
+    let (claims, claim_reports) = place.reports::<PersistentVolumeClaim>(beside);
+    let (checkpoints, described) = place.checkpoints();
+    let first_lists = [
+        &pods.complete,
+        &services.complete,
+        &claims.complete,
+        &sandboxes.complete,
+    ]
+    .map(Clone::clone);
+    let unlisted = unlisted_at(shutdown.clone(), sandboxes.complete);
+    let sandboxes = sandboxes.store;
+    let seen = Seen {
+        pods: pods.store,
+        services: services.store,
+        claims: claims.store,
+        checkpoints,
     };
+    let scope = Scope::new(context, seen, shutdown);
+    let known = scope.known.clone();
+    let sync = complete(first_lists, known.clone(), shutdown.clone());
+    let (templated, accompanied, of_passes) = (sandboxes.clone(), sandboxes.clone(), Arc::clone(context));
+    let sandbox_reports = sandbox_reports.applied_objects().inspect_ok(enqueues(context));
+    let pod_reports = pod_reports.touched_objects();
+    let service_reports = service_reports.touched_objects();
+    let template_watch = (place.api::<SandboxTemplate>(), watcher::Config::default());
+    let passes = KubeController::for_stream(sandbox_reports, sandboxes)
+        .owns_stream(pod_reports.inspect_ok(enqueues_owner::<K, _>(context)))
+        .owns_stream(service_reports.inspect_ok(enqueues_owner::<K, _>(context)))
+        .watches_stream(claim_reports.touched_objects(), move |claim| {
+            made_for(&accompanied, &claim)
+        })
+        .watches(template_watch.0, template_watch.1, move |template| {
+            made_from(&templated, &template)
+        })
+        .reconcile_all_on(all_again)
+        .with_config(RuntimeConfig::default().concurrency(PASSES_AT_ONCE))
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(pass, on_error, scope)
+        .take_until(unlisted)
+        .for_each(move |result| completed::<K>(&of_passes, result));
     Watch {
-        known: known.boxed(),
-        passes: passes.boxed(),
+        known,
+        passes: join3(passes, described, sync).map(drop).boxed(),
+    }
+}
+
+/// Ends at the shutdown if no sandbox was listed by then. No pass has begun, and none will; but the runtime waits for the list
+/// before it ends, and does not ask for it any more.
+async fn unlisted_at(shutdown: CancellationToken, listed: CancellationToken) {
+    shutdown.cancelled_owned().await;
+    if listed.is_cancelled() {
+        pending::<()>().await;
+    }
+}
+
+/// Waits for the first lists, until the shutdown, and says so. A store by itself wakes only the last of those who wait for it.
+async fn complete(first_lists: [CancellationToken; 4], known: CancellationToken, shutdown: CancellationToken) {
+    let all = join_all(first_lists.iter().map(CancellationToken::cancelled));
+    if shutdown.run_until_cancelled(all).await.is_some() {
+        known.cancel();
     }
 }
 
@@ -132,7 +154,7 @@ fn enqueues_owner<K: Fronted, O: ResourceExt>(context: &Arc<Context>) -> impl Fn
 }
 
 /// What is to be said of a pass that is over.
-fn completed<K: Fronted>(context: &Context, result: Completed<K>) -> std::future::Ready<()> {
+fn completed<K: Fronted>(context: &Context, result: Completed<K>) -> Ready<()> {
     match result {
         Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
         Err(RuntimeError::ObjectNotFound(gone)) => {
@@ -142,35 +164,7 @@ fn completed<K: Fronted>(context: &Context, result: Completed<K>) -> std::future
         // Told where they happened, or the end of the passes.
         Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}
     }
-    std::future::ready(())
-}
-
-/// A store, and the events of the watch that fills it, once they are in there; tells `listed` after each list.
-fn reports<K>(
-    api: Api<K>,
-    labels: Option<&str>,
-    listed: &UnboundedSender<()>,
-) -> (
-    Store<K>,
-    impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static + use<K>,
-)
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let config = watcher::Config {
-        label_selector: labels.map(str::to_owned),
-        ..watcher::Config::default()
-    };
-    let (store, writer) = reflector::store();
-    let listed = listed.clone();
-    let events = watcher(api, config)
-        .reflect(writer)
-        .inspect_ok(move |event| match event {
-            // Nobody listens any more only at the end.
-            Event::InitDone => drop(listed.unbounded_send(())),
-            Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
-        });
-    (store, events)
+    ready(())
 }
 
 /// Looks at one sandbox. Every line that is logged on the way names it.
@@ -194,7 +188,9 @@ async fn pass<K: Fronted>(sandbox: Arc<K>, scope: Arc<Scope>) -> Result<Action, 
         sandbox = sandbox.name_any(),
         uid = sandbox.uid()
     );
-    let outcome = reconcile(sandbox, Arc::clone(&scope.context)).instrument(span).await;
+    let outcome = reconcile(sandbox, Arc::clone(&scope.context), &scope.seen.checkpoints)
+        .instrument(span)
+        .await;
     scope.context.metrics.reconciled(outcome.is_ok());
     outcome
 }
@@ -234,16 +230,6 @@ fn owner_key<K: Fronted>(object: &impl ResourceExt) -> Option<String> {
     let mut owners = object.owner_references().iter();
     let owner = owners.find(|owner| owner.kind == K::kind(&()) && owner.api_version == K::api_version(&()))?;
     Some(K::FRONT.key(&object.namespace().unwrap_or_default(), &owner.name))
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
 }
 
 /// The sandbox that a volume claim says it was made for. One that is to outlive its sandbox has no owner.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::{CONTROLLER, Plane};
 use torpor_api::Phase;
+use torpor_controller::Front;
 
 /// Writes of the controller since `from`, by kind.
 fn writes(plane: &Plane, from: usize) -> BTreeMap<String, usize> {
@@ -65,8 +66,8 @@ async fn a_quiet_hour_costs_the_renewal_of_watches_and_nothing_else() {
         .filter(|logged| logged.request.verb != "watch")
         .collect();
     assert!(others.is_empty(), "{others:#?}");
-    // A watch lasts for at least 290 s, and there are five for each kind of Sandbox.
-    assert!(requests.len() <= 5 * (3600 / 290 + 1), "{} watches", requests.len());
+    // A watch lasts for at least 290 s, and there are six for each kind of Sandbox.
+    assert!(requests.len() <= 6 * (3600 / 290 + 1), "{} watches", requests.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +82,7 @@ async fn a_pause_takes_at_most_six_writes_a_resume_three_and_each_tells_of_its_s
         plane.until_phase("one", Phase::Paused).await;
         plane.settle().await;
         let mut counts = writes(&plane, from);
-        let told = counts.remove("create events").unwrap_or(0) + counts.remove("patch events").unwrap_or(0);
+        let told = counts.remove("create events").unwrap_or(0);
         let mut expected = vec![
             ("create checkpoints", 1),
             ("delete pods", 1),
@@ -96,7 +97,7 @@ async fn a_pause_takes_at_most_six_writes_a_resume_three_and_each_tells_of_its_s
         plane.until_phase("one", Phase::Running).await;
         plane.settle().await;
         let mut counts = writes(&plane, from);
-        let told = counts.remove("create events").unwrap_or(0) + counts.remove("patch events").unwrap_or(0);
+        let told = counts.remove("create events").unwrap_or(0);
         let expected = [("create pods", 1), ("patch sandboxes/status", 2)];
         assert_eq!(counts, by_kind(&expected));
         assert_eq!(told, 1, "one for the resume");
@@ -136,7 +137,7 @@ async fn a_pod_that_vanished_while_no_watch_was_open_is_found_by_the_next_list()
 async fn every_sandbox_that_waits_for_the_first_lists_is_looked_at_once_they_are_there() {
     let plane = Plane::start().await;
     // The controller has not run yet.
-    let no_services = plane.refuse_services();
+    let no_services = plane.refuse("services");
     for number in 0..5 {
         plane.create(&format!("sandbox-{number}"), false).await;
     }
@@ -144,5 +145,25 @@ async fn every_sandbox_that_waits_for_the_first_lists_is_looked_at_once_they_are
     drop(no_services);
     for number in 0..5 {
         plane.until_phase(&format!("sandbox-{number}"), Phase::Running).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_a_controller_that_waits_for_its_first_lists() {
+    for front in Front::ALL {
+        for refused in ["sandboxes", "pods", "services", "checkpoints"] {
+            for seconds in [0, 1, 120] {
+                let plane = Plane::start_serving(&[front]).await;
+                plane.create("waiting", false).await;
+                let _refused = plane.refuse(refused);
+                plane.restart_controller().await;
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                let ended = tokio::time::timeout(Duration::from_mins(1), plane.restart_controller()).await;
+                assert!(
+                    ended.is_ok(),
+                    "{front:?} without {refused}: told to end after {seconds} s, it still runs"
+                );
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@ use crate::companions::Chore;
 use crate::status::Obstacle;
 
 impl Pass<'_> {
-    /// Makes the write.
-    pub(super) async fn carry_out(&self, chore: &Chore) -> Result<Outcome, ReconcileError> {
+    /// Makes the write, for the sandbox of this UID.
+    pub(super) async fn carry_out(&self, uid: &str, chore: &Chore) -> Result<Outcome, ReconcileError> {
         match chore {
             Chore::CreateClaim(claim) => {
                 let name = claim.metadata.name.as_deref().unwrap_or("");
@@ -22,15 +22,29 @@ impl Pass<'_> {
             }
             Chore::CreateService(service) => Ok(put_off("create the Service", self.api.create_service(service).await)),
             Chore::DeleteService => Ok(put_off("delete the Service", self.api.delete_service().await)),
-            Chore::CreateCheckpoint(checkpoint) => Ok(put_off(
-                "create the Checkpoint",
-                self.api.create_checkpoint(checkpoint).await,
-            )),
-            Chore::DeleteCheckpoint(name) => Ok(put_off(
-                "delete an outlived Checkpoint",
-                self.api.delete_checkpoint(name).await,
-            )),
+            Chore::CreateCheckpoint(checkpoint) => {
+                let created = there_is_fine(self.api.create_checkpoint(checkpoint).await);
+                if created.is_ok() {
+                    self.checkpoints.created((**checkpoint).clone());
+                }
+                Ok(put_off("create the Checkpoint", created))
+            }
+            Chore::DeleteCheckpoint { generation, name } => {
+                let deleted = self.api.delete_checkpoint(name).await;
+                if deleted.is_ok() {
+                    self.checkpoints.deleted(uid, *generation);
+                }
+                Ok(put_off("delete an outlived Checkpoint", deleted))
+            }
         }
+    }
+}
+
+/// The watch of Checkpoints lags behind: another controller, or this one before it died, may have made it.
+fn there_is_fine(created: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match created {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        other => other,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The one reading of a pass: the sandbox, its Pod, and what else the decision depends on.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use torpor_api::Sandbox;
 
 use super::Pass;
@@ -61,11 +60,7 @@ impl Pass<'_> {
             seen.service = Some(Companion::of_service(self.api.service().await?.as_ref(), sandbox));
         }
         if checkpoints_matter(reading) {
-            match self.api.checkpoints(sandbox).await {
-                Ok(found) => seen.checkpoints = Some(found),
-                // They are only to look at.
-                Err(error) => tracing::warn!(sandbox = sandbox.name_any(), %error, "the Checkpoints are not listed"),
-            }
+            seen.checkpoints = self.checkpoints.of(reading.uid());
         }
         Ok(seen)
     }

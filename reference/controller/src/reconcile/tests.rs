@@ -12,6 +12,7 @@ mod companions;
 mod crash;
 mod defects;
 mod fronts;
+mod looks;
 mod losses;
 mod world;
 

@@ -162,17 +162,20 @@ impl Plane {
             .collect()
     }
 
-    /// Lets no Services be listed or watched, until it is dropped.
-    pub fn refuse_services(&self) -> RuleGuard {
+    /// Lets the controller have nothing of this resource, until it is dropped.
+    pub fn refuse(&self, resource: &'static str) -> RuleGuard {
         let refused = Refusal {
             code: 503,
             reason: "ServiceUnavailable".to_owned(),
-            message: "no Services now".to_owned(),
+            message: format!("no {resource} now"),
             retry_after_seconds: None,
         };
-        self.server.inject(move |request| match request.resource.as_str() {
-            "services" => Verdict::Refuse(refused.clone()),
-            _ => Verdict::Pass,
+        self.server.inject(move |request| {
+            if request.user_agent == CONTROLLER && request.resource == resource {
+                Verdict::Refuse(refused.clone())
+            } else {
+                Verdict::Pass
+            }
         })
     }
 

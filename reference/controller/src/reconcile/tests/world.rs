@@ -12,10 +12,12 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use torpor_api::{AgentState, CheckpointRecord, CheckpointState, Sandbox, WorkloadState, agent_sandbox, annotation};
 
 use crate::ReconcileError;
+use crate::checkpoints::Checkpoints;
 use crate::controller::{Context, Controller, ControllerConfig, Deadlines};
 use crate::front::{Front, Fronted};
 use crate::reconcile::reconcile;
@@ -114,13 +116,29 @@ impl World {
 
     /// One pass.
     pub(super) async fn pass(&self, controller: &Arc<Context>) -> Result<(), ReconcileError> {
+        let checkpoints = self.checkpoints();
         let passed = match self.front() {
-            Front::Kruise => reconcile(Arc::new(self.stored::<Sandbox>()), controller.clone()).await,
+            Front::Kruise => reconcile(Arc::new(self.stored::<Sandbox>()), controller.clone(), &checkpoints).await,
             Front::AgentSandbox => {
-                reconcile(Arc::new(self.stored::<agent_sandbox::Sandbox>()), controller.clone()).await
+                let sandbox = Arc::new(self.stored::<agent_sandbox::Sandbox>());
+                reconcile(sandbox, controller.clone(), &checkpoints).await
             }
         };
         passed.map(drop)
+    }
+
+    /// The Checkpoints that are there, as a watch has brought them.
+    pub(super) fn checkpoints(&self) -> Checkpoints {
+        let checkpoints = Checkpoints::default();
+        checkpoints.follow(Event::Init);
+        for (key, object) in &self.state().others {
+            if key.starts_with("checkpoints/") {
+                let checkpoint = serde_json::from_value(object.clone()).expect("a Checkpoint");
+                checkpoints.follow(Event::InitApply(checkpoint));
+            }
+        }
+        checkpoints.follow(Event::InitDone);
+        checkpoints
     }
 
     /// A user's patch of the spec.
@@ -227,10 +245,6 @@ impl State {
             self.pod.as_ref()
         } else if path.contains("/sandboxes/") {
             self.sandbox.as_ref()
-        } else if path.ends_with("/checkpoints") {
-            let of_kind = self.others.iter().filter(|(key, _)| key.starts_with("checkpoints/"));
-            let items: Vec<_> = of_kind.map(|(_, object)| object).collect();
-            return respond(StatusCode::OK, &json!({"metadata": {}, "items": items}));
         } else {
             self.others.get(&other(path))
         };
@@ -540,7 +554,11 @@ fn respond(code: StatusCode, body: &impl serde::Serialize) -> Response<Body> {
 }
 
 fn failure(code: u16, message: &str) -> Response<Body> {
-    let reason = if code == 404 { "NotFound" } else { "Conflict" };
+    let reason = match (code, message) {
+        (404, _) => "NotFound",
+        (409, "already exists") => "AlreadyExists",
+        _ => "Conflict",
+    };
     let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message});
     respond(StatusCode::from_u16(code).expect("a status code"), &status)
 }
