@@ -53,8 +53,9 @@ pub fn live(objects: &[Value]) -> Life {
         let server = MockApiServer::builder().seed(1).clock(clock.clone()).rbac().build();
         install(&server, objects).await;
         let life = async {
-            let router = start(&server, &clock);
-            lead_a_life(&server, &router).await;
+            let fronts = fronts(objects);
+            let router = start(&server, &clock, &fronts);
+            lead_a_life(&server, &router, &fronts).await;
         };
         tokio::select! {
             biased;
@@ -96,8 +97,23 @@ async fn install(server: &MockApiServer, objects: &[Value]) {
     }
 }
 
+/// The kinds of Sandbox that the controller is told to look after.
+fn fronts(objects: &[Value]) -> Vec<Front> {
+    let mut controllers = objects
+        .iter()
+        .filter(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == "torpor-controller");
+    let controller = controllers.next().expect("a controller is deployed");
+    let args = &controller["spec"]["template"]["spec"]["containers"][0]["args"];
+    let mut args = args.as_array().into_iter().flatten();
+    if args.any(|arg| arg == "--agent-sandbox") {
+        Front::ALL.to_vec()
+    } else {
+        vec![Front::Kruise]
+    }
+}
+
 /// Starts node, controller and gateway; the gateway's service.
-fn start(server: &MockApiServer, clock: &Arc<VirtualClock>) -> Router {
+fn start(server: &MockApiServer, clock: &Arc<VirtualClock>, fronts: &[Front]) -> Router {
     let forever = CancellationToken::new();
     let as_account = |name| server.client_as_user(User::service_account("torpor-system", name));
     let time = Arc::clone(clock);
@@ -117,7 +133,7 @@ fn start(server: &MockApiServer, clock: &Arc<VirtualClock>) -> Router {
     );
     let config = ControllerConfig {
         clock: Arc::clone(&time),
-        fronts: Front::ALL.to_vec(),
+        fronts: fronts.to_vec(),
         fence: election.fence(),
         ..ControllerConfig::new("memory://")
     };
@@ -145,8 +161,8 @@ async fn refusal(server: &MockApiServer) -> String {
     }
 }
 
-async fn lead_a_life(server: &MockApiServer, router: &Router) {
-    // By hand and repeatedly, so that events are counted up.
+async fn lead_a_life(server: &MockApiServer, router: &Router, fronts: &[Front]) {
+    // By hand and repeatedly, so that a checkpoint is outlived.
     let id = create(router, json!({"templateID": "code-interpreter", "timeout": 3600})).await;
     for _ in 0..2 {
         call(router, "POST", &format!("/sandboxes/{id}/pause"), json!({})).await;
@@ -167,7 +183,9 @@ async fn lead_a_life(server: &MockApiServer, router: &Router) {
     let ended = create(router, json!({"templateID": "base", "timeout": 30})).await;
     until(server, &ended, |seen| seen.is_none()).await;
     beside_the_pod(server).await;
-    through_the_second_front(server).await;
+    if fronts.contains(&Front::AgentSandbox) {
+        through_the_second_front(server).await;
+    }
     // Long enough for every lease and watch to be renewed.
     sleep(Duration::from_mins(6)).await;
 }

@@ -2,7 +2,7 @@
 //!
 //! One test takes controller and gateway through a whole life under the roles of the manifests. Then each
 //! verb of each rule is taken away in turn, and something has to be refused: a grant without which nothing
-//! fails is superfluous.
+//! fails is superfluous. The same with the component for the second kind of Sandbox.
 
 #![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
 
@@ -14,24 +14,37 @@ mod life;
 mod manifests;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
 use life::{Life, live};
-use manifests::{Grant, load};
+use manifests::{Grant, load, load_with};
+
+/// What has to be added for the Sandboxes of `agents.x-k8s.io`.
+const COMPONENT: &str = "deploy/components/agent-sandbox";
 
 fn main() -> ExitCode {
     let mut trials = vec![
         Trial::test("the_definitions_are_those_of_the_types", definitions),
         Trial::test("containers_are_started_with_options_that_exist", options),
-        Trial::test("the_roles_suffice_for_a_whole_life", sufficient),
+        Trial::test("the_roles_suffice_for_a_whole_life", || sufficient(&load("deploy"))),
+        Trial::test("the_roles_suffice_for_a_whole_life_with_the_second_front", || {
+            sufficient(&load_with(COMPONENT))
+        }),
+        Trial::test("the_second_front_needs_more_than_the_role_of_the_first", insufficient),
         kustomize(),
     ];
-    for grant in Grant::all(&load("deploy")) {
-        let name = format!("without_{grant}_something_is_refused");
-        trials.push(Trial::test(name, move || necessary(&grant)));
+    for (grants, load) in [
+        (Grant::all(&load("deploy")), (|| load("deploy")) as fn() -> Vec<Value>),
+        (Grant::all(&load(COMPONENT)), || load_with(COMPONENT)),
+    ] {
+        for grant in grants {
+            let name = format!("without_{grant}_something_is_refused");
+            trials.push(Trial::test(name, move || necessary(&grant, load())));
+        }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -60,7 +73,7 @@ fn definitions() -> Result<(), Failed> {
 
 /// Each container is started as its manifest says, but asked for help only.
 fn options() -> Result<(), Failed> {
-    let objects = load("deploy");
+    let objects = load_with(COMPONENT);
     let deployments = objects.iter().filter(|object| object["kind"] == "Deployment");
     let mut seen = 0;
     for deployment in deployments {
@@ -86,15 +99,26 @@ fn options() -> Result<(), Failed> {
     require(seen == 2, || format!("{seen} containers instead of two"))
 }
 
-fn sufficient() -> Result<(), Failed> {
-    match live(&load("deploy")) {
+fn sufficient(objects: &[Value]) -> Result<(), Failed> {
+    match live(objects) {
         Life::Whole => Ok(()),
         Life::Refused(request) => Err(format!("not allowed: {request}").into()),
     }
 }
 
-fn necessary(grant: &Grant) -> Result<(), Failed> {
-    match live(&grant.taken_from(load("deploy"))) {
+/// What the component patches, without what it grants.
+fn insufficient() -> Result<(), Failed> {
+    let granted: BTreeSet<String> = load(COMPONENT).iter().map(name).collect();
+    let mut objects = load_with(COMPONENT);
+    objects.retain(|object| !granted.contains(&name(object)));
+    match live(&objects) {
+        Life::Refused(_) => Ok(()),
+        Life::Whole => Err("the component grants nothing that is needed".into()),
+    }
+}
+
+fn necessary(grant: &Grant, objects: Vec<Value>) -> Result<(), Failed> {
+    match live(&grant.taken_from(objects)) {
         Life::Refused(_) => Ok(()),
         Life::Whole => Err(format!("nothing needs {grant}; take it out of the role").into()),
     }
@@ -109,15 +133,42 @@ fn kustomize() -> Trial {
     }
     Trial::test(name_of_test, || {
         for folder in ["deploy", "deploy/crds"] {
-            let output = Command::new("kubectl")
-                .arg("kustomize")
-                .arg(support::root().join(folder))
-                .output()?;
-            let text = String::from_utf8(output.stdout)?;
-            let built: BTreeSet<String> = manifests::documents(&text).iter().map(name).collect();
-            let loaded: BTreeSet<String> = load(folder).iter().map(name).collect();
-            require(built == loaded, || format!("{folder}: {built:?} instead of {loaded:?}"))?;
+            same_objects(&build(&support::root().join(folder))?, &load(folder))?;
         }
-        Ok(())
+        let built = build(&own_kustomization()?)?;
+        same_objects(&built, &load_with(COMPONENT))?;
+        let args = |objects: &[Value]| {
+            let mut controllers = objects.iter().filter(|object| object["kind"] == "Deployment");
+            let controller = controllers.find(|object| object["metadata"]["name"] == "torpor-controller");
+            controller.map(|object| object["spec"]["template"]["spec"]["containers"][0]["args"].clone())
+        };
+        let (built, loaded) = (args(&built), args(&load_with(COMPONENT)));
+        require(built == loaded, || format!("{built:?} instead of {loaded:?}"))
     })
+}
+
+fn build(folder: &Path) -> Result<Vec<Value>, Failed> {
+    let output = Command::new("kubectl").arg("kustomize").arg(folder).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    require(output.status.success(), || errors)?;
+    Ok(manifests::documents(&String::from_utf8(output.stdout)?))
+}
+
+fn same_objects(built: &[Value], loaded: &[Value]) -> Result<(), Failed> {
+    let names = |objects: &[Value]| objects.iter().map(name).collect::<BTreeSet<String>>();
+    let (built, loaded) = (names(built), names(loaded));
+    require(built == loaded, || format!("{built:?} instead of {loaded:?}"))
+}
+
+/// A user's kustomization with the component. Bases have to be named by relative paths.
+fn own_kustomization() -> Result<PathBuf, Failed> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with-agent-sandbox");
+    std::fs::create_dir_all(&folder)?;
+    let folder = folder.canonicalize()?;
+    let up = "../".repeat(folder.components().count() - 1);
+    let root = support::root().canonicalize()?;
+    let root = root.display().to_string().trim_start_matches('/').to_owned();
+    let text = format!("resources: [{up}{root}/deploy]\ncomponents: [{up}{root}/{COMPONENT}]\n");
+    std::fs::write(folder.join("kustomization.yaml"), text)?;
+    Ok(folder)
 }

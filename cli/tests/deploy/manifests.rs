@@ -25,6 +25,37 @@ fn load_from(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
+/// The kustomization of `deploy`, with the component in `folder`.
+///
+/// # Panics
+/// When a file is missing or is not YAML, or a patch is none of those that are known here.
+pub fn load_with(folder: &str) -> Vec<Value> {
+    let mut objects = load("deploy");
+    objects.extend(load(folder));
+    let kustomization = read(&root().join(folder).join("kustomization.yaml")).remove(0);
+    for patch in kustomization["patches"].as_array().expect("it lists patches") {
+        let target = &patch["target"];
+        let is_target =
+            |object: &&mut Value| object["kind"] == target["kind"] && object["metadata"]["name"] == target["name"];
+        let object = objects.iter_mut().find(is_target).expect("the target is there");
+        for operations in documents(patch["patch"].as_str().expect("a patch")) {
+            for operation in operations.as_array().expect("a list of operations") {
+                append(object, operation);
+            }
+        }
+    }
+    objects
+}
+
+/// Adds a value to the end of a list.
+fn append(object: &mut Value, operation: &Value) {
+    assert_eq!(operation["op"], "add", "{operation}");
+    let path = operation["path"].as_str().and_then(|path| path.strip_suffix("/-"));
+    let list = object.pointer_mut(path.expect("the end of a list"));
+    let list = list.and_then(Value::as_array_mut).expect("a list");
+    list.push(operation["value"].clone());
+}
+
 fn read(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
     documents(&text)

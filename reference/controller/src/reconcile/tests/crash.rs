@@ -37,7 +37,7 @@ enum Setting {
     Bare,
     /// With a volume claim and a Service.
     Accompanied,
-    /// Of the second front.
+    /// Of the second front, with a volume claim and a Service.
     SecondFront,
 }
 
@@ -46,16 +46,23 @@ impl Setting {
         match self {
             Self::Bare => World::new(spec()),
             Self::Accompanied => {
-                let mut spec = with_volumes();
-                spec["volumeClaimTemplates"].as_array_mut().expect("claims").truncate(1);
-                spec["service"] = json!(true);
+                let mut spec = accompanied();
+                spec["template"] = self::spec()["template"].take();
                 World::new(spec)
             }
             Self::SecondFront => {
-                let mut second = json!({});
-                second["podTemplate"] = spec()["template"].take();
-                World::asked_for(Front::AgentSandbox, second)
+                let mut spec = accompanied();
+                spec["podTemplate"] = self::spec()["template"].take();
+                World::asked_for(Front::AgentSandbox, spec)
             }
+        }
+    }
+
+    /// What is beside the Pod from the first start on.
+    fn beside(self) -> &'static [&'static str] {
+        match self {
+            Self::Bare => &[],
+            Self::Accompanied | Self::SecondFront => &["persistentvolumeclaims/data-one", "services/one"],
         }
     }
 
@@ -67,6 +74,13 @@ impl Setting {
             (Self::SecondFront, false) => json!({"operatingMode": "Running"}),
         }
     }
+}
+
+/// What both fronts call the same: a volume claim and a Service.
+fn accompanied() -> Value {
+    let mut claims = with_volumes()["volumeClaimTemplates"].take();
+    claims.as_array_mut().expect("claims").truncate(1);
+    json!({"volumeClaimTemplates": claims, "service": true})
 }
 
 /// What a user does.
@@ -355,6 +369,13 @@ async fn endure(setting: Setting) {
         };
         let (deeds, undisturbed) = live(setting, acts, None).await;
         assert!(deeds.contains(&shown_by), "the story of {effect:?} leads to {deeds:?}");
+        let expected = setting.beside();
+        assert!(
+            expected
+                .iter()
+                .all(|object| undisturbed.beside.contains(&(*object).to_owned())),
+            "{setting:?}, {effect:?}: {undisturbed:?} has not all of {expected:?}"
+        );
         for (at, deed) in deeds.iter().enumerate() {
             for fate in [Fate::DiesBefore, Fate::DiesAfter, Fate::Overtaken] {
                 let (_, end) = live(setting, acts, Some((at, fate))).await;
@@ -378,6 +399,6 @@ async fn the_outcome_is_the_same_with_a_volume_and_a_service_wherever_a_controll
 }
 
 #[tokio::test]
-async fn the_outcome_is_the_same_for_the_second_front_wherever_a_controller_dies_or_is_overtaken() {
+async fn the_outcome_is_the_same_for_the_second_front_with_a_volume_and_a_service_wherever_it_dies_or_is_overtaken() {
     endure(Setting::SecondFront).await;
 }
