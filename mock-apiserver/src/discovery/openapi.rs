@@ -133,6 +133,12 @@ fn add_paths(resource: &Resource, paths: &mut Map<String, Value>) {
             "delete": operation("delete", &[]),
         }),
     );
+    if resource.status {
+        paths.insert(
+            format!("{collection}/{{name}}/status"),
+            json!({"get": operation("get", &[]), "put": operation("put", &writing), "patch": operation("patch", &writing)}),
+        );
+    }
 }
 
 /// The schemas of a built-in kind, of its list, and of all that they hold.
@@ -160,6 +166,40 @@ fn describe_type_meta(member: &str) -> &'static str {
     }
 }
 
+/// The metadata of custom resources and of their lists, whose schema is added.
+fn metadata(message: &str, schemas: &mut Map<String, Value>) -> Value {
+    if let Some(message) = crate::types::message(message) {
+        schemas::add(message, schemas);
+    }
+    let name = schemas::name_of(message);
+    json!({"description": "Standard object's metadata.", "allOf": [{"$ref": format!("#/components/schemas/{name}")}]})
+}
+
+/// Says in OpenAPI what extensions of a schema say: either form of an int-or-string, and the members of embedded objects.
+fn complete(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.iter_mut()
+                .filter(|(keyword, _)| !matches!(keyword.as_str(), "default" | "enum" | "example"))
+                .for_each(|(_, part)| complete(part));
+            if map.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+                map.entry("anyOf")
+                    .or_insert_with(|| json!([{"type": "integer"}, {"type": "string"}]));
+            }
+            if map.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true)) {
+                let reference = format!("#/components/schemas/{}", schemas::name_of("meta.ObjectMeta"));
+                schema["required"] = json!(["kind", "apiVersion"]);
+                schema["properties"]["metadata"] = json!({"allOf": [{"$ref": reference}]});
+                for member in ["apiVersion", "kind"] {
+                    schema["properties"][member] = json!({"type": "string", "description": describe_type_meta(member)});
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(complete),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// The schema a CRD declares, with what every object has besides.
 fn add_custom(resource: &Resource, schemas: &mut Map<String, Value>) {
     let Origin::Custom(custom) = &resource.origin else {
@@ -170,6 +210,7 @@ fn add_custom(resource: &Resource, schemas: &mut Map<String, Value>) {
     } else {
         json!({"type": "object"})
     };
+    complete(&mut schema);
     schema["x-kubernetes-group-version-kind"] = json!([gvk(resource)]);
     if !resource.selectable.is_empty() {
         let fields = resource.selectable.iter().map(|path| json!({"fieldPath": path}));
@@ -184,10 +225,7 @@ fn add_custom(resource: &Resource, schemas: &mut Map<String, Value>) {
             "kind",
             json!({"type": "string", "description": describe_type_meta("kind")}),
         ),
-        (
-            "metadata",
-            json!({"type": "object", "description": "Standard object's metadata.", "x-kubernetes-preserve-unknown-fields": true}),
-        ),
+        ("metadata", metadata("meta.ObjectMeta", schemas)),
     ];
     for (name, property) in properties {
         schema["properties"][name] = property;
@@ -195,7 +233,10 @@ fn add_custom(resource: &Resource, schemas: &mut Map<String, Value>) {
     let item = json!({"$ref": format!("#/components/schemas/{}", schema_name(resource))});
     let list = json!({
         "type": "object", "required": ["items"],
-        "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "items": {"type": "array", "items": item}},
+        "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata("meta.ListMeta", schemas),
+            "items": {"type": "array", "items": item},
+        },
         "x-kubernetes-group-version-kind": [{"group": resource.group, "version": resource.version, "kind": resource.list_kind}],
     });
     schemas.insert(schema_name(resource), schema);

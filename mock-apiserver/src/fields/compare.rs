@@ -57,6 +57,10 @@ pub(super) fn fields_of(shape: Shape<'_>, value: &Value) -> FieldSet {
 }
 
 fn applied(shape: Shape<'_>, value: &Value, at_root: bool, is_item: bool) -> FieldSet {
+    // A list that merges item by item has no field of its own.
+    if value.as_array().is_some_and(Vec::is_empty) && shape.list_kind() != ListKind::Atomic {
+        return FieldSet::node(is_item);
+    }
     let Some(children) = children(shape, value, at_root) else {
         return FieldSet::node(!at_root);
     };

@@ -16,6 +16,10 @@ pub(super) fn default_fields(crd: &mut Value) {
         super::default_to(slot, "listKind", format!("{kind}List"));
     }
     super::default_to(&mut crd["spec"], "conversion", json!({"strategy": "None"}));
+    let stored = &crd["status"]["storedVersions"];
+    if crd["status"].is_object() && stored.as_array().is_none_or(Vec::is_empty) {
+        note_storage(crd);
+    }
 }
 
 /// A new definition has no names yet: the server gives them to it when it is stored.

@@ -20,7 +20,7 @@ mod sequence;
 
 use converter::Converter;
 use libtest_mimic::{Arguments, Trial};
-use mock_apiserver::MockApiServer;
+use mock_apiserver::{MockApiServer, StandIn};
 use recorded::{Outcome, Recording};
 use replay::Target;
 use sequence::{Sequence, Topic};
@@ -105,7 +105,11 @@ fn on_mock(topic: &Topic, sequence: &Sequence) -> Result<Vec<Outcome>, String> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let target = Target::mock(&MockApiServer::builder().control_endpoint().build());
+        // The real server here has no garbage collector either.
+        let server = MockApiServer::builder()
+            .without(StandIn::GarbageCollector)
+            .control_endpoint();
+        let target = Target::mock(&server.build());
         target.define(topic).await?;
         target.make_namespace(topic, sequence).await?;
         target.replay(topic, sequence).await
