@@ -96,6 +96,43 @@ impl Catalogue {
         crate::error::from_yaml("catalogue.yaml", CATALOGUE)
     }
 
+    /// This catalogue with the requirements of a vendor, from a file of the same form.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: what cannot be read, ids of the contract or given twice, requirements of no group.
+    pub fn extended(mut self, file: &str, text: &str) -> Result<Self, Vec<YamlError>> {
+        let more: Self = crate::error::from_yaml(file, text).map_err(|error| vec![error])?;
+        let mut found = Vec::new();
+        let mut wrong = |id: &str, message: String| found.push(crate::error::at(file, text, id, message));
+        for group in more.groups {
+            if self.groups.iter().any(|known| known.id == group.id) {
+                wrong(
+                    &group.id,
+                    format!("there is a group `{}` already: choose another", group.id),
+                );
+            } else {
+                self.groups.push(group);
+            }
+        }
+        let contract = self.requirements.len();
+        for requirement in more.requirements {
+            let (id, group) = (requirement.id.clone(), requirement.group().to_owned());
+            if self.get(&id).is_some() {
+                wrong(&id, format!("there is a requirement `{id}` already"));
+            } else if !self.groups.iter().any(|known| known.id == group) {
+                wrong(&id, format!("`{id}` belongs to no group: add `{group}` to `groups`"));
+            } else if self.requirements[..contract].iter().any(|known| known.group() == group) {
+                wrong(
+                    &id,
+                    format!("`{group}` is a group of the contract: choose another for `{id}`"),
+                );
+            } else {
+                self.requirements.push(requirement);
+            }
+        }
+        if found.is_empty() { Ok(self) } else { Err(found) }
+    }
+
     /// The requirement of that id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Requirement> {

@@ -10,6 +10,9 @@ use crate::error::{ScenarioErrors, YamlError};
 use crate::scenario::{Front, Scenario};
 
 /// The scenario files of the repository, as they were at build time.
+/// Where a folder of scenarios keeps its own requirements.
+const CATALOGUE: &str = "catalogue.yaml";
+
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded_scenarios.rs"));
 
 /// Scenarios with the catalogue that they speak of.
@@ -93,13 +96,15 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The embedded scenarios together with those of a folder, at any depth.
+    /// The embedded scenarios together with those of a folder, at any depth. A file `catalogue.yaml` at its top
+    /// holds requirements besides those of the contract.
     ///
     /// # Errors
     /// Everything that is wrong with any of the files, each with line and column.
     pub fn load(folder: Option<&Path>) -> Result<Self, ScenarioErrors> {
         let mut suite = Self::embedded()?;
         if let Some(folder) = folder {
+            suite.extend_catalogue(&folder.join(CATALOGUE))?;
             suite.add(
                 read_folder(folder)
                     .map_err(|error| ScenarioErrors(vec![error]))?
@@ -107,6 +112,17 @@ impl Suite {
             )?;
         }
         Ok(suite)
+    }
+
+    fn extend_catalogue(&mut self, file: &Path) -> Result<(), ScenarioErrors> {
+        if !file.exists() {
+            return Ok(());
+        }
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|error| ScenarioErrors(vec![unread(file, &error)]))?;
+        let extended = self.catalogue.clone().extended(&name, &text).map_err(ScenarioErrors)?;
+        self.catalogue = extended;
+        Ok(())
     }
 
     fn add(&mut self, files: impl Iterator<Item = (String, String)>) -> Result<(), ScenarioErrors> {
@@ -159,23 +175,26 @@ impl Suite {
     }
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, YamlError> {
-    let failed = |path: &Path, error: &std::io::Error| YamlError {
+fn unread(path: &Path, error: &std::io::Error) -> YamlError {
+    YamlError {
         file: path.display().to_string(),
         line: 0,
         column: 0,
         message: format!("read scenarios: {error}"),
-    };
+    }
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, YamlError> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|error| failed(&folder, &error))?;
+        let entries = std::fs::read_dir(&folder).map_err(|error| unread(&folder, &error))?;
         for entry in entries {
-            let path = entry.map_err(|error| failed(&folder, &error))?.path();
+            let path = entry.map_err(|error| unread(&folder, &error))?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "yaml") {
-                let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
+            } else if path.extension().is_some_and(|end| end == "yaml") && !path.ends_with(CATALOGUE) {
+                let text = std::fs::read_to_string(&path).map_err(|error| unread(&path, &error))?;
                 files.push((path.display().to_string(), text));
             }
         }

@@ -52,6 +52,48 @@ fn a_folder_adds_scenarios_and_its_faults_are_reported_with_their_place() {
 }
 
 #[test]
+fn requirements_of_a_vendor_take_nothing_from_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |text: &str| {
+        std::fs::write(folder.path().join("catalogue.yaml"), text).unwrap();
+        Suite::load(Some(folder.path())).map_err(|errors| errors.to_string())
+    };
+    let requirement =
+        |id: &str| format!("requirements:\n  - {{id: {id}, level: core, since: \"1\", text: Something holds.}}\n");
+    let mine = load(&format!(
+        "groups: [{{id: ACME, title: Ours}}]\n{}",
+        requirement("ACME-01")
+    ))
+    .unwrap();
+    assert_eq!(mine.catalogue.get("ACME-01").unwrap().text, "Something holds.");
+    for (groups, id, wrong) in [
+        (
+            "groups: []",
+            "CTX-01",
+            "catalogue.yaml:3:10: there is a requirement `CTX-01` already",
+        ),
+        (
+            "groups: []",
+            "CTX-99",
+            "catalogue.yaml:3:10: `CTX` is a group of the contract",
+        ),
+        (
+            "groups: []",
+            "ACME-01",
+            "catalogue.yaml:3:10: `ACME-01` belongs to no group",
+        ),
+        (
+            "groups: [{id: DEL, title: Ours}]",
+            "DEL-99",
+            "catalogue.yaml:1:15: there is a group `DEL` already",
+        ),
+    ] {
+        let errors = load(&format!("{groups}\n{}", requirement(id))).unwrap_err();
+        assert!(errors.contains(wrong), "{errors}");
+    }
+}
+
+#[test]
 fn a_scenario_cut_off_or_damaged_anywhere_is_refused_or_read_and_never_panics() {
     let catalogue = torpor_harness::Catalogue::load().unwrap();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");

@@ -14,7 +14,7 @@ use torpor_harness::{E2bEndpoint, Filter, Profile, Report, RunOptions, Suite, Ta
 const MINE: &str = r#"
 id: mine
 title: A variable outlives a pause
-requirements: [CTX-01]
+requirements: [CTX-01, ACME-01]
 via: [e2b]
 steps:
   - create: {}
@@ -22,6 +22,13 @@ steps:
   - pause: {}
   - resume: {}
   - run: {code: "x", text: "7"}
+"#;
+
+/// What the vendor promises besides the contract.
+const CATALOGUE: &str = r#"
+groups: [{id: ACME, title: "What Acme promises besides"}]
+requirements:
+  - {id: ACME-01, level: profile, since: "2.1", text: "A pause takes no name away from a variable."}
 "#;
 
 /// The whole of a vendor's test, but for the address.
@@ -34,6 +41,7 @@ async fn conformance(url: &str, api_key: &str) -> Report {
     });
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.yaml"), MINE).unwrap();
+    std::fs::write(folder.path().join("catalogue.yaml"), CATALOGUE).unwrap();
     let suite = Suite::load(Some(folder.path())).unwrap();
     let options = RunOptions {
         filter: Filter {
@@ -60,6 +68,13 @@ async fn a_vendor_runs_the_suite_in_a_test_of_its_own() {
     report.assert_conformant();
     assert_eq!((report.target.as_str(), report.summary.pass), ("Acme Sandboxes", 1));
     assert_eq!(report.provenance.declared.facts["engine"], "acme 2.1");
+    let kept = report
+        .requirements
+        .iter()
+        .find(|requirement| requirement.id == "ACME-01");
+    assert!(kept.unwrap().cases.iter().any(|case| case.id == "mine"));
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("A pause takes no name away from a variable."));
 }
 
 #[tokio::test]

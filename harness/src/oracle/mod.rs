@@ -3,6 +3,7 @@
 //! Each is a pure function from a history to what is wrong with it. They judge the order of
 //! the API server's revisions, so a state that lasted a millisecond is seen.
 
+mod claimed;
 mod fsm;
 mod zero;
 
@@ -10,7 +11,7 @@ mod zero;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::history::{History, Occurrence};
 use crate::profile::{ConditionIs, Dialect};
+use crate::scenario::Scenario;
 
 /// A moment at which a requirement did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +48,23 @@ pub fn judge(history: &History, sandboxes: &[String], dialect: &Dialect) -> Vec<
     found.extend(fsm::conditions_are_well_kept(&moments, &view));
     found.extend(fsm::no_pod_after_its_sandbox(&moments, &view));
     found
+}
+
+/// What is not as the scenario itself claims of its history; `names` says what its sandboxes are called in the cluster.
+#[must_use]
+pub fn judge_claims(
+    history: &History,
+    scenario: &Scenario,
+    names: &BTreeMap<String, String>,
+    dialect: &Dialect,
+) -> Vec<Violation> {
+    let moments = crate::history::replay(history);
+    let view = View {
+        dialect,
+        sandboxes: &[],
+    };
+    let requirement = scenario.requirements.first().map_or("", String::as_str);
+    claimed::properties_hold(&moments, &view, &scenario.history, names, requirement)
 }
 
 /// Names of the Pods that a step deleted: nobody could have reported that before it happened.

@@ -236,3 +236,74 @@ fn every_judge_names_a_requirement_of_the_contract() {
     let catalogue = crate::Catalogue::load().unwrap();
     assert!(JUDGED.iter().all(|id| catalogue.get(id).is_some()));
 }
+
+/// What is wrong with a pause and a resume, by the `history` of a scenario.
+fn claimed(history: &str) -> Vec<String> {
+    let story = pause()
+        .no_pod(5, "p1")
+        .sandbox(6, "Paused", &paused())
+        .sandbox(7, "Resuming", &ready("False", 2))
+        .pod(8, "p2", false)
+        .sandbox(9, "Running", &ready("True", 4));
+    let text = format!(
+        "id: a\ntitle: A claim\nrequirements: [CTX-01]\nvia: [kubernetes]\nsteps:\n  - create: {{}}\nhistory:\n  - {history}\n"
+    );
+    let catalogue = crate::catalogue::Catalogue::load().unwrap();
+    let scenario = Scenario::parse("a.yaml", &text, &catalogue).unwrap();
+    let profile = Profile::built_in("kruise").unwrap();
+    let names = BTreeMap::from([("sandbox".to_owned(), "a".to_owned())]);
+    judge_claims(
+        &History { entries: story.0 },
+        &scenario,
+        &names,
+        profile.dialect().unwrap(),
+    )
+    .into_iter()
+    .map(|violation| {
+        format!(
+            "{} at {}: {}",
+            violation.requirement, violation.revision, violation.message
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn a_history_is_as_the_scenario_claims() {
+    for holds in [
+        "phases: {in-order: [Running, Paused, Running]}",
+        "phases: {in-order: [Running, Pausing, Paused, Resuming, Running]}",
+        "pods-made: {at-most: 2}",
+        "never: {phase: [Failed, Terminating]}",
+        "never: {phase: [Paused], pods: 1}",
+        "never: {phase: [Pausing], condition: {kind: ready, is: holds}}",
+        "never: {pods: 2}",
+    ] {
+        assert_eq!(claimed(holds), Vec::<String>::new(), "{holds}");
+    }
+}
+
+#[test]
+fn what_a_history_lacks_or_never_may_hold_is_caught_at_its_revision() {
+    for (broken, found) in [
+        (
+            "phases: {in-order: [Paused, Running, Paused]}",
+            "CTX-01 at 9: a reported Running, Pausing, Paused, Resuming, Running where Paused, Running, Paused were to come \
+             in this order: Paused is missing",
+        ),
+        (
+            "pods-made: {at-most: 1}",
+            "CTX-01 at 8: a had 2 Pods in turn, and may have 1 here",
+        ),
+        (
+            "never: {phase: [Pausing], pods: 1}",
+            "CTX-01 at 3: a reports Pausing and has 1 or more live Pods at a moment, which it never may here",
+        ),
+        (
+            "never: {condition: {kind: ready, is: does-not-hold}}",
+            "CTX-01 at 3: a says that Ready does not hold at a moment, which it never may here",
+        ),
+    ] {
+        assert_eq!(claimed(broken), [found], "{broken}");
+    }
+}

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::scenario::PhaseName;
+use crate::scenario::{ConditionKind, PhaseName};
 
 /// How a custom resource is made, asked, and read.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +109,19 @@ pub struct StatusDialect {
     pub explanations: Vec<Explanation>,
     /// The phase is that of the first rule of which every test holds.
     pub phases: Vec<PhaseRule>,
+}
+
+impl StatusDialect {
+    /// What a condition is called here, if it can be said.
+    #[must_use]
+    pub const fn named(&self, kind: ConditionKind) -> Option<&ConditionIs> {
+        match kind {
+            ConditionKind::Ready => Some(&self.ready),
+            ConditionKind::Paused => Some(&self.paused),
+            ConditionKind::Resumed => Some(&self.resumed),
+            ConditionKind::ContextLost => self.context_lost.as_ref(),
+        }
+    }
 }
 
 /// A condition with the status that means yes.

@@ -219,7 +219,10 @@ fn conclude(
     let violations = match world.dialect() {
         Ok(dialect) => {
             keep_only(&mut history, &names, &dialect.kind);
-            oracle::judge(&history, &names, dialect)
+            let mut found = oracle::judge(&history, &names, dialect);
+            let called = world.names_by_alias();
+            found.extend(oracle::judge_claims(&history, &case.scenario, &called, dialect));
+            found
         }
         Err(_) => Vec::new(),
     };

@@ -8,8 +8,8 @@ use super::world::World;
 use crate::probe::{Fault, last_number};
 use crate::profile::Wish;
 use crate::scenario::{
-    Asked, Compare, Comparison, Condition, ConditionKind, ConditionTruth, Field, Mark, MarkOf, PhaseIs, PhaseName,
-    Pods, Remember, Source, Truth, Unchanged, WishName,
+    Asked, Compare, Comparison, Condition, ConditionTruth, Field, Mark, MarkOf, PhaseIs, PhaseName, Pods, Remember,
+    Source, Truth, Unchanged, WishName,
 };
 
 /// What a look found: nothing wrong, or why the condition does not hold.
@@ -95,13 +95,7 @@ impl World {
 
     async fn condition(&self, wanted: &ConditionTruth) -> Finding {
         let dialect = self.dialect()?;
-        let status = &dialect.status;
-        let named = match wanted.kind {
-            ConditionKind::Ready => Some(&status.ready),
-            ConditionKind::Paused => Some(&status.paused),
-            ConditionKind::Resumed => Some(&status.resumed),
-            ConditionKind::ContextLost => status.context_lost.as_ref(),
-        };
+        let named = dialect.status.named(wanted.kind);
         let unnamed = || Fault::Harness("the profile has no `context-lost` condition".to_owned());
         let named = named.ok_or_else(unnamed)?;
         let resource = match self.resource(&wanted.sandbox).await? {

@@ -196,6 +196,16 @@ impl World {
         self.state().names.iter().map(|(_, name)| name.clone()).collect()
     }
 
+    /// What each sandbox of the scenario is called.
+    pub(super) fn names_by_alias(&self) -> BTreeMap<String, String> {
+        let state = self.state();
+        let called = state
+            .sandboxes
+            .iter()
+            .map(|(alias, sandbox)| (alias.clone(), sandbox.id().to_owned()));
+        called.collect()
+    }
+
     pub(super) fn sandbox(&self, alias: &str) -> Result<Sandbox, Fault> {
         let sandbox = self.state().sandboxes.get(alias).cloned();
         sandbox.ok_or_else(|| Fault::Harness(format!("no sandbox `{alias}` was created")))

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Scenario, Step, variables_in};
+use super::{Front, Scenario, Step, variables_in};
+use crate::capability::Capability;
 use crate::catalogue::Catalogue;
 use crate::error::{YamlError, at};
 
@@ -22,6 +23,7 @@ pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Ca
     let mut known = Known::default();
     known.values.extend(GIVEN.map(str::to_owned));
     faults.steps(&scenario.steps, &mut known);
+    faults.history(scenario, &known);
     faults.needs(scenario);
     faults.found
 }
@@ -90,6 +92,19 @@ impl Faults<'_> {
             if empty {
                 self.add(field, format!("`{field}` must name at least one"));
             }
+        }
+    }
+
+    fn history(&mut self, scenario: &Scenario, known: &Known) {
+        for property in &scenario.history {
+            let sandbox = property.sandbox();
+            if !known.values.contains(sandbox) {
+                self.add("history:", format!("no step creates a sandbox `{sandbox}`"));
+            }
+        }
+        let recorded = |front: &Front| *front == Front::Kubernetes || scenario.needs.contains(&Capability::Kubernetes);
+        if !scenario.history.is_empty() && !scenario.via.iter().all(recorded) {
+            self.add("history:", "`history` takes `kubernetes`: add it to `needs`".to_owned());
         }
     }
 
@@ -252,6 +267,20 @@ mod tests {
         assert_eq!(
             found,
             ["a.yaml:11:15: `pods` through e2b takes `kubernetes`: add it to `needs`"]
+        );
+    }
+
+    #[test]
+    fn a_property_of_a_history_that_nobody_records_or_of_no_sandbox_is_reported() {
+        let found = errors(&format!(
+            "{HEAD}steps:\n  - create: {{}}\nhistory:\n  - pods-made: {{sandbox: other, at-most: 1}}\n"
+        ));
+        assert_eq!(
+            found,
+            [
+                "a.yaml:7:1: no step creates a sandbox `other`",
+                "a.yaml:7:1: `history` takes `kubernetes`: add it to `needs`"
+            ]
         );
     }
 

@@ -8,6 +8,7 @@ mod check;
 mod condition;
 mod dialect;
 mod faults;
+mod history;
 mod inside;
 mod lifecycle;
 mod needs;
@@ -36,6 +37,7 @@ pub use condition::{
 };
 pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
 pub use faults::{ApiFault, CrashController, CrashMoment, Crashes, EndFaults, RefuseRemovals};
+pub use history::{ConditionSaid, HistoryProperty, Never, Phases, PodsMade};
 pub use inside::{
     DeleteFile, FileKind, HangUp, Http, HungUp, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse,
     WriteFile,
@@ -79,6 +81,9 @@ pub struct Scenario {
     pub timeout: Span,
     /// What is done and what must then hold, in order.
     pub steps: Vec<Step>,
+    /// What must hold of everything that was recorded meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryProperty>,
 }
 
 /// A face of the target.
