@@ -24,7 +24,7 @@ pub(crate) fn apply(
     if entries.is_empty() && !live["metadata"].is_null() {
         entries.push(before_first_apply(shape, live, manager, now));
     }
-    let given_up = given_up(&entries, manager, &wanted_fields);
+    let given_up = given_up(shape, &entries, manager, &wanted_fields);
     // Who gives a field up is in nobody's way.
     let mut difference = compare(shape, live, &merged);
     let changed = ownable(difference.changed);
@@ -33,6 +33,9 @@ pub(crate) fn apply(
         for path in given_up.paths() {
             remove(shape, &mut merged, &path, true);
         }
+        let others = entries.iter().filter(|entry| entry.manager != *manager);
+        let held: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([&wanted_fields]).collect();
+        tidy(&mut merged, &given_up, &held);
         difference.removed = compare(shape, live, &merged).removed;
     }
     let mut conflicts: Vec<(Manager, Path)> = Vec::new();
@@ -53,8 +56,6 @@ pub(crate) fn apply(
         own.time = now.clone();
     }
     own.fields = wanted_fields;
-    let owned: Vec<&FieldSet> = entries.iter().map(|entry| &entry.fields).collect();
-    tidy(&mut merged, &given_up, &owned);
     write(&mut merged, &entries);
     Ok(merged)
 }
@@ -74,13 +75,13 @@ fn before_first_apply(shape: Shape<'_>, live: &Value, manager: &Manager, now: &V
 }
 
 /// What the manager applied before, does not want any more, and nobody else owns.
-fn given_up(entries: &[Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
+fn given_up(shape: Shape<'_>, entries: &[Ownership], manager: &Manager, wanted: &FieldSet) -> FieldSet {
     let Some(before) = entries.iter().find(|entry| entry.manager == *manager) else {
         return FieldSet::default();
     };
     let others = entries.iter().filter(|entry| entry.manager != *manager);
     let known: Vec<&FieldSet> = others.map(|entry| &entry.fields).chain([wanted]).collect();
-    before.fields.left_by(&known)
+    before.fields.left_by(shape, &known)
 }
 
 fn merge(shape: Shape<'_>, live: &Value, wanted: &Value, at_root: bool) -> Value {
@@ -126,8 +127,9 @@ fn merge_lists(shape: Shape<'_>, live: &[Value], wanted: &[Value]) -> Value {
     picks.into_iter().map(item).collect()
 }
 
-/// What is left empty by what was given up goes, too, unless somebody owns it: then it becomes null, as in the real server.
-fn tidy(merged: &mut Value, given_up: &FieldSet, owned: &[&FieldSet]) {
+/// What is left empty by what was given up goes, too, unless somebody had it or something in it: then it becomes null, as in the
+/// real server.
+fn tidy(merged: &mut Value, given_up: &FieldSet, held: &[&FieldSet]) {
     let mut parents: Vec<Path> = given_up.paths();
     // The deepest first, each with all around it.
     parents.sort_by_key(|path| std::cmp::Reverse(path.len()));
@@ -146,7 +148,7 @@ fn tidy(merged: &mut Value, given_up: &FieldSet, owned: &[&FieldSet]) {
             if !map.get(name).is_some_and(is_empty) || name == "metadata" {
                 break;
             }
-            if owned.iter().any(|set| set.has(at)) {
+            if held.iter().any(|set| set.reaches(at)) {
                 map.insert(name.clone(), Value::Null);
                 break;
             }

@@ -1,6 +1,7 @@
 //! Sets of fields, as a tree: what several paths have in common is there once.
 
 use super::path::{Element, Path};
+use super::shape::Shape;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -72,14 +73,32 @@ impl FieldSet {
         both
     }
 
-    /// The paths that no other set has, and that no path of another set goes on from.
-    pub(super) fn left_by(&self, others: &[&Self]) -> Self {
-        let mut left = Self::node(self.own && others.is_empty());
+    /// The paths that no other set has. A field of a type is also held by what another set has below it; an item of a list or map
+    /// is not.
+    pub(super) fn left_by(&self, shape: Shape<'_>, others: &[&Self]) -> Self {
+        self.left(shape, true, true, others)
+    }
+
+    fn left(&self, shape: Shape<'_>, at_root: bool, is_named: bool, others: &[&Self]) -> Self {
+        let is_held = |other: &&Self| other.own || (is_named && !other.is_empty());
+        let mut left = Self::node(self.own && !others.iter().any(is_held));
         for (element, ours) in &self.children {
             let theirs: Vec<&Self> = others.iter().filter_map(|other| other.children.get(element)).collect();
-            left.attach(|| element.clone(), ours.left_by(&theirs));
+            let (below, is_named) = match element {
+                Element::Field(name) => (shape.member(name, at_root), !shape.is_map_key(name, at_root)),
+                Element::Key(_) | Element::Value(_) => (shape.item(), false),
+            };
+            left.attach(|| element.clone(), ours.left(below, false, is_named, &theirs));
         }
         left
+    }
+
+    /// Whether a path is in the set, or one that goes on from it.
+    pub(super) fn reaches(&self, path: &[Element]) -> bool {
+        match path {
+            [] => !self.is_empty(),
+            [element, rest @ ..] => self.children.get(element).is_some_and(|child| child.reaches(rest)),
+        }
     }
 
     /// Takes a path and what goes on from it out of the set.
@@ -198,8 +217,18 @@ mod tests {
             let mut less = one.clone();
             less.subtract(&other);
             prop_assert_eq!(&less, &set(&ours.difference(&theirs).cloned().collect()));
-            let known = |path: &Path| theirs.iter().any(|other| other.starts_with(path));
-            prop_assert_eq!(listed(&one.left_by(&[&other])), ours.iter().filter(|path| !known(path)).cloned().collect());
+            // Members that no schema declares are items of a map.
+            let left = one.left_by(Shape::Schema(&serde_json::Value::Null), &[&other]);
+            prop_assert_eq!(listed(&left), ours.difference(&theirs).cloned().collect());
+            let declared = json!({"properties": {"a": {"properties": {"a": {}, "b": {}}}, "b": {}}});
+            let is_named = |path: &Path| match path.as_slice() {
+                [Element::Field(_)] => true,
+                [Element::Field(first), Element::Field(_)] => first == "a",
+                _ => false,
+            };
+            let held = |path: &Path| theirs.contains(path) || (is_named(path) && theirs.iter().any(|other| other.starts_with(path)));
+            let left = one.left_by(Shape::Schema(&declared), &[&other]);
+            prop_assert_eq!(listed(&left), ours.iter().filter(|path| !held(path)).cloned().collect());
             prop_assert_eq!(FieldSet::decode(&one.encode()), one);
         }
 

@@ -19,8 +19,9 @@ mod replay;
 mod sequence;
 
 use converter::Converter;
+use jiff::Timestamp;
 use libtest_mimic::{Arguments, Trial};
-use mock_apiserver::{MockApiServer, StandIn};
+use mock_apiserver::{Clock, MockApiServer, StandIn};
 use recorded::{Outcome, Recording};
 use replay::Target;
 use sequence::{Sequence, Topic};
@@ -98,6 +99,15 @@ fn trial(topic: &Arc<Topic>, index: usize, expected: &Recording, known: &differe
     })
 }
 
+/// Times order the owners of fields, so a second that ends within a sequence would show.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::constant(1_800_000_000, 0)
+    }
+}
+
 /// Replays a sequence on a mock of its own.
 fn on_mock(topic: &Topic, sequence: &Sequence) -> Result<Vec<Outcome>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -107,6 +117,7 @@ fn on_mock(topic: &Topic, sequence: &Sequence) -> Result<Vec<Outcome>, String> {
     runtime.block_on(async {
         // The real server here has no garbage collector either.
         let server = MockApiServer::builder()
+            .clock(Arc::new(Still))
             .without(StandIn::GarbageCollector)
             .control_endpoint();
         let target = Target::mock(&server.build());
