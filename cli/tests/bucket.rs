@@ -12,7 +12,7 @@ mod e2b;
 mod support;
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 
 use e2b::E2b;
@@ -152,7 +152,7 @@ async fn a_paused_sandbox_outlives_its_control_plane(server: &Server, options: &
 }
 
 /// Said before anything serves, with the store and the reason.
-async fn a_bucket_that_is_not_there_is_named(server: &Server) {
+fn a_bucket_that_is_not_there_is_named(server: &Server) {
     let dir = tempfile::tempdir().expect("a directory");
     let output = server
         .up(dir.path(), "s3://nowhere/x", &[])
@@ -182,19 +182,19 @@ fn main() -> ExitCode {
             async |server| a_paused_sandbox_outlives_its_control_plane(server, &["--isolate"]).await,
         ),
         trial("a_bucket_that_is_not_there_is_named", &program, async |server| {
-            a_bucket_that_is_not_there_is_named(server).await;
+            a_bucket_that_is_not_there_is_named(server);
         }),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn trial(name: &str, program: &PathBuf, run: impl AsyncFnOnce(&Server) + Send + 'static) -> Trial {
+fn trial(name: &str, program: &Path, run: impl AsyncFnOnce(&Server) + Send + 'static) -> Trial {
     let missing = if program.exists() {
         None
     } else {
         Some("skipped: moto_server is not installed, run fixtures/clients/install")
     };
-    let program = program.clone();
+    let program = program.to_owned();
     let trial = Trial::test(name, move || {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async { run(&Server::start(&program).await).await });

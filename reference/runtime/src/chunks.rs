@@ -115,7 +115,9 @@ pub(crate) fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>)
         AVERAGE_CHUNK_BYTES as usize,
         MAX_CHUNK_BYTES as usize,
     );
-    FastCDC::new(segment, sizes.0, sizes.1, sizes.2)
+    // Where the cuts are is found by one core; the names take longer and are found by all.
+    let cuts: Vec<_> = FastCDC::new(segment, sizes.0, sizes.1, sizes.2).collect();
+    cuts.into_par_iter()
         .map(|cut| Piece {
             chunk: reference(&segment[cut.offset..cut.offset + cut.length], key),
             range: start + cut.offset..start + cut.offset + cut.length,

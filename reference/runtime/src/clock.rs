@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,6 +18,16 @@ use jiff::Timestamp;
 pub struct Clock {
     wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     monotonic: Arc<dyn Fn() -> Duration + Send + Sync>,
+    virtual_time: Option<VirtualTime>,
+}
+
+/// Time that does not pass by itself.
+#[derive(Clone)]
+struct VirtualTime {
+    /// In nanoseconds.
+    passed: Arc<AtomicU64>,
+    /// How long a wait takes in real time.
+    pace: Duration,
 }
 
 impl Clock {
@@ -35,6 +46,39 @@ impl Clock {
         Self {
             wall: Arc::new(wall),
             monotonic: Arc::new(monotonic),
+            virtual_time: None,
+        }
+    }
+
+    /// Clocks of a virtual time, which begins at `start`. It stands still while something is done; who has nothing to do but to wait
+    /// makes it [`pass`](Self::pass), after `pace` of real time, however long the wait.
+    #[must_use]
+    pub fn of_virtual_time(start: Timestamp, pace: Duration) -> Self {
+        let passed = Arc::new(AtomicU64::new(0));
+        let read = |passed: &Arc<AtomicU64>| {
+            let passed = Arc::clone(passed);
+            move || Duration::from_nanos(passed.load(Ordering::Relaxed))
+        };
+        let (wall, monotonic) = (read(&passed), read(&passed));
+        let mut clock = Self::new(
+            move || start.saturating_add(wall()).unwrap_or(Timestamp::MAX),
+            monotonic,
+        );
+        clock.virtual_time = Some(VirtualTime { passed, pace });
+        clock
+    }
+
+    /// How long a wait of `pause` takes in real time.
+    #[must_use]
+    pub fn real(&self, pause: Duration) -> Duration {
+        self.virtual_time.as_ref().map_or(pause, |time| time.pace)
+    }
+
+    /// Lets virtual time pass; real time passes by itself.
+    pub fn pass(&self, pause: Duration) {
+        if let Some(time) = &self.virtual_time {
+            let nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+            time.passed.fetch_add(nanos, Ordering::Relaxed);
         }
     }
 
@@ -99,8 +143,22 @@ impl Uptime {
 
 #[cfg(test)]
 mod tests {
-    use super::Uptime;
+    use super::{Clock, Uptime};
+    use jiff::Timestamp;
     use std::time::Duration;
+
+    #[test]
+    fn virtual_time_passes_only_when_it_is_made_to() {
+        let hour = Duration::from_hours(1);
+        let clock = Clock::of_virtual_time(Timestamp::UNIX_EPOCH, Duration::ZERO);
+        assert_eq!(
+            (clock.now(), clock.monotonic()),
+            (Timestamp::UNIX_EPOCH, Duration::ZERO)
+        );
+        assert_eq!((clock.real(hour), Clock::system().real(hour)), (Duration::ZERO, hour));
+        clock.pass(hour);
+        assert_eq!((clock.now().as_second(), clock.monotonic()), (3600, hour));
+    }
 
     #[test]
     fn frozen_time_does_not_count_however_often_it_is_frozen_or_thawed() {

@@ -27,7 +27,8 @@ pub use engine::{
 };
 pub use files::{FileError, FileTree};
 pub use monty::{
-    ExecutionLimits, MemoryGauge, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, engine_version,
+    ExecutionLimits, MemoryGauge, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, SimEngine,
+    engine_version,
 };
 pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
 pub use step::{Step, Steps};

@@ -23,6 +23,7 @@ mod memory;
 mod process;
 mod sandbox;
 mod scanner;
+mod sim;
 mod time_module;
 
 pub use engine::MontyEngine;
@@ -30,3 +31,4 @@ pub use limits::ExecutionLimits;
 pub use memory::MemoryGauge;
 pub use process::{Origin, SandboxProcess};
 pub use sandbox::{MontyError, MontySandbox, engine_version};
+pub use sim::SimEngine;

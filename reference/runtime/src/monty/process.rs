@@ -305,7 +305,7 @@ impl Worker {
             self.read_meter();
             let message = match self.sandbox.wake_in() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(pause) => inbox.recv_timeout(pause),
+                Some(pause) => self.wait(inbox, pause),
             };
             match message {
                 Ok(Message::Stop(reply)) => {
@@ -318,6 +318,16 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Waits for a message, but not longer than `pause`.
+    fn wait(&self, inbox: &Receiver<Message>, pause: Duration) -> Result<Message, RecvTimeoutError> {
+        let clock = self.sandbox.clock();
+        let waited = inbox.recv_timeout(clock.real(pause));
+        if matches!(waited, Err(RecvTimeoutError::Timeout)) {
+            clock.pass(pause);
+        }
+        waited
     }
 
     fn handle(&mut self, message: Message) {

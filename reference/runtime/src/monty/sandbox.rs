@@ -238,6 +238,10 @@ impl MontySandbox {
         Some(wake_at.saturating_sub(self.host.uptime()))
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        &self.host.clock
+    }
+
     /// The contexts that clients see, by id; the default one first.
     #[must_use]
     pub fn contexts(&self) -> Vec<ContextInfo> {

@@ -19,8 +19,10 @@ use crate::encryption::{Nonce, TenantKey};
 use crate::envelope::{Entry, Holder};
 use crate::payload::{Payload, PayloadError, Segment};
 
-/// Chunks that one core compresses before it looks for others.
+/// The most chunks that one core compresses before it looks for others.
 const CHUNKS_AT_ONCE: usize = 8;
+/// With fewer chunks, so many shares for each core: a small payload is compressed by all of them, too.
+const SHARES: usize = 2;
 
 /// The chunks that a seal adds.
 #[derive(Clone, Debug)]
@@ -82,7 +84,8 @@ impl Workshop {
     }
 
     fn pack(&self, pieces: &[&Piece], plain: &[u8], start: u64) -> io::Result<Vec<(ChunkRef, Packed)>> {
-        let packed = pieces.par_chunks(CHUNKS_AT_ONCE).map(|pieces| {
+        let share = pieces.len() / (SHARES * rayon::current_num_threads());
+        let packed = pieces.par_chunks(share.clamp(1, CHUNKS_AT_ONCE)).map(|pieces| {
             let mut compressor = self.compressor()?;
             let packed = pieces.iter().map(|piece| {
                 let packed = chunks::pack(&mut compressor, bytes_of(piece, plain, start))?;

@@ -66,12 +66,13 @@ impl From<StoreError> for Failed {
 impl Seal {
     pub(super) async fn run(self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
         let payload = self.small_in_memory(payload.joined())?;
-        let envelope = self.place.envelope(self.key.generation);
-        if self.store.objects.size(&envelope).await?.is_some() {
+        let is_small = payload.len() <= SMALL_PAYLOAD_BYTES;
+        // A small payload is packed sooner than asked about: its one write finds out.
+        if (!is_small || self.store.quota.is_some()) && self.is_there().await? {
             let pieces = self.cut(&payload).await?;
             return self.sealed_before(&pieces).await;
         }
-        let done = if payload.len() <= SMALL_PAYLOAD_BYTES {
+        let done = if is_small {
             self.small(payload).await
         } else {
             self.large(payload).await
@@ -88,6 +89,11 @@ impl Seal {
             }
             Err(Failed::WithEnvelope(error)) => Err(error),
         }
+    }
+
+    async fn is_there(&self) -> Result<bool, StoreError> {
+        let envelope = self.place.envelope(self.key.generation);
+        Ok(self.store.objects.size(&envelope).await?.is_some())
     }
 
     /// A small payload with nothing left to read.

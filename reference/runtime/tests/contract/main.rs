@@ -14,13 +14,15 @@ mod faulty;
 mod image;
 mod lazily;
 mod processes;
+mod virtual_time;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use libtest_mimic::{Arguments, Failed, Trial};
-use torpor_runtime::{Clock, CriuConfig, CriuEngine, Engine, MontyEngine};
+use torpor_runtime::{Clock, CriuConfig, CriuEngine, Engine, MontyEngine, SimEngine};
 
 use bench::{Bench, Claim};
 use faulty::{Fault, FaultyEngine};
@@ -31,6 +33,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const FAULTY_LIMIT: Duration = Duration::from_millis(300);
 /// The same of real processes, which take longer to do anything.
 const FAULTY_CRIU_LIMIT: Duration = Duration::from_secs(10);
+/// How long a sleep takes where time is virtual.
+const PACE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let command: Vec<String> = std::env::args().collect();
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
     }
     let mut args = Arguments::from_args();
     let mut trials = of_engine("monty", &monty(), true, None);
+    trials.extend(of_engine("sim", &paced(), true, None));
+    trials.extend(virtual_time::trials());
     trials.extend(Fault::ALL.into_iter().map(caught));
     if container::is_first_process() {
         // One sandbox at a time has the container.
@@ -65,6 +71,15 @@ fn main() -> ExitCode {
 
 fn monty() -> Arc<dyn Engine> {
     Arc::new(MontyEngine::new(Clock::system()))
+}
+
+fn sim() -> Arc<dyn Engine> {
+    Arc::new(SimEngine::new(Timestamp::UNIX_EPOCH))
+}
+
+/// Virtual time in which a freeze can come into the middle of a sleep.
+fn paced() -> Arc<dyn Engine> {
+    Arc::new(SimEngine::new(Timestamp::UNIX_EPOCH).with_pace(PACE))
 }
 
 fn criu() -> Arc<dyn Engine> {
