@@ -5,6 +5,7 @@
 //! `scenarios/schema.json` for editors.
 
 mod check;
+mod compare;
 mod condition;
 mod dialect;
 mod faults;
@@ -30,10 +31,11 @@ use crate::capability::Capability;
 use crate::catalogue::Catalogue;
 use crate::error::{YamlError, from_yaml};
 
+pub use compare::{Compare, Comparison};
 pub use condition::{
-    Compare, Comparison, Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed,
-    Logs, Metric, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount,
-    Truth, Unchanged,
+    Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed, Logs, Metric,
+    PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount, Truth,
+    Unchanged,
 };
 pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
 pub use faults::{ApiFault, CrashController, CrashMoment, Crashes, EndFaults, RefuseRemovals};
