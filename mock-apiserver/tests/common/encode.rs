@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 struct Field {
     number: u64,
-    /// Empty: the members belong to the holder.
+    /// Empty: the members belong to the holder in JSON.
     name: &'static str,
     kind: &'static str,
 }
@@ -55,7 +55,7 @@ pub fn encoded(message: &str, value: &Value) -> Vec<u8> {
     let members = value.as_object().unwrap_or(&none);
     for field in &MESSAGES[message] {
         if field.name.is_empty() {
-            out.extend(encoded(field.kind, value));
+            put(&mut out, field.number, &encoded(field.kind, value));
             continue;
         }
         let Some(value) = members.get(field.name).filter(|value| !value.is_null()) else {

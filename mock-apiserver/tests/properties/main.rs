@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod depth;
+#[path = "../common/encode.rs"]
+mod encode;
+mod encoded;
 mod kept;
 mod managers;
+mod nested;
 mod requests;
 #[path = "../api/support.rs"]
 #[expect(dead_code, reason = "each test needs a part of it")]
