@@ -52,6 +52,7 @@ const DIGEST: &str = "import hashlib\nhashlib.sha256(heap).hexdigest()";
 
 async fn paused() -> Result<Paused, Failed> {
     let engine: Arc<dyn Engine> = Arc::new(CriuEngine::new(CriuConfig {
+        eager_bytes: 8 << 20,
         lazy_from_bytes: 0,
         ..criu_config()
     }));

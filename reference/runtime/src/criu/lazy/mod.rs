@@ -37,7 +37,7 @@ use super::tree::Tree;
 use crate::payload::PayloadReader;
 pub(super) use guard::Paging;
 use guard::{Faults, Restoring};
-use pagemap::Pagemap;
+use pagemap::{Pagemap, PagemapError};
 use server::{ServeError, serve};
 use source::Source;
 
@@ -45,7 +45,7 @@ use source::Source;
 const GAP_BYTES: u64 = 64 << 10;
 
 /// Which pages have to be there when processes run, and which may come later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// By pid.
     maps: BTreeMap<u64, Pagemap>,
@@ -66,9 +66,7 @@ impl Plan {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Some(pid) = number(name, "pagemap-") else { continue };
             let image = fs::read(&path).map_err(CriuError::file("read", &path))?;
-            let map = Pagemap::parse(&image).map_err(|error| CriuError::Pages {
-                message: format!("{}: {error}", path.display()),
-            })?;
+            let map = Pagemap::parse(&image).map_err(|error| unreadable(&path, &error))?;
             maps.insert(pid, map);
         }
         let images = pages.iter();
@@ -82,6 +80,50 @@ impl Plan {
     /// Bytes of memory that may come later.
     pub(super) fn lazy_bytes(&self) -> u64 {
         self.maps.values().map(Pagemap::lazy_bytes).sum()
+    }
+
+    /// Makes up to `budget` bytes of what may come later be there from the beginning.
+    ///
+    /// A page that is touched before it came costs far more than one that is there. What every step of a program
+    /// touches is in the small areas of a memory (stacks, variables, tables) and at the beginning of the heap.
+    pub(super) fn hasten(&mut self, budget: u64) {
+        let of_process = |(pid, map): (&u64, &Pagemap)| {
+            let pid = *pid;
+            map.lazy_areas()
+                .into_iter()
+                .map(move |(bytes, runs)| (bytes, pid, runs))
+        };
+        let mut areas: Vec<_> = self.maps.iter().flat_map(of_process).collect();
+        areas.sort_unstable_by_key(|(bytes, pid, runs)| (*bytes, *pid, runs.start));
+        let mut left = budget;
+        for (_, pid, runs) in areas {
+            let Some(map) = self.maps.get_mut(&pid) else { continue };
+            for nth in runs {
+                let bytes = map.runs.get(nth).map_or(0, pagemap::Run::bytes);
+                map.split(nth, left);
+                // Only the last one is cut, so the places of the others stay.
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// Says in the images in `dir` which pages may come later.
+    ///
+    /// # Errors
+    /// An image cannot be written.
+    pub(super) fn write_into(&self, dir: &Path) -> Result<(), CriuError> {
+        for (pid, map) in &self.maps {
+            let path = dir.join(format!("pagemap-{pid}.img"));
+            let image = fs::read(&path).map_err(CriuError::file("read", &path))?;
+            let written = map.write_into(&image).map_err(|error| unreadable(&path, &error))?;
+            if written != image {
+                fs::write(&path, written).map_err(CriuError::file("write", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the images of pages with holes where pages may come later.
@@ -110,13 +152,19 @@ impl Plan {
         };
         let mut needed: Vec<Range<u64>> = Vec::new();
         for run in map.runs.iter().filter(|run| !run.lazy) {
-            let end = run.offset + (run.addresses.end - run.addresses.start);
+            let end = run.offset + run.bytes();
             match needed.last_mut() {
                 Some(last) if run.offset - last.end <= GAP_BYTES => last.end = end,
                 _ => needed.push(run.offset..end),
             }
         }
         needed
+    }
+}
+
+fn unreadable(path: &Path, error: &PagemapError) -> CriuError {
+    CriuError::Pages {
+        message: format!("{}: {error}", path.display()),
     }
 }
 
@@ -170,5 +218,38 @@ impl LazyPages {
             tree,
             dir: dir.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pagemap::{PAGE_BYTES, Run};
+    use super::*;
+
+    #[test]
+    fn small_areas_and_the_beginning_of_the_largest_are_there_first() {
+        let run = |pages: Range<u64>| Run {
+            addresses: pages.start * PAGE_BYTES..pages.end * PAGE_BYTES,
+            offset: pages.start * PAGE_BYTES,
+            lazy: true,
+        };
+        let map = |runs: Vec<Run>| Pagemap { pages_id: 1, runs };
+        let mut plan = Plan {
+            maps: BTreeMap::from([
+                (10, map(vec![run(0..4), run(4..8), run(10..11)])),
+                (11, map(vec![run(0..3)])),
+            ]),
+            images: BTreeMap::new(),
+        };
+        plan.hasten(9 * PAGE_BYTES);
+        let later = |pid| -> Vec<Range<u64>> {
+            let runs = plan.maps[&pid].runs.iter().filter(|run| run.lazy);
+            runs.map(|run| run.addresses.start / PAGE_BYTES..run.addresses.end / PAGE_BYTES)
+                .collect()
+        };
+        assert_eq!(later(10), std::iter::once(5..8).collect::<Vec<_>>());
+        assert_eq!(later(11), []);
+        plan.hasten(u64::MAX);
+        assert_eq!(plan.lazy_bytes(), 0);
     }
 }

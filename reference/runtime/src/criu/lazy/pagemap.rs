@@ -17,6 +17,13 @@ const LAZY: u64 = 1 << 1;
 /// The pages are in an earlier image; none is ever made here.
 const PARENT: u64 = 1 << 0;
 
+/// The fields of an entry.
+const START: u64 = 1;
+/// The number of pages before CRIU 4.2.
+const PAGES_BEFORE: u64 = 2;
+const FLAGS: u64 = 4;
+const PAGES: u64 = 5;
+
 /// The pages of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pagemap {
@@ -61,24 +68,19 @@ impl Pagemap {
         };
         let mut offset = 0;
         while let Some(entry) = Fields::next(&mut rest)? {
-            let start = entry.get(1).ok_or(PagemapError::Missing("address"))?;
-            // The number of pages had another place before CRIU 4.2.
-            let pages = entry
-                .get(5)
-                .or(entry.get(2))
-                .ok_or(PagemapError::Missing("number of pages"))?;
-            let flags = entry.get(4).unwrap_or(PRESENT);
+            let (addresses, flags) = entry.pages()?;
             if flags & PARENT != 0 || entry.get(3).is_some_and(|in_parent| in_parent != 0) {
                 return Err(PagemapError::Parent);
             }
-            let bytes = pages.saturating_mul(PAGE_BYTES);
             if flags & PRESENT != 0 {
-                map.runs.push(Run {
-                    addresses: start..start.saturating_add(bytes),
+                let lazy = flags & LAZY != 0;
+                let run = Run {
+                    addresses,
                     offset,
-                    lazy: flags & LAZY != 0,
-                });
-                offset += bytes;
+                    lazy,
+                };
+                offset += run.bytes();
+                map.runs.push(run);
             }
         }
         Ok(map)
@@ -95,10 +97,73 @@ impl Pagemap {
         Some(start..start + (addresses.end - addresses.start))
     }
 
+    /// The first `bytes` of a run that may come later, rounded down to pages, are there from the beginning.
+    pub(super) fn split(&mut self, nth: usize, bytes: u64) {
+        let Some(run) = self.runs.get_mut(nth) else { return };
+        let bytes = (bytes - bytes % PAGE_BYTES).min(run.bytes());
+        let at = run.addresses.start + bytes;
+        let rest = Run {
+            addresses: at..run.addresses.end,
+            offset: run.offset + bytes,
+            lazy: run.lazy,
+        };
+        if rest.bytes() == 0 {
+            run.lazy = false;
+        } else if bytes > 0 {
+            (run.addresses.end, run.lazy) = (at, false);
+            self.runs.insert(nth + 1, rest);
+        }
+    }
+
+    /// The runs that may come later and whose addresses follow each other, with the bytes of all of them: CRIU cuts
+    /// memory into runs of a mebibyte.
+    pub(super) fn lazy_areas(&self) -> Vec<(u64, Range<usize>)> {
+        let mut areas: Vec<(u64, Range<usize>)> = Vec::new();
+        for (nth, run) in self.runs.iter().enumerate().filter(|(_, run)| run.lazy) {
+            let follows = |area: &&mut (u64, Range<usize>)| {
+                area.1.end == nth && self.runs[nth - 1].addresses.end == run.addresses.start
+            };
+            match areas.last_mut().filter(follows) {
+                Some((bytes, runs)) => (*bytes, runs.end) = (*bytes + run.bytes(), nth + 1),
+                None => areas.push((run.bytes(), nth..nth + 1)),
+            }
+        }
+        areas
+    }
+
     /// Bytes of all pages that may come later.
     pub(super) fn lazy_bytes(&self) -> u64 {
         let lazy = self.runs.iter().filter(|run| run.lazy);
-        lazy.map(|run| run.addresses.end - run.addresses.start).sum()
+        lazy.map(Run::bytes).sum()
+    }
+
+    /// The image that this was read from, with an entry for each run as it is here.
+    pub(super) fn write_into(&self, image: &[u8]) -> Result<Vec<u8>, PagemapError> {
+        let (magic, mut rest) = image.split_at_checked(MAGIC_BYTES).ok_or(PagemapError::Cut)?;
+        let mut written = magic.to_vec();
+        let head = Fields::next(&mut rest)?.ok_or(PagemapError::Missing("number of its pages"))?;
+        head.write(&mut written);
+        while let Some(entry) = Fields::next(&mut rest)? {
+            let (addresses, flags) = entry.pages()?;
+            if flags & PRESENT == 0 {
+                entry.write(&mut written);
+                continue;
+            }
+            let first = self.runs.partition_point(|run| run.addresses.start < addresses.start);
+            for run in self.runs[first..]
+                .iter()
+                .take_while(|run| run.addresses.end <= addresses.end)
+            {
+                entry.of_run(run).write(&mut written);
+            }
+        }
+        Ok(written)
+    }
+}
+
+impl Run {
+    pub(super) fn bytes(&self) -> u64 {
+        self.addresses.end - self.addresses.start
     }
 }
 
@@ -126,6 +191,43 @@ impl Fields {
         Ok(Some(Self(fields)))
     }
 
+    /// The addresses and the flags of an entry.
+    fn pages(&self) -> Result<(Range<u64>, u64), PagemapError> {
+        let start = self.get(START).ok_or(PagemapError::Missing("address"))?;
+        let pages = self.get(PAGES).or(self.get(PAGES_BEFORE));
+        let bytes = pages
+            .ok_or(PagemapError::Missing("number of pages"))?
+            .saturating_mul(PAGE_BYTES);
+        Ok((start..start.saturating_add(bytes), self.get(FLAGS).unwrap_or(PRESENT)))
+    }
+
+    /// The entry for a run that is a part of this one.
+    fn of_run(&self, run: &Run) -> Self {
+        let value = |(field, value): &(u64, u64)| {
+            let value = match *field {
+                START => run.addresses.start,
+                PAGES => run.bytes() / PAGE_BYTES,
+                PAGES_BEFORE if self.get(PAGES).is_none() => run.bytes() / PAGE_BYTES,
+                FLAGS if !run.lazy => value & !LAZY,
+                _ => *value,
+            };
+            (*field, value)
+        };
+        Self(self.0.iter().map(value).collect())
+    }
+
+    /// As [`next`](Self::next) reads it.
+    fn write(&self, to: &mut Vec<u8>) {
+        let mut message = Vec::new();
+        for (field, value) in &self.0 {
+            put_varint(field << 3, &mut message);
+            put_varint(*value, &mut message);
+        }
+        // A message is a few dozen bytes.
+        to.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
+        to.extend_from_slice(&message);
+    }
+
     fn get(&self, field: u64) -> Option<u64> {
         self.0
             .iter()
@@ -147,38 +249,105 @@ fn varint(rest: &mut &[u8]) -> Result<u64, PagemapError> {
     }
 }
 
+fn put_varint(mut value: u64, to: &mut Vec<u8>) {
+    while value > 0x7f {
+        to.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    to.push(value.to_le_bytes()[0]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A message of two-byte fields: key, value below 128.
-    fn message(fields: &[(u8, u8)]) -> Vec<u8> {
-        let body: Vec<u8> = fields.iter().flat_map(|(field, value)| [field << 3, *value]).collect();
-        let length = u32::try_from(body.len()).expect("short");
-        [length.to_le_bytes().as_slice(), &body].concat()
+    const A: u64 = 0x10_000;
+    const B: u64 = 0x7fff_ffff_f000;
+
+    fn message(fields: &[(u64, u64)]) -> Vec<u8> {
+        let mut message = Vec::new();
+        Fields(fields.to_vec()).write(&mut message);
+        message
     }
 
     fn image() -> Vec<u8> {
         let mut image = vec![0; MAGIC_BYTES];
         image.extend(message(&[(1, 7)]));
-        // Address 16, two pages, present; address 0x7f, one page, present and lazy; one that is not there.
-        image.extend(message(&[(1, 16), (2, 0), (4, 4), (5, 2)]));
-        image.extend(message(&[(1, 0x7f), (2, 1), (4, 6)]));
-        image.extend(message(&[(1, 0x7f), (2, 1), (4, 2)]));
+        // Two pages, present; one that is not there; ten pages, present and lazy, as CRIU wrote them before 4.2.
+        image.extend(message(&[(1, A), (2, 0), (4, 4), (5, 2)]));
+        image.extend(message(&[(1, A + 2 * PAGE_BYTES), (2, 1), (4, 2)]));
+        image.extend(message(&[(1, B), (2, 10), (4, 6)]));
         image
     }
 
     #[test]
     fn pages_are_found_by_their_addresses() {
         let map = Pagemap::parse(&image()).expect("a pagemap");
-        assert_eq!((map.pages_id, map.runs.len(), map.lazy_bytes()), (7, 2, PAGE_BYTES));
-        assert_eq!(map.place(&(16..16 + 2 * PAGE_BYTES)), Some(0..2 * PAGE_BYTES));
         assert_eq!(
-            map.place(&(16 + PAGE_BYTES..16 + 2 * PAGE_BYTES)),
+            (map.pages_id, map.runs.len(), map.lazy_bytes()),
+            (7, 2, 10 * PAGE_BYTES)
+        );
+        assert_eq!(map.place(&(A..A + 2 * PAGE_BYTES)), Some(0..2 * PAGE_BYTES));
+        assert_eq!(
+            map.place(&(A + PAGE_BYTES..A + 2 * PAGE_BYTES)),
             Some(PAGE_BYTES..2 * PAGE_BYTES)
         );
-        assert_eq!(map.place(&(15..16)), None, "before the first");
-        assert_eq!(map.place(&(16..17 + 2 * PAGE_BYTES)), None, "beyond the run");
+        assert_eq!(map.place(&(A - 1..A)), None, "before the first");
+        assert_eq!(map.place(&(A..A + 1 + 2 * PAGE_BYTES)), None, "beyond the run");
+    }
+
+    #[test]
+    fn the_beginning_of_a_run_is_there_and_the_rest_comes_later() {
+        let mut map = Pagemap::parse(&image()).expect("a pagemap");
+        assert_eq!(
+            map.write_into(&image()).expect("an image"),
+            image(),
+            "nothing was changed"
+        );
+        map.split(1, 3 * PAGE_BYTES + 1);
+        let [_, there, later] = map.runs.as_slice() else {
+            panic!("three runs: {:?}", map.runs)
+        };
+        assert_eq!((there.bytes(), there.lazy), (3 * PAGE_BYTES, false));
+        assert_eq!((later.bytes(), later.lazy), (7 * PAGE_BYTES, true));
+        assert_eq!(
+            (there.addresses.end, there.offset + there.bytes()),
+            (later.addresses.start, later.offset)
+        );
+        let written = map.write_into(&image()).expect("an image");
+        assert_eq!(Pagemap::parse(&written).expect("a pagemap"), map);
+        map.split(2, u64::MAX);
+        assert_eq!((map.runs.len(), map.lazy_bytes()), (3, 0), "the rest is there as well");
+    }
+
+    #[test]
+    fn an_area_is_made_of_runs_that_follow_each_other() {
+        let run = |pages: Range<u64>, lazy| Run {
+            addresses: pages.start * PAGE_BYTES..pages.end * PAGE_BYTES,
+            offset: 0,
+            lazy,
+        };
+        let map = Pagemap {
+            pages_id: 1,
+            runs: vec![
+                run(0..2, true),
+                run(2..5, true),
+                run(5..6, false),
+                run(6..7, true),
+                run(8..9, true),
+            ],
+        };
+        let areas = [(5 * PAGE_BYTES, 0..2), (PAGE_BYTES, 3..4), (PAGE_BYTES, 4..5)];
+        assert_eq!(map.lazy_areas(), areas);
+    }
+
+    #[test]
+    fn large_numbers_are_written_as_they_are_read() {
+        for value in [0, 0x7f, 0x80, 0x7fff_ffff_f000, u64::MAX] {
+            let mut written = Vec::new();
+            put_varint(value, &mut written);
+            assert_eq!(varint(&mut written.as_slice()), Ok(value));
+        }
     }
 
     #[test]

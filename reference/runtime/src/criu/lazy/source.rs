@@ -1,7 +1,8 @@
 //! The pages of a checkpoint as they are asked for: from the store, checked, a window at a time.
 //!
-//! A fault brings in the window around it. When windows are asked for one after the other, as they are once the
-//! processes are content, the next ones are read ahead.
+//! A fault brings in the window around it, which is kept until all of it was given: each page is asked for once, and
+//! its neighbours are next. When windows are asked for one after the other, as they are once the processes are
+//! content, the next ones are read ahead.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -14,8 +15,8 @@ use crate::payload::{PayloadError, PayloadReader};
 
 /// Bytes that are read at once.
 const WINDOW_BYTES: u64 = 1 << 20;
-/// Windows that are kept.
-const KEPT: usize = 16;
+/// Windows that are kept at most. To read one twice costs more than to keep it.
+const KEPT: usize = 128;
 /// Windows that are read before they are asked for.
 const AHEAD: u64 = 4;
 
@@ -26,12 +27,20 @@ pub(super) struct Source {
     maps: BTreeMap<u64, Pagemap>,
     images: BTreeMap<u64, PayloadReader>,
     /// The oldest first.
-    windows: VecDeque<(Window, Held)>,
+    windows: VecDeque<Kept>,
     last: Option<Window>,
 }
 
 /// A window of an image, by its number.
 type Window = (u64, u64);
+
+#[derive(Debug)]
+struct Kept {
+    window: Window,
+    held: Held,
+    /// Bytes that were given of it.
+    given: u64,
+}
 
 #[derive(Debug)]
 enum Held {
@@ -85,6 +94,7 @@ impl Source {
             };
             let part = window.slice(within(place.start)..within(place.end));
             pages.extend_from_slice(&part);
+            self.let_go_when_given(part.len() as u64, window.len() as u64);
         }
         if pages.len() as u64 != bytes {
             return Err(SourceError::Short);
@@ -109,24 +119,34 @@ impl Source {
         }
         // The last to be begun is the last to be let go.
         self.begin(wanted);
-        let Some((_, held)) = self.windows.back_mut() else {
+        let Some(kept) = self.windows.back_mut() else {
             return Ok(Bytes::new());
         };
-        match held {
+        match &mut kept.held {
             Held::Bytes(bytes) => Ok(bytes.clone()),
             Held::Coming(reading) => {
                 let bytes = reading.await??;
-                *held = Held::Bytes(bytes.clone());
+                kept.held = Held::Bytes(bytes.clone());
                 Ok(bytes)
             }
+        }
+    }
+
+    /// So many more bytes were given of the window that was asked for last.
+    fn let_go_when_given(&mut self, bytes: u64, of: u64) {
+        let Some(kept) = self.windows.back_mut() else { return };
+        kept.given += bytes;
+        if kept.given >= of {
+            self.windows.pop_back();
         }
     }
 
     /// Reads a window unless it is there, and puts it last; there is nothing behind the end of an image.
     fn begin(&mut self, window: Window) {
         let (image, nth) = window;
-        if let Some(at) = self.windows.iter().position(|(held, _)| *held == window) {
-            self.windows.rotate_left(at + 1);
+        if let Some(at) = self.windows.iter().position(|kept| kept.window == window) {
+            let kept = self.windows.remove(at);
+            self.windows.extend(kept);
             return;
         }
         let Some(reader) = self.images.get(&image) else { return };
@@ -138,7 +158,11 @@ impl Source {
             self.windows.pop_front();
         }
         let reading = tokio::spawn(async move { part.read().await });
-        self.windows.push_back((window, Held::Coming(reading)));
+        self.windows.push_back(Kept {
+            window,
+            held: Held::Coming(reading),
+            given: 0,
+        });
     }
 }
 
