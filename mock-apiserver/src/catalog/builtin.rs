@@ -317,7 +317,8 @@ fn selectable(group: &str, kind: &str) -> &'static [&'static str] {
         ("", "Namespace") => &["status.phase"],
         ("", "Node") => &["spec.unschedulable"],
         ("", "Service") => &["spec.clusterIP", "spec.type"],
-        ("", "ReplicationController") => &["status.replicas"],
+        ("", "ReplicationController") | ("apps", "ReplicaSet") => &["status.replicas"],
+        ("certificates.k8s.io", "CertificateSigningRequest") => &["spec.signerName"],
         ("batch", "Job") => &["status.successful"],
         _ => &[],
     }

@@ -109,7 +109,7 @@ fn storage_version_hash(resource: &Resource) -> String {
 }
 
 /// An opaque eight-byte mark of a text; it only has to be stable.
-pub(super) fn fingerprint(name: &str) -> String {
+pub(crate) fn fingerprint(name: &str) -> String {
     use base64::Engine;
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -7,6 +7,8 @@ mod openapi_v2;
 mod openapi_v2_protobuf;
 mod schemas;
 
+pub(crate) use legacy::fingerprint;
+
 use crate::api::path::Route;
 use crate::catalog::Resource;
 use crate::core::Core;

@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) accept: String,
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
+    /// The tags of what the client has already.
+    pub(crate) if_none_match: String,
     pub(crate) body: Bytes,
     /// A fault rule has a read answered as of this revision.
     pub(crate) as_of: Option<u64>,

@@ -7,6 +7,7 @@ use super::view::{Form, View};
 use crate::admission::Denial;
 use crate::api::error::{ApiError, Reason};
 use crate::catalog::Resource;
+use crate::discovery::fingerprint;
 use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
 use crate::rest::{Answer, LogRequest, Reply};
@@ -206,11 +207,26 @@ fn document(code: u16, body: &Value) -> Response<ResponseBody> {
         if let Ok(value) = HeaderValue::from_str(&form) {
             response.headers_mut().insert(header::CONTENT_TYPE, value);
         }
-        response
-            .headers_mut()
-            .insert(header::VARY, HeaderValue::from_static("Accept"));
+        let headers = response.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        if let Ok(tag) = HeaderValue::from_str(&format!("{:?}", fingerprint(&body.to_string()))) {
+            headers.insert(header::ETAG, tag);
+        }
     }
     response
+}
+
+/// Says that a client has the document already, if it has; `known` is what its `If-None-Match` lists.
+pub(super) fn revalidate(response: Response<ResponseBody>, known: &str) -> Response<ResponseBody> {
+    let tag = response.headers().get(header::ETAG).map(HeaderValue::as_bytes);
+    let is_known = tag.is_some_and(|tag| known.split(',').any(|known| known.trim().as_bytes() == tag));
+    if !is_known {
+        return response;
+    }
+    let (mut head, _) = response.into_parts();
+    head.status = http::StatusCode::NOT_MODIFIED;
+    Response::from_parts(head, ResponseBody::whole(Bytes::new()))
 }
 
 /// A document whose address names its hash never changes.

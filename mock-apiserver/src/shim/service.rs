@@ -136,7 +136,10 @@ where
     let outcome = carry_out(&shared, &request, &credentials).await;
     let include = request.query.get("includeObject");
     let mut response = match outcome.reply {
-        Ok(reply) => respond::reply(shared.clone(), reply, &request.accept, include, fault).await,
+        Ok(reply) => {
+            let response = respond::reply(shared.clone(), reply, &request.accept, include, fault).await;
+            respond::revalidate(response, &request.if_none_match)
+        }
         Err(denial) => respond::denial(&denial),
     };
     respond::warn(&mut response, &outcome.warnings);
@@ -299,6 +302,7 @@ where
         accept: text(&head.headers, header::ACCEPT),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         user_agent: text(&head.headers, header::USER_AGENT),
+        if_none_match: text(&head.headers, header::IF_NONE_MATCH),
         body,
         as_of: None,
     })

@@ -165,3 +165,104 @@ async fn openapi_v2_is_sent_as_json_or_protobuf_and_in_no_other_form() {
         );
     }
 }
+
+/// As kubectl shows it of a pod in a cluster: no struct is anybody's, nor what admission and the registry fill in.
+#[tokio::test]
+async fn the_creator_of_a_pod_owns_what_they_said_and_its_defaults_only() {
+    let client = server().client();
+    let container = json!({"name": "c", "image": "i", "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}});
+    let pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}});
+    let (code, made) = post(&client, PODS, &pod).await;
+    assert_eq!(code, 201, "{made}");
+    let limits = json!({"cpu": "1", "memory": "1Gi"});
+    assert_eq!(made["spec"]["containers"][0]["resources"]["limits"], limits);
+    let fields = &made["metadata"]["managedFields"][0]["fieldsV1"];
+    let spec = fields["f:spec"].as_object().unwrap();
+    let owned: Vec<&str> = spec.keys().map(String::as_str).collect();
+    let expected = [
+        "f:containers",
+        "f:dnsPolicy",
+        "f:enableServiceLinks",
+        "f:restartPolicy",
+        "f:schedulerName",
+        "f:securityContext",
+        "f:terminationGracePeriodSeconds",
+    ];
+    assert_eq!(owned, expected);
+    let containers = spec["f:containers"].as_object().unwrap();
+    assert_eq!(containers.keys().collect::<Vec<_>>(), ["k:{\"name\":\"c\"}"]);
+    assert_eq!(fields.as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn values_of_secrets_and_config_maps_have_a_mebibyte_and_no_more() {
+    let client = server().client();
+    let text = |bytes: usize| "x".repeat(bytes);
+    for (kind, path, named) in [
+        ("ConfigMap", MAPS, "[]"),
+        ("Secret", "/api/v1/namespaces/default/secrets", "data"),
+    ] {
+        let object = |name: &str, bytes: usize| {
+            let value = if kind == "Secret" {
+                json!({})
+            } else {
+                json!({"a": text(bytes)})
+            };
+            let plain = if kind == "Secret" {
+                json!({"a": text(bytes)})
+            } else {
+                json!({})
+            };
+            json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": value, "stringData": plain})
+        };
+        assert_eq!(post(&client, path, &object("fits", 1024 * 1024)).await.0, 201, "{kind}");
+        let (code, refused) = post(&client, path, &object("not", 1024 * 1024 + 1)).await;
+        assert_eq!(
+            (code, &refused["details"]["causes"][0]["field"]),
+            (422, &json!(named)),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_review_has_no_table() {
+    let client = server().client();
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}},
+    });
+    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        .header("content-type", "application/json")
+        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+        .body(kube::client::Body::from(review.to_string().into_bytes()))
+        .unwrap();
+    assert_eq!(client.send(request).await.unwrap().status(), 406);
+}
+
+#[tokio::test]
+async fn who_has_the_discovery_already_is_told_so() {
+    let server = server();
+    let client = server.client();
+    let ask = async |known: String| {
+        let request = http::Request::get("/apis")
+            .header(
+                "accept",
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            )
+            .header("if-none-match", known)
+            .body(kube::client::Body::empty())
+            .unwrap();
+        let response = client.send(request).await.unwrap();
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        (response.status().as_u16(), tag)
+    };
+    let (code, tag) = ask(String::new()).await;
+    assert_eq!(code, 200);
+    assert_eq!(ask(tag.clone()).await, (304, tag.clone()));
+    assert_eq!(post(&client, CRDS, &widget_crd()).await.0, 201);
+    let (code, other) = ask(tag.clone()).await;
+    assert_eq!(code, 200);
+    assert_ne!(other, tag);
+}
