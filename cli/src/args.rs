@@ -345,8 +345,8 @@ pub enum CheckpointCommand {
     Show {
         /// `metadata.uid` of the sandbox
         uid: String,
-        /// Number of the checkpoint
-        generation: u64,
+        /// Number of the checkpoint; the newest when absent
+        generation: Option<u64>,
     },
     /// Read checkpoints whole and check every byte
     Verify {
@@ -367,4 +367,14 @@ pub enum CheckpointCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+impl CheckpointCommand {
+    /// The one sandbox that it is about, if it is about one.
+    pub fn sandbox(&self) -> Option<&str> {
+        match self {
+            Self::Show { uid, .. } => Some(uid),
+            Self::Ls { uid } | Self::Verify { uid } | Self::Gc { uid, .. } => uid.as_deref(),
+        }
+    }
 }

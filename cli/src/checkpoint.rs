@@ -55,6 +55,18 @@ pub async fn run(args: CheckpointArgs) -> anyhow::Result<Exit> {
         Ok(store) => store,
         Err(error) => return Ok(Exit::usage(&error.into())),
     };
+    if let Some(uid) = args.command.sandbox() {
+        let known = store.list(uid).await;
+        if known
+            .with_context(|| format!("use the checkpoint store {url}"))?
+            .is_empty()
+        {
+            eprintln!(
+                "torpor: there is no checkpoint of sandbox {uid} in {url}; `torpor checkpoint ls` lists those there are"
+            );
+            return Ok(Exit::NotConformant);
+        }
+    }
     let outcome = match args.command {
         CheckpointCommand::Ls { uid } => list(&store, uid, args.output).await,
         CheckpointCommand::Show { uid, generation } => show(&store, uid, generation, args.output).await,
@@ -66,7 +78,13 @@ pub async fn run(args: CheckpointArgs) -> anyhow::Result<Exit> {
 
 fn store_url(args: &CheckpointArgs) -> anyhow::Result<String> {
     if let Some(url) = &args.store {
-        return Ok(url.clone());
+        // Opened to be written to, a directory that is not there would be made.
+        let directory = Url::parse(url).ok().filter(|url| url.scheme() == "file");
+        let directory = directory.and_then(|url| url.to_file_path().ok());
+        return match directory {
+            Some(path) if !path.is_dir() => Err(anyhow!("there is no checkpoint store at {url}: no such directory")),
+            Some(_) | None => Ok(url.clone()),
+        };
     }
     let path = args.data_dir.join("checkpoints");
     if !path.is_dir() {
@@ -123,6 +141,9 @@ async fn list(store: &CheckpointStore, uid: Option<String>, output: Output) -> a
     match output {
         Output::Json => print_json(&rows)?,
         Output::Text => {
+            if rows.is_empty() {
+                eprintln!("torpor: there is no checkpoint in the store");
+            }
             let titles = ["SANDBOX UID", "GENERATION", "ENGINE", "BYTES", "ADDED", "KEY"];
             print_row(&titles.map(str::to_owned));
             for row in &rows {
@@ -157,10 +178,17 @@ fn cells(row: &Row) -> [String; 6] {
 }
 
 fn print_row([uid, generation, engine, bytes, added, key]: &[String; 6]) {
-    println!("{uid:<38} {generation:>10} {engine:<10} {bytes:>12} {added:>12} {key}");
+    println!("{uid:<38} {generation:>10} {engine:<12} {bytes:>12} {added:>12} {key}");
 }
 
-async fn show(store: &CheckpointStore, uid: String, generation: u64, output: Output) -> anyhow::Result<Exit> {
+async fn show(store: &CheckpointStore, uid: String, generation: Option<u64>, output: Output) -> anyhow::Result<Exit> {
+    let generations = store.list(&uid).await?;
+    // Without any this was refused before.
+    let generation = generation.or(generations.last().copied()).unwrap_or_default();
+    if !generations.contains(&generation) {
+        eprintln!("torpor: there is no checkpoint {generation} of sandbox {uid}; there are {generations:?}");
+        return Ok(Exit::NotConformant);
+    }
     let key = CheckpointKey {
         sandbox_uid: uid,
         generation,

@@ -76,6 +76,52 @@ async fn a_kill_loses_no_checkpoint_of_a_paused_sandbox() {
     assert!(whole, "{verified}");
 }
 
+/// What a person may get wrong with a store, and what is said of it.
+#[tokio::test]
+async fn a_store_or_sandbox_that_is_not_there_is_named_and_nothing_is_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let e2b = E2b::of(&up);
+    let sandbox = e2b.create().await;
+    let id = sandbox["sandboxID"].as_str().expect("an id");
+    assert_eq!(e2b.post(&format!("/sandboxes/{id}/pause"), json!({})).await.0, 204);
+    assert!(up.interrupt().success());
+
+    let absent = dir.path().join("typo");
+    let url = format!("file://{}", absent.display());
+    let (succeeded, said) = torpor(&["checkpoint", "--store", &url, "ls"]);
+    assert!(
+        !succeeded && said.contains("no such directory") && said.contains(&url),
+        "{said}"
+    );
+    assert!(!absent.exists(), "a look makes no store");
+
+    let data_dir = dir.path().to_str().expect("a path in UTF-8");
+    let checkpoint = |args: &[&str]| torpor(&[&["checkpoint", "--data-dir", data_dir], args].concat());
+    for command in [
+        &["ls", "nobody"][..],
+        &["verify", "nobody"],
+        &["gc", "nobody"],
+        &["show", "nobody"],
+    ] {
+        let (succeeded, said) = checkpoint(command);
+        assert!(
+            !succeeded && said.contains("no checkpoint of sandbox nobody"),
+            "{command:?}: {said}"
+        );
+    }
+    let (_, listed) = checkpoint(&["ls"]);
+    let uid = listed
+        .lines()
+        .nth(1)
+        .and_then(|line| line.split(' ').next())
+        .expect("a row");
+    let (succeeded, said) = checkpoint(&["show", uid, "7"]);
+    assert!(!succeeded && said.contains("there are [1]"), "{said}");
+    let (succeeded, newest) = checkpoint(&["show", uid]);
+    assert_eq!((succeeded, &newest), (true, &checkpoint(&["show", uid, "1"]).1));
+}
+
 #[tokio::test]
 async fn after_a_kill_a_paused_sandbox_resumes_and_a_running_one_is_reported_lost() {
     let dir = tempfile::tempdir().expect("a directory");
