@@ -148,7 +148,7 @@ pub struct UpArgs {
     #[arg(long, value_enum, default_value_t)]
     pub engine: EngineKind,
     /// Run each sandbox in a process of its own, so that one whose interpreter crashes or is killed takes no other down; for the
-    /// monty engine, on Linux. A start takes some milliseconds more, and a sandbox some MiB (docs/engines.md has figures)
+    /// monty engine, on Linux. A start takes longer, and a sandbox about 15 MiB more (docs/engines.md has figures)
     #[arg(long)]
     pub isolate: bool,
     #[command(flatten)]
