@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use torpor_api::Sandbox;
+use torpor_api::{Checkpoint, Sandbox, label};
 
 use super::bed::{Bed, SANDBOXES, patch_of, sandbox};
 use super::meters::Meters;
@@ -16,6 +16,8 @@ use crate::bench::progress;
 use crate::bench::report::{Measurement, Report, Target};
 use crate::bench::server::Server;
 
+/// The collection of their Checkpoints.
+const CHECKPOINTS: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/default/checkpoints";
 /// Connections that make the sandboxes.
 const CONNECTIONS: usize = 8;
 /// How long the controller may take at most.
@@ -25,7 +27,7 @@ const AFTERWARDS: Duration = Duration::from_secs(2);
 /// How often the meters are read.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Starts a controller over `count` paused sandboxes, each with a checkpoint on record.
+/// Starts a controller over `count` paused sandboxes, each with a checkpoint on record and its Checkpoint.
 #[expect(clippy::cast_precision_loss, reason = "counts of sandboxes are far below 2^52")]
 pub async fn measure(report: &mut Report, count: usize) -> anyhow::Result<()> {
     progress(&format!("a restart over {count} paused sandboxes"));
@@ -95,6 +97,46 @@ async fn populate(bed: &mut Bed, count: usize) -> anyhow::Result<()> {
         Call::new(http::Method::PATCH, uri, "application/merge-patch+json", patch)
     };
     load::run(&authority, CONNECTIONS, count - 1, record).await?;
+    describe(bed, &authority).await
+}
+
+/// Makes for every other sandbox the Checkpoint that the first one has.
+async fn describe(bed: &Bed, authority: &str) -> anyhow::Result<()> {
+    let checkpoints: Api<Checkpoint> = Api::default_namespaced(bed.client.clone());
+    let made = checkpoints
+        .list(&ListParams::default())
+        .await
+        .context("list the Checkpoints")?;
+    let first = made
+        .items
+        .into_iter()
+        .next()
+        .context("find the Checkpoint of the first sandbox")?;
+    let first = serde_json::to_value(&first)?;
+    let sandboxes: Api<Sandbox> = Api::default_namespaced(bed.client.clone());
+    let others = sandboxes
+        .list_metadata(&ListParams::default())
+        .await
+        .context("list the sandboxes")?;
+    let others: Vec<_> = others
+        .items
+        .into_iter()
+        .filter(|other| other.name_any() != "s0")
+        .collect();
+    let count = others.len();
+    let create = move |index: usize| {
+        let (name, uid) = (others[index].name_any(), others[index].uid().unwrap_or_default());
+        let mut owner = first["metadata"]["ownerReferences"][0].clone();
+        (owner["name"], owner["uid"]) = (json!(name), json!(uid));
+        let mut image = first.clone();
+        image["metadata"] = json!({
+            "name": format!("{name}-1"), "labels": {label::SANDBOX_NAME: name}, "ownerReferences": [owner],
+        });
+        (image["spec"]["sandboxName"], image["spec"]["podName"]) = (json!(name), json!(name));
+        image["status"]["checkpointId"] = json!(format!("{uid}/1"));
+        Call::new(http::Method::POST, CHECKPOINTS, "application/json", image.to_string())
+    };
+    load::run(authority, CONNECTIONS, count, create).await?;
     Ok(())
 }
 
