@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use torpor_runtime::{Clock, Engine, ExecutionLimits, MemoryGauge, MontyEngine};
+use torpor_runtime::{Clock, Engine, ExecutionLimits, MemoryGauge, MontyEngine, Steps};
 
 /// What runs sandboxes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -91,7 +91,7 @@ impl EngineKind {
                      container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
                 )
             }
-            Self::Criu => criu(),
+            Self::Criu => criu(Steps::default()),
         }
     }
 }
@@ -100,18 +100,25 @@ fn monty(limits: ExecutionArgs) -> MontyEngine {
     MontyEngine::new(Clock::system()).with_limits(limits.limits())
 }
 
+/// The CRIU engine, which tells `steps` of its checkpoints and restores.
+///
+/// # Errors
+/// This program does not know where it is.
 #[cfg(target_os = "linux")]
-fn criu() -> anyhow::Result<Arc<dyn Engine>> {
+pub fn criu(steps: Steps) -> anyhow::Result<Arc<dyn Engine>> {
     use anyhow::Context as _;
 
     let program = std::env::current_exe().context("find the program of init")?;
     let init = vec![program.into_os_string(), "sandbox-init".into()];
-    let config = torpor_runtime::CriuConfig::new(init);
+    let config = torpor_runtime::CriuConfig {
+        steps,
+        ..torpor_runtime::CriuConfig::new(init)
+    };
     Ok(Arc::new(torpor_runtime::CriuEngine::new(config)))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn criu() -> anyhow::Result<Arc<dyn Engine>> {
+fn criu(_steps: Steps) -> anyhow::Result<Arc<dyn Engine>> {
     anyhow::bail!("--engine criu needs Linux")
 }
 

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::{CheckpointKey, CheckpointStore, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox};
+use torpor_runtime::{
+    CheckpointKey, CheckpointStore, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox, Step, Steps,
+};
 use url::Url;
 
 use super::CriuFigures;
 use crate::bench::progress;
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine;
 
 const HEAPS: [u64; 4] = [0, 64, 256, 1024];
 const LARGEST_QUICK_HEAP: u64 = 64;
@@ -52,9 +55,11 @@ pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
     let store = Url::from_directory_path(args.store.join("criu"))
         .ok()
         .context("name the store's directory")?;
+    let timeline = Timeline::default();
     let bed = Bed {
-        engine: EngineKind::Criu.build(ExecutionArgs::default())?,
-        store: CheckpointStore::open(store.as_str())?,
+        engine: engine::criu(timeline.steps())?,
+        store: CheckpointStore::open(store.as_str())?.with_steps(timeline.steps()),
+        timeline,
     };
     let mut all = Vec::new();
     for mebibytes in HEAPS.into_iter().filter(|size| !quick || *size <= LARGEST_QUICK_HEAP) {
@@ -67,6 +72,39 @@ pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
 struct Bed {
     engine: Arc<dyn Engine>,
     store: CheckpointStore,
+    timeline: Timeline,
+}
+
+/// A sandbox, with the directory that goes with it: the next one would keep what is left of it as files of its own.
+struct Running {
+    sandbox: Arc<dyn Sandbox>,
+    _directory: TempDir,
+}
+
+/// When each step of a pause or a resume was done.
+#[derive(Clone, Default)]
+struct Timeline(Arc<Mutex<Vec<(Step, Instant)>>>);
+
+impl Timeline {
+    fn steps(&self) -> Steps {
+        let timeline = self.clone();
+        Steps::told_to(move |step| timeline.list().push((step, Instant::now())))
+    }
+
+    /// Adds how long after `begun` each step was done that was told since the last call.
+    fn take_into(&self, steps: &mut Vec<(String, Vec<f64>)>, begun: Instant) {
+        for (step, at) in self.list().drain(..) {
+            let (name, took) = (super::rows::name(step), at.duration_since(begun).as_secs_f64() * 1000.0);
+            match steps.iter_mut().find(|(known, _)| known == name) {
+                Some((_, all)) => all.push(took),
+                None => steps.push((name.to_owned(), vec![took])),
+            }
+        }
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<(Step, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn sink() -> (ExecutionSink, tokio::sync::mpsc::UnboundedReceiver<ExecutionEvent>) {
@@ -81,13 +119,17 @@ impl Bed {
             mebibytes,
             ..CriuFigures::default()
         };
-        let mut sandbox = self.engine.start(place()?, Fresh::default()).await?;
+        let (place, directory) = place()?;
+        let mut running = Running {
+            sandbox: self.engine.start(place, Fresh::default()).await?,
+            _directory: directory,
+        };
         let fill = format!(
             "{FILL}heap = [block(n) for n in range({})]\nlen(heap)",
             mebibytes.max(1)
         );
         answer(
-            sandbox.as_ref(),
+            running.sandbox.as_ref(),
             if mebibytes == 0 { "heap = []\nlen(heap)" } else { &fill },
         )
         .await?;
@@ -97,41 +139,41 @@ impl Bed {
                 sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
                 generation: 1,
             };
-            self.pause(sandbox.as_ref(), &key, &mut figures).await?;
+            self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
             let raw = raw_dump(&mut figures)?;
-            sandbox.stop().await;
+            running.sandbox.stop().await;
+            drop(running);
             raw_restore(&raw, &mut figures)?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
-            sandbox = self.resume(&key, mebibytes, &mut figures).await?;
+            running = self.resume(&key, mebibytes, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
         }
-        sandbox.stop().await;
+        running.sandbox.stop().await;
         Ok(figures)
     }
 
     async fn pause(&self, sandbox: &dyn Sandbox, key: &CheckpointKey, figures: &mut CriuFigures) -> anyhow::Result<()> {
+        self.timeline.list().clear();
         let begun = Instant::now();
         sandbox.freeze(LIMIT).await?;
         figures.freeze.push(milliseconds(begun));
         let payload = sandbox.checkpoint().await?;
         let record = self.store.seal(key, &self.engine.version(), payload).await?;
         figures.pause.push(milliseconds(begun));
+        self.timeline.take_into(&mut figures.pause_steps, begun);
         (figures.payload_bytes, figures.stored_bytes) = (record.size_bytes, record.stored_bytes);
         Ok(())
     }
 
-    async fn resume(
-        &self,
-        key: &CheckpointKey,
-        mebibytes: u64,
-        figures: &mut CriuFigures,
-    ) -> anyhow::Result<Arc<dyn Sandbox>> {
-        let place = place()?;
+    async fn resume(&self, key: &CheckpointKey, mebibytes: u64, figures: &mut CriuFigures) -> anyhow::Result<Running> {
+        let (place, directory) = place()?;
+        self.timeline.list().clear();
         let begun = Instant::now();
         let payload = self.store.reader(key, &self.engine.version()).await?;
         let sandbox = self.engine.restore(place, payload).await?;
         let heap = answer(sandbox.as_ref(), "len(heap)").await?;
         figures.resume.push(milliseconds(begun));
+        self.timeline.take_into(&mut figures.resume_steps, begun);
         // As long as memory is coming the checkpoint is read.
         sandbox.restored().await?;
         figures.complete.push(milliseconds(begun));
@@ -139,7 +181,10 @@ impl Bed {
             heap == mebibytes.to_string(),
             "the heap came back with {heap} blocks of {mebibytes}"
         );
-        Ok(sandbox)
+        Ok(Running {
+            sandbox,
+            _directory: directory,
+        })
     }
 }
 
@@ -161,11 +206,13 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
     bail!("the interpreter hung up")
 }
 
-fn place() -> anyhow::Result<Place> {
-    Ok(Place {
-        directory: tempfile::tempdir().context("make a directory")?.keep(),
+fn place() -> anyhow::Result<(Place, TempDir)> {
+    let directory = tempfile::tempdir().context("make a directory")?;
+    let place = Place {
+        directory: directory.path().to_owned(),
         output: sink().0,
-    })
+    };
+    Ok((place, directory))
 }
 
 /// Dumps the stopped tree once more, by CRIU alone.

@@ -58,10 +58,14 @@ pub struct CriuFigures {
     pub pause: Vec<f64>,
     /// Of it: until everything stood and was written aside.
     pub freeze: Vec<f64>,
+    /// Of it: when each step was done.
+    pub pause_steps: Vec<(String, Vec<f64>)>,
     /// `criu restore` alone.
     pub restore: Vec<f64>,
     /// From a sealed checkpoint to the first answer of the interpreter.
     pub resume: Vec<f64>,
+    /// Of it: when each step was done.
+    pub resume_steps: Vec<(String, Vec<f64>)>,
     /// From a sealed checkpoint until all memory is there.
     pub complete: Vec<f64>,
 }

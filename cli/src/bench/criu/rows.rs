@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use torpor_runtime::Step;
+
 use super::CriuFigures;
 use crate::bench::figures::Samples;
 use crate::bench::report::{Better, Measurement, Target};
@@ -23,7 +25,11 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
         samples(&figures.resume),
         samples(&figures.dump_synced),
     );
-    vec![
+    let steps = |name: &str, steps: &[(String, Vec<f64>)]| -> Vec<Measurement> {
+        let step = |(step, took): &(String, Vec<f64>)| row(&format!("{name}: {step}"), &samples(took));
+        steps.iter().map(step).collect()
+    };
+    let mut rows = vec![
         row("pause until sealed, beside criu dump", &pause)
             .beside(Some(dump.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
@@ -39,7 +45,27 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             )),
         row("of it until all memory is there", &samples(&figures.complete)),
         stored(&heap, figures),
-    ]
+    ];
+    rows.extend(steps("step of a pause", &figures.pause_steps));
+    rows.extend(steps("step of a resume", &figures.resume_steps));
+    rows
+}
+
+/// What has been done with a step.
+pub fn name(step: Step) -> &'static str {
+    match step {
+        Step::Stopped => "the tree stands, written aside by CRIU",
+        Step::WrittenDown => "changed files found",
+        Step::Noted => "all cut, named and compressed",
+        Step::Packed => "new chunks on disk",
+        Step::Sealed => "envelope on disk",
+        Step::NoteDropped => "note dropped",
+        Step::Read => "description read",
+        Step::FilesLaidOut => "files laid out",
+        Step::MemoryLaidOut => "first memory laid out",
+        Step::Restored => "restored by CRIU",
+        Step::Serving => "init and kernels reached",
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes in a benchmark are far below 2^52")]
