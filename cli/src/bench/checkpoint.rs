@@ -32,7 +32,7 @@ const HEAPS: [u32; 5] = [0, 1_000, 10_000, 100_000, 1_000_000];
 const LARGEST_QUICK_HEAP: u32 = 100_000;
 /// A heap that is paused often and at once.
 const TYPICAL_HEAP: u32 = 10_000;
-/// A heap that is sealed in memory, also with `--quick`: 60 MB. Of a few megabytes one core cuts all, and most of what
+/// A heap that is sealed in memory, also with `--quick`: 35 MB. Of a few megabytes one core cuts all, and most of what
 /// is measured is how threads start and memory is first touched.
 const LARGE_HEAP: u32 = 1_000_000;
 /// How often.
