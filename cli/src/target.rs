@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use torpor_harness::{
     Adapter, Authorities, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
@@ -215,6 +217,9 @@ async fn kubernetes(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Kubern
     let kubeconfig_file = read.with_context(|| format!("read the kubeconfig {}", kubeconfig.display()))?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig_file, &KubeConfigOptions::default()).await;
     let config = config.with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
+    let mut config = config;
+    let agent = HeaderValue::from_static(concat!("torpor-conformance/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
     let client = kube::Client::try_from(config).context("make a Kubernetes client")?;
     Ok(KubernetesTarget {
         client,

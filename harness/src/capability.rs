@@ -31,8 +31,10 @@ pub enum Capability {
     FileAttributes,
     /// The container's own command runs as a program, is kept, and writes the Pod log.
     Program,
-    /// E2B shell commands run inside.
+    /// E2B shell commands and terminals run inside.
     Commands,
+    /// Changes of files are reported to E2B clients that watch a folder.
+    FileWatches,
     /// The timeout may pause instead of delete.
     AutoPause,
     /// The custom resource has a pause time.
@@ -59,7 +61,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -71,6 +73,7 @@ impl Capability {
         Self::FileAttributes,
         Self::Program,
         Self::Commands,
+        Self::FileWatches,
         Self::AutoPause,
         Self::PauseTime,
         Self::ShutdownTime,
@@ -95,6 +98,7 @@ impl Capability {
             | Self::FileAttributes
             | Self::Program
             | Self::Commands
+            | Self::FileWatches
             | Self::AutoPause
             | Self::PauseTime
             | Self::ShutdownTime
@@ -129,6 +133,7 @@ impl Capability {
             Self::FileAttributes => "file-attributes",
             Self::Program => "program",
             Self::Commands => "commands",
+            Self::FileWatches => "file-watches",
             Self::AutoPause => "auto-pause",
             Self::PauseTime => "pause-time",
             Self::ShutdownTime => "shutdown-time",

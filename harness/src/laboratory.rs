@@ -45,7 +45,9 @@ pub struct FaultControls {
     /// Base of the API server's faults: `POST faults` makes a rule, `DELETE faults` ends all.
     pub api: Url,
     /// Base of the controller's faults: `POST crash` with `name`, `write` and `moment` arms a
-    /// crash, `DELETE crash` disarms it, `GET crash` answers the number of `crashes`, and
+    /// crash, `DELETE crash` disarms it, `GET crash` answers the number of `crashes`,
+    /// `PUT election` with `held` runs two controllers of which one leads, `POST cut` with `name`, `write` and `verb` cuts
+    /// the leader off at a write, `DELETE cut` connects it again, `GET cut` answers the number of `handovers`, and
     /// `PUT removals` with `allowed` lets the removal of checkpoint data fail or not.
     pub controller: Url,
 }

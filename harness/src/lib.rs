@@ -24,6 +24,7 @@ pub mod oracle;
 mod preflight;
 mod probe;
 mod profile;
+mod remains;
 mod report;
 mod run;
 pub mod scenario;

@@ -1,5 +1,6 @@
 //! Mistakes of a controller that show only when it stops in the middle of its work and another goes on.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::calls::{Call, CallRules, Reply, Server};
@@ -24,6 +25,22 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["FSM-09"], CRASHES)
     .touches(&["FSM-10"]),
+    controller(
+        "pods-deleted-by-name",
+        "deletes the Pod of that name, whichever it is by then",
+        || Hooks {
+            controller_calls: Some(CallRules::asked(|call| {
+                if call.on(&Method::DELETE, "pods").is_some()
+                    && let Some(options) = call.body.as_object_mut()
+                {
+                    options.remove("preconditions");
+                }
+            })),
+            ..Hooks::default()
+        },
+    )
+    .breaks(&["FSM-09"], &["leadership-may-be-lost-at-any-time"])
+    .spares(CRASHES),
     controller(
         "restart-overlooks-what-was-under-way",
         "looks after its start only at sandboxes that are at rest",

@@ -42,6 +42,23 @@ pub(super) const FAULTS: &[Fault] = &[
     .touches(&["DEL", "E2B-02"])
     .spares(&["deleting-while-running", "deleting-by-sdk-while-running"]),
     controller(
+        "secret-left-behind",
+        "makes a Secret for each sandbox that nobody owns, and forgets it",
+        || calls(CallRules::rule(secret_left_behind)),
+    )
+    .breaks(
+        &["DEL-07"],
+        &[
+            "deleting-a-paused-sandbox-is-final@kubernetes",
+            "deleting-a-paused-sandbox-is-final@e2b",
+            "deleting-while-running",
+            "deleting-while-pausing",
+            "deleting-while-resuming",
+        ],
+    )
+    .touches(&["DEL"])
+    .spares(&["deleting-in-any-state-frees-its-storage", "a-second-delete-is-harmless"]),
+    controller(
         "template-rewritten-at-pause",
         "leaves a mark of its own in the template of a sandbox that it pauses",
         || calls(CallRules::rule(template_rewritten_at_pause)),
@@ -119,6 +136,17 @@ fn deleted_sandbox_comes_back() -> CallRules {
             Ok(reply)
         }
     })
+}
+
+async fn secret_left_behind(call: Call, server: Server) -> Result<Reply, BoxError> {
+    let made = call.creates("pods").then(|| call.path().replace("/pods", "/secrets"));
+    let name = call.subject();
+    let reply = server.answer(call).await?;
+    if let Some((path, name)) = made.zip(name).filter(|_| reply.status.is_success()) {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": format!("{name}-token")}});
+        server.answer(Call::create(&path, secret)?).await?;
+    }
+    Ok(reply)
 }
 
 async fn template_rewritten_at_pause(call: Call, server: Server) -> Result<Reply, BoxError> {

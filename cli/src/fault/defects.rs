@@ -77,9 +77,10 @@ pub(super) const FAULTS: &[Fault] = &[
             "deleting-a-paused-sandbox-frees-its-storage@kubernetes",
             "deleting-a-paused-sandbox-frees-its-storage@e2b",
             "deleting-in-any-state-frees-its-storage",
+            "deleting-a-paused-sandbox-is-final@kubernetes",
         ],
     )
-    .spares(&["deleting-a-paused-sandbox-is-final@kubernetes"]),
+    .spares(&["deleting-while-running"]),
     controller(
         Defect::PauseTimeBounces.name(),
         "pauses whenever the pause time lies in the past, also right after a resume by hand",

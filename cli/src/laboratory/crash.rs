@@ -7,9 +7,10 @@ use axum::http::{Method, Request};
 use kube::Client;
 use kube::client::Body;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::Controller;
+use torpor_controller::{Controller, Fence};
 
 use super::controls::{Controls, Moment};
+use super::election::MakeController;
 
 impl Controls {
     /// The same client, on which the controller may crash at a write.
@@ -51,12 +52,22 @@ impl Controls {
         }
     }
 
-    /// Runs a controller, and another one after each crash.
-    pub async fn supervise(&self, first: Controller, next: impl Fn() -> Controller, stop: CancellationToken) {
+    /// Runs a controller, and another one after each crash; two that stand for election once they are asked to.
+    pub async fn supervise(&self, first: Controller, api: Client, make: MakeController, stop: CancellationToken) {
+        let mut elects = self.elects();
+        tokio::select! {
+            () = self.alone(first, &make, stop.clone()) => return,
+            elects = elects.wait_for(|elects| *elects) => if elects.is_err() { return },
+        }
+        self.candidates(&api, &make, stop).await;
+    }
+
+    async fn alone(&self, first: Controller, make: &MakeController, stop: CancellationToken) {
         let mut crashes = self.crashes();
         let mut controller = Some(first);
+        let next = || make(&|client| self.client(client), Fence::open());
         loop {
-            let running = controller.take().unwrap_or_else(&next).run(stop.clone());
+            let running = controller.take().unwrap_or_else(next).run(stop.clone());
             tokio::select! {
                 () = running => return,
                 changed = crashes.changed() => if changed.is_err() { return },

@@ -1,8 +1,9 @@
-//! Control planes that a case has for itself and may break: a controller that crashes at a write,
+//! Control planes that a case has for itself and may break: a controller that crashes at a write, or leads and is cut off,
 //! checkpoint data that cannot be removed, and the API server's own faults.
 
 mod controls;
 mod crash;
+mod election;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::plane::ControlPlane;
 use crate::target;
 
 pub use controls::Controls;
+pub use election::MakeController;
 
 /// Starts embedded control planes.
 pub struct EmbeddedLaboratory {

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use kube::Client;
 use mock_apiserver::MockApiServer;
 use tokio_util::sync::CancellationToken;
-use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Front, HttpAgents, SandboxAgents};
+use torpor_controller::{CheckpointCustodian, Controller, ControllerConfig, Fence, Front, HttpAgents, SandboxAgents};
 use torpor_runtime::CheckpointStore;
 
 use super::{PlaneConfig, Reconciler, behind, through};
 use crate::custodian::StoreCustodian;
-use crate::laboratory::Controls;
+use crate::laboratory::{Controls, MakeController};
 
 /// The controller, and those that start after its crashes.
 pub(super) struct Controllers {
     pub(super) first: Controller,
-    next: Box<dyn Fn() -> Controller + Send + Sync>,
+    make: MakeController,
+    api: Client,
     faults: Option<Controls>,
 }
 
@@ -22,7 +24,7 @@ impl Controllers {
     /// Runs them one after another, until told to end.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         match self.faults {
-            Some(faults) => faults.supervise(self.first, self.next, shutdown).await,
+            Some(faults) => faults.supervise(self.first, self.api, self.make, shutdown).await,
             None => self.first.run(shutdown).await,
         }
     }
@@ -53,26 +55,28 @@ pub(super) fn controller(
         None => custodian,
     };
     let custodian = through(config.hooks.custodian.as_ref(), custodian);
-    let crashing = faults.cloned();
-    let make = move || {
-        let client = behind(rules.as_ref(), api.clone());
+    let (leases, faults) = (api.clone(), faults.cloned());
+    let make: MakeController = Box::new(move |link, fence| {
         Controller::new(
-            match &crashing {
-                Some(faults) => faults.client(client),
-                None => client,
-            },
+            link(behind(rules.as_ref(), api.clone())),
             ControllerConfig {
                 defect,
+                fence,
                 fronts: Front::ALL.to_vec(),
                 ..ControllerConfig::new(store_url.clone())
             },
             Arc::clone(&agents),
             Arc::clone(&custodian),
         )
+    });
+    let first = match &faults {
+        Some(faults) => make(&|client| faults.client(client), Fence::open()),
+        None => make(&|client| client, Fence::open()),
     };
     Some(Controllers {
-        first: make(),
-        next: Box::new(make),
-        faults: faults.cloned(),
+        first,
+        make,
+        api: leases,
+        faults,
     })
 }

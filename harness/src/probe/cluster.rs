@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, LogParams, Patch, PatchParams,
     PostParams,
@@ -13,6 +14,23 @@ use super::Fault;
 use crate::history::{Journal, Occurrence, Owner, Watched};
 use crate::profile::{Dialect, Trigger};
 use crate::target::KubernetesTarget;
+
+/// Whose writes these are, where the API server keeps that.
+const MANAGER: &str = "torpor-conformance";
+
+fn posting() -> PostParams {
+    PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+fn patching() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
 
 /// A namespace of a Kubernetes API.
 #[derive(Clone)]
@@ -61,7 +79,7 @@ impl Cluster {
     }
 
     /// Sends one request and notes it. The inner error is what the API server refused.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         method: &str,
         path: &str,
@@ -106,7 +124,7 @@ impl Cluster {
 
     pub(crate) async fn create_sandbox(&self, manifest: Value) -> Result<Value, Fault> {
         let object = object(manifest)?;
-        let (api, params) = (self.sandboxes(), PostParams::default());
+        let (api, params) = (self.sandboxes(), posting());
         let created = self
             .ask("POST", &self.resource.plural, api.create(&params, &object))
             .await?;
@@ -126,7 +144,7 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Result<(), (u16, String)>, Fault> {
-        let (api, params) = (self.sandboxes(), PatchParams::default());
+        let (api, params) = (self.sandboxes(), patching());
         let answer = self
             .ask(
                 "PATCH",
@@ -142,7 +160,7 @@ impl Cluster {
         match trigger {
             Trigger::Merge(patch) => self.try_patch_sandbox(name, patch).await,
             Trigger::MergeSubresource(patch) => {
-                let (api, params) = (self.sandboxes(), PatchParams::default());
+                let (api, params) = (self.sandboxes(), patching());
                 let address = format!("{}/{}", self.path(name), patch.name);
                 let merge = Patch::Merge(&patch.merge);
                 let request = api.patch_subresource(&patch.name, name, &params, &merge);
@@ -164,7 +182,7 @@ impl Cluster {
         let object = object(manifest)?;
         let types = object.types.clone().unwrap_or_default();
         let kind = GroupVersionKind::try_from(&types).map_err(|error| Fault::harness("read the trigger", error))?;
-        let (api, params) = (self.any(&kind), PostParams::default());
+        let (api, params) = (self.any(&kind), posting());
         let request = api.create(&params, &object);
         Ok(self.ask("POST", &kind.kind.to_lowercase(), request).await?.map(drop))
     }
@@ -206,7 +224,7 @@ impl Cluster {
     }
 
     pub(crate) async fn patch_pod(&self, name: &str, merge: &Value) -> Result<(), Fault> {
-        let (api, params, path) = (self.pods(), PatchParams::default(), format!("pods/{name}"));
+        let (api, params, path) = (self.pods(), patching(), format!("pods/{name}"));
         let answer = self
             .ask("PATCH", &path, api.patch(name, &params, &Patch::Merge(merge)))
             .await?;
@@ -282,7 +300,7 @@ impl Cluster {
         let object = object(manifest)?;
         let types = object.types.clone().unwrap_or_default();
         let kind = GroupVersionKind::try_from(&types).map_err(|error| Fault::harness("read the manifest", error))?;
-        let (api, params) = (self.any(&kind), PostParams::default());
+        let (api, params) = (self.any(&kind), posting());
         let answer = self
             .ask("POST", &kind.kind.to_lowercase(), api.create(&params, &object))
             .await?;
@@ -301,7 +319,17 @@ impl Cluster {
     }
 
     fn any(&self, kind: &GroupVersionKind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(kind))
+        self.all_of(&ApiResource::from_gvk(kind))
+    }
+
+    /// The objects of a kind in the namespace.
+    pub(super) fn all_of(&self, resource: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, resource)
+    }
+
+    /// The kinds of a version of an API group.
+    pub(super) async fn kinds_of(&self, version: &str) -> Result<APIResourceList, kube::Error> {
+        self.client.list_api_group_resources(version).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::http::HttpAnswer;
 use super::{Body, ExecutionStream, Fault, Http, HttpError, HttpRequest};
 use crate::history::{Journal, Occurrence};
 use crate::scenario::{KeyUse, Method, Plane, TokenUse};
@@ -150,6 +151,40 @@ impl E2bClient {
             return Err(Fault::Claim(format!("execute answered {}", answer.status)));
         }
         Ok(ExecutionStream::new(answer, self.patience))
+    }
+
+    /// Starts a process in a sandbox; the answer goes on while it runs.
+    pub(crate) async fn start_process(&self, address: &Address, request: &Value) -> Result<HttpAnswer, Fault> {
+        let (path, headers) = ("/process.Process/Start", BTreeMap::new());
+        let call = Call {
+            plane: Plane::Envd,
+            address: Some(address),
+            method: Method::Post,
+            path,
+            headers: &headers,
+            key: KeyUse::None,
+            token: TokenUse::Own,
+            body: Body::Framed(request.clone()),
+        };
+        let (request, start) = (self.request(call)?, Instant::now());
+        let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
+        let started = started.map_err(|_| Fault::Claim("the command had no answer in time".to_owned()))?;
+        let answer = started.map_err(|error| Fault::harness("start the command", error))?;
+        self.journal.note(Occurrence::Request {
+            method: Method::Post.as_str().to_owned(),
+            path: path.to_owned(),
+            status: answer.status,
+            millis: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        if answer.status != 200 {
+            let status = answer.status;
+            let text = answer.text().await.unwrap_or_default();
+            return Err(Fault::Claim(format!(
+                "the command was answered {status}: {}",
+                short(&text)
+            )));
+        }
+        Ok(answer)
     }
 
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {

@@ -122,6 +122,8 @@ pub(crate) enum HttpBody {
     Json(Value),
     /// As is, called JSON.
     Raw(String),
+    /// One message of a streaming call of the Connect protocol.
+    Framed(Value),
     /// A file, as `multipart/form-data` with the field `file`.
     File(String),
 }
@@ -206,6 +208,10 @@ impl HttpBody {
             Self::None => (None, Bytes::new()),
             Self::Json(value) => (json(), value.to_string().into()),
             Self::Raw(text) => (json(), text.into()),
+            Self::Framed(message) => (
+                Some("application/connect+json".to_owned()),
+                super::framed(&message).into(),
+            ),
             Self::File(content) => {
                 let boundary = format!("torpor-{:032x}", rand::random::<u128>());
                 let head = "Content-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\

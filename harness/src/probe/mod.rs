@@ -2,12 +2,14 @@
 //!
 //! Probes say what they saw. What it should have been, scenarios and oracles decide.
 
+mod census;
 mod cluster;
 mod e2b;
 mod execution;
 mod execution_stream;
 mod http;
 mod log_counter;
+mod process_stream;
 mod prometheus;
 mod room;
 mod storage;
@@ -19,6 +21,7 @@ pub(crate) use execution_stream::ExecutionStream;
 pub use http::{Authorities, AuthoritiesError};
 pub(crate) use http::{Http, HttpBody as Body, HttpError, HttpRequest, Way};
 pub(crate) use log_counter::{last_number, unbroken_count};
+pub(crate) use process_stream::{ProcessDecoder, ProcessEvent, framed};
 pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
 pub(crate) use room::Room;
 pub(crate) use storage::{Original, bytes_of, damage, repair};

@@ -43,6 +43,7 @@ impl World {
             Condition::Pods(pods) => self.count_pods(pods).await,
             Condition::Scheduled(scheduled) => self.scheduled(scheduled).await,
             Condition::Gone(gone) => self.gone(&gone.sandbox).await,
+            Condition::NothingLeft(left) => self.nothing_left(&left.sandbox).await,
             Condition::SdkState(state) => self.sdk_state(state).await,
             Condition::Listed(listed) => self.listed(listed).await,
             Condition::Metric(metric) => {
@@ -60,6 +61,7 @@ impl World {
             Condition::Compare(compare) => Ok(stands(compare)),
             Condition::EndsIn(ends) => self.ends_in(ends).await,
             Condition::Crashes(crashes) => self.crashes(crashes).await,
+            Condition::Handovers(handovers) => self.handovers(handovers).await,
         }
     }
 

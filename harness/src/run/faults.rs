@@ -8,18 +8,48 @@ use super::world::World;
 use crate::history::Occurrence;
 use crate::laboratory::FaultControls;
 use crate::probe::{Body, Fault, HttpRequest};
-use crate::scenario::{ApiFault, CrashController, Crashes, Method};
+use crate::scenario::{ApiFault, CrashController, Crashes, CutLeaderOff, Handovers, Method};
+
+fn number(text: &str) -> Result<u32, Fault> {
+    text.parse()
+        .map_err(|_| Fault::Harness(format!("`write: {text}` is no whole number")))
+}
 
 impl World {
     pub(super) async fn crash_controller(&self, step: &CrashController) -> Result<(), Fault> {
-        let write: u32 = step
-            .write
-            .parse()
-            .map_err(|_| Fault::Harness(format!("`write: {}` is no whole number", step.write)))?;
+        let write = number(&step.write)?;
         let name = self.sandbox(&step.sandbox)?.id().to_owned();
         let body = json!({"name": name, "write": write, "moment": step.moment});
         let url = &self.fault_controls()?.controller;
         self.control(Method::Post, url, "crash", Some(body)).await.map(drop)
+    }
+
+    pub(super) async fn elect_leader(&self) -> Result<(), Fault> {
+        let url = &self.fault_controls()?.controller;
+        let body = Some(json!({"held": true}));
+        self.control(Method::Put, url, "election", body).await.map(drop)
+    }
+
+    pub(super) async fn cut_leader_off(&self, step: &CutLeaderOff) -> Result<(), Fault> {
+        let write = number(&step.write)?;
+        let name = self.sandbox(&step.sandbox)?.id().to_owned();
+        let body = json!({"name": name, "write": write, "verb": step.verb});
+        let url = &self.fault_controls()?.controller;
+        self.control(Method::Post, url, "cut", Some(body)).await.map(drop)
+    }
+
+    pub(super) async fn reconnect(&self) -> Result<(), Fault> {
+        let url = &self.fault_controls()?.controller;
+        self.control(Method::Delete, url, "cut", None).await.map(drop)
+    }
+
+    pub(super) async fn handovers(&self, wanted: &Handovers) -> Finding {
+        let url = &self.fault_controls()?.controller;
+        let answer = self.control(Method::Get, url, "cut", None).await?;
+        let handovers = answer["handovers"].as_u64().unwrap_or_default();
+        Ok(holds(handovers >= u64::from(wanted.at_least), || {
+            format!("leadership changed {handovers} times, not {} or more", wanted.at_least)
+        }))
     }
 
     pub(super) async fn api_fault(&self, step: &ApiFault) -> Result<(), Fault> {
@@ -38,6 +68,7 @@ impl World {
         let FaultControls { api, controller } = self.fault_controls()?.clone();
         self.control(Method::Delete, &api, "faults", None).await?;
         self.control(Method::Delete, &controller, "crash", None).await?;
+        self.control(Method::Delete, &controller, "cut", None).await?;
         let body = Some(json!({"allowed": true}));
         self.control(Method::Put, &controller, "removals", body).await.map(drop)
     }

@@ -1,12 +1,16 @@
 //! Steps that speak to what runs inside a sandbox, and requests of any kind.
 
+use std::time::Duration;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::steps::POLL;
 use super::world::World;
 use crate::probe::{Answer, Body, Call, Execution, Fault};
 use crate::scenario::{
-    DeleteFile, FileKind, Http, HungUp, ListFiles, Method, Plane, ReadFile, Run, StatFile, WriteFile,
+    DeleteFile, FileKind, Http, HungUp, ListFiles, Method, Plane, ReadFile, Run, Span, StatFile, WriteFile,
 };
 
 impl World {
@@ -143,6 +147,19 @@ impl World {
     }
 
     pub(super) async fn any_request(&self, step: &Http) -> Result<(), Fault> {
+        let deadline = Instant::now() + step.within.map_or(Duration::ZERO, Span::duration);
+        let mut changes = self.journal.changes();
+        loop {
+            match self.request_once(step).await {
+                Err(Fault::Claim(_)) if Instant::now() < deadline => self.goes_on()?,
+                outcome => return outcome,
+            }
+            changes.mark_unchanged();
+            let _ = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+    }
+
+    async fn request_once(&self, step: &Http) -> Result<(), Fault> {
         let sandbox = match step.plane {
             Plane::Control => None,
             Plane::Envd | Plane::CodeInterpreter => Some(self.sandbox(&step.sandbox)?),

@@ -7,6 +7,7 @@
 mod adapted;
 mod batch;
 mod case;
+mod commands;
 mod conditions;
 mod environment;
 mod faults;
@@ -14,6 +15,7 @@ mod inside;
 mod lifecycle;
 mod plan;
 mod pods;
+mod remains;
 mod sdk_view;
 mod steps;
 mod traces;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::world::World;
 use crate::history::Occurrence;
 use crate::probe::Fault;
-use crate::scenario::{CreateObject, DeleteObject, Observe, Patch, Repeat, Step, Variables, Wait};
+use crate::scenario::{Condition, CreateObject, DeleteObject, Observe, Patch, Repeat, Step, Variables, Wait};
 
 /// The outcome of steps, to come. Steps contain steps.
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), StepFault>> + Send + 'a>>;
@@ -128,6 +128,9 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::DamageStorage(step) => world.damage_storage(step).await,
         Step::RepairStorage(_) => world.repair_storage().await,
         Step::CrashController(crash) => world.crash_controller(crash).await,
+        Step::ElectLeader(_) => world.elect_leader().await,
+        Step::CutLeaderOff(cut) => world.cut_leader_off(cut).await,
+        Step::Reconnect(_) => world.reconnect().await,
         Step::ApiFault(fault) => world.api_fault(fault).await,
         Step::RefuseRemovals(_) => world.refuse_removals().await,
         Step::EndFaults(_) => world.end_faults().await,
@@ -137,6 +140,7 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
             Ok(())
         }
         Step::HungUp(hung_up) => world.hung_up(hung_up).await,
+        Step::Command(command) => world.command(command).await,
         Step::WriteFile(write) => world.write_file(write).await,
         Step::ReadFile(read) => world.read_file(read).await,
         Step::ListFiles(list) => world.list_files(list).await,
@@ -146,17 +150,14 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::Remember(remember) => world.remember(remember).await,
         Step::Mark(mark) => world.mark(mark).await,
         Step::Wait(wait) => world.wait(wait).await,
-        Step::Expect(conditions) => match world.first_unmet(conditions).await? {
-            None => Ok(()),
-            Some(why) => Err(Fault::Claim(why)),
-        },
+        Step::Expect(conditions) => world.expect(conditions).await,
         Step::Observe(observe) => world.observe(observe).await,
         Step::Repeat(_) | Step::Race(_) => Err(Fault::Harness("a step with steps is no leaf".to_owned())),
     }
 }
 
 /// How long to rest between two looks at what no watch reports.
-const POLL: Duration = Duration::from_millis(200);
+pub(super) const POLL: Duration = Duration::from_millis(200);
 
 impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
@@ -187,12 +188,14 @@ impl World {
         self.wait_until(&step.until, step.within.duration()).await
     }
 
+    async fn expect(&self, conditions: &[Condition]) -> Result<(), Fault> {
+        self.first_unmet(conditions)
+            .await?
+            .map_or(Ok(()), |why| Err(Fault::Claim(why)))
+    }
+
     /// Waits until all conditions hold at once; looks again whenever a watch reports news.
-    pub(super) async fn wait_until(
-        &self,
-        conditions: &[crate::scenario::Condition],
-        within: Duration,
-    ) -> Result<(), Fault> {
+    pub(super) async fn wait_until(&self, conditions: &[Condition], within: Duration) -> Result<(), Fault> {
         let mut changes = self.journal.changes();
         let deadline = tokio::time::Instant::now() + within;
         loop {

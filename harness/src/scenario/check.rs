@@ -156,6 +156,7 @@ impl Faults<'_> {
         self.reads(&plain, known, control);
         match step {
             Step::Run(run) => known.values.extend(run.save.clone()),
+            Step::Command(command) => known.values.extend(command.save.clone()),
             Step::StatFile(stat) => known.values.extend(stat.save.clone()),
             Step::Http(http) => known.values.extend(http.save.keys().cloned()),
             Step::Remember(remember) => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::compare::Compare;
 use super::dialect::{Asked, Explained};
-use super::faults::Crashes;
+use super::faults::{Crashes, Handovers};
 use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
@@ -35,6 +35,8 @@ pub enum Condition {
     Scheduled(Scheduled),
     /// The sandbox exists on neither front.
     Gone(Gone),
+    /// No object that it owns or that bears its name, no byte in the store and no route is left.
+    NothingLeft(NothingLeft),
     /// What E2B answers as its state.
     SdkState(SdkStateIs),
     /// What E2B lists, over all pages.
@@ -57,6 +59,8 @@ pub enum Condition {
     EndsIn(EndsIn),
     /// The controller crashed so often because of `crash-controller`.
     Crashes(Crashes),
+    /// Leadership has changed between controllers at least so often.
+    Handovers(Handovers),
 }
 
 /// A stage of a sandbox, by the names of the contract.
@@ -185,6 +189,15 @@ pub struct Scheduled {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Gone {
+    /// Which sandbox.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+}
+
+/// See [`Condition::NothingLeft`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NothingLeft {
     /// Which sandbox.
     #[serde(default = "default_sandbox")]
     pub sandbox: String,

@@ -48,6 +48,38 @@ pub struct ApiFault {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RefuseRemovals {}
 
+/// See [`super::Step::ElectLeader`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ElectLeader {}
+
+/// See [`super::Step::CutLeaderOff`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CutLeaderOff {
+    /// The sandbox whose writes are counted.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+    /// Which write from now on, from `"1"`.
+    pub write: String,
+    /// Of which writes, by their HTTP method in lower case, e.g. `delete`; all when absent.
+    #[serde(default)]
+    pub verb: Option<String>,
+}
+
+/// See [`super::Step::Reconnect`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reconnect {}
+
+/// See [`super::Condition::Handovers`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Handovers {
+    /// How often another controller must have come to lead since the case began.
+    pub at_least: u32,
+}
+
 /// See [`super::Step::EndFaults`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -193,6 +193,9 @@ pub struct Http {
     /// Names to keep values under, each with a JSON pointer into the answer.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
+    /// Ask again for so long until the answer is as it must be.
+    #[serde(default)]
+    pub within: Option<Span>,
 }
 
 /// A server of an E2B endpoint.

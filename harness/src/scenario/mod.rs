@@ -5,6 +5,7 @@
 //! `scenarios/schema.json` for editors.
 
 mod check;
+mod commands;
 mod compare;
 mod condition;
 mod dialect;
@@ -31,14 +32,18 @@ use crate::capability::Capability;
 use crate::catalogue::Catalogue;
 use crate::error::{YamlError, from_yaml};
 
+pub use commands::Command;
 pub use compare::{Compare, Comparison};
 pub use condition::{
     Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed, Logs, Metric,
-    PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount, Truth,
-    Unchanged,
+    NothingLeft, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount,
+    Truth, Unchanged,
 };
 pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
-pub use faults::{ApiFault, CrashController, CrashMoment, Crashes, EndFaults, RefuseRemovals};
+pub use faults::{
+    ApiFault, CrashController, CrashMoment, Crashes, CutLeaderOff, ElectLeader, EndFaults, Handovers, Reconnect,
+    RefuseRemovals,
+};
 pub use history::{ConditionSaid, HistoryProperty, Never, Phases, PodsMade};
 pub use inside::{
     DeleteFile, FileKind, HangUp, Http, HungUp, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse,

@@ -1,6 +1,6 @@
 //! What steps and conditions take of a target.
 
-use super::{Condition, Front, MarkOf, Source, Step, TimerName};
+use super::{Condition, Create, Front, MarkOf, Source, Step, TimerName};
 use crate::capability::Capability;
 
 /// Every key that takes a capability, with that capability.
@@ -11,13 +11,7 @@ pub(super) fn of(steps: &[Step], front: Front) -> Vec<(&'static str, Capability)
 fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
     let through = |named: Option<Front>| vec![(step.key(), named.unwrap_or(front).capability())];
     match step {
-        Step::Create(create) => {
-            let timer = create
-                .pause_time
-                .as_ref()
-                .map(|_| ("pause-time", Capability::PauseTime));
-            through(create.through).into_iter().chain(timer).collect()
-        }
+        Step::Create(create) => through(create.through).into_iter().chain(of_create(create)).collect(),
         Step::Pause(pause) => through(pause.through),
         Step::Resume(resume) => through(resume.through),
         Step::Delete(delete) => through(delete.through),
@@ -32,6 +26,7 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::StatFile(_)
         | Step::DeleteFile(_)
         | Step::Http(_) => vec![(step.key(), Capability::E2b)],
+        Step::Command(_) => vec![(step.key(), Capability::E2b), (step.key(), Capability::Commands)],
         Step::SetTimer(timer) => vec![(step.key(), Capability::Kubernetes), (step.key(), timer_of(timer.of))],
         Step::Ask(_)
         | Step::PatchTemplate(_)
@@ -42,9 +37,13 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::DeletePod(_) => vec![(step.key(), Capability::Kubernetes)],
         Step::DamageStorage(_) | Step::RepairStorage(_) => vec![(step.key(), Capability::StorageWrite)],
         Step::ProbeWrite(_) | Step::ProbeRead(_) => vec![(step.key(), Capability::Probe)],
-        Step::CrashController(_) | Step::ApiFault(_) | Step::RefuseRemovals(_) | Step::EndFaults(_) => {
-            vec![(step.key(), Capability::Faults)]
-        }
+        Step::CrashController(_)
+        | Step::ElectLeader(_)
+        | Step::CutLeaderOff(_)
+        | Step::Reconnect(_)
+        | Step::ApiFault(_)
+        | Step::RefuseRemovals(_)
+        | Step::EndFaults(_) => vec![(step.key(), Capability::Faults)],
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
         Step::Mark(mark) => match mark.of {
@@ -68,6 +67,11 @@ const fn of_source(source: &Source) -> Option<(&'static str, Capability)> {
     }
 }
 
+fn of_create(create: &Create) -> Option<(&'static str, Capability)> {
+    let timed = create.pause_time.as_ref();
+    timed.map(|_| ("pause-time", Capability::PauseTime))
+}
+
 const fn timer_of(timer: TimerName) -> Capability {
     match timer {
         TimerName::Pause => Capability::PauseTime,
@@ -87,6 +91,8 @@ const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability
         Condition::SdkState(_) => Some(("sdk-state", Capability::E2b)),
         Condition::Listed(_) => Some(("listed", Capability::E2b)),
         Condition::EndsIn(_) => Some(("ends-in", Capability::E2b)),
+        Condition::NothingLeft(_) => Some(("nothing-left", Capability::Kubernetes)),
+        Condition::Handovers(_) => Some(("handovers", Capability::Faults)),
         Condition::Crashes(_) => Some(("crashes", Capability::Faults)),
         Condition::Metric(_) => Some(("metric", Capability::Metrics)),
         Condition::Series(_) => Some(("series", Capability::ControllerMetrics)),

@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::commands::Command;
 use super::condition::{Condition, Counter, EndAt, Metric};
 use super::dialect::{Ask, PatchTemplate, SetTimer};
-use super::faults::{ApiFault, CrashController, EndFaults, RefuseRemovals};
+use super::faults::{ApiFault, CrashController, CutLeaderOff, ElectLeader, EndFaults, Reconnect, RefuseRemovals};
 use super::inside::{DeleteFile, HangUp, Http, HungUp, ListFiles, ReadFile, Run, StatFile, WriteFile};
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
@@ -58,6 +59,12 @@ pub enum Step {
     ProbeRead(ProbeRead),
     /// Crash the controller before or after one of its next writes about the sandbox, and start it anew.
     CrashController(CrashController),
+    /// Run two controllers from now on, of which one leads.
+    ElectLeader(ElectLeader),
+    /// Cut the leader off from the API server at one of its next writes about the sandbox, which stays on its way.
+    CutLeaderOff(CutLeaderOff),
+    /// Connect the controller again that was cut off: what it had sent arrives.
+    Reconnect(Reconnect),
     /// Let the API server delay, refuse or lose requests, cut or hold watches, or answer what is outdated.
     ApiFault(ApiFault),
     /// Let the removal of checkpoint data fail.
@@ -70,6 +77,8 @@ pub enum Step {
     HangUp(HangUp),
     /// The connections of all `run` steps that did not wait are ended by the target.
     HungUp(HungUp),
+    /// Run a command line and judge how it ends.
+    Command(Command),
     /// Write a file.
     WriteFile(WriteFile),
     /// Read a file and judge its content.
@@ -253,12 +262,16 @@ impl Step {
             Self::ProbeWrite(_) => "probe-write",
             Self::ProbeRead(_) => "probe-read",
             Self::CrashController(_) => "crash-controller",
+            Self::ElectLeader(_) => "elect-leader",
+            Self::CutLeaderOff(_) => "cut-leader-off",
+            Self::Reconnect(_) => "reconnect",
             Self::ApiFault(_) => "api-fault",
             Self::RefuseRemovals(_) => "refuse-removals",
             Self::EndFaults(_) => "end-faults",
             Self::Run(_) => "run",
             Self::HangUp(_) => "hang-up",
             Self::HungUp(_) => "hung-up",
+            Self::Command(_) => "command",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",
             Self::ListFiles(_) => "list-files",
