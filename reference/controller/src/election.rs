@@ -148,6 +148,13 @@ mod tests {
             retry_period: Duration::from_millis(retry_period),
         };
         assert_eq!(with(1500, 1000, 100).check(), Err(TermsError::Duration));
+        assert_eq!(with(0, 0, 0).check(), Err(TermsError::Duration));
+        let too_long = with((1 << 31) * 1000, 1000, 100);
+        assert_eq!(too_long.check(), Err(TermsError::Duration));
+        assert_eq!(
+            [terms, with(1000, 500, 100)].map(LeaseTerms::seconds),
+            [Some(15), Some(1)]
+        );
         assert_eq!(with(2000, 2000, 100).check(), Err(TermsError::Deadline));
         assert_eq!(with(2000, 1000, 1000).check(), Err(TermsError::Retry));
         assert_eq!(with(2000, 1000, 0).check(), Err(TermsError::Retry));
