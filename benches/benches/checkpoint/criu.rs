@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,27 +13,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use torpor_runtime::{
     CheckpointKey, CheckpointStore, CriuConfig, CriuEngine, Engine, ExecutionEvent, ExecutionSink, Fresh, Place,
-    Sandbox,
+    SANDBOX_IMAGE, Sandbox, docker_lacks, docker_run,
 };
 
 /// The argument that makes this program the init of a sandbox.
 const INIT: &str = "sandbox-init";
-const IMAGE: &str = "torpor/code-interpreter:latest";
 /// Where this program is in a container.
 const PROGRAM: &str = "/bench";
-/// What CRIU needs; `docs/engines.md` says what for.
-const OPTIONS: [&str; 10] = [
-    "--rm",
-    "--cap-add=SYS_ADMIN",
-    "--cap-add=SYS_PTRACE",
-    "--cap-add=NET_ADMIN",
-    "--cap-add=SYS_TIME",
-    "--security-opt=seccomp=unconfined",
-    "--security-opt=systempaths=unconfined",
-    "--tmpfs=/run",
-    "--network=none",
-    "--env=TMPDIR=/var/tmp",
-];
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(1);
 /// Mebibytes of the heaps.
@@ -54,16 +40,16 @@ pub(crate) fn in_container() -> Option<ExitCode> {
 
 /// Runs this program in a container; says why where there can be none.
 pub(crate) fn in_a_new_container() -> ExitCode {
-    if let Some(reason) = unavailable() {
+    if let Some(reason) = docker_lacks() {
         println!("pauses and resumes of processes: skipped: {reason}");
         return ExitCode::SUCCESS;
     }
     let run = || {
         let program = std::env::current_exe()?;
-        let mut command = Command::new("docker");
-        command.arg("run").args(OPTIONS);
+        let mut command = docker_run();
+        command.arg("--env=TMPDIR=/var/tmp");
         command.arg(format!("--volume={}:{PROGRAM}:ro", program.display()));
-        command.args([IMAGE, PROGRAM]).args(std::env::args().skip(1));
+        command.args([SANDBOX_IMAGE, PROGRAM]).args(std::env::args().skip(1));
         match command.status()? {
             status if status.success() => Ok(()),
             status => Err(format!("the benchmarks in the container ended with {status}").into()),
@@ -80,18 +66,6 @@ fn told(outcome: Outcome<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn unavailable() -> Option<String> {
-    let answers = |args: &[&str]| {
-        let output = Command::new("docker").args(args).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if !answers(&["version"]) {
-        return Some("Docker does not answer (`docker version` tells why)".to_owned());
-    }
-    let there = answers(&["image", "inspect", IMAGE]);
-    (!there).then(|| format!("there is no image {IMAGE} in Docker; `fixtures/image/build` makes it"))
 }
 
 fn measure() -> Outcome<()> {

@@ -18,7 +18,7 @@ mod store;
 
 pub use clock::Clock;
 #[cfg(target_os = "linux")]
-pub use criu::{CriuConfig, CriuEngine, CriuError, InitError, run_init};
+pub use criu::{CriuConfig, CriuEngine, CriuError, InitError, SANDBOX_IMAGE, docker_lacks, docker_run, run_init};
 pub use encryption::{KeyError, TenantKey, TenantKeys};
 pub use engine::{
     Answer, CommandRefused, ContextId, ContextInfo, Engine, ExecutionEvent, ExecutionSink, Exit, Facet, Fresh,

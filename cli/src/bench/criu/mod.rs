@@ -12,30 +12,20 @@ mod inside;
 mod rows;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use torpor_runtime::{SANDBOX_IMAGE, docker_lacks, docker_run};
 
 pub use inside::{InsideArgs, run as run_inside};
 pub use rows::measurements;
 
-/// The image of a sandbox, as `fixtures/image/build` makes it.
-const IMAGE: &str = "torpor/code-interpreter:latest";
 /// Where this program and the store are in the container.
 const PROGRAM: &str = "/usr/local/bin/torpor";
 const STORE: &str = "/bench";
-/// What CRIU needs; `docs/engines.md` says what for.
-const OPTIONS: [&str; 12] = [
-    "--rm",
-    "--cap-add=SYS_ADMIN",
-    "--cap-add=SYS_PTRACE",
-    "--cap-add=NET_ADMIN",
-    "--cap-add=SYS_TIME",
-    "--security-opt=seccomp=unconfined",
-    "--security-opt=systempaths=unconfined",
-    "--tmpfs=/run",
-    "--network=none",
+/// Besides what CRIU needs: found by its label, with files of its own on disk, and silent.
+const OPTIONS: [&str; 3] = [
     "--label=torpor.dev/bench=checkpoint",
     "--env=TMPDIR=/var/tmp",
     "--env=RUST_LOG=error",
@@ -75,15 +65,15 @@ pub struct CriuFigures {
 /// # Errors
 /// The container fails.
 pub async fn measure(directory: &Path, quick: bool) -> anyhow::Result<Result<Vec<CriuFigures>, String>> {
-    if let Some(reason) = unavailable() {
+    if let Some(reason) = docker_lacks() {
         return Ok(Err(reason));
     }
     let program = std::env::current_exe().context("find this program, to run it in a container")?;
-    let mut command = Command::new("docker");
-    command.arg("run").args(OPTIONS);
+    let mut command = docker_run();
+    command.args(OPTIONS);
     command.arg(format!("--volume={}:{PROGRAM}:ro", program.display()));
     command.arg(format!("--volume={}:{STORE}", directory.display()));
-    command.args([IMAGE, PROGRAM, "bench", "criu-in-container", "--store", STORE]);
+    command.args([SANDBOX_IMAGE, PROGRAM, "bench", "criu-in-container", "--store", STORE]);
     if quick {
         command.arg("--quick");
     }
@@ -95,16 +85,4 @@ pub async fn measure(directory: &Path, quick: bool) -> anyhow::Result<Result<Vec
     }
     let figures = serde_json::from_slice(&output.stdout).context("read what was measured in the container")?;
     Ok(Ok(figures))
-}
-
-fn unavailable() -> Option<String> {
-    let answers = |args: &[&str]| {
-        let output = Command::new("docker").args(args).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if !answers(&["version"]) {
-        return Some("Docker does not answer (`docker version` tells why)".to_owned());
-    }
-    let there = answers(&["image", "inspect", IMAGE]);
-    (!there).then(|| format!("there is no image {IMAGE} in Docker; `fixtures/image/build` makes it"))
 }

@@ -22,6 +22,7 @@ mod baseline;
 mod client;
 mod command;
 mod contexts;
+mod docker;
 mod engine;
 mod error;
 mod image;
@@ -33,6 +34,7 @@ mod sandbox;
 mod system;
 mod tree;
 
+pub use docker::{SANDBOX_IMAGE, docker_lacks, docker_run};
 pub use engine::{CriuConfig, CriuEngine};
 pub use error::CriuError;
 pub use init::{InitError, run_init};

@@ -5,27 +5,11 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use torpor_runtime::{SANDBOX_IMAGE, docker_lacks, docker_run};
 
 /// The argument that makes this program the init of a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
-const IMAGE: &str = "torpor/code-interpreter:latest";
-/// What CRIU needs; see `docs/engines.md`.
-const OPTIONS: [&str; 14] = [
-    "--rm",
-    "--cap-add=SYS_ADMIN",
-    "--cap-add=SYS_PTRACE",
-    "--cap-add=NET_ADMIN",
-    "--cap-add=SYS_TIME",
-    "--security-opt",
-    "seccomp=unconfined",
-    "--security-opt",
-    "systempaths=unconfined",
-    "--tmpfs",
-    "/run",
-    "--network=none",
-    "--label",
-    "torpor.dev/test=contract",
-];
+const LABEL: &str = "--label=torpor.dev/test=contract";
 
 /// Whether this process is the first one of a container.
 pub(crate) fn is_first_process() -> bool {
@@ -35,23 +19,10 @@ pub(crate) fn is_first_process() -> bool {
 /// The contract of the CRIU engine, in a container; ignored, with the reason, where there can be none.
 pub(crate) fn trial() -> Trial {
     let trial = Trial::test("criu_keeps_the_contract_in_a_container", run);
-    match unavailable() {
+    match docker_lacks() {
         Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
         None => trial,
     }
-}
-
-/// Why there can be no container.
-pub(crate) fn unavailable() -> Option<String> {
-    let answers = |args: &[&str]| {
-        let output = Command::new("docker").args(args).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if !answers(&["version"]) {
-        return Some("Docker does not answer".to_owned());
-    }
-    let there = answers(&["image", "inspect", IMAGE]);
-    (!there).then(|| format!("there is no image {IMAGE}, run fixtures/image/build"))
 }
 
 /// Ends every process but this one, which is the first of its container.
@@ -78,21 +49,19 @@ pub(crate) fn end_all_others() -> Result<(), Failed> {
 
 /// A command that runs `program` in a container of this name, with a directory of this machine in its place.
 pub(crate) fn command(program: &Path, directory: &str, name: &str) -> Command {
-    let mut command = Command::new("docker");
-    command.arg("run").args(OPTIONS).args(["--name", name]);
+    let mut command = docker_run();
+    command.args([LABEL, "--name", name]);
     command.arg(format!("--volume={}:/contract:ro", program.display()));
     command.arg(format!("--volume={directory}:{directory}"));
-    command.args([IMAGE, "/contract"]);
+    command.args([SANDBOX_IMAGE, "/contract"]);
     command
 }
 
 fn run() -> Result<(), Failed> {
     let program = std::env::current_exe()?;
     let mount = format!("{}:/contract:ro", program.display());
-    let output = Command::new("docker")
-        .arg("run")
-        .args(OPTIONS)
-        .args(["-v", &mount, IMAGE, "/contract"])
+    let output = docker_run()
+        .args([LABEL, "-v", &mount, SANDBOX_IMAGE, "/contract"])
         .output()?;
     let report = String::from_utf8_lossy(&output.stdout);
     if output.status.success() && !report.contains("skipped:") {

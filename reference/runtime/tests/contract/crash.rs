@@ -61,7 +61,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         "a_pack_lost_in_the_crash_is_noticed_by_the_second_life",
         killed_and_robbed,
     )];
-    for (kind, unfit) in [(Kind::Monty, None), (Kind::Criu, container::unavailable())] {
+    for (kind, unfit) in [(Kind::Monty, None), (Kind::Criu, torpor_runtime::docker_lacks())] {
         for step in Step::ALL.into_iter().filter(|step| kind.makes(*step)) {
             let name = format!("{kind:?}_killed_when_{step:?}_loses_no_checkpoint");
             let trial = Trial::test(name, move || killed_at(kind, step));
