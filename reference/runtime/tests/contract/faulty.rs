@@ -107,12 +107,24 @@ impl Fault {
         match self {
             Self::ClosesFiles => Some("log.close()"),
             Self::ClosesListeningSockets => Some("server.shutdown(socket.SHUT_RDWR)"),
-            Self::ForgetsOrphans => Some("import os, signal\nos.kill(int(open('/tmp/orphan').read()), signal.SIGKILL)"),
+            Self::ForgetsOrphans => Some(FORGETS_ORPHANS),
             Self::LosesChangesOfTheImage => Some("import shutil\nshutil.rmtree('/usr/share/licenses')"),
             _ => None,
         }
     }
 }
+
+/// Ends the process, and waits until it has ended: a signal takes a moment.
+const FORGETS_ORPHANS: &str = "
+import os, signal
+orphan = int(open('/tmp/orphan').read())
+os.kill(orphan, signal.SIGKILL)
+try:
+    while open(f'/proc/{orphan}/stat').read().rpartition(') ')[2][0] not in 'ZX':
+        pass
+except (FileNotFoundError, ProcessLookupError):
+    pass
+";
 
 /// An engine with a fault.
 #[derive(Debug)]
