@@ -11,11 +11,7 @@ use tower::BoxError;
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Culprit, Fault, Hooks, by_engine, by_upkeep};
-
-const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Controller, does, install)
-}
+use super::{Fault, Hooks, by_engine, by_upkeep, controller};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(

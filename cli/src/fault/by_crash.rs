@@ -5,11 +5,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Culprit, Fault, Hooks};
-
-const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Controller, does, install)
-}
+use super::{Fault, Hooks, controller};
 
 /// The two ways to die at a write.
 const CRASHES: &[&str] = &[

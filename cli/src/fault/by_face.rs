@@ -6,11 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::face::{Asked, FaceRule, Gateway, Route, Told, body_of, with_body};
-use super::{Culprit, Fault, Hooks};
-
-pub(super) const fn gateway(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Gateway, does, install)
-}
+use super::{Fault, Hooks, gateway};
 
 /// What every resume through E2B has part in.
 pub(super) const RESUMES: &[&str] = &["CTX", "ZERO", "TIME", "E2B", "OBS", "DEL", "FSM"];

@@ -5,11 +5,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, CallRules};
 use super::notes::Notes;
-use super::{Culprit, Fault, Hooks};
-
-const fn gateway(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Gateway, does, install)
-}
+use super::{Fault, Hooks, gateway};
 
 pub(super) const FAULTS: &[Fault] = &[
     gateway(

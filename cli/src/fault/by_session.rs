@@ -6,10 +6,10 @@ use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::by_face::{RESUMES, gateway, ruled};
+use super::by_face::{RESUMES, ruled};
 use super::face::{Asked, Gateway, Route, Told, body_of};
 use super::notes::Notes;
-use super::{Fault, Hooks};
+use super::{Fault, Hooks, gateway};
 
 pub(super) const FAULTS: &[Fault] = &[
     gateway("reads-wake", "resumes a paused sandbox that is asked about", || {

@@ -8,10 +8,10 @@ use futures::{StreamExt as _, future, stream};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::by_face::{gateway, ruled};
+use super::by_face::ruled;
 use super::face::{Asked, Gateway, Route, Told};
 use super::notes::Notes;
-use super::{Culprit, Fault, Hooks};
+use super::{Culprit, Fault, Hooks, gateway};
 
 pub(super) const FAULTS: &[Fault] = &[
     gateway(

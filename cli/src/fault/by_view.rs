@@ -5,11 +5,7 @@ use torpor_api::finalizer;
 
 use super::calls::CallRules;
 use super::notes::Notes;
-use super::{Culprit, Fault, Hooks};
-
-const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Controller, does, install)
-}
+use super::{Fault, Hooks, controller};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(

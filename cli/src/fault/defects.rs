@@ -2,7 +2,7 @@
 
 use torpor_controller::Defect;
 
-use super::{Culprit, Fault, Hooks};
+use super::{Culprit, Fault, Hooks, controller};
 
 macro_rules! installs {
     ($defect:ident) => {
@@ -11,10 +11,6 @@ macro_rules! installs {
             ..Hooks::default()
         }
     };
-}
-
-const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
-    Fault::new(name, Culprit::Controller, does, install)
 }
 
 pub(super) const FAULTS: &[Fault] = &[

@@ -119,6 +119,16 @@ pub struct Fault {
     install: fn() -> Hooks,
 }
 
+/// A mistake of the controller.
+const fn controller(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
+    Fault::new(name, Culprit::Controller, does, install)
+}
+
+/// A mistake of the gateway.
+const fn gateway(name: &'static str, does: &'static str, install: fn() -> Hooks) -> Fault {
+    Fault::new(name, Culprit::Gateway, does, install)
+}
+
 impl Fault {
     /// A mistake of `culprit`, installed by `install`.
     const fn new(name: &'static str, culprit: Culprit, does: &'static str, install: fn() -> Hooks) -> Self {
