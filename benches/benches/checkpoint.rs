@@ -8,7 +8,10 @@
 #[path = "checkpoint/criu.rs"]
 mod criu;
 
+use std::fs::{self, File};
 use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
@@ -97,7 +100,62 @@ fn stages(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(checkpoint, stages);
+/// Seals on disk, each of a new sandbox, beside a plain write of as many bytes, the file and its folder synced.
+#[expect(clippy::expect_used, reason = "a benchmark without a disk measures nothing")]
+fn on_disk(criterion: &mut Criterion) {
+    let runtime = threads();
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = CheckpointStore::open(&format!("file://{}/store", directory.path().display())).expect("a store");
+    let heap = heap();
+    let mut sandboxes = 0_u64;
+    for bytes in [1_000, 300_000, 3_000_000, 35_000_000] {
+        let mut group = criterion.benchmark_group(format!("checkpoint of a heap of {bytes} bytes on disk"));
+        group.throughput(Throughput::Bytes(bytes as u64)).sample_size(20);
+        // As a dump is: memory of its own, which goes with the seal.
+        let payload = || heap[..bytes].to_vec();
+        group.bench_function("plain synced write", |bencher| {
+            bencher.iter_batched(
+                payload,
+                |payload| synced_write(directory.path(), &payload),
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function("seal", |bencher| {
+            bencher.iter_batched(
+                || {
+                    let sandbox = |nth: u64| format!("bench-{nth}");
+                    runtime
+                        .block_on(store.remove_all(&sandbox(sandboxes)))
+                        .expect("removed");
+                    sandboxes += 1;
+                    let sandbox_uid = sandbox(sandboxes);
+                    (
+                        CheckpointKey {
+                            sandbox_uid,
+                            generation: 1,
+                        },
+                        payload(),
+                    )
+                },
+                |(key, payload)| runtime.block_on(store.seal(&key, &engine(), payload)).expect("sealed"),
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a benchmark without a disk measures nothing")]
+fn synced_write(folder: &Path, bytes: &[u8]) {
+    let path = folder.join("plain");
+    let mut file = File::create(&path).expect("a file");
+    file.write_all(bytes).and_then(|()| file.sync_all()).expect("written");
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.expect("synced");
+    fs::remove_file(path).expect("removed");
+}
+
+criterion_group!(checkpoint, stages, on_disk);
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -209,6 +209,17 @@ impl Payload {
         segments
     }
 
+    /// A segment of this very payload, if it is in memory already.
+    pub(crate) fn in_memory(&self, segment: &Segment) -> Option<Bytes> {
+        match self.parts.get(segment.part)? {
+            Part::Memory(bytes) => {
+                let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
+                Some(bytes.slice(start..start + segment.bytes))
+            }
+            Part::File { .. } => None,
+        }
+    }
+
     /// Reads a segment of this very payload into `buffer`, which holds nothing else then.
     pub(crate) fn read(&self, segment: &Segment, buffer: &mut Vec<u8>) -> Result<(), PayloadError> {
         buffer.clear();

@@ -21,6 +21,7 @@ mod attempt;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod collect;
+mod depot;
 mod directory;
 mod error;
 mod objects;

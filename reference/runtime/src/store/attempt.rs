@@ -23,7 +23,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use object_store::PutPayload;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -60,7 +59,7 @@ impl CheckpointStore {
             place: place.attempt(id).to_string(),
             source,
         })?;
-        self.objects.replace(&place.attempt(id), PutPayload::from(note)).await?;
+        self.objects.note(&place.attempt(id), id, note.into()).await?;
         if base.packs.is_empty() {
             return Ok(Base::default());
         }

@@ -1,18 +1,33 @@
 //! What a store on disk needs beyond an object store: folders, unfinished uploads, and order on disk.
 //!
 //! `object_store` knows no folders and does not list the files of uploads that a crash cut short
-//! (`name#1`), though they take up space. Removals are synced here too; for writes it does that itself.
+//! (`name#1`), though they take up space, and syncs after each write. What a seal writes is written here, with as few
+//! syncs as its order needs (see [`aside`]); removals are synced here, too.
+
+mod aside;
+mod disk;
+#[cfg(test)]
+mod failing_machine;
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use uuid::Uuid;
+
 use super::StoreError;
+use super::objects::Created;
+#[cfg(test)]
+use super::objects::Objects;
+pub(super) use aside::{Aside, Growing};
+use disk::Disk;
 
 /// The directory of a store.
 #[derive(Clone, Debug)]
 pub(super) struct Directory {
     root: PathBuf,
+    disk: Disk,
 }
 
 /// The file of an upload that has not ended, and perhaps never will.
@@ -32,7 +47,10 @@ impl Directory {
             path: root.clone(),
             source,
         })?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            disk: Disk::default(),
+        })
     }
 
     /// Where it is.
@@ -106,6 +124,61 @@ impl Directory {
                 .try_for_each(|upload| gone_is_fine(fs::remove_file(&upload.path)))
         })
         .await
+    }
+
+    /// Writes a small file, or replaces it, at once. A failing machine may lose it, but not tear it.
+    pub(super) async fn note(
+        &self,
+        place: &object_store::path::Path,
+        writer: Uuid,
+        contents: Bytes,
+    ) -> Result<(), StoreError> {
+        let directory = self.clone();
+        self.blocking("write", place.as_ref().into(), move |path| {
+            let aside = Aside::create(&directory, path, writer)?;
+            aside.write_at(&contents, 0)?;
+            aside.sync()?;
+            aside.replace()
+        })
+        .await
+    }
+
+    /// A file that grows until [`stage`](Self::stage) gives it its place.
+    pub(super) fn growing(&self, place: &object_store::path::Path, writer: Uuid) -> Growing {
+        Growing::new(self, self.root.join(place.as_ref()), writer)
+    }
+
+    /// Writes an envelope beside its place, and the pack in its own. When this returns all but the envelope's
+    /// own name is on disk.
+    pub(super) async fn stage(
+        &self,
+        pack: Option<Growing>,
+        envelope: &object_store::path::Path,
+        writer: Uuid,
+        contents: Bytes,
+    ) -> Result<Aside, StoreError> {
+        let directory = self.clone();
+        self.blocking("write", envelope.as_ref().into(), move |path| {
+            aside::stage(&directory, pack, path, writer, &contents)
+        })
+        .await
+    }
+
+    /// Puts a file in its place unless there is one. It is on disk when this returns.
+    pub(super) async fn publish(&self, aside: Aside) -> Result<Created, StoreError> {
+        self.blocking("put in place", aside.place().to_owned(), move |_| aside.publish())
+            .await
+    }
+
+    /// Makes the folders above `path`, but not the store's own: it may be gone because its disk is.
+    fn make_folders_of(&self, path: &Path) -> io::Result<()> {
+        let above = path.strip_prefix(&self.root).ok().and_then(Path::parent);
+        let mut folder = self.root.clone();
+        for name in above.into_iter().flatten() {
+            folder.push(name);
+            self.disk.make_folder(&folder)?;
+        }
+        Ok(())
     }
 
     /// Returns when all removals in `folder` itself are on disk.

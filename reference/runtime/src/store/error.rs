@@ -206,6 +206,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Its chunks could not be written.
+    #[error("write the chunks of checkpoint {key}")]
+    Pack {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store refused or failed.
     #[error("{attempt} /{place} in the checkpoint store")]
     Backend {
@@ -281,6 +290,7 @@ impl StoreError {
             | Self::Removed { .. }
             | Self::Attempt { .. }
             | Self::Compress { .. }
+            | Self::Pack { .. }
             | Self::Payload { .. }
             | Self::Backend { .. }
             | Self::Directory { .. } => false,

@@ -8,8 +8,10 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
+use uuid::Uuid;
+
 use super::StoreError;
-use super::directory::{Directory, Unfinished};
+use super::directory::{Aside, Directory, Growing, Unfinished};
 
 /// Where files are kept.
 #[derive(Clone, Debug)]
@@ -26,6 +28,24 @@ pub(super) enum Created {
     New,
     /// One was there already, and is as it was.
     Existed,
+}
+
+/// A pack that is to be put in place.
+#[derive(Debug)]
+pub(super) enum NewPack {
+    /// On disk, perhaps not all of it yet.
+    Growing(Growing),
+    /// In memory, with its place.
+    Held(Path, PutPayload),
+}
+
+/// An envelope that is to be put in place, when all that it names is.
+#[derive(Debug)]
+pub(super) enum Staged {
+    /// On disk beside its place.
+    Aside(Aside),
+    /// In memory, with its place.
+    Held(Path, Bytes),
 }
 
 impl Objects {
@@ -75,12 +95,60 @@ impl Objects {
         put.map(drop).map_err(|source| backend("write", place, source))
     }
 
-    /// Writes a file unless there is one, atomically. It is on disk when this returns.
-    pub(super) async fn create(&self, place: &Path, contents: PutPayload) -> Result<Created, StoreError> {
-        match self.store.put_opts(place, contents, PutMode::Create.into()).await {
+    /// Writes a small file, or replaces it, atomically. A failing machine may lose it, but not tear it.
+    pub(super) async fn note(&self, place: &Path, writer: Uuid, contents: Bytes) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.note(place, writer, contents).await,
+            None => self.replace(place, contents.into()).await,
+        }
+    }
+
+    /// A file that is on disk as it grows, where there is a disk.
+    pub(super) fn growing(&self, place: &Path, writer: Uuid) -> Option<Growing> {
+        Some(self.directory.as_ref()?.growing(place, writer))
+    }
+
+    /// Puts a pack in its place, if there is one, and gets an envelope ready that names it. When this returns all but
+    /// the envelope is on disk.
+    pub(super) async fn stage(
+        &self,
+        pack: Option<NewPack>,
+        envelope: &Path,
+        writer: Uuid,
+        contents: Bytes,
+    ) -> Result<Staged, StoreError> {
+        let growing = match pack {
+            Some(NewPack::Growing(growing)) => Some(growing),
+            Some(NewPack::Held(place, contents)) => {
+                self.replace(&place, contents).await?;
+                None
+            }
+            None => None,
+        };
+        match &self.directory {
+            Some(directory) => Ok(Staged::Aside(
+                directory.stage(growing, envelope, writer, contents).await?,
+            )),
+            None => Ok(Staged::Held(envelope.clone(), contents)),
+        }
+    }
+
+    /// Puts an envelope in its place unless there is one, atomically. It is on disk when this returns.
+    pub(super) async fn publish(&self, staged: Staged) -> Result<Created, StoreError> {
+        let (place, contents) = match (staged, &self.directory) {
+            (Staged::Aside(aside), Some(directory)) => return directory.publish(aside).await,
+            // Nobody stages on disk without one.
+            (Staged::Aside(_), None) => return Ok(Created::Existed),
+            (Staged::Held(place, contents), _) => (place, contents),
+        };
+        match self
+            .store
+            .put_opts(&place, contents.into(), PutMode::Create.into())
+            .await
+        {
             Ok(_) => Ok(Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
-            Err(source) => Err(backend("write", place, source)),
+            Err(source) => Err(backend("write", &place, source)),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The chunks that a seal adds, side by side as they go into a pack or an envelope. Reads the payload, a segment
-//! at a time, and writes nothing; uses all cores.
+//! The chunks that a seal adds, put in a depot as they are made. Reads the payload, a segment at a time; uses all
+//! cores.
 //!
-//! A segment is read once: what the store may lack is compressed as long as it is in the cache. Only when a pack
+//! A segment is read once: what the store may lack is packed as long as it is in the cache. Only when a pack
 //! that was relied on turns out not to do are its chunks read again.
 
 use std::collections::{HashMap, HashSet};
@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use blake3::Hash;
 use bytes::Bytes;
 use rayon::prelude::*;
-use uuid::Uuid;
 
+use super::depot::Depot;
 use super::plan::Reuse;
 use crate::chunks::{self, ChunkRef, Compressor, Packed, Piece};
-use crate::encryption::{Nonce, TenantKey};
+use crate::encryption::TenantKey;
 use crate::envelope::{Entry, Holder};
 use crate::payload::{Payload, PayloadError, Segment};
 
@@ -24,24 +24,13 @@ const CHUNKS_AT_ONCE: usize = 8;
 /// With fewer chunks, so many shares for each core: a small payload is compressed by all of them, too.
 const SHARES: usize = 2;
 
-/// The chunks that a seal adds.
-#[derive(Clone, Debug)]
-pub(super) struct NewChunks {
-    /// By name; equal chunks are stored once.
-    pub(super) entries: HashMap<Hash, Entry>,
-    /// The stored bytes, in order.
-    pub(super) stored: Vec<Bytes>,
-    /// How many they are.
-    pub(super) bytes: u64,
-}
-
 /// What a payload is made of.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// In order.
     pub(super) pieces: Vec<Piece>,
-    /// What was packed on the way, each chunk once.
-    packed: Vec<(ChunkRef, Packed)>,
+    /// What was put in the depot on the way, each chunk once.
+    shelved: Vec<Entry>,
 }
 
 /// Why chunks were not packed.
@@ -51,6 +40,8 @@ pub(super) enum PackError {
     Compress(io::Error),
     /// The payload cannot be read.
     Read(PayloadError),
+    /// The chunks cannot be written.
+    Write(io::Error),
 }
 
 impl From<PayloadError> for PackError {
@@ -83,7 +74,12 @@ impl Workshop {
         idle.unwrap_or_default()
     }
 
-    fn pack(&self, pieces: &[&Piece], plain: &[u8], start: u64) -> io::Result<Vec<(ChunkRef, Packed)>> {
+    /// Puts `pieces` of a segment in the depot.
+    fn shelve(&self, depot: &Depot, pieces: &[&Piece], plain: &Bytes, start: usize) -> Result<Vec<Entry>, PackError> {
+        depot.put(self.pack(pieces, plain, start)?)
+    }
+
+    fn pack(&self, pieces: &[&Piece], plain: &[u8], start: usize) -> io::Result<Vec<(ChunkRef, Packed)>> {
         let share = pieces.len() / (SHARES * rayon::current_num_threads());
         let packed = pieces.par_chunks(share.clamp(1, CHUNKS_AT_ONCE)).map(|pieces| {
             let mut compressor = self.compressor()?;
@@ -102,26 +98,34 @@ impl Workshop {
         Ok(packed?.into_iter().flatten().collect())
     }
 
-    /// What `work` makes of each segment, in order.
+    /// What `work` makes of each segment and where it starts, in order.
     fn each_segment<T: Send>(
         &self,
         payload: &Payload,
         segments: &[Segment],
-        work: impl Fn(&Segment, &[u8]) -> Result<T, PackError> + Sync,
+        work: impl Fn(&Segment, usize, &Bytes) -> Result<T, PackError> + Sync,
     ) -> Result<Vec<T>, PackError> {
         let done = segments.par_iter().with_max_len(1).map(|segment| {
+            // A payload that is longer than the memory of this machine can address is not cut.
+            let start = usize::try_from(segment.start).map_err(io::Error::other)?;
+            if let Some(plain) = payload.in_memory(segment) {
+                return work(segment, start, &plain);
+            }
             let mut buffer = self.buffer();
             payload.read(segment, &mut buffer)?;
-            let done = work(segment, &buffer);
-            self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            let plain = Bytes::from(buffer);
+            let done = work(segment, start, &plain);
+            if plain.is_unique() {
+                let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+                buffers.push(plain.into());
+            }
             done
         });
         done.collect()
     }
 }
 
-fn bytes_of<'a>(piece: &Piece, plain: &'a [u8], start: u64) -> &'a [u8] {
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
+fn bytes_of<'a>(piece: &Piece, plain: &'a [u8], start: usize) -> &'a [u8] {
     &plain[piece.range.start - start..piece.range.end - start]
 }
 
@@ -130,71 +134,66 @@ fn bytes_of<'a>(piece: &Piece, plain: &'a [u8], start: u64) -> &'a [u8] {
 /// # Errors
 /// When the payload cannot be read.
 pub(super) fn cut(payload: &Payload, key: Option<&TenantKey>) -> Result<Vec<Piece>, PackError> {
-    let pieces = Workshop::default().each_segment(payload, &payload.segments(), |segment, plain| {
-        let start = usize::try_from(segment.start).map_err(io::Error::other)?;
+    let pieces = Workshop::default().each_segment(payload, &payload.segments(), |_, start, plain| {
         Ok(chunks::cut_segment(start, plain, key))
     })?;
     Ok(pieces.concat())
 }
 
-/// Cuts a payload, and packs all chunks that are not `known`.
+/// Cuts a payload, and puts all chunks that are not `known` in the depot.
 ///
 /// # Errors
-/// When there is no memory to compress with, or the payload cannot be read.
-pub(super) fn survey(payload: &Payload, known: &HashSet<Hash>, key: Option<&TenantKey>) -> Result<Survey, PackError> {
+/// When there is no memory to compress with, the payload cannot be read, or a chunk not be written.
+pub(super) fn survey(payload: &Payload, known: &HashSet<Hash>, depot: &Depot) -> Result<Survey, PackError> {
+    let key = depot.key();
     let (workshop, seen) = (Workshop::default(), Mutex::new(HashSet::new()));
-    let surveyed = workshop.each_segment(payload, &payload.segments(), |segment, plain| {
-        // A payload that is longer than the memory of this machine can address is not cut.
-        let start = usize::try_from(segment.start).map_err(io::Error::other)?;
+    let surveyed = workshop.each_segment(payload, &payload.segments(), |_, start, plain| {
         let pieces = chunks::cut_segment(start, plain, key);
         let new: Vec<&Piece> = {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             let mut is_new = |hash: &Hash| !known.contains(hash) && seen.insert(*hash);
             pieces.iter().filter(|piece| is_new(&piece.chunk.hash)).collect()
         };
-        let packed = workshop.pack(&new, plain, segment.start)?;
-        Ok((pieces, packed))
+        let shelved = workshop.shelve(depot, &new, plain, start)?;
+        Ok((pieces, shelved))
     })?;
     let mut survey = Survey::default();
-    for (pieces, packed) in surveyed {
+    for (pieces, shelved) in surveyed {
         survey.pieces.extend(pieces);
-        survey.packed.extend(packed);
+        survey.shelved.extend(shelved);
     }
     Ok(survey)
 }
 
-/// The chunks of a surveyed payload that `reuse` has not, to be written by `attempt` into `holder`.
+/// The pieces of a surveyed payload, and where the chunks are that `reuse` has not: in the depot, which is to be
+/// called `holder`.
 ///
 /// # Errors
-/// When there is no memory to compress with, or the payload cannot be read again or has changed.
+/// As for [`survey`], and when the payload has changed since.
 pub(super) fn pack_new(
     payload: &Payload,
     survey: Survey,
     reuse: &Reuse,
     holder: Holder,
-    attempt: Uuid,
-    key: Option<&TenantKey>,
-) -> Result<(Vec<Piece>, NewChunks), PackError> {
-    let Survey { pieces, mut packed } = survey;
-    let have: HashSet<Hash> = packed.iter().map(|(chunk, _)| chunk.hash).collect();
+    depot: &Depot,
+) -> Result<(Vec<Piece>, HashMap<Hash, Entry>), PackError> {
+    let Survey { pieces, mut shelved } = survey;
+    let have: HashSet<Hash> = shelved.iter().map(|entry| entry.chunk.hash).collect();
     let lacks = |hash: &Hash| !have.contains(hash) && !reuse.entries.contains_key(hash);
     let mut missing: HashSet<Hash> = HashSet::new();
     let missing: Vec<&Piece> = pieces
         .iter()
         .filter(|piece| lacks(&piece.chunk.hash) && missing.insert(piece.chunk.hash))
         .collect();
-    packed.extend(pack_again(payload, &missing, key)?);
-    let (chunks, packed): (Vec<ChunkRef>, Vec<Packed>) = packed.into_iter().unzip();
-    let new = side_by_side(&chunks, place(packed, attempt, key), holder);
-    Ok((pieces, new))
+    shelved.extend(shelve_again(payload, &missing, depot)?);
+    let named = |entry: Entry| (entry.chunk.hash, Entry { holder, ..entry });
+    let entries = shelved.into_iter().map(named).collect();
+    Ok((pieces, entries))
 }
 
-/// Packs pieces that were passed over before; they are in the order of the payload.
-fn pack_again(
-    payload: &Payload,
-    pieces: &[&Piece],
-    key: Option<&TenantKey>,
-) -> Result<Vec<(ChunkRef, Packed)>, PackError> {
+/// Puts pieces in the depot that were passed over before; they are in the order of the payload.
+fn shelve_again(payload: &Payload, pieces: &[&Piece], depot: &Depot) -> Result<Vec<Entry>, PackError> {
+    let key = depot.key();
     let workshop = Workshop::default();
     let within = |segment: &Segment| {
         let from = |place: u64| pieces.partition_point(|piece| (piece.range.start as u64) < place);
@@ -202,58 +201,13 @@ fn pack_again(
     };
     let mut segments = payload.segments();
     segments.retain(|segment| !within(segment).is_empty());
-    let packed = workshop.each_segment(payload, &segments, |segment, plain| {
+    let shelved = workshop.each_segment(payload, &segments, |segment, start, plain| {
         let pieces = &pieces[within(segment)];
-        let changed = |piece: &&Piece| chunks::name(bytes_of(piece, plain, segment.start), key) != piece.chunk;
+        let changed = |piece: &&Piece| chunks::name(bytes_of(piece, plain, start), key) != piece.chunk;
         if pieces.iter().any(changed) {
             return Err(PayloadError::Changed.into());
         }
-        Ok(workshop.pack(pieces, plain, segment.start)?)
+        workshop.shelve(depot, pieces, plain, start)
     })?;
-    Ok(packed.concat())
-}
-
-fn side_by_side(chunks: &[ChunkRef], packed: Vec<Packed>, holder: Holder) -> NewChunks {
-    let mut new = NewChunks {
-        entries: HashMap::with_capacity(chunks.len()),
-        stored: Vec::with_capacity(chunks.len()),
-        bytes: 0,
-    };
-    for (chunk, packed) in chunks.iter().zip(packed) {
-        let entry = Entry {
-            chunk: *chunk,
-            form: packed.form,
-            holder,
-            offset: new.bytes,
-            stored_bytes: length_of(&packed.stored),
-        };
-        new.bytes += u64::from(entry.stored_bytes);
-        new.entries.insert(chunk.hash, entry);
-        new.stored.push(packed.stored);
-    }
-    new
-}
-
-/// Encrypts, when there is a key. Where a chunk comes to lie is part of its nonce.
-fn place(packed: Vec<Packed>, attempt: Uuid, key: Option<&TenantKey>) -> Vec<Packed> {
-    let Some(key) = key else { return packed };
-    let mut offset = 0;
-    let mut placed = Vec::with_capacity(packed.len());
-    for packed in packed {
-        let nonce = Nonce::of(attempt, offset);
-        offset += packed.stored.len() as u64 + TenantKey::TAG_BYTES;
-        placed.push((nonce, packed));
-    }
-    let encrypted = placed
-        .into_par_iter()
-        .map(|(nonce, packed)| chunks::encrypt(&packed, key, nonce));
-    encrypted.collect()
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "a stored chunk is at most a plain one and a tag, and that is far below 4 GiB"
-)]
-fn length_of(stored: &Bytes) -> u32 {
-    u32::try_from(stored.len()).expect("the length of a stored chunk fits into 32 bits")
+    Ok(shelved.concat())
 }

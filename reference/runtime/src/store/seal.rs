@@ -5,23 +5,25 @@
 //!  large   note ──> pack, when there are new chunks ──> envelope ──> note dropped
 //! ```
 //!
-//! In a `file` store each of these is written aside, synced, put in its place at once, and its folder synced,
-//! before the next one begins: after a crash at any point, also of the machine, the envelope is not there or
-//! everything that it names is. A crash before the envelope leaves a pack that nothing names; a later
-//! collection takes it.
+//! In a `file` store pack and envelope are on disk, with the names of all folders above, before the envelope is put
+//! in its place at once, and its folder synced (`directory/aside.rs` has the order): after a crash at any point, also
+//! of the machine, the envelope is not there or everything that it names is. A note needs no disk: a machine that
+//! fails ends the seal, too. A crash before the envelope leaves a pack that nothing names; a later collection takes
+//! it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use blake3::Hash;
 use bytes::Bytes;
-use object_store::PutPayload;
 use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
-use super::objects::{Created, on_the_cores};
-use super::pack::{self, NewChunks, PackError, Survey};
+use super::depot::{self, Depot};
+use super::objects::{Created, NewPack, Staged, on_the_cores};
+use super::pack::{self, PackError, Survey};
 use super::place::SandboxPlace;
-use super::plan::{self, Reuse};
+use super::plan::{self, Base, Reuse};
 use super::restore::Sealed;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
 use crate::chunks::Piece;
@@ -40,6 +42,30 @@ pub(super) struct Seal {
     pub(super) engine: EngineVersion,
     /// Names this call and the pack that it writes.
     pub(super) attempt: Uuid,
+}
+
+/// What the sandbox may still add.
+#[derive(Clone, Copy)]
+struct Room {
+    kept: u64,
+    quota: u64,
+}
+
+impl Room {
+    /// Bytes.
+    fn left(self) -> u64 {
+        self.quota.saturating_sub(self.kept)
+    }
+}
+
+/// What an envelope says beside its chunks.
+struct Made<'a> {
+    pieces: &'a [Piece],
+    reuse: &'a Reuse,
+    new: &'a HashMap<Hash, Entry>,
+    new_bytes: u64,
+    packs: &'a [Pack],
+    kept_here: &'a [Bytes],
 }
 
 /// How a seal ended well.
@@ -106,67 +132,108 @@ impl Seal {
     }
 
     async fn small(&self, payload: Payload) -> Result<Outcome, Failed> {
+        let room = self.room().await?;
         let reuse = Reuse::default();
-        let survey = self.survey(&payload, HashSet::new()).await?;
-        let (pieces, new) = self.pack(&payload, survey, &reuse, Holder::Envelope).await?;
-        self.keep_to_quota(new.bytes).await?;
-        let encoded = self.encode(&pieces, &reuse, &new, &[], &new.stored)?;
-        self.commit(encoded, &pieces).await
+        let depot = self.depot(room, depot::Place::Memory(Mutex::default()));
+        let survey = self.survey(&payload, HashSet::new(), &depot).await?;
+        let (pieces, new) = self.pack(&payload, survey, &reuse, Holder::Envelope, &depot).await?;
+        let (new_bytes, held) = Depot::close(depot);
+        self.keep_to(room, new_bytes)?;
+        let encoded = self.encode(&Made {
+            pieces: &pieces,
+            reuse: &reuse,
+            new: &new,
+            new_bytes,
+            packs: &[],
+            kept_here: &held.map(depot::Place::in_order).unwrap_or_default(),
+        })?;
+        let (record, staged) = self.stage(encoded, None).await?;
+        self.commit(record, staged, &pieces).await
     }
 
     async fn large(&self, payload: Payload) -> Result<Outcome, Failed> {
+        let room = self.room().await?;
         let base = self.store.newest(&self.place, &self.key).await?;
         let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
+        let place = self.place.pack(self.attempt);
+        let growing = self.store.objects.growing(&place, self.attempt);
+        let depot = self.depot(
+            room,
+            growing.map_or_else(|| depot::Place::Memory(Mutex::default()), depot::Place::Pack),
+        );
         let noted = self.store.note_attempt(&self.place, &self.key, self.attempt, &base);
-        let (survey, base) = futures::try_join!(self.survey(&payload, known), noted)?;
+        // Both to their end: who fails takes the note back.
+        let (survey, base) = futures::join!(self.survey(&payload, known, &depot), noted);
+        let (survey, base) = (survey?, base?);
         self.store.steps.done(Step::Noted);
-        let mut reuse = plan::reuse(&survey.pieces, &base, |_| true);
-        if self.store.objects.on_disk() {
-            reuse = self
-                .store
-                .without_damage(&self.place, &self.key, &survey.pieces, reuse)
-                .await?;
-        }
+        let reuse = self.reuse(&survey.pieces, &base).await?;
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
-        let (pieces, new) = self.pack(&payload, survey, &reuse, own).await?;
-        self.keep_to_quota(new.bytes).await?;
+        let (pieces, new) = self.pack(&payload, survey, &reuse, own, &depot).await?;
+        let (new_bytes, held) = Depot::close(depot);
+        self.keep_to(room, new_bytes)?;
         let mut packs = reuse.packs.clone();
-        if !new.stored.is_empty() {
-            packs.push(Pack {
-                id: self.attempt,
-                bytes: new.bytes,
-            });
-            let contents = new.stored.iter().cloned().collect::<PutPayload>();
-            let place = self.place.pack(self.attempt);
-            self.store.objects.replace(&place, contents).await?;
+        let has_new = !new.is_empty();
+        packs.extend(has_new.then_some(Pack {
+            id: self.attempt,
+            bytes: new_bytes,
+        }));
+        let encoded = self.encode(&Made {
+            pieces: &pieces,
+            reuse: &reuse,
+            new: &new,
+            new_bytes,
+            packs: &packs,
+            kept_here: &[],
+        })?;
+        let new_pack = held.filter(|_| has_new).map(|held| held.into_pack(place));
+        let (record, staged) = self.stage(encoded, new_pack).await?;
+        if has_new {
             self.store.steps.done(Step::Packed);
         }
-        let encoded = self.encode(&pieces, &reuse, &new, &packs, &[])?;
         if !self.store.is_noted(&self.place, self.attempt).await? {
             return Err(StoreError::Removed { key: self.key.clone() }.into());
         }
-        let outcome = self.commit(encoded, &pieces).await?;
+        let outcome = self.commit(record, staged, &pieces).await?;
         self.forget().await;
         self.store.steps.done(Step::NoteDropped);
         Ok(outcome)
     }
 
-    /// Refuses what would exceed the quota. Envelopes beside their chunks are not counted before they are
-    /// there, and seals at the same time do not see each other.
-    async fn keep_to_quota(&self, added: u64) -> Result<(), StoreError> {
-        let Some(quota) = self.store.quota else {
-            return Ok(());
-        };
-        let needed = self.store.objects.folder_bytes(self.place.folder()).await? + added;
-        if needed <= quota {
-            return Ok(());
+    /// What of `base` the new checkpoint relies on.
+    async fn reuse(&self, pieces: &[Piece], base: &Base) -> Result<Reuse, StoreError> {
+        let reuse = plan::reuse(pieces, base, |_| true);
+        if !self.store.objects.on_disk() {
+            return Ok(reuse);
         }
-        Err(StoreError::QuotaExceeded {
-            key: self.key.clone(),
-            needed,
-            quota,
-        })
+        self.store.without_damage(&self.place, &self.key, pieces, reuse).await
+    }
+
+    /// What the quota leaves; nothing is refused without one. Envelopes beside their chunks are not counted before
+    /// they are there, and seals at the same time do not see each other.
+    async fn room(&self) -> Result<Option<Room>, StoreError> {
+        let Some(quota) = self.store.quota else {
+            return Ok(None);
+        };
+        let kept = self.store.objects.folder_bytes(self.place.folder()).await?;
+        Ok(Some(Room { kept, quota }))
+    }
+
+    /// Refuses what would exceed the quota; of that no more was written than fits.
+    fn keep_to(&self, room: Option<Room>, added: u64) -> Result<(), StoreError> {
+        match room {
+            Some(room) if added > room.left() => Err(StoreError::QuotaExceeded {
+                key: self.key.clone(),
+                needed: room.kept + added,
+                quota: room.quota,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn depot(&self, room: Option<Room>, place: depot::Place) -> Arc<Depot> {
+        let room = room.map_or(u64::MAX, Room::left);
+        Arc::new(Depot::new(self.attempt, Arc::clone(&self.store.keys), room, place))
     }
 
     /// The pieces alone.
@@ -177,9 +244,9 @@ impl Seal {
         cut.map_err(|error| self.not_packed(error))
     }
 
-    async fn survey(&self, payload: &Payload, known: HashSet<Hash>) -> Result<Survey, StoreError> {
-        let (payload, keys) = (payload.clone(), self.store.keys.clone());
-        let survey = move || pack::survey(&payload, &known, keys.sealing());
+    async fn survey(&self, payload: &Payload, known: HashSet<Hash>, depot: &Arc<Depot>) -> Result<Survey, StoreError> {
+        let (payload, depot) = (payload.clone(), Arc::clone(depot));
+        let survey = move || pack::survey(&payload, &known, &depot);
         let survey = on_the_cores("cut the payload for", self.place.folder(), survey).await?;
         survey.map_err(|error| self.not_packed(error))
     }
@@ -190,10 +257,10 @@ impl Seal {
         survey: Survey,
         reuse: &Reuse,
         holder: Holder,
-    ) -> Result<(Vec<Piece>, NewChunks), StoreError> {
-        let (payload, reuse) = (payload.clone(), reuse.clone());
-        let (attempt, keys) = (self.attempt, self.store.keys.clone());
-        let pack = move || pack::pack_new(&payload, survey, &reuse, holder, attempt, keys.sealing());
+        depot: &Arc<Depot>,
+    ) -> Result<(Vec<Piece>, HashMap<Hash, Entry>), StoreError> {
+        let (payload, reuse, depot) = (payload.clone(), reuse.clone(), Arc::clone(depot));
+        let pack = move || pack::pack_new(&payload, survey, &reuse, holder, &depot);
         let packed = on_the_cores("compress chunks for", self.place.folder(), pack).await?;
         packed.map_err(|error| self.not_packed(error))
     }
@@ -205,6 +272,10 @@ impl Seal {
                 source,
             },
             PackError::Read(source) => self.unreadable(source),
+            PackError::Write(source) => StoreError::Pack {
+                key: self.key.clone(),
+                source,
+            },
         }
     }
 
@@ -215,28 +286,21 @@ impl Seal {
         }
     }
 
-    fn encode(
-        &self,
-        pieces: &[Piece],
-        reuse: &Reuse,
-        new: &NewChunks,
-        packs: &[Pack],
-        kept_here: &[Bytes],
-    ) -> Result<Encoded, StoreError> {
+    fn encode(&self, made: &Made<'_>) -> Result<Encoded, StoreError> {
         let entry = |piece: &Piece| {
             let hash = &piece.chunk.hash;
-            reuse.entries.get(hash).or_else(|| new.entries.get(hash)).copied()
+            made.reuse.entries.get(hash).or_else(|| made.new.get(hash)).copied()
         };
-        let entries: Vec<Entry> = pieces.iter().filter_map(entry).collect();
+        let entries: Vec<Entry> = made.pieces.iter().filter_map(entry).collect();
         let contents = Contents {
             sandbox_uid: &self.key.sandbox_uid,
             generation: self.key.generation,
             engine: &self.engine,
             attempt: self.attempt,
-            added_chunk_bytes: new.bytes,
-            packs,
+            added_chunk_bytes: made.new_bytes,
+            packs: made.packs,
             entries: &entries,
-            kept_here,
+            kept_here: made.kept_here,
             key: self.store.keys.sealing(),
         };
         envelope::encode(&contents).map_err(|source| StoreError::Envelope {
@@ -245,11 +309,18 @@ impl Seal {
         })
     }
 
-    /// The one step that makes a checkpoint of what was written.
-    async fn commit(&self, encoded: Encoded, pieces: &[Piece]) -> Result<Outcome, Failed> {
+    /// All but the one step that makes a checkpoint of what was written.
+    async fn stage(&self, encoded: Encoded, pack: Option<NewPack>) -> Result<(CheckpointRecord, Staged), StoreError> {
         let record = record_of(&encoded.header, &encoded.bytes);
         let place = self.place.envelope(self.key.generation);
-        let created = self.store.objects.create(&place, encoded.bytes.into()).await;
+        let contents = encoded.bytes.into();
+        let staged = self.store.objects.stage(pack, &place, self.attempt, contents);
+        Ok((record, staged.await?))
+    }
+
+    /// That step.
+    async fn commit(&self, record: CheckpointRecord, staged: Staged, pieces: &[Piece]) -> Result<Outcome, Failed> {
+        let created = self.store.objects.publish(staged).await;
         // The answer may be lost, not the write; or a second try of it found the first.
         if matches!(created, Ok(Created::New)) || self.wrote_it().await {
             self.store.steps.done(Step::Sealed);

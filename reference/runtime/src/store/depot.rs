@@ -1,0 +1,143 @@
+//! Where the new chunks of a seal go as they are made: side by side into a pack on disk that grows, or into memory.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use object_store::path::Path;
+use rayon::prelude::*;
+use uuid::Uuid;
+
+use super::directory::Growing;
+use super::objects::NewPack;
+use super::pack::PackError;
+use crate::chunks::{self, ChunkRef, Form, Packed};
+use crate::encryption::{Nonce, TenantKey, TenantKeys};
+use crate::envelope::{Entry, Holder};
+
+/// Takes chunks, and says where each lies. Used by many threads at once.
+#[derive(Debug)]
+pub(super) struct Depot {
+    attempt: Uuid,
+    keys: Arc<TenantKeys>,
+    /// Bytes that may be written; what is more is counted only.
+    room: u64,
+    bytes: AtomicU64,
+    place: Place,
+}
+
+/// What keeps the chunks.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// By where they begin.
+    Memory(Mutex<BTreeMap<u64, Bytes>>),
+    /// A pack on disk.
+    Pack(Growing),
+}
+
+impl Depot {
+    /// An empty one, for what `attempt` writes with the first of `keys`.
+    pub(super) fn new(attempt: Uuid, keys: Arc<TenantKeys>, room: u64, place: Place) -> Self {
+        Self {
+            attempt,
+            keys,
+            room,
+            bytes: AtomicU64::new(0),
+            place,
+        }
+    }
+
+    /// What was put here: how many bytes, and what has them, unless somebody still puts more.
+    pub(super) fn close(depot: Arc<Self>) -> (u64, Option<Place>) {
+        Arc::into_inner(depot).map_or((0, None), |depot| (depot.bytes.into_inner(), Some(depot.place)))
+    }
+
+    /// What chunks are named and encrypted with.
+    pub(super) fn key(&self) -> Option<&TenantKey> {
+        self.keys.sealing()
+    }
+
+    /// Takes packed chunks; encrypts them when there is a key. Where a chunk comes to lie is part of its nonce.
+    pub(super) fn put(&self, packed: Vec<(ChunkRef, Packed)>) -> Result<Vec<Entry>, PackError> {
+        let tag = self.key().map_or(0, |_| TenantKey::TAG_BYTES);
+        let length = |packed: &Packed| packed.stored.len() as u64 + tag;
+        let bytes = packed.iter().map(|(_, packed)| length(packed)).sum();
+        let begin = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut offset = begin;
+        let mut placed = Vec::with_capacity(packed.len());
+        for (chunk, packed) in packed {
+            let at = offset;
+            offset += length(&packed);
+            placed.push((chunk, packed, at));
+        }
+        if let Some(key) = self.key() {
+            placed.par_iter_mut().for_each(|(_, packed, at)| {
+                *packed = chunks::encrypt(packed, key, Nonce::of(self.attempt, *at));
+            });
+        }
+        let mut together = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        let mut entries = Vec::with_capacity(placed.len());
+        for (chunk, packed, at) in placed {
+            entries.push(entry(chunk, packed.form, at, length_of(&packed.stored)));
+            together.extend_from_slice(&packed.stored);
+        }
+        self.write(begin, together.into())?;
+        Ok(entries)
+    }
+
+    fn write(&self, offset: u64, bytes: Bytes) -> Result<(), PackError> {
+        if bytes.is_empty() || offset + bytes.len() as u64 > self.room {
+            return Ok(());
+        }
+        match &self.place {
+            Place::Memory(held) => {
+                held.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(offset, bytes);
+                Ok(())
+            }
+            Place::Pack(pack) => pack.write_at(&bytes, offset).map_err(PackError::Write),
+        }
+    }
+}
+
+impl Place {
+    /// What is held in memory, side by side.
+    pub(super) fn in_order(self) -> Vec<Bytes> {
+        match self {
+            Self::Memory(held) => {
+                let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+                held.into_values().collect()
+            }
+            Self::Pack(_) => Vec::new(),
+        }
+    }
+
+    /// The pack that it is to become in its place.
+    pub(super) fn into_pack(self, place: Path) -> NewPack {
+        match self {
+            Self::Pack(growing) => NewPack::Growing(growing),
+            held @ Self::Memory(_) => NewPack::Held(place, held.in_order().into_iter().collect()),
+        }
+    }
+}
+
+/// In an envelope, until it is known which of its packs is this one.
+fn entry(chunk: ChunkRef, form: Form, offset: u64, stored_bytes: u32) -> Entry {
+    Entry {
+        chunk,
+        form,
+        holder: Holder::Envelope,
+        offset,
+        stored_bytes,
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a stored chunk is at most a plain one and a tag, and that is far below 4 GiB"
+)]
+fn length_of(stored: &Bytes) -> u32 {
+    u32::try_from(stored.len()).expect("the length of a stored chunk fits into 32 bits")
+}

@@ -1,0 +1,250 @@
+//! Files that are written beside the place that they are meant for, and take it at once.
+//!
+//! ```text
+//!  pack      written, while it grows, and synced on the way ──renamed──> synced ┐
+//!  envelope  written ──────────────────────────────────────────────────> synced ┴> folders above synced
+//!                                                           ──linked, if there is none──> its folder synced
+//! ```
+//!
+//! Before an envelope is linked all that it names is on disk, and the names of all that; when it is on disk
+//! itself the checkpoint is sealed. Each sync waits for the disk, and there is none that this order does not need:
+//! a pack that nothing names yet may take its place before it is synced.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use uuid::Uuid;
+
+use super::Directory;
+use crate::store::objects::Created;
+
+/// With so many bytes that are not on disk a file that grows is synced, while it does.
+const EARLY_SYNC_BYTES: u64 = 4 << 20;
+
+/// A file beside its place. When dropped it is gone.
+#[derive(Debug)]
+pub(in crate::store) struct Aside {
+    directory: Directory,
+    file: Arc<File>,
+    path: PathBuf,
+    place: PathBuf,
+}
+
+impl Aside {
+    /// An empty file beside `place`, which is in the directory; makes the folders above. `writer` tells it from
+    /// those of others.
+    pub(super) fn create(directory: &Directory, place: &Path, writer: Uuid) -> io::Result<Self> {
+        let mut name = place.as_os_str().to_owned();
+        // Digits: object stores on disk take no other name for that of an upload.
+        name.push(format!("#{}", writer.as_u128()));
+        let path = PathBuf::from(name);
+        let file = loop {
+            match directory.disk.create(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => directory.make_folders_of(&path)?,
+                done => break done?,
+            }
+        };
+        Ok(Self {
+            directory: directory.clone(),
+            file: Arc::new(file),
+            path,
+            place: place.to_owned(),
+        })
+    }
+
+    /// The place that it is meant for.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.directory.disk.write_at(&self.file, &self.path, bytes, at)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.directory.disk.sync_file(&self.file, &self.path)
+    }
+
+    /// Takes its place, or that of the file that has it. Nothing is synced.
+    pub(super) fn replace(self) -> io::Result<()> {
+        self.directory.disk.rename(&self.path, &self.place)
+    }
+
+    /// Takes its place unless somebody has it; its folder is on disk when this returns.
+    pub(super) fn publish(self) -> io::Result<Created> {
+        match self.directory.disk.link(&self.path, &self.place) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Created::Existed),
+            Err(error) => return Err(error),
+        }
+        sync_folder_of(&self.directory, &self.place)?;
+        Ok(Created::New)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Gone already when it took its place by a rename; what a failure leaves is found by the next removal.
+        let _ = self.directory.disk.remove(&self.path);
+    }
+}
+
+fn sync_folder_of(directory: &Directory, path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| directory.disk.sync_folder(folder))
+}
+
+/// An envelope with all that it names on disk.
+///
+/// # Errors
+/// Something cannot be written; then nothing is left but a pack in its place, which nothing names.
+pub(super) fn stage(
+    directory: &Directory,
+    pack: Option<Growing>,
+    envelope: &Path,
+    writer: Uuid,
+    contents: &[u8],
+) -> io::Result<Aside> {
+    let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
+    let staged = Aside::create(directory, envelope, writer)?;
+    staged.write_at(contents, 0)?;
+    if let Some((file, place)) = pack {
+        directory.disk.sync_file(&file, &place)?;
+        sync_folder_of(directory, &place)?;
+        // Its entry for the folder of packs, which may be new.
+        sync_folder_of(directory, envelope)?;
+    }
+    staged.sync()?;
+    // The folder of the sandbox may be new.
+    directory.disk.sync_folder(&directory.root)?;
+    Ok(staged)
+}
+
+/// A file that several threads write, synced while it grows. There is none as long as nothing was written.
+#[derive(Debug)]
+pub(in crate::store) struct Growing {
+    directory: Directory,
+    place: PathBuf,
+    writer: Uuid,
+    file: Mutex<Option<Arc<Aside>>>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: Mutex<Bytes>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    written: u64,
+    synced: u64,
+    /// Somebody syncs while others write.
+    syncing: bool,
+    complete: bool,
+    failed: Option<io::Error>,
+}
+
+impl Growing {
+    pub(super) fn new(directory: &Directory, place: PathBuf, writer: Uuid) -> Self {
+        Self {
+            directory: directory.clone(),
+            place,
+            writer,
+            file: Mutex::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Writes `bytes` where nobody else does.
+    pub(in crate::store) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let file = self.file()?;
+        file.write_at(bytes, at)?;
+        let mut progress = self.progress.lock();
+        progress.written += bytes.len() as u64;
+        if progress.is_behind() && !progress.syncing {
+            progress.syncing = true;
+            let shared = Arc::clone(&self.progress);
+            thread::Builder::new()
+                .name("store-sync".to_owned())
+                .spawn(move || shared.sync(&file))?;
+        }
+        drop(progress);
+        self.progress.changed.notify_all();
+        Ok(())
+    }
+
+    fn file(&self) -> io::Result<Arc<Aside>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*file {
+            return Ok(Arc::clone(file));
+        }
+        let created = Arc::new(Aside::create(&self.directory, &self.place, self.writer)?);
+        *file = Some(Arc::clone(&created));
+        Ok(created)
+    }
+
+    /// The file, which has its place now and is not synced; none when nothing was written.
+    fn complete(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
+        let Some(aside) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(None);
+        };
+        self.progress.complete()?;
+        self.directory.disk.rename(&aside.path, &self.place)?;
+        Ok(Some((Arc::clone(&aside.file), self.place.clone())))
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.progress.lock().complete = true;
+        self.progress.changed.notify_all();
+    }
+}
+
+impl Bytes {
+    fn is_behind(&self) -> bool {
+        self.written - self.synced >= EARLY_SYNC_BYTES
+    }
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Syncs whenever there is enough to, until the file is complete.
+    fn sync(&self, file: &Aside) {
+        let mut bytes = self.lock();
+        while !bytes.complete && bytes.failed.is_none() {
+            if !bytes.is_behind() {
+                bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let written = bytes.written;
+            drop(bytes);
+            let done = file.sync();
+            bytes = self.lock();
+            bytes.synced = written;
+            bytes.failed = done.err();
+        }
+        bytes.syncing = false;
+        drop(bytes);
+        self.changed.notify_all();
+    }
+
+    /// Returns when nobody syncs any more. A failed sync is told once only by the system, so it is kept until here.
+    fn complete(&self) -> io::Result<()> {
+        let mut bytes = self.lock();
+        bytes.complete = true;
+        self.changed.notify_all();
+        while bytes.syncing {
+            bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
+        }
+        bytes.failed.take().map_or(Ok(()), Err)
+    }
+}

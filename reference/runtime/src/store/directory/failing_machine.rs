@@ -1,0 +1,263 @@
+//! A machine that fails between any two changes of its disk: of what was not synced it keeps some and loses some.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use object_store::local::LocalFileSystem;
+
+use super::disk::{Change, Disk};
+use super::{Directory, Objects};
+use crate::store::{CheckpointKey, CheckpointStore, EngineVersion};
+
+const UID: &str = "failing";
+/// More than an envelope keeps.
+const LARGE: usize = 1_050_000;
+const SMALL: usize = 10_000;
+
+/// A change by the names that were used, below the store's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Logged {
+    Folder(PathBuf),
+    File(PathBuf),
+    Bytes(PathBuf, u64, Vec<u8>),
+    Linked(PathBuf, PathBuf),
+    Renamed(PathBuf, PathBuf),
+    Removed(PathBuf),
+    FileSynced(PathBuf),
+    FolderSynced(PathBuf),
+    /// A seal of this generation has returned.
+    Sealed(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Folder,
+    File(usize),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+/// What programs see, and what is sure to be there after a failure.
+#[derive(Clone, Debug, Default)]
+struct Machine {
+    files: Vec<Content>,
+    names: BTreeMap<PathBuf, Node>,
+    synced: BTreeMap<PathBuf, Node>,
+    sealed: BTreeSet<u64>,
+}
+
+/// What of the unsynced survives.
+#[derive(Clone, Debug)]
+enum Survives {
+    Nothing,
+    EveryName,
+    EveryNameAndHalfOfEachFile,
+    /// Of all names this one.
+    One(PathBuf),
+}
+
+impl Machine {
+    fn content(&mut self, path: &Path) -> &mut Content {
+        let Some(Node::File(nth)) = self.names.get(path).copied() else {
+            panic!("{} is no file", path.display());
+        };
+        &mut self.files[nth]
+    }
+
+    fn change(&mut self, change: &Logged) {
+        match change {
+            Logged::Folder(path) => drop(self.names.insert(path.clone(), Node::Folder)),
+            Logged::File(path) => {
+                self.files.push(Content::default());
+                self.names.insert(path.clone(), Node::File(self.files.len() - 1));
+            }
+            Logged::Bytes(path, at, bytes) => {
+                let (now, at) = (&mut self.content(path).now, usize::try_from(*at).unwrap());
+                now.resize(now.len().max(at + bytes.len()), 0);
+                now[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            Logged::Linked(from, to) => drop(self.names.insert(to.clone(), self.names[from])),
+            Logged::Renamed(from, to) => {
+                let node = self.names.remove(from).unwrap();
+                self.names.insert(to.clone(), node);
+            }
+            Logged::Removed(path) => drop(self.names.remove(path)),
+            Logged::FileSynced(path) => {
+                let content = self.content(path);
+                content.synced = content.now.clone();
+            }
+            Logged::FolderSynced(folder) => {
+                self.synced.retain(|path, _| path.parent() != Some(folder));
+                let inside = self.names.iter().filter(|(path, _)| path.parent() == Some(folder));
+                self.synced.extend(inside.map(|(path, node)| (path.clone(), *node)));
+            }
+            Logged::Sealed(generation) => drop(self.sealed.insert(*generation)),
+        }
+    }
+
+    fn failures(&self) -> Vec<Survives> {
+        let unsynced = self
+            .names
+            .iter()
+            .filter(|(path, node)| self.synced.get(*path) != Some(node));
+        let one = unsynced.map(|(path, _)| Survives::One(path.clone()));
+        let all = [
+            Survives::Nothing,
+            Survives::EveryName,
+            Survives::EveryNameAndHalfOfEachFile,
+        ];
+        all.into_iter().chain(one).collect()
+    }
+
+    /// Makes what is left below `root`.
+    fn lay_out(&self, survives: &Survives, root: &Path) {
+        let mut names = self.synced.clone();
+        match survives {
+            Survives::Nothing => {}
+            Survives::EveryName | Survives::EveryNameAndHalfOfEachFile => names = self.names.clone(),
+            Survives::One(path) => drop(names.insert(path.clone(), self.names[path])),
+        }
+        for (path, node) in names {
+            let place = root.join(&path);
+            // The folder that it was in may be lost.
+            if !place.parent().unwrap().is_dir() {
+                continue;
+            }
+            match node {
+                Node::Folder => fs::create_dir(place).unwrap(),
+                Node::File(nth) => {
+                    let Content { now, synced } = &self.files[nth];
+                    let torn = now[..synced.len().max(now.len() / 2)].to_vec();
+                    let half = matches!(survives, Survives::EveryNameAndHalfOfEachFile);
+                    fs::write(place, if half { &torn } else { synced }).unwrap();
+                }
+            }
+        }
+    }
+}
+
+fn key(generation: u64) -> CheckpointKey {
+    CheckpointKey {
+        sandbox_uid: UID.to_owned(),
+        generation,
+    }
+}
+
+fn engine() -> EngineVersion {
+    EngineVersion {
+        name: "sim".to_owned(),
+        version: 1,
+    }
+}
+
+fn payload(generation: u64, bytes: usize) -> Vec<u8> {
+    let mut payload = vec![0; bytes];
+    let seed = generation.to_le_bytes();
+    blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut payload);
+    payload
+}
+
+/// Every change that the seals of so many bytes make, one after the other.
+async fn log_of(sizes: &[usize]) -> Vec<Logged> {
+    let folder = tempfile::tempdir().unwrap();
+    let log: Arc<Mutex<Vec<Logged>>> = Arc::default();
+    let (root, told) = (folder.path().to_owned(), Arc::clone(&log));
+    let disk = Disk::told_to(move |change| {
+        let below = |path: &Path| path.strip_prefix(&root).unwrap().to_owned();
+        let logged = match change {
+            Change::Folder(path) => Logged::Folder(below(path)),
+            Change::File(path) => Logged::File(below(path)),
+            Change::Bytes(path, at, bytes) => Logged::Bytes(below(path), at, bytes.to_vec()),
+            Change::Linked(from, to) => Logged::Linked(below(from), below(to)),
+            Change::Renamed(from, to) => Logged::Renamed(below(from), below(to)),
+            Change::Removed(path) => Logged::Removed(below(path)),
+            Change::FileSynced(path) => Logged::FileSynced(below(path)),
+            Change::FolderSynced(path) => Logged::FolderSynced(below(path)),
+        };
+        told.lock().unwrap().push(logged);
+    });
+    let directory = Directory {
+        root: folder.path().to_owned(),
+        disk,
+    };
+    let files = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+    let store = CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)));
+    for (generation, bytes) in (1..).zip(sizes) {
+        let sealed = store
+            .seal(&key(generation), &engine(), payload(generation, *bytes))
+            .await;
+        sealed.unwrap();
+        log.lock().unwrap().push(Logged::Sealed(generation));
+    }
+    log.lock().unwrap().clone()
+}
+
+/// What is wrong after a failure: a checkpoint that is listed and torn, or sealed and lost, or what cannot be cleared.
+async fn wrong_after(machine: &Machine, survives: &Survives) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    machine.lay_out(survives, folder.path());
+    let store = CheckpointStore::open(&format!("file://{}", folder.path().display())).unwrap();
+    let listed = store.list(UID).await.unwrap();
+    for generation in &listed {
+        if let Err(error) = store.verify(&key(*generation)).await {
+            return Some(format!("{generation} is listed: {error}"));
+        }
+    }
+    if let Some(lost) = machine.sealed.iter().find(|generation| !listed.contains(generation)) {
+        return Some(format!("{lost} was sealed and is lost"));
+    }
+    // Costs syncs of a real disk, so only where most is torn.
+    if !matches!(survives, Survives::EveryNameAndHalfOfEachFile) {
+        return None;
+    }
+    store.seal(&key(9), &engine(), payload(9, SMALL)).await.unwrap();
+    store
+        .remove_older_than(UID, 9)
+        .await
+        .err()
+        .map(|error| error.to_string())
+}
+
+/// The first thing that is wrong after a failure behind any change of `log`.
+async fn first_wrong(log: &[Logged]) -> Option<String> {
+    let mut machine = Machine::default();
+    for (nth, change) in log.iter().enumerate() {
+        machine.change(change);
+        for survives in machine.failures() {
+            if let Some(wrong) = wrong_after(&machine, &survives).await {
+                return Some(format!("after change {nth}, {survives:?} survives: {wrong}"));
+            }
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn wherever_the_machine_fails_what_was_sealed_is_whole_and_nothing_else_is_listed() {
+    assert_eq!(first_wrong(&log_of(&[SMALL, LARGE, LARGE]).await).await, None);
+}
+
+#[tokio::test]
+async fn a_seal_waits_for_no_sync_that_it_could_do_without() {
+    for bytes in [SMALL, LARGE] {
+        let log = log_of(&[bytes]).await;
+        let syncs: Vec<usize> = (0..log.len())
+            .filter(|nth| matches!(log[*nth], Logged::FileSynced(_) | Logged::FolderSynced(_)))
+            .collect();
+        assert!(syncs.len() >= 3, "{bytes} bytes: {} syncs", syncs.len());
+        for sync in syncs {
+            let mut without = log.clone();
+            let left_out = without.remove(sync);
+            assert!(
+                first_wrong(&without).await.is_some(),
+                "{bytes} bytes: {left_out:?} is not needed"
+            );
+        }
+    }
+}
