@@ -10,4 +10,5 @@ pub(crate) mod names;
 pub(crate) mod object_meta;
 pub(crate) mod options;
 pub(crate) mod path;
+pub(crate) mod place;
 pub(crate) mod selector;

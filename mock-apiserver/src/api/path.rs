@@ -1,5 +1,7 @@
 //! Which resource a request path names.
 
+use std::borrow::Cow;
+
 /// A parsed resource path, not yet looked up in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ResourcePath {
@@ -41,7 +43,7 @@ pub(crate) fn parse(path: &str) -> Route {
     let Some(segments) = segments(path) else {
         return Route::Unknown;
     };
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let parts: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match parts.as_slice() {
         ["api"] => Route::CoreVersions,
         ["apis"] => Route::Groups,
@@ -59,15 +61,10 @@ pub(crate) fn parse(path: &str) -> Route {
     }
 }
 
-fn segments(path: &str) -> Option<Vec<String>> {
+fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
-        .map(|segment| {
-            percent_encoding::percent_decode_str(segment)
-                .decode_utf8()
-                .ok()
-                .map(Into::into)
-        })
+        .map(|segment| percent_encoding::percent_decode_str(segment).decode_utf8().ok())
         .collect()
 }
 

@@ -133,15 +133,15 @@ const SERVER_KEPT: &[&str] = &[
 
 /// Without the fields that nobody owns.
 pub(super) fn ownable(mut set: FieldSet) -> FieldSet {
-    let field = |name: &str| Element::Field(name.to_owned());
-    set.drop_branch(&[field("apiVersion")]);
-    set.drop_branch(&[field("kind")]);
-    let mut path = [field("metadata"), Element::Field(String::new())];
-    for name in SERVER_KEPT {
-        path[1] = field(name);
-        set.drop_branch(&path);
-    }
-    set.drop_path(&path[..1]);
+    set.retain_members(|name, below| match name {
+        "apiVersion" | "kind" => false,
+        "metadata" => {
+            below.drop_path(&[]);
+            below.retain_members(|name, _| !SERVER_KEPT.contains(&name));
+            !below.is_empty()
+        }
+        _ => true,
+    });
     set
 }
 

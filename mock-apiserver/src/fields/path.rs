@@ -15,11 +15,12 @@ pub(super) enum Element {
 
 impl Element {
     pub(super) fn encoded(&self) -> String {
-        match self {
-            Self::Field(name) => format!("f:{name}"),
-            Self::Key(key) => format!("k:{key}"),
-            Self::Value(value) => format!("v:{value}"),
-        }
+        let (mark, text) = match self {
+            Self::Field(name) => ("f:", name),
+            Self::Key(key) => ("k:", key),
+            Self::Value(value) => ("v:", value),
+        };
+        [mark, text].concat()
     }
 
     pub(super) fn decode(text: &str) -> Option<Self> {

@@ -3,7 +3,7 @@
 use super::path::{Element, Path};
 use super::shape::Shape;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 /// A set of paths. A node stands for the path to it, which may be in the set itself; no branch is without a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,15 +36,28 @@ impl FieldSet {
     /// Adds the paths of a set, each behind an element.
     pub(super) fn attach(&mut self, element: impl FnOnce() -> Element, set: Self) {
         if !set.is_empty() {
-            self.children.entry(element()).or_default().extend(set);
+            self.join(element(), set);
         }
     }
 
     /// Adds the paths of another set.
     pub(super) fn extend(&mut self, other: Self) {
         self.own |= other.own;
+        if self.children.is_empty() {
+            self.children = other.children;
+            return;
+        }
         for (element, theirs) in other.children {
-            self.children.entry(element).or_default().extend(theirs);
+            self.join(element, theirs);
+        }
+    }
+
+    fn join(&mut self, element: Element, set: Self) {
+        match self.children.entry(element) {
+            Entry::Vacant(free) => {
+                free.insert(set);
+            }
+            Entry::Occupied(mut ours) => ours.get_mut().extend(set),
         }
     }
 
@@ -101,16 +114,12 @@ impl FieldSet {
         }
     }
 
-    /// Takes a path and what goes on from it out of the set.
-    pub(super) fn drop_branch(&mut self, path: &[Element]) {
-        if let [element, rest @ ..] = path
-            && let Some(child) = self.children.get_mut(element)
-        {
-            child.drop_branch(rest);
-            if rest.is_empty() || child.is_empty() {
-                self.children.remove(element);
-            }
-        }
+    /// Takes out what begins with a member that is refused; what is kept may be changed, but must not become empty.
+    pub(super) fn retain_members(&mut self, mut keeps: impl FnMut(&str, &mut Self) -> bool) {
+        self.children.retain(|element, below| match element {
+            Element::Field(name) => keeps(name, below),
+            Element::Key(_) | Element::Value(_) => true,
+        });
     }
 
     /// Takes one path out of the set, and leaves those that go on from it.
@@ -233,13 +242,14 @@ mod tests {
         }
 
         #[test]
-        fn dropping_a_path_leaves_what_goes_on_from_it_and_dropping_a_branch_does_not(ours in paths(), path in paths()) {
+        fn dropping_a_path_leaves_what_goes_on_from_it_and_refusing_a_member_does_not(ours in paths(), path in paths()) {
             let Some(path) = path.first() else { return Ok(()) };
             let (mut alone, mut branch) = (set(&ours), set(&ours));
             alone.drop_path(path);
-            branch.drop_branch(path);
             prop_assert_eq!(alone, set(&ours.iter().filter(|other| *other != path).cloned().collect()));
-            prop_assert_eq!(branch, set(&ours.iter().filter(|other| !other.starts_with(path)).cloned().collect()));
+            let first = &path[0];
+            branch.retain_members(|name, _| *first != Element::Field(name.to_owned()));
+            prop_assert_eq!(branch, set(&ours.iter().filter(|other| other[0] != *first).cloned().collect()));
         }
     }
 

@@ -3,14 +3,24 @@
 
 use super::shape::{ListKind, Shape};
 use crate::api::field::go_type;
+use crate::api::place::Place;
 use serde_json::Value;
 
 /// The first thing that keeps a configuration from being typed, with its path.
 pub(crate) fn problem(shape: Shape<'_>, value: &Value) -> Option<String> {
-    walk(shape, value, "", true)
+    walk(shape, value, &Place::ROOT, true)
 }
 
-fn walk(shape: Shape<'_>, value: &Value, path: &str, at_root: bool) -> Option<String> {
+/// The path of a place: other than elsewhere, it begins with a dot.
+fn dotted(place: &Place<'_>) -> String {
+    if place.is_root() {
+        String::new()
+    } else {
+        format!(".{place}")
+    }
+}
+
+fn walk(shape: Shape<'_>, value: &Value, place: &Place<'_>, at_root: bool) -> Option<String> {
     if let Some(expected) = shape.mismatch(value) {
         let got = match (expected, value) {
             ("numeric (int or float)" | "map" | "list", Value::String(_)) => "string".to_owned(),
@@ -18,18 +28,18 @@ fn walk(shape: Shape<'_>, value: &Value, path: &str, at_root: bool) -> Option<St
             (_, Value::Array(_) | Value::Object(_)) => format!("&{{{}}}", go_value(value)),
             (_, other) => format!("&value.valueUnstructured{{Value:{}}}", go_value(other)),
         };
-        return Some(format!("{path}: expected {expected}, got {got}"));
+        return Some(format!("{}: expected {expected}, got {got}", dotted(place)));
     }
     match value {
         Value::Object(map) => map
             .iter()
-            .find_map(|(name, child)| walk(shape.member(name, at_root), child, &format!("{path}.{name}"), false)),
-        Value::Array(items) => items_problem(shape, items, path),
+            .find_map(|(name, child)| walk(shape.member(name, at_root), child, &place.member(name), false)),
+        Value::Array(items) => items_problem(shape, items, place),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
-fn items_problem(shape: Shape<'_>, items: &[Value], path: &str) -> Option<String> {
+fn items_problem(shape: Shape<'_>, items: &[Value], place: &Place<'_>) -> Option<String> {
     let kind = shape.list_kind();
     let mut seen: Vec<String> = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -42,7 +52,8 @@ fn items_problem(shape: Shape<'_>, items: &[Value], path: &str) -> Option<String
                 if found.is_empty() {
                     let keys: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
                     return Some(format!(
-                        "{path}: element {index}: associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
+                        "{}: element {index}: associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
+                        dotted(place),
                         keys.join(" ")
                     ));
                 }
@@ -50,13 +61,13 @@ fn items_problem(shape: Shape<'_>, items: &[Value], path: &str) -> Option<String
             }
         };
         if seen.contains(&shown) {
-            return Some(format!("{path}: duplicate entries for key {shown}"));
+            return Some(format!("{}: duplicate entries for key {shown}", dotted(place)));
         }
         seen.push(shown);
     }
     let each = items.iter().enumerate();
     each.into_iter()
-        .find_map(|(index, item)| walk(shape.item(), item, &format!("{path}[{index}]"), false))
+        .find_map(|(index, item)| walk(shape.item(), item, &place.index(index), false))
 }
 
 fn go_key(value: &Value) -> String {

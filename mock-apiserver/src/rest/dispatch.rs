@@ -7,7 +7,7 @@ use crate::access::User;
 use crate::admission::Admission;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::options::Query;
-use crate::api::path::{self, ResourcePath, Route};
+use crate::api::path::{ResourcePath, Route};
 use crate::catalog::{Origin, Resource};
 use crate::conversion::Conversions;
 use crate::core::Core;
@@ -31,6 +31,8 @@ pub(crate) enum Method {
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
+    /// What the path stands for.
+    pub(crate) route: Route,
     pub(crate) query: Query,
     pub(crate) accept: String,
     pub(crate) content_type: String,
@@ -63,7 +65,7 @@ pub(crate) struct Asked {
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) resource: Arc<Resource>,
-    pub(crate) path: ResourcePath,
+    pub(crate) path: &'a ResourcePath,
     pub(crate) user: &'a User,
     pub(crate) warnings: Vec<String>,
     pub(crate) admission: &'a mut Admission,
@@ -104,9 +106,9 @@ impl Call<'_> {
 /// Where webhooks have to be asked first, the request is interrupted: `asked` then holds the question, and the error is not to be
 /// shown.
 pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mut Asked) -> ApiResult<Reply> {
-    match path::parse(&request.path) {
+    match &request.route {
         Route::Resource(path) => {
-            let Some(resource) = core.catalog.find(&path) else {
+            let Some(resource) = core.catalog.find(path) else {
                 return Ok(page_not_found());
             };
             let warnings = deprecation(&resource);
@@ -142,7 +144,7 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mu
                     "the server does not allow this method on the requested resource",
                 ));
             }
-            let answer = discovery::answer(core, &route, &request.accept, request.query.has("verbose"));
+            let answer = discovery::answer(core, route, &request.accept, request.query.has("verbose"));
             Ok(answer.map_or_else(page_not_found, |answer| Reply {
                 answer,
                 warnings: Vec::new(),
@@ -181,14 +183,14 @@ fn resource_request(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> {
     if call.resource.is_review() {
         return review::handle(core, call);
     }
-    match (call.request.method, call.path.name.clone()) {
+    match (call.request.method, call.path.name.as_deref()) {
         (Method::Get, Some(_)) if call.path.watch => read::list_or_watch(core, call),
-        (Method::Get, Some(name)) => read::get(core, call, &name),
+        (Method::Get, Some(name)) => read::get(core, call, name),
         (Method::Get, None) => read::list_or_watch(core, call),
         (Method::Post, None) => create::create(core, call),
-        (Method::Put, Some(name)) => update::replace(core, call, &name, Part::Main),
-        (Method::Patch, Some(name)) => patch::patch(core, call, &name, Part::Main),
-        (Method::Delete, Some(name)) => delete::delete(core, call, &name),
+        (Method::Put, Some(name)) => update::replace(core, call, name, Part::Main),
+        (Method::Patch, Some(name)) => patch::patch(core, call, name, Part::Main),
+        (Method::Delete, Some(name)) => delete::delete(core, call, name),
         (Method::Delete, None) => delete::delete_collection(core, call),
         (Method::Post, Some(_)) if call.resource.is_custom() => create::create(core, call),
         (Method::Put | Method::Patch, None) if call.resource.is_custom() => {

@@ -2,10 +2,14 @@
 
 use super::cel::CelRules;
 use crate::api::meta;
+use crate::fields::{ListKind, Shape};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+
+/// The keywords that combine schemas for the same value.
+const COMBINATIONS: [&str; 4] = ["allOf", "anyOf", "oneOf", "not"];
 
 /// The compiled parts of a schema.
 #[derive(Debug, Default)]
@@ -13,6 +17,10 @@ pub(crate) struct CompiledRules {
     patterns: BTreeMap<String, Regex>,
     /// The schema has objects inside of objects.
     pub(crate) has_embedded: bool,
+    /// The schema has `allOf`, `anyOf`, `oneOf` or `not`.
+    pub(super) has_combinations: bool,
+    /// The schema has lists whose items can be told apart.
+    pub(super) has_keyed_lists: bool,
     /// `None` if the schema has no rules.
     pub(super) cel: Option<CelRules>,
     /// UIDs of objects that went on breaking rules when they were written last.
@@ -23,8 +31,11 @@ impl CompiledRules {
     /// Compiles the patterns and rules of a schema; those that do not compile are reported by [`Self::problems`].
     pub(crate) fn new(schema: &Value) -> Self {
         let (mut patterns, mut has_embedded) = (BTreeMap::new(), false);
+        let (mut has_keyed_lists, mut has_combinations) = (false, false);
         visit(schema, &mut |node| {
             has_embedded |= node.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true));
+            has_combinations |= COMBINATIONS.iter().any(|keyword| node.get(keyword).is_some());
+            has_keyed_lists |= Shape::Schema(node).list_kind() != ListKind::Atomic;
             if let Some(text) = node.get("pattern").and_then(Value::as_str)
                 && let Ok(pattern) = Regex::new(text)
             {
@@ -34,6 +45,8 @@ impl CompiledRules {
         Self {
             patterns,
             has_embedded,
+            has_combinations,
+            has_keyed_lists,
             cel: CelRules::new(schema),
             broken: Mutex::default(),
         }

@@ -16,17 +16,25 @@ pub(crate) fn default_fields(schema: &Value, value: &mut Value, nulls: Nulls) {
     match value {
         Value::Object(map) => {
             for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
-                let refused_null = map.get(member).is_some_and(Value::is_null) && schema["nullable"] != true;
-                if let Some(default) = schema.get("default")
-                    && (refused_null || !map.contains_key(member))
-                {
-                    map.insert(member.clone(), default.clone());
-                } else if refused_null && nulls == Nulls::Drop {
-                    map.remove(member);
-                }
-                if let Some(child) = map.get_mut(member) {
-                    default_fields(schema, child, nulls);
-                }
+                let child = match map.get_mut(member) {
+                    Some(child) if child.is_null() && schema["nullable"] != true => match schema.get("default") {
+                        Some(default) => {
+                            *child = default.clone();
+                            child
+                        }
+                        None if nulls == Nulls::Drop => {
+                            map.remove(member);
+                            continue;
+                        }
+                        None => continue,
+                    },
+                    Some(child) => child,
+                    None => match schema.get("default") {
+                        Some(default) => map.entry(member).or_insert_with(|| default.clone()),
+                        None => continue,
+                    },
+                };
+                default_fields(schema, child, nulls);
             }
             let declared = &schema["properties"];
             if let Some(additional) = schema.get("additionalProperties").filter(|schema| schema.is_object()) {

@@ -1,96 +1,96 @@
 //! Objects inside of objects (`x-kubernetes-embedded-resource`): they have a type, and their metadata obeys the usual rules.
 
-use super::{correlate, join};
+use super::correlate;
 use crate::api::field::{FieldError, go_json};
 use crate::api::names::NameRule;
 use crate::api::object_meta;
+use crate::api::place::Place;
 use crate::types;
 use serde_json::{Map, Value};
 
 /// What is wrong with the embedded objects of a value, and with itself if it is one by its schema.
 pub(crate) fn problems(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    walk(schema, value, path, &mut errors);
+    walk(schema, value, &Place::Start(path), &mut errors);
     errors
 }
 
 /// Takes off what the metadata of embedded objects does not have, and returns the paths; the error is of metadata of another type.
 pub(crate) fn coerce(schema: &Value, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
-    coerce_part(schema, value, "", &mut unknown)?;
+    coerce_part(schema, value, &Place::ROOT, &mut unknown)?;
     unknown.sort();
     Ok(unknown)
 }
 
-fn coerce_part(schema: &Value, value: &mut Value, path: &str, unknown: &mut Vec<String>) -> Result<(), String> {
+fn coerce_part(schema: &Value, value: &mut Value, place: &Place<'_>, unknown: &mut Vec<String>) -> Result<(), String> {
     match value {
         Value::Object(map) => {
             if schema["x-kubernetes-embedded-resource"] == true
                 && let (Some(metadata), Some(message)) = (map.get_mut("metadata"), types::message("meta.ObjectMeta"))
             {
-                let at = join(path, "metadata");
+                let at = place.member("metadata");
                 let shown = go_json(metadata);
                 let found =
                     types::check(message, metadata).map_err(|why| format!("{at}: Invalid value: {shown}: {why}"))?;
                 types::settle(message, metadata);
-                unknown.extend(found.iter().map(|member| join(&at, member)));
+                unknown.extend(found.iter().map(|member| at.member(member).to_string()));
             }
             for (member, child) in map {
                 if let Some(schema) = correlate::declared(schema, member) {
-                    coerce_part(schema, child, &join(path, member), unknown)?;
+                    coerce_part(schema, child, &place.member(member), unknown)?;
                 }
             }
             Ok(())
         }
         Value::Array(items) => {
             let mut items = items.iter_mut().enumerate();
-            items
-                .try_for_each(|(index, item)| coerce_part(&schema["items"], item, &format!("{path}[{index}]"), unknown))
+            items.try_for_each(|(index, item)| coerce_part(&schema["items"], item, &place.index(index), unknown))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }
 
-fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn walk(schema: &Value, value: &Value, place: &Place<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
             if schema["x-kubernetes-embedded-resource"] == true {
-                errors.extend(of_object(map, path));
+                errors.extend(of_object(map, place));
             }
             for (member, child) in map {
                 if let Some(schema) = correlate::declared(schema, member) {
-                    walk(schema, child, &join(path, member), errors);
+                    walk(schema, child, &place.member(member), errors);
                 }
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                walk(&schema["items"], item, &format!("{path}[{index}]"), errors);
+                walk(&schema["items"], item, &place.index(index), errors);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-fn of_object(object: &Map<String, Value>, path: &str) -> Vec<FieldError> {
+fn of_object(object: &Map<String, Value>, place: &Place<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for member in ["apiVersion", "kind"] {
-        let at = join(path, member);
+        let at = place.member(member).to_string();
         match object.get(member) {
             None => errors.push(FieldError::required(at, "")),
             Some(value) => errors.extend(of_type(member, value, &at)),
         }
     }
     if let Some(metadata) = object.get("metadata") {
-        let at = join(path, "metadata");
+        let at = place.member("metadata");
         for member in ["name", "generateName"] {
             if let Some(name) = metadata[member].as_str().filter(|name| !name.is_empty()) {
                 let problems = NameRule::PathSegment.problems(name).into_iter();
-                let at = join(&at, member);
+                let at = at.member(member).to_string();
                 errors.extend(problems.map(|detail| FieldError::invalid(&at, &metadata[member], detail)));
             }
         }
-        errors.extend(object_meta::problems(metadata, &at));
+        errors.extend(object_meta::problems(metadata, &at.to_string()));
     }
     errors
 }

@@ -1,18 +1,18 @@
 //! Lists that are sets or maps must not repeat an item.
 
-use super::join;
 use crate::api::field::FieldError;
+use crate::api::place::Place;
 use crate::fields::{ListKind, Shape};
 use serde_json::{Map, Value};
 
 /// The repeated items of an object's lists.
 pub(super) fn duplicates(schema: &Value, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    walk(schema, object, "", &mut errors);
+    walk(schema, object, &Place::ROOT, &mut errors);
     errors
 }
 
-fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn walk(schema: &Value, value: &Value, place: &Place<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
             for (member, child) in map {
@@ -20,7 +20,7 @@ fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>)
                     .get(member)
                     .or_else(|| schema.get("additionalProperties"));
                 if let Some(schema) = declared.filter(|schema| schema.is_object()) {
-                    walk(schema, child, &join(path, member), errors);
+                    walk(schema, child, &place.member(member), errors);
                 }
             }
         }
@@ -28,15 +28,15 @@ fn walk(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>)
             let kind = Shape::Schema(schema).list_kind();
             let mut seen: Vec<Value> = Vec::new();
             for (index, item) in items.iter().enumerate() {
-                let path = format!("{path}[{index}]");
+                let place = place.index(index);
                 if let Some(identity) = identity(&kind, &schema["items"], item) {
                     // What stands there more than twice is told once.
                     if seen.iter().filter(|other| **other == identity).count() == 1 {
-                        errors.push(FieldError::duplicate(&path, &identity));
+                        errors.push(FieldError::duplicate(place.to_string(), &identity));
                     }
                     seen.push(identity);
                 }
-                walk(&schema["items"], item, &path, errors);
+                walk(&schema["items"], item, &place, errors);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -39,10 +39,15 @@ pub(crate) fn problems(
 ) -> Vec<FieldError> {
     let CustomVersion { schema, rules, .. } = version;
     let mut errors = validate::validate(schema, rules, old, object);
-    errors.extend(embedded::problems(schema, object, ""));
-    // Lists that repeated items before may go on doing so.
-    if old.is_none_or(|old| lists::duplicates(schema, old).is_empty()) {
-        errors.extend(lists::duplicates(schema, object));
+    if rules.has_embedded {
+        errors.extend(embedded::problems(schema, object, ""));
+    }
+    if rules.has_keyed_lists {
+        let repeated = lists::duplicates(schema, object);
+        // Lists that repeated items before may go on doing so.
+        if !repeated.is_empty() && old.is_none_or(|old| lists::duplicates(schema, old).is_empty()) {
+            errors.extend(repeated);
+        }
     }
     // Rules may rely on the shape that the schema declares, so they are only asked about objects that have it.
     if !errors.iter().any(|error| error.problem.blocks_rules()) {
@@ -67,15 +72,6 @@ pub(crate) fn problems_of_value(schema: &Value, value: &Value) -> Vec<FieldError
         errors.extend(self::rules::violations(schema, &rules, (None, value), false).errors);
     }
     errors
-}
-
-/// The path of a member.
-fn join(path: &str, member: &str) -> String {
-    if path.is_empty() {
-        member.to_owned()
-    } else {
-        format!("{path}.{member}")
-    }
 }
 
 /// Members every object has, which schemas do not describe.

@@ -1,6 +1,7 @@
 //! Removing fields that the schema does not know.
 
-use super::{is_type_or_metadata, join};
+use super::is_type_or_metadata;
+use crate::api::place::Place;
 use serde_json::Value;
 
 /// Removes unknown fields and returns their paths.
@@ -11,7 +12,7 @@ pub(crate) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
 /// Does so with a part of an object that is, or is not, a resource of its own.
 pub(crate) fn prune_part(schema: &Value, part: &mut Value, is_resource: bool) -> Vec<String> {
     let mut unknown = Vec::new();
-    walk(schema, part, is_resource, "", &mut unknown);
+    walk(schema, part, is_resource, &Place::ROOT, &mut unknown);
     unknown
 }
 
@@ -19,19 +20,15 @@ fn keeps_unknown(schema: &Value) -> bool {
     schema["x-kubernetes-preserve-unknown-fields"] == true
 }
 
-fn walk(schema: &Value, value: &mut Value, is_resource: bool, path: &str, unknown: &mut Vec<String>) {
+fn walk(schema: &Value, value: &mut Value, is_resource: bool, place: &Place<'_>, unknown: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             let (properties, additional) = (&schema["properties"], &schema["additionalProperties"]);
-            let any = *additional == true;
+            let any = *additional == true || additional.is_object() || keeps_unknown(schema);
             map.retain(|member, _| {
-                let known = keeps_unknown(schema)
-                    || any
-                    || additional.is_object()
-                    || properties.get(member).is_some()
-                    || (is_resource && is_type_or_metadata(member));
+                let known = any || properties.get(member).is_some() || (is_resource && is_type_or_metadata(member));
                 if !known {
-                    unknown.push(join(path, member));
+                    unknown.push(place.member(member).to_string());
                 }
                 known
             });
@@ -45,7 +42,7 @@ fn walk(schema: &Value, value: &mut Value, is_resource: bool, path: &str, unknow
                 // Below a field that preserves unknown fields only declared parts are pruned.
                 if let Some(schema) = declared {
                     let embedded = schema["x-kubernetes-embedded-resource"] == true;
-                    walk(schema, child, embedded, &join(path, member), unknown);
+                    walk(schema, child, embedded, &place.member(member), unknown);
                 }
             }
         }
@@ -53,7 +50,7 @@ fn walk(schema: &Value, value: &mut Value, is_resource: bool, path: &str, unknow
             for (index, item) in items.iter_mut().enumerate() {
                 if let Some(schema) = schema.get("items") {
                     let embedded = schema["x-kubernetes-embedded-resource"] == true;
-                    walk(schema, item, embedded, &format!("{path}[{index}]"), unknown);
+                    walk(schema, item, embedded, &place.index(index), unknown);
                 }
             }
         }

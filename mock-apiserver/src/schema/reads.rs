@@ -72,6 +72,23 @@ impl Reads {
         }
     }
 
+    /// Whether two values are the same in what is read.
+    pub(super) fn agree(&self, one: &Value, other: &Value) -> bool {
+        match (self, one, other) {
+            (Self::Members(members), Value::Object(one), Value::Object(other)) => {
+                members
+                    .iter()
+                    .all(|(name, below)| match (one.get(name), other.get(name)) {
+                        (None, None) => true,
+                        (Some(one), Some(other)) => below.agree(one, other),
+                        (Some(_), None) | (None, Some(_)) => false,
+                    })
+            }
+            (Self::Members(_), Value::Array(_), Value::Array(_)) => true,
+            (Self::Whole | Self::Members(_), one, other) => one == other,
+        }
+    }
+
     /// The value without what is not read. What is neither read nor left out, such as the items of a list that only has to be
     /// there, is empty.
     pub(super) fn of(&self, value: &Value) -> Value {
@@ -143,6 +160,7 @@ impl<'a> Chain<'a> {
 mod tests {
     use super::*;
     use kube_cel::cel::Program;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn read(rule: &str, value: &Value) -> Value {
@@ -171,6 +189,25 @@ mod tests {
         ] {
             assert_eq!(read(rule, &value), expected, "{rule}");
         }
+    }
+
+    proptest! {
+        /// The model: what is left of both values.
+        #[test]
+        fn values_agree_when_what_is_read_of_them_is_the_same(one in values(), other in values()) {
+            for rule in ["self.a.b > 1", "has(self.a)", "has(self.a.b) && has(self.b)", "self.b == 1", "self == oldSelf", "1 < 2"] {
+                let mut reads = Reads::nothing();
+                reads.add(Program::compile(rule).unwrap().expression());
+                prop_assert_eq!(reads.agree(&one, &other), reads.of(&one) == reads.of(&other), "{}", rule);
+            }
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(json!(1)), Just(json!([])), Just(json!([1])), Just(Value::Null)];
+        leaf.prop_recursive(2, 8, 2, |inner| {
+            prop::collection::btree_map("[ab]", inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect()))
+        })
     }
 
     #[test]

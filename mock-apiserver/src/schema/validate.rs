@@ -1,15 +1,15 @@
 //! Types, required members, and the logical combinations of schemas.
 
 use super::compiled::CompiledRules;
-use super::{correlate, is_type_or_metadata, join, values};
+use super::{correlate, is_type_or_metadata, values};
 use crate::api::field::{FieldError, Problem};
-use crate::api::meta::strings;
+use crate::api::place::Place;
 use serde_json::{Map, Value};
 
 /// What the schema finds wrong, apart from rules and repeated list items, in what differs from `old`.
 pub(super) fn validate(schema: &Value, rules: &CompiledRules, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    node(schema, rules, (old, object), "", true, &mut errors);
+    node(schema, rules, (old, object), &Place::ROOT, true, &mut errors);
     errors
 }
 
@@ -20,12 +20,15 @@ fn node(
     schema: &Value,
     rules: &CompiledRules,
     (old, value): Replacement<'_>,
-    path: &str,
+    place: &Place<'_>,
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
+    if old == Some(value) {
+        return;
+    }
     let before = errors.len();
-    changed_node(schema, rules, (old, value), path, is_resource, errors);
+    changed_node(schema, rules, (old, value), place, is_resource, errors);
     if errors.len() > before && old.is_some_and(|old| correlate::unchanged(schema, old, value)) {
         errors.truncate(before);
     }
@@ -35,7 +38,7 @@ fn changed_node(
     schema: &Value,
     rules: &CompiledRules,
     (old, value): Replacement<'_>,
-    path: &str,
+    place: &Place<'_>,
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
@@ -44,35 +47,37 @@ fn changed_node(
     }
     if let Some(expected) = mismatch(schema, value) {
         let found = type_name(value);
-        let detail = format!("{path} in body must be of type {expected}: {found:?}");
+        let detail = format!("{place} in body must be of type {expected}: {found:?}");
         let problem = Problem::TypeInvalid {
             shown: format!("{found:?}"),
             detail,
         };
         errors.push(FieldError {
-            path: path.to_owned(),
+            path: place.to_string(),
             problem,
         });
-        errors.extend(values::unlisted(schema, value, path));
+        errors.extend(values::unlisted(schema, value, place));
         if expected == "integer" && value.is_number() {
-            let detail = format!("Checked value must be of type integer (default format) in {path}");
+            let detail = format!("Checked value must be of type integer (default format) in {place}");
             errors.push(unplaced(detail));
         }
         return;
     }
     if schema["format"] == "int32" && value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) {
-        let detail = format!("Checked value must be of type integer with format int32 in {path}");
+        let detail = format!("Checked value must be of type integer with format int32 in {place}");
         errors.push(unplaced(detail));
     }
-    combinations(schema, rules, value, path, errors);
-    errors.extend(values::check(schema, rules, value, path));
+    if rules.has_combinations {
+        combinations(schema, rules, value, place, errors);
+    }
+    errors.extend(values::check(schema, rules, value, place));
     match value {
-        Value::Object(map) => members(schema, rules, (old, map), path, is_resource, errors),
+        Value::Object(map) => members(schema, rules, (old, map), place, is_resource, errors),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 if let Some(items) = schema.get("items") {
                     let before = correlate::item(schema, old, item);
-                    node(items, rules, (before, item), &format!("{path}[{index}]"), false, errors);
+                    node(items, rules, (before, item), &place.index(index), false, errors);
                 }
             }
         }
@@ -84,11 +89,11 @@ fn members(
     schema: &Value,
     rules: &CompiledRules,
     (old, map): (Option<&Value>, &Map<String, Value>),
-    path: &str,
+    place: &Place<'_>,
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
-    if is_resource && path.is_empty() {
+    if is_resource && place.is_root() {
         for member in ["name", "generateName"] {
             let declared = &schema["properties"]["metadata"]["properties"][member];
             if let Some(name) = map.get("metadata").and_then(|metadata| metadata.get(member)) {
@@ -96,16 +101,17 @@ fn members(
                     declared,
                     rules,
                     (None, name),
-                    &format!("metadata.{member}"),
+                    &Place::Start("metadata").member(member),
                     false,
                     errors,
                 );
             }
         }
     }
-    for required in strings(&schema["required"]) {
+    let required = schema["required"].as_array().into_iter().flatten();
+    for required in required.filter_map(Value::as_str) {
         if !map.contains_key(required) {
-            errors.push(FieldError::required(join(path, required), ""));
+            errors.push(FieldError::required(place.member(required).to_string(), ""));
         }
     }
     for (member, child) in map
@@ -115,16 +121,16 @@ fn members(
         if let Some(schema) = correlate::declared(schema, member) {
             let embedded = schema["x-kubernetes-embedded-resource"] == true;
             let child = (correlate::member(old, member), child);
-            node(schema, rules, child, &join(path, member), embedded, errors);
+            node(schema, rules, child, &place.member(member), embedded, errors);
         }
     }
 }
 
 /// `allOf`, `anyOf`, `oneOf`, `not`. What the nearest branch finds wrong is told, too.
-fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, place: &Place<'_>, errors: &mut Vec<FieldError>) {
     let found = |branch: &Value| {
         let mut found = Vec::new();
-        node(branch, rules, (None, value), path, false, &mut found);
+        node(branch, rules, (None, value), place, false, &mut found);
         found
     };
     let outcomes = |name: &str| -> Option<Vec<Vec<FieldError>>> {
@@ -134,7 +140,7 @@ fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str
     if let Some(outcomes) = outcomes("anyOf")
         && !outcomes.iter().any(Vec::is_empty)
     {
-        errors.push(combination(path, "must validate at least one schema (anyOf)"));
+        errors.push(combination(place, "must validate at least one schema (anyOf)"));
         errors.extend(nearest(outcomes));
     }
     if let Some(outcomes) = outcomes("oneOf") {
@@ -142,12 +148,12 @@ fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str
             1 => {}
             0 => {
                 let text = "must validate one and only one schema (oneOf). Found none valid";
-                errors.push(combination(path, text));
+                errors.push(combination(place, text));
                 errors.extend(nearest(outcomes));
             }
             count => {
                 let text = format!("must validate one and only one schema (oneOf). Found {count} valid alternatives");
-                errors.push(combination(path, &text));
+                errors.push(combination(place, &text));
             }
         }
     }
@@ -155,15 +161,15 @@ fn combinations(schema: &Value, rules: &CompiledRules, value: &Value, path: &str
         && !outcomes.iter().all(Vec::is_empty)
     {
         errors.extend(outcomes.into_iter().flatten());
-        errors.push(combination(path, "must validate all the schemas (allOf)"));
+        errors.push(combination(place, "must validate all the schemas (allOf)"));
     }
     if schema["not"].is_object() && found(&schema["not"]).is_empty() {
-        errors.push(combination(path, "must not validate the schema (not)"));
+        errors.push(combination(place, "must not validate the schema (not)"));
     }
 }
 
-fn combination(path: &str, text: &str) -> FieldError {
-    unplaced(format!("{path:?} {text}"))
+fn combination(place: &Place<'_>, text: &str) -> FieldError {
+    unplaced(format!("{:?} {text}", place.to_string()))
 }
 
 /// A problem that the real server gives no place.

@@ -3,10 +3,11 @@
 use super::compiled::CompiledRules;
 use crate::api::field::{FieldError, Problem};
 use crate::api::names::NameRule;
+use crate::api::place::Place;
 use serde_json::Value;
 
 /// A value that is not one of those that the schema lists.
-pub(super) fn unlisted(schema: &Value, value: &Value, path: &str) -> Option<FieldError> {
+pub(super) fn unlisted(schema: &Value, value: &Value, place: &Place<'_>) -> Option<FieldError> {
     let allowed = schema["enum"].as_array().filter(|allowed| !allowed.contains(value))?;
     let shown = |allowed: &Value| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned);
     let problem = Problem::NotSupported {
@@ -14,29 +15,35 @@ pub(super) fn unlisted(schema: &Value, value: &Value, path: &str) -> Option<Fiel
         supported: allowed.iter().map(shown).collect(),
     };
     Some(FieldError {
-        path: path.to_owned(),
+        path: place.to_string(),
         problem,
     })
 }
 
-pub(super) fn check(schema: &Value, rules: &CompiledRules, value: &Value, path: &str) -> Vec<FieldError> {
+pub(super) fn check(schema: &Value, rules: &CompiledRules, value: &Value, place: &Place<'_>) -> Vec<FieldError> {
     let mut errors = match value {
-        Value::Number(_) => number(schema, value, path),
-        Value::String(text) => string(schema, rules, text, path),
-        Value::Array(items) => size(schema, "Items", items.len(), path),
-        Value::Object(map) => size(schema, "Properties", map.len(), path),
+        Value::Number(_) => number(schema, value, place),
+        Value::String(text) => string(schema, rules, text, place),
+        Value::Array(items) => size(schema, ["minItems", "maxItems"], items.len(), place),
+        Value::Object(map) => size(schema, ["minProperties", "maxProperties"], map.len(), place),
         Value::Null | Value::Bool(_) => Vec::new(),
     };
-    errors.extend(unlisted(schema, value, path));
+    errors.extend(unlisted(schema, value, place));
     errors
 }
 
-fn number(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
+fn number(schema: &Value, value: &Value, place: &Place<'_>) -> Vec<FieldError> {
     let Some(number) = value.as_f64() else {
         return Vec::new();
     };
     let mut errors = Vec::new();
-    let mut refuse = |text: String| errors.push(FieldError::invalid(path, value, format!("{path} in body {text}")));
+    let mut refuse = |text: String| {
+        errors.push(FieldError::invalid(
+            place.to_string(),
+            value,
+            format!("{place} in body {text}"),
+        ));
+    };
     if let Some(minimum) = schema["minimum"].as_f64() {
         let exclusive = schema["exclusiveMinimum"] == true;
         if number < minimum || (exclusive && number <= minimum) {
@@ -68,41 +75,33 @@ fn number(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
     errors
 }
 
-fn string(schema: &Value, rules: &CompiledRules, text: &str, path: &str) -> Vec<FieldError> {
+fn string(schema: &Value, rules: &CompiledRules, text: &str, place: &Place<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let value = Value::from(text);
-    let length = text.chars().count() as u64;
-    if let Some(max) = schema["maxLength"].as_u64().filter(|max| length > *max) {
+    let length = || text.chars().count() as u64;
+    let refused = |detail: String| FieldError::invalid(place.to_string(), &Value::from(text), detail);
+    if let Some(max) = schema["maxLength"].as_u64().filter(|max| length() > *max) {
         let problem = Problem::TooLong {
             detail: format!("may not be more than {max} bytes"),
         };
         errors.push(FieldError {
-            path: path.to_owned(),
+            path: place.to_string(),
             problem,
         });
     }
-    if let Some(min) = schema["minLength"].as_u64().filter(|min| length < *min) {
-        errors.push(FieldError::invalid(
-            path,
-            &value,
-            format!("{path} in body should be at least {min} chars long"),
-        ));
+    if let Some(min) = schema["minLength"].as_u64().filter(|min| length() < *min) {
+        errors.push(refused(format!("{place} in body should be at least {min} chars long")));
     }
     if let Some(pattern) = schema["pattern"]
         .as_str()
         .filter(|pattern| !rules.matches(pattern, text))
     {
-        errors.push(FieldError::invalid(
-            path,
-            &value,
-            format!("{path} in body should match '{pattern}'"),
-        ));
+        errors.push(refused(format!("{place} in body should match '{pattern}'")));
     }
     if let Some(format) = schema["format"].as_str().filter(|format| !fits_format(format, text)) {
-        let detail = format!("{path} in body must be of type {format}: {value}");
-        let shown = value.to_string();
+        let shown = Value::from(text).to_string();
+        let detail = format!("{place} in body must be of type {format}: {shown}");
         errors.push(FieldError {
-            path: path.to_owned(),
+            path: place.to_string(),
             problem: Problem::TypeInvalid { shown, detail },
         });
     }
@@ -159,21 +158,19 @@ fn is_hostname(text: &str) -> bool {
     text.len() <= 255 && text.split('.').all(is_label)
 }
 
-fn size(schema: &Value, what: &str, actual: usize, path: &str) -> Vec<FieldError> {
+/// How many items or members a value has; the keywords are those of the least and the most.
+fn size(schema: &Value, [least, most]: [&str; 2], actual: usize, place: &Place<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let words = what.to_lowercase();
-    if let Some(max) = schema[format!("max{what}")].as_u64().filter(|max| actual as u64 > *max) {
+    if let Some(max) = schema[most].as_u64().filter(|max| actual as u64 > *max) {
         errors.push(FieldError {
-            path: path.to_owned(),
+            path: place.to_string(),
             problem: Problem::TooMany { actual, max },
         });
     }
-    if let Some(min) = schema[format!("min{what}")]
-        .as_u64()
-        .filter(|min| (actual as u64) < *min)
-    {
-        let detail = format!("{path} in body should have at least {min} {words}");
-        errors.push(FieldError::invalid(path, &Value::from(actual), detail));
+    if let Some(min) = schema[least].as_u64().filter(|min| (actual as u64) < *min) {
+        let words = least.trim_start_matches("min").to_lowercase();
+        let detail = format!("{place} in body should have at least {min} {words}");
+        errors.push(FieldError::invalid(place.to_string(), &Value::from(actual), detail));
     }
     errors
 }

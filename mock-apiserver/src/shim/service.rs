@@ -158,7 +158,7 @@ fn note(shared: &Shared, request: RequestInfo, code: Option<u16>) {
 /// What fault rules and the request log see.
 fn describe(request: &Request, user: String) -> RequestInfo {
     let user_agent = request.user_agent.clone();
-    let Route::Resource(path) = path::parse(&request.path) else {
+    let Route::Resource(path) = &request.route else {
         return RequestInfo {
             user_agent,
             user,
@@ -182,11 +182,11 @@ fn describe(request: &Request, user: String) -> RequestInfo {
         user_agent,
         user,
         verb,
-        group: path.group,
-        resource: path.resource,
-        subresource: path.subresource,
-        namespace: path.namespace,
-        name: path.name,
+        group: path.group.clone(),
+        resource: path.resource.clone(),
+        subresource: path.subresource.clone(),
+        namespace: path.namespace.clone(),
+        name: path.name.clone(),
     }
 }
 
@@ -298,6 +298,7 @@ where
     Ok(Request {
         method,
         path: head.uri.path().to_owned(),
+        route: path::parse(head.uri.path()),
         query: Query::parse(head.uri.query()),
         accept: text(&head.headers, header::ACCEPT),
         content_type: text(&head.headers, header::CONTENT_TYPE),

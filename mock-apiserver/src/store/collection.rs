@@ -1,7 +1,7 @@
 //! One collection of objects with its ring of changes.
 
 use super::change::{Change, Compacted, Event, ObjectName};
-use super::object::{Object, hand_out};
+use super::object::{Lent, Object, hand_out};
 use std::collections::VecDeque;
 use std::collections::btree_map::{self, BTreeMap};
 use std::iter::Peekable;
@@ -17,6 +17,7 @@ pub(super) struct Collection {
     history: VecDeque<Arc<Change>>,
     /// What was written last, and still has its tree.
     warm: VecDeque<(ObjectName, Arc<Object>)>,
+    lent: Lent,
     /// The state is known for every revision from here on.
     floor: u64,
     window: usize,
@@ -28,18 +29,19 @@ impl Collection {
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             warm: VecDeque::new(),
+            lent: Lent::default(),
             floor,
             window,
         }
     }
 
     pub(super) fn get(&self, name: &ObjectName) -> Option<Arc<Object>> {
-        self.objects.get(name).map(hand_out)
+        self.objects.get(name).map(|object| self.lent.hand_out(object))
     }
 
     pub(super) fn put(&mut self, revision: u64, name: ObjectName, object: Arc<Object>) -> Arc<Change> {
         let previous = self.objects.insert(name.clone(), object.clone());
-        let previous = previous.as_ref().map(hand_out);
+        let previous = previous.map(|previous| self.lent.hand_out(&previous));
         let event = if previous.is_some() {
             Event::Modified
         } else {
@@ -61,7 +63,7 @@ impl Collection {
             event: Event::Deleted,
             name: name.clone(),
             object: last,
-            previous: previous.as_ref().map(hand_out),
+            previous: previous.map(|previous| self.lent.hand_out(&previous)),
         })
     }
 

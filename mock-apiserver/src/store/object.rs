@@ -5,6 +5,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -59,6 +60,11 @@ impl Object {
             Some(tree) => Cow::Borrowed(tree),
             None => Cow::Owned(head::read(&self.json)),
         }
+    }
+
+    /// Whether it has the very same text, not only an equal one.
+    fn has_text_of(&self, other: &Self) -> bool {
+        self.json.as_ptr() == other.json.as_ptr() && self.json.len() == other.json.len()
     }
 
     /// Whether the tree is there.
@@ -121,6 +127,22 @@ pub(super) fn hand_out(object: &Arc<Object>) -> Arc<Object> {
         object.clone()
     } else {
         Arc::new(object.cold())
+    }
+}
+
+/// The object that was handed out last. A write reads an object, compares with it, and replaces it: it is one copy each time,
+/// whose tree is made once.
+#[derive(Debug, Default)]
+pub(super) struct Lent(RefCell<Option<Arc<Object>>>);
+
+impl Lent {
+    /// An object for somebody to keep, as [`hand_out`] gives it.
+    pub(super) fn hand_out(&self, object: &Arc<Object>) -> Arc<Object> {
+        let mut lent = self.0.borrow_mut();
+        match &*lent {
+            Some(known) if known.has_text_of(object) => known.clone(),
+            Some(_) | None => lent.insert(hand_out(object)).clone(),
+        }
     }
 }
 

@@ -137,3 +137,22 @@ fn objects_that_were_not_written_for_long_are_kept_without_their_trees_and_read_
             .all(|(number, change)| change.object["number"] == number)
     );
 }
+
+#[test]
+fn a_write_replaces_the_copy_that_was_read_for_it() {
+    let mut store = Store::new(10);
+    let put = |store: &mut Store, name: &str| store.put(&pods(), ObjectName::new("a", name), json!({"metadata": {}}));
+    put(&mut store, "read");
+    // It is not among the latest writes any more.
+    for number in 0..2000 {
+        put(&mut store, &number.to_string());
+    }
+    let name = ObjectName::new("a", "read");
+    let read = store.get("pods", &name).unwrap();
+    assert!(!read.is_warm());
+    assert_eq!(revision_of(&read), 2);
+    assert!(Arc::ptr_eq(&read, &store.get("pods", &name).unwrap()));
+    let change = put(&mut store, "read");
+    assert!(Arc::ptr_eq(&read, change.previous.as_ref().unwrap()));
+    assert_eq!(revision_of(&store.get("pods", &name).unwrap()), change.revision);
+}

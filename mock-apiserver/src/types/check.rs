@@ -5,33 +5,33 @@ use super::special::{Special, special};
 use super::table::{Field, Kind, Message, Multiplicity, message};
 use serde_json::{Map, Value};
 
-/// Where the decoder is: the names on the way without indices (`metadata.labels`), as its errors show it, and with them
-/// (`spec.containers[0]`), as unknown fields are named.
-#[derive(Debug, Clone, Default)]
-struct Place {
-    members: String,
-    exact: String,
+/// Where the decoder is, as a chain back to the whole object.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Member(&'a Self, &'a str),
+    Index(&'a Self, usize),
+    Key(&'a Self, &'a str),
 }
 
-impl Place {
-    fn member(&self, name: &str) -> Self {
-        let join = |path: &str| {
-            if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            }
-        };
-        Self {
-            members: join(&self.members),
-            exact: join(&self.exact),
+impl Place<'_> {
+    /// The names on the way without indices (`metadata.labels`), as errors of the decoder show it.
+    fn members(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Member(Self::Root, name) => (*name).to_owned(),
+            Self::Member(above, name) => format!("{}.{name}", above.members()),
+            Self::Index(above, _) | Self::Key(above, _) => above.members(),
         }
     }
 
-    fn inside(&self, suffix: &str) -> Self {
-        Self {
-            members: self.members.clone(),
-            exact: format!("{}{suffix}", self.exact),
+    /// The names with the indices (`spec.containers[0]`), as unknown fields are named.
+    fn exact(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Member(Self::Root, name) => (*name).to_owned(),
+            Self::Member(above, name) | Self::Key(above, name) => format!("{}.{name}", above.exact()),
+            Self::Index(above, index) => format!("{}[{index}]", above.exact()),
         }
     }
 }
@@ -41,14 +41,14 @@ impl Place {
 struct Met<'a> {
     holder: &'static str,
     field: &'static Field,
-    place: &'a Place,
+    place: &'a Place<'a>,
 }
 
 /// Removes the fields that a type does not have and returns their paths; the error is of the first value of another type.
 pub(crate) fn check(message: &'static Message, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     if let Value::Object(map) = object {
-        members(message, map, &Place::default(), &mut unknown)?;
+        members(message, map, &Place::Root, &mut unknown)?;
     }
     Ok(unknown)
 }
@@ -56,20 +56,20 @@ pub(crate) fn check(message: &'static Message, object: &mut Value) -> Result<Vec
 fn members(
     message: &'static Message,
     map: &mut Map<String, Value>,
-    place: &Place,
+    place: &Place<'_>,
     unknown: &mut Vec<String>,
 ) -> Result<(), String> {
-    let at_root = place.members.is_empty();
+    let at_root = matches!(place, Place::Root);
     map.retain(|name, _| {
         let known = message.member(name).is_some() || (at_root && matches!(name.as_str(), "apiVersion" | "kind"));
         if !known {
-            unknown.push(place.member(name).exact);
+            unknown.push(Place::Member(place, name).exact());
         }
         known
     });
     for (name, value) in map.iter_mut() {
         let Some(field) = message.member(name) else { continue };
-        let place = place.member(name);
+        let place = Place::Member(place, name);
         let met = Met {
             holder: short(message.name),
             field,
@@ -87,14 +87,14 @@ fn whole(met: Met<'_>, value: &mut Value, unknown: &mut Vec<String>) -> Result<(
         (Multiplicity::Single, value) => one(met, value, unknown),
         (Multiplicity::Repeated, Value::Array(items)) => {
             for (index, item) in items.iter_mut().enumerate() {
-                let place = met.place.inside(&format!("[{index}]"));
+                let place = Place::Index(met.place, index);
                 one(Met { place: &place, ..met }, item, unknown)?;
             }
             Ok(())
         }
         (Multiplicity::Map, Value::Object(map)) => {
             for (key, item) in map {
-                let place = met.place.inside(&format!(".{key}"));
+                let place = Place::Key(met.place, key);
                 one(Met { place: &place, ..met }, item, unknown)?;
             }
             Ok(())
@@ -217,7 +217,7 @@ fn mismatch(met: Met<'_>, value: &Value, go_type: &str) -> String {
     let Met { holder, place, .. } = met;
     format!(
         "json: cannot unmarshal {found} into Go struct field {holder}.{} of type {go_type}",
-        place.members
+        place.members()
     )
 }
 
