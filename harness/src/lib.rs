@@ -32,6 +32,7 @@ pub mod sim;
 mod suite;
 mod target;
 mod vendor;
+mod workload;
 
 pub use adapter::{Adapter, AdapterCall, AdapterError, ExecHooks, Facet, Hook, PodInterpreter, Slot, Subject, Usage};
 pub use capability::{Capability, UnknownCapability, parse_capabilities};

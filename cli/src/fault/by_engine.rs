@@ -33,6 +33,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "interpreter-state-survives@e2b",
             "every-write-of-five-cycles-survives@e2b",
             "values-survive-by-the-adapter",
+            "acknowledged-writes-survive-by-the-adapter",
         ],
     )
     .touches(&["CTX-10", "CTX-12"])
@@ -86,6 +87,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "file-overwritten-after-a-resume-wins@e2b",
             "file-overwritten-after-a-resume-wins@kubernetes",
             "files-survive-by-the-adapter",
+            "acknowledged-writes-survive-by-the-adapter",
         ],
     )
     .spares(&["files-survive@e2b", "a-file-deleted-after-a-resume-stays-deleted"]),
@@ -123,7 +125,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "executes the latest code again at every restore",
         || restored(Restored::Asked, Some(last_call_replayed)),
     )
-    .breaks(&["CTX-04"], &["what-was-under-way-ends-once"])
+    .breaks(
+        &["CTX-04", "CTX-06"],
+        &["what-was-under-way-ends-once", "acknowledged-commands-survive@e2b"],
+    )
     .touches(&["CTX"])
     .spares(&["files-survive@e2b"]),
     engine(
@@ -158,7 +163,7 @@ pub(super) const FAULTS: &[Fault] = &[
     .spreads(),
 ];
 
-fn restored(payload: Restored, spoil: Option<Spoil>) -> Hooks {
+pub(super) fn restored(payload: Restored, spoil: Option<Spoil>) -> Hooks {
     Hooks {
         engine: Some(Arc::new(move |inner| Arc::new(Mistaken::new(inner, payload, spoil)))),
         ..Hooks::default()

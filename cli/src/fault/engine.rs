@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, DefaultHasher};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::sync::mpsc::unbounded_channel;
 use torpor_runtime::{
-    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Facet, Fresh, Interpreter, Payload,
-    PayloadReader, Place, Processes, Sandbox, Usage,
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionEvent, ExecutionSink, Facet, Fresh,
+    Interpreter, Payload, PayloadReader, Place, Processes, Sandbox, Usage,
 };
 
 /// Which payload is restored.
@@ -27,10 +28,26 @@ pub(super) enum Restored {
     LastOfAnybody,
     /// None, where the sandbox has a program of its own: that starts again.
     ProgramAnew,
+    /// The one before the last that differs, if nothing was done between the pause and the resume before it.
+    EarlierIfIdle,
+    /// The one before, if code was under way at the pause.
+    EarlierIfBusy,
 }
 
 /// What is done to a sandbox that was restored.
 pub(super) type Spoil = fn(Arc<dyn Sandbox>, Past) -> BoxFuture<'static, ()>;
+
+/// How a checkpoint finds a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Found {
+    /// Something was done since it was started or restored.
+    #[default]
+    Worked,
+    /// Nothing was done since it was restored.
+    Idle,
+    /// Code is under way.
+    Busy,
+}
 
 /// What is known of a sandbox from its earlier runs.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +56,46 @@ pub(super) struct Past {
     /// Whether its latest checkpoint was marked.
     pub(super) marked: bool,
     first: Option<Bytes>,
+    /// The latest checkpoints, the newest last.
+    latest: Vec<Bytes>,
+    /// Whether code was executed since the latest restore.
+    worked: bool,
+    /// How the latest checkpoint found it.
+    found: Found,
     /// Context and code of the latest execution.
     pub(super) last_call: Option<(Option<String>, String)>,
+    /// The files of the checkpoint before the latest.
+    pub(super) earlier_files: BTreeMap<String, Vec<u8>>,
+    /// The files of the latest checkpoint.
+    latest_files: BTreeMap<String, Vec<u8>>,
     /// Every file that a checkpoint ever held, by its path below the root, as it was last.
     pub(super) files: BTreeMap<String, Vec<u8>>,
     /// The same files as they were first.
     pub(super) first_files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Past {
+    /// The checkpoint that is so many before the latest.
+    fn earlier(&self, by: usize) -> Option<Bytes> {
+        self.latest.iter().rev().nth(by).cloned()
+    }
+
+    /// Takes note of a checkpoint.
+    fn checkpointed(&mut self, payload: &Bytes, files: BTreeMap<String, Vec<u8>>, busy: bool) {
+        self.first.get_or_insert_with(|| payload.clone());
+        for (path, content) in &files {
+            self.first_files.entry(path.clone()).or_insert_with(|| content.clone());
+            self.files.insert(path.clone(), content.clone());
+        }
+        let untouched = !self.worked && files == self.latest_files && !self.latest.is_empty();
+        self.found = match (busy, untouched) {
+            (true, _) => Found::Busy,
+            (false, true) => Found::Idle,
+            (false, false) => Found::Worked,
+        };
+        self.earlier_files = std::mem::replace(&mut self.latest_files, files);
+        self.latest.push(payload.clone());
+    }
 }
 
 /// The mistaken engine.
@@ -114,6 +165,7 @@ impl Mistaken {
             inner,
             past: Mutex::new(past),
             at_thaw: self.at_thaw,
+            under_way: Arc::default(),
             mark: Arc::clone(&self.mark),
             written: Arc::clone(&self.written),
         })
@@ -186,11 +238,20 @@ impl Engine for Mistaken {
                         .restore(place, past.first.clone().unwrap_or(payload).into())
                         .await?
                 }
+                Restored::EarlierIfIdle => {
+                    let chosen = past.earlier(2).filter(|_| past.found == Found::Idle).unwrap_or(payload);
+                    engine.restore(place, chosen.into()).await?
+                }
+                Restored::EarlierIfBusy => {
+                    let chosen = past.earlier(1).filter(|_| past.found == Found::Busy).unwrap_or(payload);
+                    engine.restore(place, chosen.into()).await?
+                }
                 Restored::LastOfAnybody => engine.restore(place, last.unwrap_or(payload).into()).await?,
             };
             if let Some(spoil) = self.spoil {
                 spoil(Arc::clone(&restored), past.clone()).await;
             }
+            let past = Past { worked: false, ..past };
             Ok(self.around(restored, past))
         }
         .boxed()
@@ -202,6 +263,8 @@ struct Observed {
     inner: Arc<dyn Sandbox>,
     past: Mutex<Past>,
     at_thaw: Option<CalledOff>,
+    /// Executions that have not ended.
+    under_way: Arc<AtomicUsize>,
     mark: Arc<AtomicBool>,
     written: Arc<Mutex<Written>>,
 }
@@ -232,13 +295,14 @@ impl Sandbox for Observed {
             let past = {
                 let mut past = locked(&self.past);
                 past.marked = self.mark.swap(false, Ordering::SeqCst);
-                past.first.get_or_insert_with(|| payload.clone());
+                let mut files = BTreeMap::new();
                 super::by_engine::each_file(self.root(), &mut |path, file| {
                     if let Ok(content) = std::fs::read(file) {
-                        past.first_files.entry(path.clone()).or_insert_with(|| content.clone());
-                        past.files.insert(path, content);
+                        files.insert(path, content);
                     }
                 });
+                let busy = self.under_way.load(Ordering::SeqCst) > 0;
+                past.checkpointed(&payload, files, busy);
                 past.clone()
             };
             let mut written = locked(&self.written);
@@ -290,7 +354,12 @@ impl Interpreter for Observed {
         env: BTreeMap<String, String>,
         sink: ExecutionSink,
     ) -> Answer<'_, ()> {
-        locked(&self.past).last_call = Some((context.clone(), code.clone()));
+        {
+            let mut past = locked(&self.past);
+            past.last_call = Some((context.clone(), code.clone()));
+            past.worked = true;
+        }
+        let sink = counted(sink, Arc::clone(&self.under_way));
         self.inner.interpreter().execute(context, code, env, sink)
     }
 
@@ -308,5 +377,29 @@ impl Interpreter for Observed {
 
     fn remove_context(&self, id: String) -> Answer<'_, ()> {
         self.inner.interpreter().remove_context(id)
+    }
+}
+
+/// The same sink, whose execution counts as under way until it has ended.
+fn counted(sink: ExecutionSink, under_way: Arc<AtomicUsize>) -> ExecutionSink {
+    let (events, mut heard) = unbounded_channel();
+    under_way.fetch_add(1, Ordering::SeqCst);
+    tokio::spawn(async move {
+        let mut ended = false;
+        while let Some(event) = heard.recv().await {
+            if !ended && matches!(event, ExecutionEvent::Ended { .. }) {
+                ended = true;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+            }
+            // Whoever listened may have gone.
+            let _ = sink.events.send(event);
+        }
+        if !ended {
+            under_way.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    ExecutionSink {
+        events,
+        interrupt: sink.interrupt,
     }
 }

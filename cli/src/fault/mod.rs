@@ -15,6 +15,7 @@ mod by_crash;
 mod by_engine;
 mod by_face;
 mod by_gateway;
+mod by_generation;
 mod by_session;
 mod by_traffic;
 mod by_upkeep;
@@ -199,6 +200,7 @@ impl Fault {
             by_session::FAULTS,
             by_traffic::FAULTS,
             by_engine::FAULTS,
+            by_generation::FAULTS,
             traces::FAULTS,
         ]
         .into_iter()
@@ -281,7 +283,11 @@ mod tests {
     }
 
     /// Cases that the embedded control plane does not claim, so that no fault of it can fail them, and why.
-    const ELSEWHERE: [(&str, &str); 2] = [
+    const ELSEWHERE: [(&str, &str); 3] = [
+        (
+            "a-program-at-work-goes-on",
+            "it runs Python alone; `torpor up --engine criu` has processes",
+        ),
         (
             "commands-and-terminals-work-after-a-pause",
             "it runs Python alone; `torpor up --engine criu` has processes",

@@ -84,6 +84,19 @@ impl Journal {
                 status,
                 millis,
             },
+            Occurrence::Command {
+                number,
+                sandbox,
+                command,
+                value,
+                lost,
+            } => Occurrence::Command {
+                number,
+                sandbox,
+                command: hide(command),
+                value: value.map(hide),
+                lost: lost.map(hide),
+            },
             Occurrence::Probe { what, value } => Occurrence::Probe {
                 what,
                 value: hide(value),

@@ -73,6 +73,21 @@ pub enum Occurrence {
         /// What went wrong.
         message: String,
     },
+    /// A command that a sandbox was to carry out was acknowledged, or its answer was lost.
+    Command {
+        /// Its place in the log of its sandbox, from 1.
+        number: u32,
+        /// Which sandbox, as the scenario calls it.
+        sandbox: String,
+        /// What it did with what, e.g. `counter count: add 3`.
+        command: String,
+        /// The content after it; absent when the answer does not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        /// Why there is no answer; absent when it was acknowledged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<String>,
+    },
     /// A probe read a value.
     Probe {
         /// What was probed.

@@ -4,6 +4,7 @@
 //! the API server's revisions, so a state that lasted a millisecond is seen.
 
 mod claimed;
+mod fold;
 mod fsm;
 mod zero;
 
@@ -20,6 +21,8 @@ use serde_json::Value;
 use crate::history::{History, Occurrence};
 use crate::profile::{ConditionIs, Dialect};
 use crate::scenario::Scenario;
+
+pub(crate) use fold::{CommandLog, Outcome};
 
 /// A moment at which a requirement did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +79,7 @@ fn pods_deleted_by_the_suite(history: &History) -> BTreeSet<&str> {
         | Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::WatchLost { .. }
+        | Occurrence::Command { .. }
         | Occurrence::Probe { .. } => None,
     });
     deleted.collect()

@@ -21,12 +21,12 @@ impl From<AdapterError> for Fault {
 }
 
 impl World {
-    fn adapter(&self) -> Result<&Arc<dyn Adapter>, Fault> {
+    pub(super) fn adapter(&self) -> Result<&Arc<dyn Adapter>, Fault> {
         let missing = || Fault::Harness("the step needs an adapter; add `probe` to `needs`".to_owned());
         self.target.adapter.as_ref().ok_or_else(missing)
     }
 
-    fn subject(&self, alias: &str) -> Result<Subject, Fault> {
+    pub(super) fn subject(&self, alias: &str) -> Result<Subject, Fault> {
         let sandbox = self.sandbox(alias)?;
         Ok(Subject {
             namespace: self.cluster()?.namespace.clone(),

@@ -302,6 +302,7 @@ fn keep_only(history: &mut History, names: &[String], kind: &str) {
         | Occurrence::StepEnded { .. }
         | Occurrence::Request { .. }
         | Occurrence::WatchLost { .. }
+        | Occurrence::Command { .. }
         | Occurrence::Probe { .. } => true,
     });
 }

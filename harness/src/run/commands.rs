@@ -18,13 +18,18 @@ struct Ended {
 
 impl World {
     pub(super) async fn command(&self, step: &Command) -> Result<(), Fault> {
-        let address = self.sandbox(&step.sandbox)?.address;
-        let ended = self.run_command(step, &address).await?;
-        let output = judge(step, &ended).map_err(Fault::Claim)?;
+        let output = self.output_of(step).await?;
         if let Some(name) = &step.save {
             self.save(name, output);
         }
         Ok(())
+    }
+
+    /// What a command prints that does what it should.
+    pub(super) async fn output_of(&self, step: &Command) -> Result<String, Fault> {
+        let address = self.sandbox(&step.sandbox)?.address;
+        let ended = self.run_command(step, &address).await?;
+        judge(step, &ended).map_err(Fault::Claim)
     }
 
     async fn run_command(&self, step: &Command, address: &Address) -> Result<Ended, Fault> {

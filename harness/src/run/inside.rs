@@ -46,16 +46,22 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn hang_up(&self) {
-        self.state().unheard = tokio::task::JoinSet::new();
+    pub(super) fn hang_up(&self) -> Result<(), Fault> {
+        self.left_open().map(drop)
+    }
+
+    /// What reads the connections of `run` steps that did not wait; dropped, it closes them.
+    fn left_open(&self) -> Result<tokio::task::JoinSet<()>, Fault> {
+        let open = std::mem::take(&mut self.state().unheard);
+        if open.is_empty() {
+            return Err(Fault::Harness("no `run` step left a connection open".to_owned()));
+        }
+        Ok(open)
     }
 
     /// Every connection must be ended by the target, whether its code came to an end or not.
     pub(super) async fn hung_up(&self, step: &HungUp) -> Result<(), Fault> {
-        let mut open = std::mem::take(&mut self.state().unheard);
-        if open.is_empty() {
-            return Err(Fault::Harness("no `run` step left a connection open".to_owned()));
-        }
+        let mut open = self.left_open()?;
         let all_ended = async { while open.join_next().await.is_some() {} };
         let ended = tokio::time::timeout(step.within.duration(), all_ended).await;
         ended.map_err(|_| {

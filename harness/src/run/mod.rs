@@ -6,6 +6,7 @@
 
 mod adapted;
 mod batch;
+mod canaries;
 mod case;
 mod commands;
 mod conditions;

@@ -135,12 +135,11 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::RefuseRemovals(_) => world.refuse_removals().await,
         Step::EndFaults(_) => world.end_faults().await,
         Step::Run(run) => world.run_code(run).await,
-        Step::HangUp(_) => {
-            world.hang_up();
-            Ok(())
-        }
+        Step::HangUp(_) => world.hang_up(),
         Step::HungUp(hung_up) => world.hung_up(hung_up).await,
         Step::Command(command) => world.command(command).await,
+        Step::Work(work) => world.work(work).await,
+        Step::Recall(recall) => world.recall(recall).await,
         Step::WriteFile(write) => world.write_file(write).await,
         Step::ReadFile(read) => world.read_file(read).await,
         Step::ListFiles(list) => world.list_files(list).await,

@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) unheard: tokio::task::JoinSet<()>,
     /// What damaged files were, the first damage first.
     pub(super) damaged: Vec<crate::probe::Original>,
+    /// The commands of each sandbox, by its id.
+    pub(super) worked: BTreeMap<String, super::canaries::Worked>,
     /// Pods that were given finalizers.
     pub(super) held_pods: Vec<String>,
 }

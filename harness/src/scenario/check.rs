@@ -33,6 +33,8 @@ pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Ca
 struct Known {
     values: BTreeSet<String>,
     marks: BTreeSet<String>,
+    /// Sandboxes that commands were recorded of.
+    worked: BTreeSet<String>,
 }
 
 struct Faults<'a> {
@@ -133,12 +135,14 @@ impl Faults<'_> {
                     self.steps(&repeat.steps, known);
                 }
                 Step::Race(race) => {
+                    self.one_writer(&race.branches);
                     let before = known.clone();
                     for branch in &race.branches {
                         let mut inside = before.clone();
                         self.steps(branch, &mut inside);
                         known.values.extend(inside.values);
                         known.marks.extend(inside.marks);
+                        known.worked.extend(inside.worked);
                     }
                 }
                 Step::Create(create) => {
@@ -166,7 +170,25 @@ impl Faults<'_> {
             Step::Mark(mark) => {
                 known.marks.insert(mark.name.clone());
             }
+            Step::Work(work) => {
+                known.worked.insert(work.sandbox.clone());
+            }
+            Step::Recall(recall) if !known.worked.contains(&recall.sandbox) => {
+                let sandbox = &recall.sandbox;
+                self.add("recall", format!("no `work` step before this one is about `{sandbox}`"));
+            }
             _ => {}
+        }
+    }
+
+    /// What is judged by its commands is told by one branch at a time.
+    fn one_writer(&mut self, branches: &[Vec<Step>]) {
+        let mut seen = BTreeSet::new();
+        for sandbox in branches.iter().flat_map(|branch| recorded(branch)) {
+            if !seen.insert(sandbox.clone()) {
+                let message = format!("two branches of a race record commands of `{sandbox}`: only one may");
+                self.add("race", message);
+            }
         }
     }
 
@@ -192,6 +214,18 @@ impl Faults<'_> {
             }
         }
     }
+}
+
+/// The sandboxes whose commands steps record.
+fn recorded(steps: &[Step]) -> BTreeSet<String> {
+    let of = |step: &Step| match step {
+        Step::Work(work) => BTreeSet::from([work.sandbox.clone()]),
+        Step::Recall(recall) => BTreeSet::from([recall.sandbox.clone()]),
+        Step::Repeat(repeat) => recorded(&repeat.steps),
+        Step::Race(race) => race.branches.iter().flat_map(|branch| recorded(branch)).collect(),
+        _ => BTreeSet::new(),
+    };
+    steps.iter().flat_map(of).collect()
 }
 
 /// Every text that stands under `key`, at any depth.
@@ -268,6 +302,22 @@ mod tests {
         assert_eq!(
             found,
             ["a.yaml:11:15: `pods` through e2b takes `kubernetes`: add it to `needs`"]
+        );
+    }
+
+    #[test]
+    fn commands_are_recorded_by_one_branch_at_a_time_and_recalled_after_they_were_given() {
+        let work = "work: {canaries: [counter], commands: 1}";
+        let head = HEAD.replace("via", "needs: [memory]\nvia");
+        let found = errors(&format!(
+            "{head}steps:\n  - create: {{}}\n  - recall: {{}}\n  - race:\n      branches:\n        - - {work}\n        - - {work}\n"
+        ));
+        assert_eq!(
+            found,
+            [
+                "a.yaml:8:5: no `work` step before this one is about `sandbox`",
+                "a.yaml:9:5: two branches of a race record commands of `sandbox`: only one may"
+            ]
         );
     }
 

@@ -22,6 +22,7 @@ mod schema;
 mod step;
 mod storage;
 mod template;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
 pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
 pub(crate) use template::{Variables, fill, variables_in};
+pub use work::{Canary, Recall, Work};
 
 /// The name of the sandbox that a step means when it names none.
 pub(crate) const DEFAULT_SANDBOX: &str = "sandbox";

@@ -1,6 +1,6 @@
 //! What steps and conditions take of a target.
 
-use super::{Condition, Create, Front, MarkOf, Source, Step, TimerName};
+use super::{Condition, Create, Front, MarkOf, Source, Step, TimerName, Work};
 use crate::capability::Capability;
 
 /// Every key that takes a capability, with that capability.
@@ -26,6 +26,9 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::StatFile(_)
         | Step::DeleteFile(_)
         | Step::Http(_) => vec![(step.key(), Capability::E2b)],
+        Step::Work(work) => of_work(work),
+        // It takes what the `work` before it takes.
+        Step::Recall(_) => Vec::new(),
         Step::Command(_) => vec![(step.key(), Capability::E2b), (step.key(), Capability::Commands)],
         Step::SetTimer(timer) => vec![(step.key(), Capability::Kubernetes), (step.key(), timer_of(timer.of))],
         Step::Ask(_)
@@ -56,6 +59,11 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         Step::Repeat(repeat) => of(&repeat.steps, front),
         Step::Race(race) => race.branches.iter().flat_map(|branch| of(branch, front)).collect(),
     }
+}
+
+fn of_work(work: &Work) -> Vec<(&'static str, Capability)> {
+    let needs = work.canaries.iter().flat_map(|canary| canary.needs());
+    needs.map(|capability| ("work", *capability)).collect()
 }
 
 const fn of_source(source: &Source) -> Option<(&'static str, Capability)> {

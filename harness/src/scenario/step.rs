@@ -13,6 +13,7 @@ use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
 use super::probe::{ProbeRead, ProbeWrite};
 use super::storage::{DamageStorage, RepairStorage};
+use super::work::{Recall, Work};
 use super::{Span, default_sandbox};
 
 /// One thing that is done, or that must hold. A step has exactly one key.
@@ -79,6 +80,10 @@ pub enum Step {
     HungUp(HungUp),
     /// Run a command line and judge how it ends.
     Command(Command),
+    /// Let it carry out random commands, and record those that it acknowledges.
+    Work(Work),
+    /// It holds what the commands leave that it acknowledged.
+    Recall(Recall),
     /// Write a file.
     WriteFile(WriteFile),
     /// Read a file and judge its content.
@@ -272,6 +277,8 @@ impl Step {
             Self::HangUp(_) => "hang-up",
             Self::HungUp(_) => "hung-up",
             Self::Command(_) => "command",
+            Self::Work(_) => "work",
+            Self::Recall(_) => "recall",
             Self::WriteFile(_) => "write-file",
             Self::ReadFile(_) => "read-file",
             Self::ListFiles(_) => "list-files",

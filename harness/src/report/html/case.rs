@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{anchor, badge, duration, event, lane};
+use super::{anchor, badge, duration, event, lane, log};
 use crate::report::{CaseReport, Outcome, Report};
 
 pub(super) fn not_passed(report: &Report) -> Markup {
@@ -43,6 +43,7 @@ fn card(case: &CaseReport, open: bool) -> Markup {
             (why(case))
             @if !case.history.entries.is_empty() {
                 (lane::drawing(case))
+                (log::section(case))
                 details open[open && case.history.entries.len() < 40] {
                     summary { "Everything that was done and seen" }
                     (event::table(case))

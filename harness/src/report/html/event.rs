@@ -60,6 +60,7 @@ fn read_of(entry: &Entry) -> Option<String> {
         | Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Change(_)
+        | Occurrence::Command { .. }
         | Occurrence::WatchLost { .. } => None,
     }
 }
@@ -85,6 +86,17 @@ fn row<'a>(case: &CaseReport, line: &Line<'a>, known: &mut HashMap<&'a str, &'a 
             request_class(method, *status),
             "request",
             html! { b { (method) } " " (path) " → " (status) " in " (millis) " ms" },
+        ),
+        Occurrence::Command {
+            number,
+            command,
+            value,
+            lost,
+            ..
+        } => (
+            if lost.is_some() { "fault" } else { "probe" },
+            "command",
+            html! { b { (number) } " " (command) (super::log::became(value.as_deref(), lost.as_deref())) },
         ),
         Occurrence::Probe { what, value } => ("probe", "probe", html! { (what) " = " code { (value) } }),
         Occurrence::WatchLost { message } => ("fault", "watch", html! { (message) }),
@@ -136,6 +148,7 @@ pub(super) fn place(case: &CaseReport, entry: &Entry) -> Option<String> {
         Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Request { .. }
+        | Occurrence::Command { .. }
         | Occurrence::Probe { .. }
         | Occurrence::WatchLost { .. } => None,
     }

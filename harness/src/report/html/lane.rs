@@ -43,7 +43,7 @@ pub(super) fn drawing(case: &CaseReport) -> Markup {
         .into_iter()
         .chain([requests(entries)])
         .chain(objects(case, end))
-        .chain([probes(entries)])
+        .chain([commands(entries), probes(entries)])
         .filter(|lane| !lane.spans.is_empty())
         .collect();
     let violations = violations(case);
@@ -131,6 +131,7 @@ fn steps(entries: &[Entry], end: f64) -> Vec<Lane> {
             | Occurrence::StepStarted { .. }
             | Occurrence::Request { .. }
             | Occurrence::Change(_)
+            | Occurrence::Command { .. }
             | Occurrence::Probe { .. }
             | Occurrence::WatchLost { .. } => None,
         });
@@ -185,11 +186,36 @@ fn requests(entries: &[Entry]) -> Lane {
         Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Change(_)
+        | Occurrence::Command { .. }
         | Occurrence::Probe { .. }
         | Occurrence::WatchLost { .. } => None,
     };
     Lane {
         name: "requests".to_owned(),
+        spans: entries.iter().filter_map(span).collect(),
+    }
+}
+
+fn commands(entries: &[Entry]) -> Lane {
+    let span = |entry: &Entry| match &entry.what {
+        Occurrence::Command {
+            number, command, lost, ..
+        } => Some(Span {
+            from: seconds(entries, entry),
+            to: seconds(entries, entry),
+            class: if lost.is_some() { "request failed" } else { "probe" },
+            text: format!("{number} {command}"),
+            link: None,
+        }),
+        Occurrence::StepStarted { .. }
+        | Occurrence::StepEnded { .. }
+        | Occurrence::Change(_)
+        | Occurrence::Probe { .. }
+        | Occurrence::Request { .. }
+        | Occurrence::WatchLost { .. } => None,
+    };
+    Lane {
+        name: "commands".to_owned(),
         spans: entries.iter().filter_map(span).collect(),
     }
 }
@@ -206,6 +232,7 @@ fn probes(entries: &[Entry]) -> Lane {
         Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Change(_)
+        | Occurrence::Command { .. }
         | Occurrence::Request { .. }
         | Occurrence::WatchLost { .. } => None,
     };
@@ -310,6 +337,7 @@ fn violations(case: &CaseReport) -> Vec<(f64, String, String)> {
         Occurrence::StepStarted { .. }
         | Occurrence::StepEnded { .. }
         | Occurrence::Request { .. }
+        | Occurrence::Command { .. }
         | Occurrence::Probe { .. }
         | Occurrence::WatchLost { .. } => None,
     };

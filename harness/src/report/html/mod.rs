@@ -13,6 +13,7 @@ mod change;
 mod event;
 mod facts;
 mod lane;
+mod log;
 mod requirement;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
