@@ -10,7 +10,8 @@ use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use torpor_harness::{
-    Adapter, Authorities, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile, StorageProbe, Target,
+    Adapter, AdapterCall, Authorities, Capability, E2bEndpoint, KubernetesTarget, PodInterpreter, Profile,
+    StorageProbe, Target, UsageSource,
 };
 
 use crate::conformance::args::{ConformanceArgs, TargetKind};
@@ -101,7 +102,7 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
             sandbox_url: Some(endpoints.e2b.clone()),
             api_key: "e2b_0000000000000000000000000000000000000000".to_owned(),
         }),
-        pod_metrics: vec![endpoints.metrics.clone()],
+        pod_metrics: Some(UsageSource::Nodes),
         controller_metrics: vec![endpoints.metrics.clone()],
         storage: Some(StorageProbe::Directory(plane.checkpoints())),
         laboratory: None,
@@ -171,20 +172,48 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
             profile.name
         );
     }
+    let adapter = profile.adapter();
+    let pod_metrics = usage_source(args, kubernetes.as_ref(), adapter.as_deref()).await;
     Ok(Target {
         name: args.target.name().to_owned(),
         kubernetes,
         e2b,
-        pod_metrics: args.metrics_url.iter().cloned().collect(),
+        pod_metrics,
         controller_metrics: args.controller_metrics_url.iter().cloned().collect(),
         storage: args.storage.clone().map(StorageProbe::Directory),
         laboratory: None,
-        adapter: profile.adapter(),
+        adapter,
         authorities: authorities(args)?,
         capabilities: capabilities(args, &profile)?,
         profile,
         patience: PATIENCE,
     })
+}
+
+/// Where the usage of Pods is read: where the options say, by a hook that tells it, or at the nodes if they let us.
+async fn usage_source(
+    args: &ConformanceArgs,
+    kubernetes: Option<&KubernetesTarget>,
+    adapter: Option<&dyn Adapter>,
+) -> Option<UsageSource> {
+    if let Some(page) = &args.metrics_url {
+        return Some(UsageSource::Page(page.clone()));
+    }
+    if let Some(server) = &args.prometheus_url {
+        return Some(UsageSource::Prometheus(server.clone()));
+    }
+    let hook = adapter.is_some_and(|adapter| adapter.calls().contains(&AdapterCall::Usage));
+    let kubernetes = kubernetes.filter(|_| !hook)?;
+    match torpor_harness::nodes_show_usage(&kubernetes.client).await {
+        Ok(()) => Some(UsageSource::Nodes),
+        Err(why) => {
+            tracing::warn!(
+                why,
+                "the nodes do not show what Pods use; --metrics-url or --prometheus-url can name who does"
+            );
+            None
+        }
+    }
 }
 
 /// The E2B endpoint that the options name.

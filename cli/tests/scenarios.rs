@@ -18,7 +18,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::Up;
 use torpor_harness::{
-    Capability, Case, E2bEndpoint, Filter, KubernetesTarget, Outcome, Profile, StorageProbe, Suite, Target, run_one,
+    Capability, Case, E2bEndpoint, Filter, KubernetesTarget, Outcome, Profile, StorageProbe, Suite, Target,
+    UsageSource, run_one,
 };
 
 fn main() -> ExitCode {
@@ -112,7 +113,7 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
             sandbox_url: Some(e2b),
             api_key: env["E2B_API_KEY"].clone(),
         }),
-        pod_metrics: vec![metrics.clone()],
+        pod_metrics: Some(UsageSource::Page(metrics.clone())),
         controller_metrics: vec![metrics],
         adapter: None,
         authorities: torpor_harness::Authorities::default(),

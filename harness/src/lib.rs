@@ -46,7 +46,7 @@ pub use namespace::{OwnNamespace, RUN_LABEL};
 pub use preflight::{
     CAPABILITIES_ANNOTATION, Lodging, Permission, Shortcoming, claims_of_target, permissions, preflight,
 };
-pub use probe::{Authorities, AuthoritiesError};
+pub use probe::{Authorities, AuthoritiesError, nodes_show_usage};
 pub use profile::{
     ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, Pointer, PointerError,
     Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,
@@ -59,4 +59,4 @@ pub use report::{
 };
 pub use run::{RunOptions, Skip, run, run_one};
 pub use suite::{Case, Filter, Suite};
-pub use target::{E2bEndpoint, KubernetesTarget, StorageProbe, Target};
+pub use target::{E2bEndpoint, KubernetesTarget, StorageProbe, Target, UsageSource};

@@ -26,8 +26,8 @@ pub struct Target {
     pub kubernetes: Option<KubernetesTarget>,
     /// Where it speaks E2B.
     pub e2b: Option<E2bEndpoint>,
-    /// Pages of Prometheus text with the usage of Pods.
-    pub pod_metrics: Vec<Url>,
+    /// Where the usage of Pods is read.
+    pub pod_metrics: Option<UsageSource>,
     /// Pages of Prometheus text of the controller.
     pub controller_metrics: Vec<Url>,
     /// How the bytes of a sandbox in the checkpoint store are counted.
@@ -83,6 +83,27 @@ impl std::fmt::Debug for E2bEndpoint {
     }
 }
 
+/// Where the usage of Pods is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// A page of Prometheus text.
+    Page(Url),
+    /// A Prometheus server, by its HTTP API (`/api/v1/query`).
+    Prometheus(Url),
+    /// The page `metrics/cadvisor` of every node's kubelet, through the API server.
+    Nodes,
+}
+
+impl UsageSource {
+    /// The address that is spoken to apart from the Kubernetes API.
+    fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Page(url) | Self::Prometheus(url) => Some(url),
+            Self::Nodes => None,
+        }
+    }
+}
+
 /// How the bytes of a sandbox in the checkpoint store are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageProbe {
@@ -129,7 +150,7 @@ impl Target {
         let kubernetes = self.kubernetes.is_some();
         let calls = self.adapter.as_ref().map(|adapter| adapter.calls()).unwrap_or_default();
         let probes = calls.is_superset(&[AdapterCall::ProbeWrite, AdapterCall::ProbeRead].into());
-        let usage = !self.pod_metrics.is_empty() || calls.contains(&AdapterCall::Usage);
+        let usage = self.pod_metrics.is_some() || calls.contains(&AdapterCall::Usage);
         let in_a_folder = matches!(self.storage, Some(StorageProbe::Directory(_)));
         [
             (Capability::Kubernetes, kubernetes),
@@ -162,7 +183,8 @@ impl Target {
             .e2b
             .iter()
             .flat_map(|e2b| [Some(&e2b.url), e2b.sandbox_url.as_ref()]);
-        let pages = self.pod_metrics.iter().chain(&self.controller_metrics).map(Some);
+        let usage = self.pod_metrics.iter().filter_map(UsageSource::url);
+        let pages = usage.chain(&self.controller_metrics).map(Some);
         endpoint.chain(pages).all(|url| {
             url.and_then(Url::host_str)
                 .is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))

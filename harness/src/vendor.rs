@@ -19,7 +19,7 @@ impl Target {
             name: name.to_owned(),
             kubernetes: None,
             e2b: None,
-            pod_metrics: Vec::new(),
+            pod_metrics: None,
             controller_metrics: Vec::new(),
             storage: None,
             laboratory: None,

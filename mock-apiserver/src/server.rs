@@ -11,6 +11,7 @@ use crate::faults::{RequestInfo, RuleGuard, Verdict};
 use crate::kinds::new_object;
 use crate::kubeconfig::Kubeconfig;
 use crate::logs::{NoLogs, PodLogs};
+use crate::node_pages::{NoNodePages, NodePages};
 use crate::request_log::LoggedRequest;
 use crate::shim::{ConnectionLost, Environment, HttpCaller, ResponseBody, Shared, respond_to};
 use crate::snapshot::Snapshot;
@@ -30,6 +31,7 @@ const DEFAULT_HISTORY: usize = 4096;
 pub struct Builder {
     clock: Arc<dyn Clock>,
     logs: Arc<dyn PodLogs>,
+    nodes: Arc<dyn NodePages>,
     seed: Option<u64>,
     history: usize,
     authentication: Option<Authentication>,
@@ -50,6 +52,12 @@ impl Builder {
     /// The source of container logs; by default `GET …/log` answers 501.
     pub fn pod_logs(mut self, logs: Arc<dyn PodLogs>) -> Self {
         self.logs = logs;
+        self
+    }
+
+    /// The source of what nodes serve under `…/nodes/NAME/proxy/`; by default that answers 501.
+    pub fn node_pages(mut self, nodes: Arc<dyn NodePages>) -> Self {
+        self.nodes = nodes;
         self
     }
 
@@ -133,6 +141,7 @@ impl Builder {
     fn environment(&self) -> Environment {
         Environment {
             logs: self.logs.clone(),
+            nodes: self.nodes.clone(),
             webhooks: self.webhooks.clone(),
             control: self.control.then(Control::default),
         }
@@ -205,6 +214,7 @@ impl MockApiServer {
         Builder {
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),
+            nodes: Arc::new(NoNodePages),
             seed: None,
             history: DEFAULT_HISTORY,
             authentication: None,

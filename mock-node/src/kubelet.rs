@@ -19,9 +19,9 @@ use torpor_api::env;
 use torpor_runtime::{CheckpointStore, Engine, chain};
 
 use crate::SandboxContainer;
+use crate::handle::LogStream;
 use crate::logs;
 use crate::metrics::PodUsage;
-use crate::node::LogStream;
 use crate::pod_status::{self, ContainerStage, StartedPod};
 use crate::runtime::{ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod};
 

@@ -13,6 +13,7 @@
 mod address;
 mod claims;
 mod container;
+mod handle;
 mod kubelet;
 mod logs;
 mod metrics;
@@ -24,9 +25,10 @@ mod schedule;
 
 pub use address::PodAddresses;
 pub use container::{ContainerRefused, SandboxContainer};
+pub use handle::{LogStream, NodeHandle};
 pub use logs::stream as log_stream;
 pub use metrics::{PodUsage, render};
-pub use node::{LogStream, MockNode, NodeConfig, NodeError, NodeHandle};
+pub use node::{MockNode, NodeConfig, NodeError};
 pub use pod_status::ContainerStage;
 pub use runtime::{ContainerRuntime, ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod, StartError};
 pub use schedule::{Capacity, Limits, Placement, Requests};

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use mock_apiserver::LogOptions;
 use torpor_agent::{LogLine, LogReader};
 
-use crate::node::LogStream;
+use crate::handle::LogStream;
 
 /// The lines of a log that `options` ask for at `now`; with `follow`, also each later one.
 #[must_use]

@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
@@ -17,15 +15,14 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
-use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::PodAddresses;
 use crate::claims;
+use crate::handle::{NodeHandle, NodeRequest};
 use crate::kubelet::{PodRequest, PodWorker};
-use crate::metrics::PodUsage;
 use crate::pod_status;
 use crate::registration;
 use crate::runtime::PodRuntime;
@@ -71,7 +68,7 @@ pub enum NodeError {
 }
 
 /// `namespace/name` of a Pod.
-type PodKey = (String, String);
+pub(crate) type PodKey = (String, String);
 
 /// A node of the mock control plane.
 pub struct MockNode {
@@ -79,73 +76,14 @@ pub struct MockNode {
     requests: mpsc::Receiver<NodeRequest>,
 }
 
-/// Asks a [`MockNode`] for logs and resource use.
-#[derive(Clone, Debug)]
-pub struct NodeHandle {
-    requests: mpsc::Sender<NodeRequest>,
-}
-
-enum NodeRequest {
-    Usage(oneshot::Sender<Vec<PodUsage>>),
-    Logs {
-        key: PodKey,
-        reply: oneshot::Sender<Option<LogStream>>,
-        options: LogOptions,
-    },
-}
-
-/// Bytes of a log.
-pub type LogStream = BoxStream<'static, bytes::Bytes>;
-
-impl NodeHandle {
-    /// What each running Pod uses now, in the order of namespace and name. Empty when the node has stopped.
-    pub async fn usage(&self) -> Vec<PodUsage> {
-        let (reply, answer) = oneshot::channel();
-        if self.requests.send(NodeRequest::Usage(reply)).await.is_err() {
-            return Vec::new();
-        }
-        answer.await.unwrap_or_default()
-    }
-}
-
-impl PodLogs for NodeHandle {
-    fn logs(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        options: LogOptions,
-    ) -> BoxFuture<'static, Result<LogStream, PodLogsRefused>> {
-        let requests = self.requests.clone();
-        let key = (namespace.to_owned(), pod.to_owned());
-        let (pod, container) = (pod.to_owned(), container.to_owned());
-        Box::pin(async move {
-            if options.previous {
-                return Err(PodLogsRefused::NoPrevious { pod, container });
-            }
-            let (reply, answer) = oneshot::channel();
-            // A node that has stopped runs nothing, so nothing has started.
-            let asked = requests.send(NodeRequest::Logs { key, reply, options }).await;
-            let stream = if asked.is_ok() {
-                answer.await.ok().flatten()
-            } else {
-                None
-            };
-            stream.ok_or_else(|| PodLogsRefused::NotStarted {
-                pod,
-                container,
-                reason: "ContainerCreating".to_owned(),
-            })
-        })
-    }
-}
-
 impl MockNode {
     /// A node that runs nothing yet, and a handle to it.
     #[must_use]
     pub fn new(config: NodeConfig) -> (NodeHandle, Self) {
         let (sender, requests) = mpsc::channel(QUEUE);
-        (NodeHandle { requests: sender }, Self { config, requests })
+        let name = config.name.clone();
+        let handle = NodeHandle { name, requests: sender };
+        (handle, Self { config, requests })
     }
 
     /// Registers the node and runs Pods until `shutdown`; then stops every agent.

@@ -12,7 +12,7 @@ use torpor_agent::AgentListeners;
 use torpor_runtime::Engine;
 
 use crate::SandboxContainer;
-use crate::node::LogStream;
+use crate::handle::LogStream;
 use crate::pod_status::ContainerStage;
 
 /// What runs sandbox containers.

@@ -78,8 +78,13 @@ pub struct ConformanceArgs {
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
     /// Prometheus page with the containers' resource use
+    ///
+    /// Without this and --prometheus-url the nodes of a cluster are asked through its API server.
     #[arg(long, value_name = "URL")]
     pub metrics_url: Option<url::Url>,
+    /// Prometheus server that scrapes the containers' resource use
+    #[arg(long, value_name = "URL", conflicts_with = "metrics_url")]
+    pub prometheus_url: Option<url::Url>,
     /// Prometheus page of the controller
     #[arg(long, value_name = "URL")]
     pub controller_metrics_url: Option<url::Url>,

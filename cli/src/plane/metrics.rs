@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use futures::future::BoxFuture;
+use mock_apiserver::{NodePageRefused, NodePages};
 use mock_node::NodeHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,30 @@ impl Page {
             Some(rule) => rule(text),
             None => text,
         }
+    }
+}
+
+/// The pages of the nodes themselves, which the API server passes on.
+pub(super) fn of_nodes(node: &NodeHandle, rule: Option<&PageRule>) -> Arc<dyn NodePages> {
+    match rule {
+        None => Arc::new(node.clone()),
+        Some(rule) => Arc::new(Ruled {
+            node: node.clone(),
+            rule: Arc::clone(rule),
+        }),
+    }
+}
+
+/// A node whose pages have a deliberate mistake.
+struct Ruled {
+    node: NodeHandle,
+    rule: PageRule,
+}
+
+impl NodePages for Ruled {
+    fn page(&self, node: &str, path: &str) -> BoxFuture<'static, Result<String, NodePageRefused>> {
+        let (page, rule) = (self.node.page(node, path), Arc::clone(&self.rule));
+        Box::pin(async move { page.await.map(|text| rule(text)) })
     }
 }
 

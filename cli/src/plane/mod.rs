@@ -117,7 +117,9 @@ impl ControlPlane {
         let runs = containers.runtime.clone();
         let (node_handle, node) = MockNode::new(node_config(&config, &data_dir, runs, &store)?);
         let builder = config.stand_ins.apply(config.webhooks.apply(MockApiServer::builder()));
-        let builder = builder.pod_logs(logs(&node_handle, &config.hooks));
+        let builder = builder
+            .pod_logs(logs(&node_handle, &config.hooks))
+            .node_pages(metrics::of_nodes(&node_handle, config.hooks.page.as_ref()));
         let (server, recovery) = with_control(builder, config.faults.as_ref())
             .open(&data_dir.path().join("apiserver"))
             .context("open the Kubernetes objects")?;

@@ -57,6 +57,11 @@ impl Cluster {
         }
     }
 
+    /// The client of the whole API.
+    pub(crate) fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     /// What oracles judge, as it is watched.
     pub(crate) fn watched(target: &KubernetesTarget, dialect: &Dialect) -> Vec<(Watched, Api<DynamicObject>)> {
         let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));

@@ -13,6 +13,7 @@ mod process_stream;
 mod prometheus;
 mod room;
 mod storage;
+mod usage;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use e2b::{Address, Answer, Call, E2bClient};
@@ -22,9 +23,11 @@ pub use http::{Authorities, AuthoritiesError};
 pub(crate) use http::{Http, HttpBody as Body, HttpError, HttpRequest, Way};
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use process_stream::{ProcessDecoder, ProcessEvent, framed};
-pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
+pub(crate) use prometheus::fetch as fetch_metrics;
 pub(crate) use room::Room;
 pub(crate) use storage::{Original, bytes_of, damage, repair};
+pub use usage::nodes_show_usage;
+pub(crate) use usage::{PodSeriesName, pod_usage};
 
 /// Why a step did not do what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 
 use super::{Difference, Outcome, Report, Summary};
 
-/// Requirement by requirement and the verdict, as lines.
+/// Requirement by requirement and the verdict, as lines. Those of which no case was selected are only counted.
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::from("requirements\n");
     for requirement in &report.requirements {
         let cases = requirement.cases.len();
+        if report.partial && cases == 0 {
+            continue;
+        }
         let _ = writeln!(
             text,
             "{:<16} {:<8} {} ({cases} {})",
@@ -29,7 +32,7 @@ pub(super) fn render(report: &Report) -> String {
         (kept.untestable, "untestable"),
         (kept.skipped, "skipped"),
         (kept.not_claimed, "not claimed"),
-        (untested, "untested"),
+        (untested, if report.partial { "not selected" } else { "untested" }),
     ];
     // That nothing is broken is worth saying; that nothing is skipped is not.
     let shown = counts

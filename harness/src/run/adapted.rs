@@ -74,10 +74,10 @@ impl World {
         )))
     }
 
-    /// What a sandbox uses, where the adapter tells it and no page of metrics does.
+    /// What a sandbox uses, where the adapter tells it and nothing else does.
     pub(super) async fn usage(&self, alias: &str) -> Result<Option<Usage>, Fault> {
         match &self.target.adapter {
-            Some(adapter) if self.target.pod_metrics.is_empty() && adapter.calls().contains(&AdapterCall::Usage) => {
+            Some(adapter) if self.target.pod_metrics.is_none() && adapter.calls().contains(&AdapterCall::Usage) => {
                 Ok(Some(adapter.usage(&self.subject(alias)?).await?))
             }
             Some(_) | None => Ok(None),

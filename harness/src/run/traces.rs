@@ -2,7 +2,7 @@
 
 use super::conditions::{Finding, holds};
 use super::world::World;
-use crate::probe::{Fault, Sample, bytes_of, damage, fetch_metrics, repair, unbroken_count};
+use crate::probe::{Fault, PodSeriesName, bytes_of, damage, fetch_metrics, pod_usage, repair, unbroken_count};
 use crate::scenario::{DamageStorage, Event, Logs, Metric, PodSeries, Series, Storage, StorageAmount};
 use crate::target::StorageProbe;
 
@@ -14,22 +14,21 @@ impl World {
                 PodSeries::Memory => usage.memory_bytes,
             });
         }
-        let samples = fetch_metrics(&self.http, &self.target.pod_metrics).await?;
-        let dialect = self.dialect()?;
-        let series = match wanted.of {
-            PodSeries::Cpu => &dialect.metrics.cpu,
-            PodSeries::Memory => &dialect.metrics.memory,
+        let unknown = || Fault::Harness("the step needs `metrics`; add it to `needs`".to_owned());
+        let source = self.target.pod_metrics.as_ref().ok_or_else(unknown)?;
+        let (cluster, pod) = (self.cluster()?, self.pod_of(&wanted.sandbox)?);
+        let metrics = &cluster.dialect.metrics;
+        let series = PodSeriesName {
+            name: match wanted.of {
+                PodSeries::Cpu => metrics.cpu.clone(),
+                PodSeries::Memory => metrics.memory.clone(),
+            },
+            labels: [
+                (metrics.namespace_label.clone(), cluster.namespace.clone()),
+                (metrics.pod_label.clone(), pod),
+            ],
         };
-        let namespace = &self.cluster()?.namespace;
-        let pod = self.pod_of(&wanted.sandbox)?;
-        let label =
-            |sample: &Sample, key: &str, value: &str| sample.labels.get(key).is_some_and(|found| found == value);
-        let values = samples.iter().filter(|sample| {
-            sample.name == *series
-                && label(sample, &dialect.metrics.namespace_label, namespace)
-                && label(sample, &dialect.metrics.pod_label, &pod)
-        });
-        Ok(values.map(|sample| sample.value).reduce(f64::max))
+        pod_usage(source, &self.http, cluster.client(), &series).await
     }
 
     pub(super) async fn series(&self, wanted: &Series) -> Finding {

@@ -108,7 +108,7 @@ pub fn target(url: &str) -> Target {
             sandbox_url: Some(url.parse().unwrap()),
             api_key: "e2b_00".to_owned(),
         }),
-        pod_metrics: Vec::new(),
+        pod_metrics: None,
         controller_metrics: Vec::new(),
         storage: None,
         adapter: None,

@@ -11,6 +11,8 @@ pub(crate) struct ResourcePath {
     pub(crate) resource: String,
     pub(crate) name: Option<String>,
     pub(crate) subresource: Option<String>,
+    /// What follows the subresource; empty where nothing does.
+    pub(crate) beyond: String,
     /// The older form of a watch, `/api/v1/watch/…`.
     pub(crate) watch: bool,
 }
@@ -75,19 +77,20 @@ fn resource(group: &str, version: &str, rest: &[&str], watch: bool) -> Route {
         ["namespaces", namespace, inner @ ..] if !inner.is_empty() => (Some((*namespace).to_owned()), inner),
         _ => (None, rest),
     };
-    let (plural, name, subresource) = match rest {
-        [plural] => (*plural, None, None),
-        [plural, name] => (*plural, Some((*name).to_owned()), None),
-        [plural, name, subresource, ..] => (*plural, Some((*name).to_owned()), Some((*subresource).to_owned())),
+    let (plural, name, subresource, beyond) = match rest {
         [] => return Route::Unknown,
+        [plural] => (*plural, None, None, &[][..]),
+        [plural, name] => (*plural, Some(*name), None, &[][..]),
+        [plural, name, subresource, beyond @ ..] => (*plural, Some(*name), Some(*subresource), beyond),
     };
     Route::Resource(ResourcePath {
         group: group.to_owned(),
         version: version.to_owned(),
         namespace,
         resource: plural.to_owned(),
-        name,
-        subresource,
+        name: name.map(str::to_owned),
+        subresource: subresource.map(str::to_owned),
+        beyond: beyond.join("/"),
         watch,
     })
 }

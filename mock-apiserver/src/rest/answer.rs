@@ -16,6 +16,13 @@ pub(crate) struct LogRequest {
     pub(crate) options: LogOptions,
 }
 
+/// Which page of a node is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct NodePageRequest {
+    pub(crate) node: String,
+    pub(crate) path: String,
+}
+
 /// The outcome of a request that was not refused.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -37,6 +44,8 @@ pub(crate) enum Answer {
     Watch(WatchPlan),
     /// The log of a container.
     Log(LogRequest),
+    /// A page that a node serves.
+    NodePage(NodePageRequest),
     /// An OpenAPI document, which clients keep for as long as its hash is the same.
     OpenApi { body: Value, hash: String },
     /// A document in another form than JSON.

@@ -26,5 +26,5 @@ mod validate;
 pub(crate) mod watch;
 mod write;
 
-pub(crate) use answer::{Answer, LogRequest, Reply};
+pub(crate) use answer::{Answer, LogRequest, NodePageRequest, Reply};
 pub(crate) use dispatch::{Asked, Method, Request, handle};

@@ -1,7 +1,7 @@
-//! Subresources: status, scale, log, binding, finalize.
+//! Subresources: status, scale, log, binding, finalize, and the proxy of a node.
 
 use super::admit;
-use super::answer::{Answer, LogRequest};
+use super::answer::{Answer, LogRequest, NodePageRequest};
 use super::decode;
 use super::dispatch::{Call, Method};
 use super::evict;
@@ -44,6 +44,7 @@ pub(super) fn handle(core: &mut Core, call: &mut Call<'_>) -> ApiResult<Answer> 
         }
         ("exec" | "attach" | "portforward" | "proxy", _) if pod => Err(unconnected(core, call, &name, &subresource)),
         ("log", Method::Get) if pod => log(core, call, &name),
+        ("proxy", Method::Get) if call.resource.is("", "Node") => node_page(core, call, &name),
         ("eviction", Method::Post) if pod => evict::evict(core, call, &name),
         ("binding", Method::Post) if pod => bind(core, call, &name),
         ("token", Method::Post) if call.resource.is("", "ServiceAccount") => token::request(core, call, &name),
@@ -125,6 +126,17 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
             previous: query.flag("previous"),
             limit_bytes: query.number("limitBytes")?,
         },
+    }))
+}
+
+/// Which page of which node is wanted.
+fn node_page(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
+    if core.store.get("nodes", &ObjectName::new("", name)).is_none() {
+        return Err(call.not_found(name));
+    }
+    Ok(Answer::NodePage(NodePageRequest {
+        node: name.to_owned(),
+        path: call.path.beyond.clone(),
     }))
 }
 

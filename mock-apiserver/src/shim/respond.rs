@@ -10,7 +10,8 @@ use crate::catalog::Resource;
 use crate::discovery::fingerprint;
 use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
-use crate::rest::{Answer, LogRequest, Reply};
+use crate::node_pages::NodePageRefused;
+use crate::rest::{Answer, LogRequest, NodePageRequest, Reply};
 use crate::store::Object;
 use crate::table::{scale_table, table};
 use bytes::Bytes;
@@ -53,6 +54,7 @@ pub(super) async fn reply(
         Answer::Encoded { media_type, body } => build(200, media_type, ResponseBody::whole(body.into())),
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
+        Answer::NodePage(request) => node_page(&shared, request).await,
         Answer::Scale(scale) => match View::new(accept, include) {
             Ok(view) if view.form == Form::Table => {
                 json(200, &view.table(scale_table(&scale, view.include, shared.now())))
@@ -275,4 +277,16 @@ async fn log(shared: &Shared, request: LogRequest) -> Response<ResponseBody> {
         PodLogsRefused::Unreadable(_) => Reason::InternalError,
     };
     self::refusal(&ApiError::new(reason, refused.to_string()))
+}
+
+async fn node_page(shared: &Shared, request: NodePageRequest) -> Response<ResponseBody> {
+    let NodePageRequest { node, path } = request;
+    let text = |code, text: String| build(code, "text/plain; charset=utf-8", ResponseBody::whole(text.into()));
+    match shared.nodes.page(&node, &path).await {
+        Ok(page) => text(200, page),
+        Err(NodePageRefused::NoSuchPage) => text(404, "404 page not found\n".to_owned()),
+        Err(refused @ NodePageRefused::NotConnected) => {
+            refusal(&ApiError::new(Reason::NotImplemented, refused.to_string()))
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::conversion;
 use crate::core::Core;
 use crate::faults::{Faults, RequestInfo, Verdict};
 use crate::logs::PodLogs;
+use crate::node_pages::NodePages;
 use crate::request_log::{LoggedRequest, RequestLog};
 use crate::rest::{self, Asked, Method, Reply, Request};
 use bytes::Bytes;
@@ -32,6 +33,7 @@ pub struct ConnectionLost;
 /// What the server has of the world around it.
 pub(crate) struct Environment {
     pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) nodes: Arc<dyn NodePages>,
     pub(crate) webhooks: Arc<dyn WebhookCaller>,
     pub(crate) control: Option<Control>,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Environment {
 pub(crate) struct Shared {
     core: Mutex<Core>,
     pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) nodes: Arc<dyn NodePages>,
     pub(crate) webhooks: Arc<dyn WebhookCaller>,
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
@@ -53,12 +56,14 @@ impl Shared {
     pub(crate) fn new(core: Core, environment: Environment) -> Self {
         let Environment {
             logs,
+            nodes,
             webhooks,
             control,
         } = environment;
         Self {
             core: Mutex::new(core),
             logs,
+            nodes,
             webhooks,
             faults: Faults::default(),
             requests: RequestLog::default(),
