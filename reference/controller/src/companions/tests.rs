@@ -93,14 +93,15 @@ fn claims_matter_while_no_pod_is_there_and_one_may_come() {
     vanished.pod = None;
     let mut with_pod = paused();
     with_pod.pod = serving().pod;
-    for (reading, matter) in [
+    let cases = vec![
         (new(), true),
         (paused(), true),
         (serving(), false),
         (vanished, false),
         (with_pod, false),
         (deleted(paused()), false),
-    ] {
+    ];
+    for (reading, matter) in cases {
         assert_eq!(claims_matter(&reading), matter, "{:#?}", reading.sandbox);
     }
 }

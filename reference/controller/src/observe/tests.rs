@@ -32,7 +32,7 @@ fn an_agent_is_asked_only_where_something_depends_on_its_answer() {
             it.pod = Some(pod(&json!({"metadata": {"ownerReferences": null}})));
         }),
         ("a Pod that ended", |it| {
-            it.pod = Some(pod(&json!({"status": {"phase": "Failed"}})))
+            it.pod = Some(pod(&json!({"status": {"phase": "Failed"}})));
         }),
         ("a Pod that is on its way", |it| {
             it.sandbox.spec.paused = true;
@@ -46,9 +46,13 @@ fn an_agent_is_asked_only_where_something_depends_on_its_answer() {
     for (name, change) in unasked {
         assert_eq!(changed(serving(), change).agent_to_ask(), None, "{name}");
     }
+}
+
+#[test]
+fn an_agent_is_asked_where_its_pod_does_not_say_enough() {
     let asked: [(&str, Change); 5] = [
         ("a Pod that is not ready", |it| {
-            it.pod = Some(pod(&json!({"status": {"conditions": null}})))
+            it.pod = Some(pod(&json!({"status": {"conditions": null}})));
         }),
         ("another Pod than the one that served", |it| {
             it.pod = Some(pod(&json!({"metadata": {"uid": "pod-2"}})));
@@ -150,7 +154,7 @@ fn a_pause_is_overdue_at_its_deadline_counted_from_when_the_sandbox_was_last_rea
 #[test]
 fn a_pod_is_told_from_its_like_by_whose_it_is_and_what_it_has_been_through() {
     let restored = json!({"metadata": {"uid": "pod-2", "annotations": {annotation::RESTORE_GENERATION: "1"}}});
-    let cases: [(Workload, Reading, serde_json::Value); 10] = [
+    let cases = vec![
         (Workload::Serving, serving(), json!({})),
         (
             Workload::Unready,
@@ -220,7 +224,7 @@ fn what_an_agent_says_is_weighed_by_whether_its_pod_has_served() {
     let message = || "broken".to_owned();
     let fresh = || changed_pod(reading(&json!({})), &json!({"metadata": {"uid": "pod-2"}}));
     let sealed = || C::Sealed { record: record(1) };
-    let cases: [(Workload, Reading, AgentView); 14] = [
+    let cases = vec![
         (Workload::Silent, serving(), AgentView::Silent(message())),
         (Workload::Serving, serving(), agent(None, S::Serving, C::None)),
         (Workload::Unready, serving(), agent(None, S::Starting, C::None)),
@@ -253,21 +257,30 @@ fn what_an_agent_says_is_weighed_by_whether_its_pod_has_served() {
         // Not started from what it was to be started from. One that has served was found to be.
         (Workload::FailedToStart, fresh(), agent(Some(1), S::Serving, C::None)),
         (Workload::Serving, serving(), agent(Some(1), S::Serving, C::None)),
-        (Workload::Frozen(Seal::None), serving(), agent(None, S::Frozen, C::None)),
-        (
-            Workload::Frozen(Seal::Writing),
-            serving(),
-            agent(None, S::Frozen, C::Writing { generation: 1 }),
-        ),
-        (
-            Workload::Frozen(Seal::Sealed),
-            serving(),
-            agent(None, S::Frozen, sealed()),
-        ),
     ];
     for (workload, mut reading, view) in cases {
         reading.agent = view;
         assert_eq!(reading.workload(), workload, "{:?}", reading.agent);
+    }
+}
+
+#[test]
+fn a_frozen_workload_is_told_by_how_far_its_checkpoint_is() {
+    use {CheckpointState as C, WorkloadState as S};
+    let sealed = || C::Sealed { record: record(1) };
+    let failed = || C::Failed {
+        generation: 1,
+        message: String::new(),
+    };
+    for (seal, checkpoint) in [
+        (Seal::None, C::None),
+        (Seal::Writing, C::Writing { generation: 1 }),
+        (Seal::Sealed, sealed()),
+        (Seal::Failed, failed()),
+    ] {
+        let mut reading = serving();
+        reading.agent = agent(None, S::Frozen, checkpoint);
+        assert_eq!(reading.workload(), Workload::Frozen(seal));
     }
 }
 
@@ -387,7 +400,7 @@ fn what_went_wrong_is_told_in_the_order_of_what_can_be_done_about_it() {
         {"name": "sandbox", "restartCount": 1, "ready": true, "image": "", "imageID": ""},
     ]}});
     let foreign = json!({"metadata": {"ownerReferences": null}});
-    for (reading, text) in [
+    let cases = vec![
         (serving(), None),
         (silent(serving()), Some("connection refused")),
         (
@@ -403,7 +416,8 @@ fn what_went_wrong_is_told_in_the_order_of_what_can_be_done_about_it() {
             Some("a Pod named one belongs to nobody; delete or rename it"),
         ),
         (paused(), Some("the Pod is gone; it was not deleted by this controller")),
-    ] {
+    ];
+    for (reading, text) in cases {
         assert_eq!(reading.details().message.as_deref(), text);
     }
     let mut refused = silent(serving());
