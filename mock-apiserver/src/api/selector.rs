@@ -109,7 +109,8 @@ impl FieldSelector {
             };
             terms.push(FieldTerm {
                 path: path.to_owned(),
-                value: unescape(value).map_err(|why| ApiError::bad_request(format!("invalid field selector: {why}")))?,
+                value: unescape(value)
+                    .map_err(|why| ApiError::bad_request(format!("invalid field selector: {why}")))?,
                 equal,
             });
         }
