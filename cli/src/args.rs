@@ -353,7 +353,7 @@ pub enum CheckpointCommand {
         /// `metadata.uid` of the sandbox; all when absent
         uid: Option<String>,
     },
-    /// Remove older checkpoints, and what crashes left
+    /// Remove older checkpoints and what crashes left, and compress what stays
     ///
     /// Safe while sandboxes are paused and resumed. A sandbox of which a remaining checkpoint is damaged is left
     /// as it is.

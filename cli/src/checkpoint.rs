@@ -6,7 +6,8 @@ use std::fmt::Display;
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
-use torpor_runtime::{CheckpointKey, CheckpointStore, EnvelopeHeader, StoreError};
+use tokio_util::sync::CancellationToken;
+use torpor_runtime::{CheckpointKey, CheckpointStore, Compacted, EnvelopeHeader, StoreError};
 use url::Url;
 
 use crate::args::{CheckpointArgs, CheckpointCommand, Output};
@@ -38,6 +39,11 @@ struct Cleared {
     abandoned: Vec<u64>,
     packs: usize,
     bytes: u64,
+    /// Bytes of checkpoints that stay and were stored as they were.
+    uncompressed: u64,
+    /// What they take now that they are compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compressed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -266,6 +272,7 @@ async fn clear(
             Err(error) if error.is_about_a_checkpoint() => (torpor_runtime::Garbage::default(), Some(chain(error))),
             Err(error) => return Err(error.into()),
         };
+        let squeezed = squeeze(store, &uid, dry_run).await?;
         all.push(Cleared {
             sandbox_uid: uid,
             oldest_kept,
@@ -273,7 +280,9 @@ async fn clear(
             abandoned: garbage.abandoned,
             packs: garbage.packs,
             bytes: garbage.bytes,
-            error,
+            uncompressed: squeezed.before,
+            compressed: (!dry_run).then_some(squeezed.after),
+            error: error.or(squeezed.error),
         });
     }
     match output {
@@ -281,6 +290,42 @@ async fn clear(
         Output::Text => print_cleared(&all, dry_run),
     }
     Ok(exit(all.iter().map(|cleared| &cleared.error)))
+}
+
+/// What was done with checkpoints that were stored as they were.
+#[derive(Default)]
+struct Squeezed {
+    before: u64,
+    after: u64,
+    error: Option<String>,
+}
+
+/// Compresses what stays of a sandbox, or only counts it.
+async fn squeeze(store: &CheckpointStore, uid: &str, dry_run: bool) -> anyhow::Result<Squeezed> {
+    let mut squeezed = Squeezed::default();
+    for generation in store.list(uid).await? {
+        let key = CheckpointKey {
+            sandbox_uid: uid.to_owned(),
+            generation,
+        };
+        let done = if dry_run {
+            let before = store.uncompressed_bytes(&key).await;
+            before.map(|before| Compacted { before, after: 0 })
+        } else {
+            store.compact(&key, &CancellationToken::new()).await
+        };
+        match done {
+            Ok(Compacted { before, after }) => {
+                squeezed.before += before;
+                squeezed.after += after;
+            }
+            Err(error) if error.is_about_a_checkpoint() => squeezed.error = Some(chain(error)),
+            // Somebody uses it right now.
+            Err(StoreError::Removed { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(squeezed)
 }
 
 /// The oldest of the `keep` newest; the generations are sorted.
@@ -304,6 +349,14 @@ fn print_cleared(all: &[Cleared], dry_run: bool) {
     }
     let bytes: u64 = all.iter().map(|cleared| cleared.bytes).sum();
     println!("{bytes} bytes {}", if dry_run { "would be freed" } else { "freed" });
+    let uncompressed: u64 = all.iter().map(|cleared| cleared.uncompressed).sum();
+    if uncompressed > 0 {
+        let compressed: Option<u64> = all.iter().map(|cleared| cleared.compressed).sum();
+        match compressed {
+            Some(compressed) => println!("{uncompressed} bytes compressed to {compressed}"),
+            None => println!("{uncompressed} bytes would be compressed"),
+        }
+    }
 }
 
 fn exit<'a>(mut errors: impl Iterator<Item = &'a Option<String>>) -> Exit {

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod catalogue;
 mod checkpoint;
+mod compactor;
 mod conformance;
 #[cfg(feature = "containers")]
 mod contained;

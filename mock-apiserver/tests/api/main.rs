@@ -10,7 +10,6 @@ mod conversions;
 mod custom;
 mod faults;
 mod kinds;
-mod metrics;
 mod node_pages;
 mod policies;
 mod protobuf;

@@ -19,8 +19,6 @@ mod image;
 mod log;
 mod server;
 mod supervisor;
-mod watch;
-mod watchers;
 
 pub use config::{AgentConfig, ConfigError, SandboxIdentity};
 pub use log::{ContainerLog, LogLine, LogReader};

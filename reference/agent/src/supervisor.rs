@@ -17,7 +17,6 @@ use torpor_runtime::{
 use crate::config::AgentConfig;
 use crate::image::AgentImage;
 use crate::log::{ContainerLog, LogLine};
-use crate::watchers::Watchers;
 
 /// What the control endpoint asks for.
 #[derive(Debug)]
@@ -78,8 +77,6 @@ pub(crate) struct Workload {
     /// Held for reading while files change, for writing while the workload is frozen: an
     /// acknowledged change is in the checkpoint.
     pub(crate) files: Arc<RwLock<()>>,
-    /// What clients watch.
-    pub(crate) watchers: Watchers,
     /// The agent's own directory for this run.
     pub(crate) directory: PathBuf,
 }
@@ -106,7 +103,6 @@ pub(crate) struct Supervisor {
     sandbox: watch::Sender<Option<Arc<dyn Sandbox>>>,
     files: Arc<RwLock<()>>,
     frozen_files: Option<OwnedRwLockWriteGuard<()>>,
-    watchers: Watchers,
     log: ContainerLog,
     program: UnboundedReceiver<ExecutionEvent>,
     program_sink: ExecutionSink,
@@ -136,7 +132,6 @@ impl Supervisor {
             state: state.subscribe(),
             sandbox: sandbox.subscribe(),
             files: Arc::clone(&files),
-            watchers: Watchers::default(),
             directory: config.work_dir.clone(),
         };
         let supervisor = Self {
@@ -149,7 +144,6 @@ impl Supervisor {
             sandbox,
             files,
             frozen_files: None,
-            watchers: workload.watchers.clone(),
             log: log.clone(),
             program,
             program_sink: ExecutionSink {
@@ -214,9 +208,7 @@ impl Supervisor {
                 }
                 self.partial_line = image.partial_line;
                 let restored = self.engine.restore(place, engine).await;
-                let sandbox = restored.map_err(|source| StartError::Restore { generation, source })?;
-                self.watchers.restore(sandbox.root(), image.watchers);
-                Ok(sandbox)
+                restored.map_err(|source| StartError::Restore { generation, source })
             }
         }
     }
@@ -335,7 +327,6 @@ impl Supervisor {
         let payload = AgentImage {
             log: self.log.lines(),
             partial_line: self.partial_line.clone(),
-            watchers: self.watchers.images(),
         }
         .with(engine)?;
         Ok(self

@@ -65,11 +65,11 @@ pub struct CheckpointStatus {
     pub generation: u64,
     /// The engine that wrote it, and that alone can restore it.
     pub engine: String,
-    /// `blake3:` and the hash of the sealed envelope in lower-case hex.
+    /// `blake3:` and the hash of what was sealed, whatever form it is stored in, in lower-case hex.
     pub digest: String,
     /// Bytes of context, before compression and deduplication.
     pub size_bytes: u64,
-    /// Bytes that this checkpoint added to the store.
+    /// Bytes that this checkpoint added to the store when it was sealed.
     pub stored_bytes: u64,
     /// Conditions: `Sealed`, true of what is complete and durable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

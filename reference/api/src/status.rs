@@ -89,11 +89,11 @@ pub struct PodInfo {
 pub struct CheckpointRecord {
     /// Its number within the sandbox, from 1.
     pub generation: u64,
-    /// `blake3:` and the hash of the sealed envelope in lower-case hex; restore checks it.
+    /// `blake3:` and the hash of what was sealed, whatever form it is stored in, in lower-case hex.
     pub digest: String,
     /// Bytes of context, before compression and deduplication.
     pub size_bytes: u64,
-    /// Bytes that this checkpoint added to the store.
+    /// Bytes that this checkpoint added to the store when it was sealed.
     pub stored_bytes: u64,
     /// The engine that wrote it, and that alone can restore it.
     pub engine: String,

@@ -278,6 +278,3 @@ fn beside(reading: &Reading, mut labels: BTreeMap<String, String>) -> ObjectMeta
         ..ObjectMeta::default()
     }
 }
-
-#[cfg(test)]
-mod tests;

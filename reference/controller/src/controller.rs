@@ -118,12 +118,10 @@ impl Context {
         (self.config.clock)()
     }
 
-    /// Forgets a sandbox that is gone, whatever it was in the middle of.
-    pub(crate) fn forget(&self, key: &str, uid: &str) {
+    /// Forgets a sandbox that is gone.
+    pub(crate) fn forget(&self, key: &str) {
         self.errors.succeeded(key);
-        self.obstacles.succeeded(uid);
-        self.metrics.forget(key, uid);
-        self.traces.forget(uid);
+        self.metrics.forget(key);
     }
 
     /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.

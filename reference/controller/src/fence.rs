@@ -190,6 +190,10 @@ impl CheckpointCustodian for Fenced<Arc<dyn CheckpointCustodian>> {
         }
         .boxed()
     }
+
+    fn wanted(&self, sandbox_uid: &str) {
+        self.inner.wanted(sandbox_uid);
+    }
 }
 
 #[cfg(test)]

@@ -19,8 +19,6 @@ mod decide;
 mod defect;
 mod election;
 mod error;
-#[cfg(test)]
-mod example;
 mod fence;
 mod front;
 mod http_agents;

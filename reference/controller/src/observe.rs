@@ -297,6 +297,3 @@ fn seal(checkpoint: &CheckpointState) -> Seal {
         CheckpointState::Failed { .. } => Seal::Failed,
     }
 }
-
-#[cfg(test)]
-mod tests;

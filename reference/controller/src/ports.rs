@@ -58,4 +58,9 @@ pub trait CheckpointCustodian: Send + Sync {
         sandbox_uid: &'a str,
         generation: u64,
     ) -> BoxFuture<'a, Result<(), RemovalError>>;
+    /// A resume is about to read the newest checkpoint of the sandbox: whatever else is done with it may wait. Nothing
+    /// depends on that.
+    fn wanted(&self, sandbox_uid: &str) {
+        let _ = sandbox_uid;
+    }
 }

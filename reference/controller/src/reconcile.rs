@@ -70,7 +70,7 @@ pub(crate) async fn reconcile<K: Fronted>(
         checkpoints,
     };
     let key = K::FRONT.key(&namespace, &object.name_any());
-    let action = pass.run(&key, object.meta().uid.as_deref().unwrap_or_default()).await?;
+    let action = pass.run(&key).await?;
     context.errors.succeeded(&key);
     Ok(action)
 }
@@ -83,12 +83,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// For the sandbox `key`, which had this UID when the pass was asked for.
-    async fn run(&self, key: &str, uid: &str) -> Result<Action, ReconcileError> {
+    async fn run(&self, key: &str) -> Result<Action, ReconcileError> {
         let (mut freeze_refusal, mut obstacle, mut put_off, mut known) = (None, None, false, None);
         for _ in 0..MOST_STEPS {
             let Some(reading) = self.read(freeze_refusal.take(), known.take()).await? else {
-                self.context.forget(key, uid);
+                self.context.forget(key);
                 return Ok(Action::await_change());
             };
             self.context.metrics.observe_phase(key, reading.status().phase);
@@ -199,6 +198,7 @@ impl Pass<'_> {
             Effect::AddFinalizer => self.api.add_finalizer(sandbox).await?,
             Effect::StartFresh => return self.start(sandbox, None).await,
             Effect::StartFromCheckpoint => {
+                self.context.custodian.wanted(reading.uid());
                 let record = sandbox.status.as_ref().and_then(|status| status.checkpoint.as_ref());
                 return self.start(sandbox, record.map(|record| record.generation)).await;
             }

@@ -298,6 +298,3 @@ impl<'a> Draft<'a> {
         conditions::set(&mut self.status, kind, value, message, self.now);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -58,8 +58,10 @@ pub struct Piece {
 /// What was done to the plain bytes before any encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Nothing.
+    /// Nothing: compression does not pay.
     Plain,
+    /// Nothing yet: nobody has tried.
+    Untried,
     /// One zstd frame.
     Zstd,
 }
@@ -181,6 +183,12 @@ impl Compressor {
     }
 }
 
+/// The stored form of a chunk that is stored as it is, for now.
+pub(crate) const UNTRIED: Form = Form {
+    encoding: Encoding::Untried,
+    check: [0; CHECK_BYTES],
+};
+
 /// Encrypts a packed chunk; its tag covers the bytes from then on.
 #[must_use]
 pub fn encrypt(packed: &Packed, key: &TenantKey, nonce: Nonce) -> Packed {
@@ -208,8 +216,8 @@ pub fn unpack(
 ) -> Result<(), ChunkError> {
     let opened = open(form, stored, key)?;
     match form.encoding {
-        Encoding::Plain if opened.len() != plain.len() => return Err(ChunkError::OtherChunk),
-        Encoding::Plain => plain.copy_from_slice(&opened),
+        Encoding::Plain | Encoding::Untried if opened.len() != plain.len() => return Err(ChunkError::OtherChunk),
+        Encoding::Plain | Encoding::Untried => plain.copy_from_slice(&opened),
         Encoding::Zstd => {
             let decoded = zstd::bulk::decompress_to_buffer(&opened, plain).map_err(ChunkError::Decompress)?;
             if decoded != plain.len() {
@@ -230,7 +238,9 @@ pub fn is_intact(chunk: &ChunkRef, form: &Form, stored: &[u8], key: Option<(&Ten
     match (key, form.encoding) {
         (Some(_), _) => open(form, stored, key).is_ok(),
         (None, Encoding::Zstd) => check_of(stored) == form.check,
-        (None, Encoding::Plain) => reference(stored, None) == *chunk && form.check == [0; CHECK_BYTES],
+        (None, Encoding::Plain | Encoding::Untried) => {
+            reference(stored, None) == *chunk && form.check == [0; CHECK_BYTES]
+        }
     }
 }
 
@@ -240,7 +250,7 @@ fn open<'a>(form: &Form, stored: &'a [u8], key: Option<(&TenantKey, Nonce)>) -> 
     }
     match form.encoding {
         Encoding::Zstd if check_of(stored) != form.check => Err(ChunkError::Changed),
-        Encoding::Zstd | Encoding::Plain => Ok(Opened::Borrowed(stored)),
+        Encoding::Zstd | Encoding::Plain | Encoding::Untried => Ok(Opened::Borrowed(stored)),
     }
 }
 

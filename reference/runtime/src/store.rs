@@ -21,6 +21,7 @@ mod attempt;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod collect;
+mod compact;
 mod depot;
 mod directory;
 mod error;
@@ -43,6 +44,7 @@ use uuid::Uuid;
 use crate::encryption::TenantKeys;
 pub use crate::envelope::{EngineVersion, EnvelopeHeader};
 pub use collect::Garbage;
+pub use compact::Compacted;
 pub use error::StoreError;
 
 use crate::payload::{Payload, PayloadReader};
@@ -124,6 +126,15 @@ impl CheckpointStore {
         }
     }
 
+    /// The same store by a handle as another program has it: calls to one do not wait for calls to the other.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            removal: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The same store, which tells the steps of a seal.
     #[must_use]
     pub fn with_steps(self, steps: Steps) -> Self {
@@ -184,7 +195,7 @@ impl CheckpointStore {
         self.objects.check().await?;
         let sealed = self.read_envelope(key).await?;
         restore::expect_engine(key, engine, &sealed.header)?;
-        self.open_sealed(key, sealed).await
+        self.open_as_it_is(key, sealed).await
     }
 
     /// What a checkpoint is. Reads and checks its header only.
@@ -214,7 +225,7 @@ impl CheckpointStore {
         self.objects.check().await?;
         let sealed = self.read_envelope(key).await?;
         let header = sealed.header.clone();
-        self.open_sealed(key, sealed).await?.check().await?;
+        self.open_as_it_is(key, sealed).await?.check().await?;
         Ok(header)
     }
 }

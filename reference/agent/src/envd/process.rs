@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -16,14 +17,17 @@ use futures::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use torpor_runtime::{
     Exit, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError, TerminalSize,
 };
 
-use crate::connect::{Code, ConnectError, Pace, end_frame, message_frame, streamed_message};
+use crate::connect::{Code, ConnectError, end_frame, message_frame, streamed_message};
 use crate::supervisor::Workload;
 use torpor_runtime::chain;
 
+/// How often a silent stream gives a sign of life, unless the client says otherwise.
+const KEEPALIVE: Duration = Duration::from_secs(90);
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
@@ -272,9 +276,13 @@ fn stream_response(opened: Opened, headers: &HeaderMap) -> Response {
     match opened {
         Err(error) => error.into_stream_response(),
         Ok((sandbox, stream)) => {
+            let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+            let timeout = number("connect-timeout-ms").map(Duration::from_millis);
+            let keepalive = number("keepalive-ping-interval").map_or(KEEPALIVE, Duration::from_secs);
             let running = Running {
                 sandbox,
-                pace: Pace::asked(headers),
+                deadline: timeout.map(|timeout| Instant::now() + timeout),
+                keepalive,
                 stage: StreamStage::Opened,
                 stream,
             };
@@ -288,7 +296,8 @@ fn stream_response(opened: Opened, headers: &HeaderMap) -> Response {
 struct Running {
     sandbox: Arc<dyn Sandbox>,
     stream: ProcessStream,
-    pace: Pace,
+    deadline: Option<Instant>,
+    keepalive: Duration,
     stage: StreamStage,
 }
 
@@ -320,6 +329,12 @@ fn frames(running: Running) -> impl Stream<Item = Result<Bytes, std::io::Error>>
 
 impl Running {
     async fn next(&mut self) -> Bytes {
+        let deadline = async {
+            match self.deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             event = self.stream.events.recv() => if let Some(event) = event {
@@ -329,18 +344,18 @@ impl Running {
                 message_frame(&json!({ "event": event_json(&event) }))
             } else {
                 self.stage = StreamStage::Closed;
-                end_frame(Some(&ConnectError::stopped()))
+                end_frame(Some(&ConnectError::new(Code::Unavailable, "the sandbox stopped during the call")))
             },
-            () = self.pace.deadline() => {
+            () = deadline => {
                 self.stage = StreamStage::Closed;
                 if let Some(processes) = self.sandbox.processes()
                     && let Err(error) = processes.signal(self.stream.pid, SIGKILL).await
                 {
                     tracing::debug!(%error, pid = self.stream.pid, "end a process at its deadline");
                 }
-                end_frame(Some(&ConnectError::too_long()))
+                end_frame(Some(&ConnectError::new(Code::DeadlineExceeded, "the call took longer than its timeout")))
             }
-            () = self.pace.silence() => message_frame(&json!({ "event": { "keepalive": {} } })),
+            () = tokio::time::sleep(self.keepalive) => message_frame(&json!({ "event": { "keepalive": {} } })),
         }
     }
 }

@@ -25,7 +25,6 @@ mod contexts;
 mod docker;
 mod engine;
 mod error;
-mod fitness;
 mod image;
 mod init;
 mod kernel;

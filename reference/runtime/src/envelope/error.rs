@@ -1,6 +1,6 @@
 //! Why bytes are no sound envelope.
 
-use super::{FORMAT_VERSION, MAX_HEADER_BYTES};
+use super::{FORMAT_VERSION, MAX_HEADER_BYTES, OLDEST_FORMAT_VERSION};
 
 /// Why bytes are no sound envelope.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum EnvelopeError {
     #[error("the file does not begin as a checkpoint envelope does")]
     Magic,
     /// Another format.
-    #[error("the envelope has format version {found}; this program reads version {FORMAT_VERSION} only")]
+    #[error("the envelope has format version {found}; this program reads {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}")]
     FormatVersion {
         /// The version it names.
         found: u32,

@@ -2,7 +2,9 @@
 
 use blake3::Hash;
 
-use super::{EnvelopeError, EnvelopeHeader, FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, PREFIX_BYTES};
+use super::{
+    EnvelopeError, EnvelopeHeader, FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, OLDEST_FORMAT_VERSION, PREFIX_BYTES,
+};
 
 /// The part before the header, checked as far as it can be alone.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,7 @@ pub fn decode_prefix(envelope: &[u8]) -> Result<Prefix, EnvelopeError> {
         return Err(EnvelopeError::Magic);
     }
     let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
-    if version != FORMAT_VERSION {
+    if !(OLDEST_FORMAT_VERSION..=FORMAT_VERSION).contains(&version) {
         return Err(EnvelopeError::FormatVersion { found: version });
     }
     let header_bytes = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);

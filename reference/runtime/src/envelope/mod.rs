@@ -35,8 +35,10 @@ use crate::encryption::{Nonce, TenantKey, TenantKeys};
 
 /// First bytes of each envelope. Not text, and damaged by every conversion of line ends.
 const MAGIC: [u8; 8] = *b"\x89Torp\r\n\x1a";
-/// The one format that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
+/// The format that this crate writes.
+pub const FORMAT_VERSION: u32 = 3;
+/// The oldest that it reads: the same, but no chunk waits to be compressed.
+pub const OLDEST_FORMAT_VERSION: u32 = 2;
 /// Bytes before the header.
 pub const PREFIX_BYTES: usize = 48;
 /// A header is far smaller; more than this is damage or hostile, and is not read.
@@ -127,12 +129,11 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
 }
 
-/// BLAKE3 of everything before the body of a sound envelope, which fixes every byte of the checkpoint: the
-/// header has the hash of the body, and the body that of each chunk.
+/// BLAKE3 of what a checkpoint is, which fixes every byte of its payload, whatever form that is stored in: sandbox,
+/// generation, engine, its version and the hash of the payload, with a line feed between them.
 #[must_use]
-pub fn digest(header: &EnvelopeHeader, envelope: &[u8]) -> Hash {
-    let body = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
-    blake3::hash(&envelope[..envelope.len().saturating_sub(body)])
+pub fn digest(header: &EnvelopeHeader) -> Hash {
+    blake3::hash(identity(header).as_bytes())
 }
 
 /// Builds an envelope.

@@ -54,6 +54,7 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
         table.push(match entry.form.encoding {
             Encoding::Plain => 0,
             Encoding::Zstd => 1,
+            Encoding::Untried => 2,
         });
         let holder = match entry.holder {
             Holder::Envelope => IN_ENVELOPE,
@@ -98,6 +99,7 @@ fn decode_entry(bytes: &[u8; ENTRY_BYTES]) -> Result<Entry, EnvelopeError> {
     let encoding = match u8::from_le_bytes(take(&mut rest)) {
         0 => Encoding::Plain,
         1 => Encoding::Zstd,
+        2 => Encoding::Untried,
         _ => {
             return Err(EnvelopeError::TableSyntax {
                 reason: "a chunk has an unknown encoding",

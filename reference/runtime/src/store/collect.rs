@@ -102,7 +102,7 @@ impl CheckpointStore {
     }
 
     /// Removes the packs that nothing names.
-    async fn sweep(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<(), StoreError> {
+    pub(super) async fn sweep(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<(), StoreError> {
         let unfinished = self.objects.unfinished(&place.packs()).await?;
         // Before the packs: a mark whose pack is not there later means nothing.
         let marked = self.marked(place).await?;

@@ -1,4 +1,8 @@
 //! Where the new chunks of a seal go as they are made: side by side into a pack on disk that grows, or into memory.
+//!
+//! Decides whether a chunk is compressed before it is written. On disk it is not as long as the disk keeps up: a pause
+//! would wait for the compressor, and [`super::compact`] does the same later. Chunks of a tenant with a key always
+//! are, since who compacts may not have the key.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +16,7 @@ use uuid::Uuid;
 use super::directory::Growing;
 use super::objects::NewPack;
 use super::pack::PackError;
-use crate::chunks::{self, ChunkRef, Form, Packed};
+use crate::chunks::{self, ChunkRef, Form, Packed, Piece};
 use crate::encryption::{Nonce, TenantKey, TenantKeys};
 use crate::envelope::{Entry, Holder};
 
@@ -21,6 +25,8 @@ use crate::envelope::{Entry, Holder};
 pub(super) struct Depot {
     attempt: Uuid,
     keys: Arc<TenantKeys>,
+    /// Chunks come as they are, when that is faster.
+    may_be_plain: bool,
     /// Bytes that may be written; what is more is counted only.
     room: u64,
     bytes: AtomicU64,
@@ -38,9 +44,10 @@ pub(super) enum Place {
 
 impl Depot {
     /// An empty one, for what `attempt` writes with the first of `keys`.
-    pub(super) fn new(attempt: Uuid, keys: Arc<TenantKeys>, room: u64, place: Place) -> Self {
+    pub(super) fn new(attempt: Uuid, keys: Arc<TenantKeys>, may_be_plain: bool, room: u64, place: Place) -> Self {
         Self {
             attempt,
+            may_be_plain: may_be_plain && keys.sealing().is_none(),
             keys,
             room,
             bytes: AtomicU64::new(0),
@@ -56,6 +63,33 @@ impl Depot {
     /// What chunks are named and encrypted with.
     pub(super) fn key(&self) -> Option<&TenantKey> {
         self.keys.sealing()
+    }
+
+    /// Whether chunks come here as they are, now.
+    pub(super) fn takes_plain(&self) -> bool {
+        self.may_be_plain
+            && match &self.place {
+                Place::Memory(_) => true,
+                Place::Pack(pack) => !pack.lags(),
+            }
+    }
+
+    /// Takes pieces of `plain`, which begins at `start` of the payload, as they are.
+    pub(super) fn put_plain(&self, pieces: &[&Piece], plain: &Bytes, start: usize) -> Result<Vec<Entry>, PackError> {
+        let bytes = pieces.iter().map(|piece| u64::from(piece.chunk.length)).sum();
+        let mut offset = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut entries = Vec::with_capacity(pieces.len());
+        for run in pieces.chunk_by(|one, next| one.range.end == next.range.start) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            self.write(offset, plain.slice(first.range.start - start..last.range.end - start))?;
+            for piece in run {
+                entries.push(entry(piece.chunk, chunks::UNTRIED, offset, piece.chunk.length));
+                offset += u64::from(piece.chunk.length);
+            }
+        }
+        Ok(entries)
     }
 
     /// Takes packed chunks; encrypts them when there is a key. Where a chunk comes to lie is part of its nonce.

@@ -11,15 +11,17 @@ mod failing_machine;
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::objects::Created;
 #[cfg(test)]
 use super::objects::Objects;
+use super::objects::{Created, Exchanged};
 pub(super) use aside::{Aside, Growing};
 use disk::Disk;
 
@@ -28,6 +30,15 @@ use disk::Disk;
 pub(super) struct Directory {
     root: PathBuf,
     disk: Disk,
+}
+
+/// A file that stays readable when it is removed.
+#[derive(Clone, Debug)]
+pub(super) struct OpenFile {
+    file: Arc<fs::File>,
+    path: PathBuf,
+    /// Its bytes.
+    pub(super) bytes: u64,
 }
 
 /// The file of an upload that has not ended, and perhaps never will.
@@ -170,6 +181,53 @@ impl Directory {
             .await
     }
 
+    /// Puts a file in the place of another that holds `expected`. It is on disk when this returns.
+    pub(super) async fn exchange(&self, aside: Aside, expected: Bytes) -> Result<Exchanged, StoreError> {
+        self.blocking("replace", aside.place().to_owned(), move |_| aside.exchange(&expected))
+            .await
+    }
+
+    /// A file, open for reading, and its bytes; `None` when there is none.
+    pub(super) async fn open(&self, place: &object_store::path::Path) -> Result<Option<OpenFile>, StoreError> {
+        self.blocking("open", place.as_ref().into(), |path| match fs::File::open(path) {
+            Ok(file) => Ok(Some(OpenFile {
+                bytes: file.metadata()?.len(),
+                file: Arc::new(file),
+                path: path.to_owned(),
+            })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Some bytes of an open file, also when it was removed since.
+    pub(super) async fn read(&self, file: &OpenFile, range: std::ops::Range<u64>) -> Result<Bytes, StoreError> {
+        let open = Arc::clone(&file.file);
+        self.blocking("read", file.path.clone(), move |_| {
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+            open.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    /// Removes files of one folder; returns when that is on disk. They may be gone already.
+    pub(super) async fn remove_files(
+        &self,
+        folder: &object_store::path::Path,
+        places: Vec<object_store::path::Path>,
+    ) -> Result<(), StoreError> {
+        let directory = self.clone();
+        self.blocking("remove files in", folder.as_ref().into(), move |folder| {
+            for place in places {
+                gone_is_fine(directory.disk.remove(&directory.root.join(place.as_ref())))?;
+            }
+            gone_is_fine(directory.disk.sync_folder(folder))
+        })
+        .await
+    }
+
     /// Makes the folders above `path`, but not the store's own: it may be gone because its disk is.
     fn make_folders_of(&self, path: &Path) -> io::Result<()> {
         let above = path.strip_prefix(&self.root).ok().and_then(Path::parent);
@@ -179,11 +237,6 @@ impl Directory {
             self.disk.make_folder(&folder)?;
         }
         Ok(())
-    }
-
-    /// Returns when all removals in `folder` itself are on disk.
-    pub(super) async fn sync(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
-        self.blocking("sync", folder.as_ref().into(), sync).await
     }
 
     /// Runs `work` on a path below the root, on a thread that may block.

@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload}
 use uuid::Uuid;
 
 use super::StoreError;
-use super::directory::{Aside, Directory, Growing, Unfinished};
+use super::directory::{Aside, Directory, Growing, OpenFile, Unfinished};
 
 /// Where files are kept.
 #[derive(Clone, Debug)]
@@ -28,6 +28,34 @@ pub(super) enum Created {
     New,
     /// One was there already, and is as it was.
     Existed,
+}
+
+/// What became of a file that was to replace another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchanged {
+    /// It has its place.
+    Yes,
+    /// Another one had it, or none, and that is as it was.
+    Not,
+}
+
+/// A file that is read more than once.
+#[derive(Clone, Debug)]
+pub(super) enum Readable {
+    /// Open, so also when it is removed.
+    Open(OpenFile),
+    /// By its place, with its bytes.
+    At(Path, u64),
+}
+
+impl Readable {
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Open(file) => file.bytes,
+            Self::At(_, bytes) => *bytes,
+        }
+    }
 }
 
 /// A pack that is to be put in place.
@@ -87,6 +115,28 @@ impl Objects {
             return Ok(Some(Bytes::new()));
         }
         found("read", place, self.store.get_range(place, range).await)
+    }
+
+    /// A file to read from; `None` when there is none.
+    pub(super) async fn open(&self, place: &Path) -> Result<Option<Readable>, StoreError> {
+        match &self.directory {
+            Some(directory) => Ok(directory.open(place).await?.map(Readable::Open)),
+            None => Ok(self.size(place).await?.map(|bytes| Readable::At(place.clone(), bytes))),
+        }
+    }
+
+    /// Some bytes of a file that has as many; `None` when it is gone.
+    pub(super) async fn read_from(
+        &self,
+        file: &Readable,
+        range: std::ops::Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        match (file, &self.directory) {
+            (Readable::Open(file), Some(directory)) => directory.read(file, range).await.map(Some),
+            // Nobody opens files without a directory.
+            (Readable::Open(_), None) => Ok(None),
+            (Readable::At(place, _), _) => self.read_range(place, range).await,
+        }
     }
 
     /// Writes a file, or replaces it, atomically. It is on disk when this returns.
@@ -152,6 +202,15 @@ impl Objects {
         }
     }
 
+    /// Puts an envelope in the place of another one that is `expected`, atomically, where there is a disk. It is on disk
+    /// when this returns.
+    pub(super) async fn exchange(&self, staged: Staged, expected: Bytes) -> Result<Exchanged, StoreError> {
+        match (staged, &self.directory) {
+            (Staged::Aside(aside), Some(directory)) => directory.exchange(aside, expected).await,
+            (Staged::Aside(_), None) | (Staged::Held(..), _) => Ok(Exchanged::Not),
+        }
+    }
+
     /// The files in a folder, and its folders. Both are empty when there is no such folder.
     pub(super) async fn children(&self, folder: &Path) -> Result<object_store::ListResult, StoreError> {
         self.store
@@ -170,13 +229,13 @@ impl Objects {
         if places.is_empty() {
             return Ok(());
         }
+        if let Some(directory) = &self.directory {
+            return directory.remove_files(folder, places).await;
+        }
         for place in places {
             found("remove", &place, self.store.delete(&place).await)?;
         }
-        match &self.directory {
-            Some(directory) => directory.sync(folder).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Removes one file; it may be gone already, and may come back when the machine fails right now.

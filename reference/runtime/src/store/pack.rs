@@ -76,6 +76,9 @@ impl Workshop {
 
     /// Puts `pieces` of a segment in the depot.
     fn shelve(&self, depot: &Depot, pieces: &[&Piece], plain: &Bytes, start: usize) -> Result<Vec<Entry>, PackError> {
+        if depot.takes_plain() {
+            return depot.put_plain(pieces, plain, start);
+        }
         depot.put(self.pack(pieces, plain, start)?)
     }
 

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use rayon::prelude::*;
 use uuid::Uuid;
 
-use super::objects::on_the_cores;
+use super::objects::{Readable, on_the_cores};
 use super::place::SandboxPlace;
 use super::plan::Reuse;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
@@ -90,12 +90,15 @@ impl CheckpointStore {
     pub(super) async fn open_sealed(&self, key: &CheckpointKey, sealed: Sealed) -> Result<SealedPayload, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         let Sealed { bytes, header, entries } = sealed;
+        let mut packs = Vec::with_capacity(header.packs.len());
         for pack in &header.packs {
             let missing = StoreError::PackMissing {
                 key: key.clone(),
                 pack: pack.id,
             };
-            let found = self.objects.size(&place.pack(pack.id)).await?.ok_or(missing)?;
+            let file = self.objects.open(&place.pack(pack.id)).await?.ok_or(missing)?;
+            let found = file.bytes();
+            packs.push(file);
             if found != pack.bytes {
                 return Err(StoreError::PackSize {
                     key: key.clone(),
@@ -116,6 +119,7 @@ impl CheckpointStore {
             store: self.clone(),
             place,
             key: key.clone(),
+            packs,
             kept_here: bytes.slice(kept_here.min(bytes.len())..),
             header,
             entries,
@@ -123,16 +127,36 @@ impl CheckpointStore {
         })
     }
 
+    /// As [`open_sealed`](Self::open_sealed), also when a compaction replaces the packs right now.
+    pub(super) async fn open_as_it_is(
+        &self,
+        key: &CheckpointKey,
+        mut sealed: Sealed,
+    ) -> Result<SealedPayload, StoreError> {
+        loop {
+            let envelope = sealed.bytes.clone();
+            match self.open_sealed(key, sealed).await {
+                Err(missing @ StoreError::PackMissing { .. }) => {
+                    sealed = self.read_envelope(key).await?;
+                    if sealed.bytes == envelope {
+                        return Err(missing);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
     async fn read_span(
         &self,
         key: &CheckpointKey,
-        place: &SandboxPlace,
+        file: &Readable,
         holder: Holder,
         pack: Uuid,
         span: Range<u64>,
     ) -> Result<((Holder, u64), Bytes), StoreError> {
         let start = span.start;
-        match self.objects.read_range(&place.pack(pack), span).await? {
+        match self.objects.read_from(file, span).await? {
             Some(bytes) => Ok(((holder, start), bytes)),
             None => Err(StoreError::PackMissing { key: key.clone(), pack }),
         }
@@ -169,9 +193,12 @@ impl CheckpointStore {
         let Some(holder) = entries.first().map(|entry| entry.holder) else {
             return Ok(true);
         };
+        let Ok(Some(file)) = self.objects.open(&place.pack(pack)).await else {
+            return Ok(false);
+        };
         let mut reads = Vec::new();
         for span in spans_of(entries.iter().map(Entry::range)) {
-            reads.push(self.read_span(key, place, holder, pack, span));
+            reads.push(self.read_span(key, &file, holder, pack, span));
         }
         let reads = futures::stream::iter(reads).buffer_unordered(PARALLEL_SPANS);
         let Ok(spans) = reads.try_collect::<Spans>().await else {
@@ -220,6 +247,8 @@ pub(crate) struct SealedPayload {
     place: SandboxPlace,
     key: CheckpointKey,
     header: EnvelopeHeader,
+    /// In the order of the header.
+    packs: Vec<Readable>,
     /// The chunks that the envelope keeps itself.
     kept_here: Bytes,
     entries: Vec<Entry>,
@@ -263,7 +292,8 @@ impl SealedPayload {
         Ok(())
     }
 
-    async fn read_chunks(&self, chunks: Range<usize>) -> Result<Vec<u8>, StoreError> {
+    /// The chunks with these places in the table, one after the other.
+    pub(super) async fn read_chunks(&self, chunks: Range<usize>) -> Result<Vec<u8>, StoreError> {
         let mut spans = self.read_spans(&self.entries[chunks.clone()]).await?;
         spans.insert((Holder::Envelope, 0), self.kept_here.clone());
         let (header, entries) = (self.header.clone(), self.entries[chunks].to_vec());
@@ -280,11 +310,11 @@ impl SealedPayload {
     /// Reads what packs hold of `entries`.
     async fn read_spans(&self, entries: &[Entry]) -> Result<Spans, StoreError> {
         let mut reads = Vec::new();
-        for (nth, pack) in (0..).zip(&self.header.packs) {
+        for ((nth, pack), file) in (0..).zip(&self.header.packs).zip(&self.packs) {
             let holder = Holder::Pack(nth);
             let ranges = entries.iter().filter(|entry| entry.holder == holder).map(Entry::range);
             for span in spans_of(ranges) {
-                reads.push(self.store.read_span(&self.key, &self.place, holder, pack.id, span));
+                reads.push(self.store.read_span(&self.key, file, holder, pack.id, span));
             }
         }
         futures::stream::iter(reads)

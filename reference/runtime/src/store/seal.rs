@@ -233,7 +233,10 @@ impl Seal {
 
     fn depot(&self, room: Option<Room>, place: depot::Place) -> Arc<Depot> {
         let room = room.map_or(u64::MAX, Room::left);
-        Arc::new(Depot::new(self.attempt, Arc::clone(&self.store.keys), room, place))
+        let keys = Arc::clone(&self.store.keys);
+        // What is sent to others is compressed first, and what has to fit.
+        let may_be_plain = self.store.objects.on_disk() && self.store.quota.is_none();
+        Arc::new(Depot::new(self.attempt, keys, may_be_plain, room, place))
     }
 
     /// The pieces alone.
@@ -349,7 +352,7 @@ impl Seal {
             return Err(StoreError::AlreadySealed { key: self.key.clone() });
         }
         let record = record_of(header, bytes);
-        self.store.open_sealed(&self.key, sealed).await?.check().await?;
+        self.store.open_as_it_is(&self.key, sealed).await?.check().await?;
         Ok(record)
     }
 
@@ -374,7 +377,7 @@ impl Seal {
 }
 
 /// What could not be cleared away costs space until the next collection, and is no failure of the seal.
-fn report(attempt: &'static str, done: Result<(), StoreError>) {
+pub(super) fn report(attempt: &'static str, done: Result<(), StoreError>) {
     if let Err(error) = done {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(error, "{attempt}");
@@ -390,7 +393,7 @@ pub(super) fn record_of(header: &EnvelopeHeader, envelope: &[u8]) -> CheckpointR
     };
     CheckpointRecord {
         generation: header.generation,
-        digest: format!("blake3:{}", envelope::digest(header, envelope).to_hex()),
+        digest: format!("blake3:{}", envelope::digest(header).to_hex()),
         size_bytes: header.payload_bytes,
         stored_bytes: in_packs + envelope.len() as u64,
         engine: header.engine.name.clone(),

@@ -19,10 +19,12 @@ use std::thread;
 use uuid::Uuid;
 
 use super::Directory;
-use crate::store::objects::Created;
+use crate::store::objects::{Created, Exchanged};
 
 /// With so many bytes that are not on disk a file that grows is synced, while it does.
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
+/// With so many bytes that are not on disk it is the disk that everything waits for.
+const LAG_BYTES: u64 = 32 << 20;
 
 /// A file beside its place. When dropped it is gone.
 #[derive(Debug)]
@@ -82,6 +84,23 @@ impl Aside {
         }
         sync_folder_of(&self.directory, &self.place)?;
         Ok(Created::New)
+    }
+
+    /// Takes the place of the file that has it, if that holds `expected`. Its folder is on disk when this returns.
+    /// For a moment it has the place in any case, unless there is no file.
+    pub(super) fn exchange(self, expected: &[u8]) -> io::Result<Exchanged> {
+        let disk = &self.directory.disk;
+        match disk.exchange(&self.path, &self.place) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Exchanged::Not),
+            Err(error) => return Err(error),
+        }
+        if std::fs::read(&self.path)? == expected {
+            sync_folder_of(&self.directory, &self.place)?;
+            return Ok(Exchanged::Yes);
+        }
+        disk.exchange(&self.path, &self.place)?;
+        Ok(Exchanged::Not)
     }
 }
 
@@ -176,6 +195,12 @@ impl Growing {
         drop(progress);
         self.progress.changed.notify_all();
         Ok(())
+    }
+
+    /// Whether the disk is slower than those who write.
+    pub(in crate::store) fn lags(&self) -> bool {
+        let progress = self.progress.lock();
+        progress.written - progress.synced > LAG_BYTES
     }
 
     fn file(&self) -> io::Result<Arc<Aside>> {

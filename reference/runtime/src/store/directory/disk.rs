@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 /// One change of what is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Change<'a> {
@@ -21,6 +23,8 @@ pub(in crate::store) enum Change<'a> {
     Linked(&'a Path, &'a Path),
     /// A file has another name, and replaced what had it.
     Renamed(&'a Path, &'a Path),
+    /// Two names have changed what they name.
+    Exchanged(&'a Path, &'a Path),
     /// A name is gone.
     Removed(&'a Path),
     /// What a file holds would survive a failure of the machine.
@@ -81,6 +85,13 @@ impl Disk {
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)?;
         self.tell(Change::Renamed(from, to));
+        Ok(())
+    }
+
+    /// Fails when one of them is not there, or the file system cannot do it at once.
+    pub(super) fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
+        self.tell(Change::Exchanged(one, other));
         Ok(())
     }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use object_store::local::LocalFileSystem;
+use tokio_util::sync::CancellationToken;
 
 use super::disk::{Change, Disk};
-use super::{Directory, Objects};
+use super::{Aside, Directory, Exchanged, Objects};
 use crate::store::{CheckpointKey, CheckpointStore, EngineVersion};
 
 const UID: &str = "failing";
@@ -24,6 +25,7 @@ enum Logged {
     Bytes(PathBuf, u64, Vec<u8>),
     Linked(PathBuf, PathBuf),
     Renamed(PathBuf, PathBuf),
+    Exchanged(PathBuf, PathBuf),
     Removed(PathBuf),
     FileSynced(PathBuf),
     FolderSynced(PathBuf),
@@ -86,6 +88,11 @@ impl Machine {
             Logged::Renamed(from, to) => {
                 let node = self.names.remove(from).unwrap();
                 self.names.insert(to.clone(), node);
+            }
+            Logged::Exchanged(one, other) => {
+                let (one_node, other_node) = (self.names[one], self.names[other]);
+                self.names.insert(one.clone(), other_node);
+                self.names.insert(other.clone(), one_node);
             }
             Logged::Removed(path) => drop(self.names.remove(path)),
             Logged::FileSynced(path) => {
@@ -163,8 +170,8 @@ fn payload(generation: u64, bytes: usize) -> Vec<u8> {
     payload
 }
 
-/// Every change that the seals of so many bytes make, one after the other.
-async fn log_of(sizes: &[usize]) -> Vec<Logged> {
+/// Every change that the seals of so many bytes make, one after the other, and then the compactions of some.
+async fn log_of(sizes: &[usize], compacted: &[u64]) -> Vec<Logged> {
     let folder = tempfile::tempdir().unwrap();
     let log: Arc<Mutex<Vec<Logged>>> = Arc::default();
     let (root, told) = (folder.path().to_owned(), Arc::clone(&log));
@@ -176,6 +183,7 @@ async fn log_of(sizes: &[usize]) -> Vec<Logged> {
             Change::Bytes(path, at, bytes) => Logged::Bytes(below(path), at, bytes.to_vec()),
             Change::Linked(from, to) => Logged::Linked(below(from), below(to)),
             Change::Renamed(from, to) => Logged::Renamed(below(from), below(to)),
+            Change::Exchanged(one, other) => Logged::Exchanged(below(one), below(other)),
             Change::Removed(path) => Logged::Removed(below(path)),
             Change::FileSynced(path) => Logged::FileSynced(below(path)),
             Change::FolderSynced(path) => Logged::FolderSynced(below(path)),
@@ -194,6 +202,10 @@ async fn log_of(sizes: &[usize]) -> Vec<Logged> {
             .await;
         sealed.unwrap();
         log.lock().unwrap().push(Logged::Sealed(generation));
+    }
+    for generation in compacted {
+        let done = store.compact(&key(*generation), &CancellationToken::new()).await;
+        assert!(done.unwrap().before > 0, "{generation} had nothing to compress");
     }
     log.lock().unwrap().clone()
 }
@@ -240,13 +252,13 @@ async fn first_wrong(log: &[Logged]) -> Option<String> {
 
 #[tokio::test]
 async fn wherever_the_machine_fails_what_was_sealed_is_whole_and_nothing_else_is_listed() {
-    assert_eq!(first_wrong(&log_of(&[SMALL, LARGE, LARGE]).await).await, None);
+    assert_eq!(first_wrong(&log_of(&[SMALL, LARGE, LARGE], &[1, 2]).await).await, None);
 }
 
 #[tokio::test]
 async fn a_seal_waits_for_no_sync_that_it_could_do_without() {
     for bytes in [SMALL, LARGE] {
-        let log = log_of(&[bytes]).await;
+        let log = log_of(&[bytes], &[]).await;
         let syncs: Vec<usize> = (0..log.len())
             .filter(|nth| matches!(log[*nth], Logged::FileSynced(_) | Logged::FolderSynced(_)))
             .collect();
@@ -260,4 +272,40 @@ async fn a_seal_waits_for_no_sync_that_it_could_do_without() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_compaction_that_does_not_wait_for_the_disk_is_noticed() {
+    let log = log_of(&[LARGE], &[1]).await;
+    let exchanged = log.iter().position(|change| matches!(change, Logged::Exchanged(..)));
+    let synced = exchanged.unwrap() + 1;
+    assert!(matches!(log[synced], Logged::FolderSynced(_)), "{:?}", log[synced]);
+    let mut without = log;
+    without.remove(synced);
+    assert!(first_wrong(&without).await.is_some());
+}
+
+#[test]
+fn a_file_takes_the_place_of_the_expected_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::create(folder.path().to_owned()).unwrap();
+    let place = folder.path().join("envelope");
+    let exchange = || {
+        let aside = Aside::create(&directory, &place, uuid::Uuid::new_v4()).unwrap();
+        aside.write_at(b"new", 0).unwrap();
+        aside.exchange(b"old").unwrap()
+    };
+    assert_eq!(exchange(), Exchanged::Not, "there is none");
+    assert!(!place.exists());
+    fs::write(&place, "removed").unwrap();
+    assert_eq!(exchange(), Exchanged::Not, "it is another");
+    assert_eq!(fs::read(&place).unwrap(), b"removed");
+    fs::write(&place, "old").unwrap();
+    assert_eq!(exchange(), Exchanged::Yes);
+    assert_eq!(fs::read(&place).unwrap(), b"new");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
 }
