@@ -105,7 +105,7 @@ fn row<'a>(case: &CaseReport, line: &Line<'a>, known: &mut HashMap<&'a str, &'a 
             (
                 change_class(case, change),
                 kind_of(change.object),
-                changed(change, before),
+                changed(case, line.entry, change, before),
             )
         }
     };
@@ -154,7 +154,7 @@ pub(super) fn place(case: &CaseReport, entry: &Entry) -> Option<String> {
     }
 }
 
-fn changed(change: &Change, before: Option<&Value>) -> Markup {
+fn changed(case: &CaseReport, entry: &Entry, change: &Change, before: Option<&Value>) -> Markup {
     let nothing = Value::Null;
     let by = writers(before.unwrap_or(&nothing), &change.state);
     html! {
@@ -167,6 +167,9 @@ fn changed(change: &Change, before: Option<&Value>) -> Markup {
         " at revision " (change.revision())
         @if !by.is_empty() && !change.deleted { ", by " (by.join(" and ")) }
         @if is_dying(change) { ", " span.dying-note { "being deleted" } }
+        @if begins_to_go(change, before) {
+            ", " span.dying-note { "asked for by " (who_deleted(&case.history.entries, entry, change)) }
+        }
         @match before {
             None => div.fields { (first_seen(change)) },
             Some(before) => (fields(before, &change.state)),
@@ -176,6 +179,43 @@ fn changed(change: &Change, before: Option<&Value>) -> Markup {
 
 fn is_dying(change: &Change) -> bool {
     !change.text("/metadata/deletionTimestamp").is_empty() && !change.deleted
+}
+
+/// Whether nothing before it said that the object is to go.
+fn begins_to_go(change: &Change, before: Option<&Value>) -> bool {
+    let asked = |object: &Value| object.pointer("/metadata/deletionTimestamp").is_some();
+    (change.deleted || is_dying(change)) && !before.is_some_and(asked)
+}
+
+/// No field of an object tells who deleted it. What the suite asked for is in the record; all else was somebody else.
+fn who_deleted(entries: &[Entry], entry: &Entry, change: &Change) -> &'static str {
+    let path = match change.object {
+        Watched::Sandbox => "sandboxes",
+        Watched::Pod => "pods",
+    };
+    let path = format!("{path}/{}", change.text("/metadata/name"));
+    let asked = |known: &Entry| match &known.what {
+        Occurrence::Request {
+            method,
+            path: asked,
+            millis,
+            ..
+        } => {
+            let sent = known.at - jiff::SignedDuration::from_millis(i64::try_from(*millis).unwrap_or(i64::MAX));
+            method == "DELETE" && asked.trim_start_matches('/') == path && sent <= entry.at
+        }
+        Occurrence::StepStarted { .. }
+        | Occurrence::StepEnded { .. }
+        | Occurrence::Change(_)
+        | Occurrence::Command { .. }
+        | Occurrence::Probe { .. }
+        | Occurrence::WatchLost { .. } => false,
+    };
+    if entries.iter().any(asked) {
+        "the suite"
+    } else {
+        "the target, or somebody else: the suite did not"
+    }
 }
 
 fn first_seen(change: &Change) -> String {
@@ -225,6 +265,33 @@ mod tests {
             status: 200,
             millis: 1,
         })
+    }
+
+    #[test]
+    fn a_deletion_is_the_suites_only_if_it_had_asked_by_then() {
+        let at = |millis| jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_millis(millis);
+        let change = Change {
+            object: Watched::Pod,
+            deleted: false,
+            state: std::sync::Arc::new(serde_json::json!({"metadata": {"name": "a", "deletionTimestamp": "t"}})),
+        };
+        let gone = |millis| Entry {
+            at: at(millis),
+            what: Occurrence::Change(change.clone()),
+        };
+        let asked = Entry {
+            at: at(30),
+            ..request("DELETE", "pods/a")
+        };
+        let others = [
+            request("DELETE", "sandboxes/a"),
+            request("GET", "pods/a"),
+            request("DELETE", "pods/ab"),
+        ];
+        assert!(begins_to_go(&change, None) && !begins_to_go(&change, Some(&change.state)));
+        assert_eq!(who_deleted(&[asked.clone()], &gone(40), &change), "the suite");
+        let before = who_deleted(&[asked], &gone(10), &change);
+        assert!(before.starts_with("the target") && who_deleted(&others, &gone(10), &change) == before);
     }
 
     #[test]
