@@ -26,13 +26,12 @@ fn sim() -> EngineVersion {
     }
 }
 
-/// Bytes of which most can be saved; like those of another seed but for every thousandth record.
+/// Bytes of which a good half can be saved; like those of another seed but for every thousandth record.
 fn heap(seed: u64, bytes: usize) -> Vec<u8> {
     let record = |nth: usize| {
-        format!(
-            "record {nth:012} of {:04};",
-            if nth.is_multiple_of(1000) { seed } else { 0 }
-        )
+        let seed = if nth.is_multiple_of(1000) { seed } else { 0 };
+        let value = blake3::hash(&[nth.to_le_bytes(), seed.to_le_bytes()].concat()).to_hex();
+        format!("record {nth:06} holds {};", &value[..12])
     };
     let mut heap: Vec<u8> = (0..bytes / 20).flat_map(|nth| record(nth).into_bytes()).collect();
     heap.truncate(bytes);
@@ -64,7 +63,7 @@ async fn a_compacted_checkpoint_is_the_same_one_in_less_space() {
         assert_eq!(compacted.before, bytes as u64);
         let after = store.stored_bytes(UID).await.unwrap();
         assert!(
-            after < before / 3 && after < compacted.after + 10_000,
+            after < before * 2 / 3 && after < compacted.after + 10_000,
             "{before} -> {after}, {compacted:?}"
         );
         assert_eq!(store.uncompressed_bytes(&key(1)).await.unwrap(), 0);
@@ -151,19 +150,30 @@ async fn a_damaged_checkpoint_is_not_compacted_and_kept_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_shrinks_to_almost_nothing_is_compressed_at_once() {
+    let (_directory, store) = on_disk();
+    // Pages that have nothing but their number.
+    let payload: Vec<u8> = (0..1000_u64)
+        .flat_map(|nth| [nth.to_le_bytes().as_slice(), &[0; 4088]].concat())
+        .collect();
+    store.seal(&key(1), &sim(), payload).await.unwrap();
+    assert_eq!(store.uncompressed_bytes(&key(1)).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_a_tenant_encrypts_is_compressed_at_once() {
     let (_directory, store) = on_disk();
     let keys = TenantKeys::parse(&format!("k:{}", "5a".repeat(32))).unwrap();
     let store = store.with_keys(keys);
     store.seal(&key(1), &sim(), heap(1, 3_000_000)).await.unwrap();
-    assert!(store.stored_bytes(UID).await.unwrap() < 1_000_000);
+    assert!(store.stored_bytes(UID).await.unwrap() < 2_000_000);
     assert_eq!(compact(&store, 1).await.unwrap(), Compacted::default());
 }
 
 #[tokio::test]
 async fn what_has_to_fit_into_a_quota_is_compressed_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let environment = [("TORPOR_STORE_QUOTA".to_owned(), "1000000".to_owned())].into();
+    let environment = [("TORPOR_STORE_QUOTA".to_owned(), "2000000".to_owned())].into();
     let url = format!("file://{}", directory.path().display());
     let store = CheckpointStore::open_in(&url, &environment).unwrap();
     store.seal(&key(1), &sim(), heap(1, 3_000_000)).await.unwrap();
@@ -200,7 +210,7 @@ async fn seals_removals_restores_and_compactions_at_once_lose_nothing() {
     store.remove_older_than(UID, 11).await.unwrap();
     assert_eq!(store.list(UID).await.unwrap(), [11]);
     let left = store.stored_bytes(UID).await.unwrap();
-    assert!(left < 500_000, "{left} bytes are left");
+    assert!(left < 1_000_000, "{left} bytes are left");
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::payload::{Payload, PayloadError, Segment};
 
 /// The most chunks that one core compresses before it looks for others.
 const CHUNKS_AT_ONCE: usize = 8;
+/// With so many bytes one chunk is tried before all are stored as they are.
+const MANY_BYTES: usize = 1 << 20;
+/// Zeroes and what repeats itself shrink to less than one part in so many, and do so faster than they could be written.
+const SHRINKS_WELL: usize = 6;
 /// With fewer chunks, so many shares for each core: a small payload is compressed by all of them, too.
 const SHARES: usize = 2;
 
@@ -76,10 +80,21 @@ impl Workshop {
 
     /// Puts `pieces` of a segment in the depot.
     fn shelve(&self, depot: &Depot, pieces: &[&Piece], plain: &Bytes, start: usize) -> Result<Vec<Entry>, PackError> {
-        if depot.takes_plain() {
+        if depot.takes_plain() && !self.shrinks_well(pieces, plain, start)? {
             return depot.put_plain(pieces, plain, start);
         }
         depot.put(self.pack(pieces, plain, start)?)
+    }
+
+    /// Whether so little is left of one chunk among many that to compress all is faster than to write them.
+    fn shrinks_well(&self, pieces: &[&Piece], plain: &[u8], start: usize) -> io::Result<bool> {
+        let bytes: usize = pieces.iter().map(|piece| piece.range.len()).sum();
+        let Some(sample) = pieces.get(pieces.len() / 2).filter(|_| bytes >= MANY_BYTES) else {
+            return Ok(false);
+        };
+        let packed = self.pack(&[*sample], plain, start)?;
+        let left: usize = packed.iter().map(|(_, packed)| packed.stored.len()).sum();
+        Ok(left * SHRINKS_WELL <= sample.range.len())
     }
 
     fn pack(&self, pieces: &[&Piece], plain: &[u8], start: usize) -> io::Result<Vec<(ChunkRef, Packed)>> {
