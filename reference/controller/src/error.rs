@@ -77,3 +77,34 @@ impl ReconcileError {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answered(code: u16) -> ReconcileError {
+        let status = Status::failure("no", "Reason").with_code(code);
+        ReconcileError::api("write the status")(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn that_somebody_else_was_first_is_told_from_a_failure() {
+        for (code, outdated) in [(404, true), (409, true), (403, false), (500, false)] {
+            assert_eq!(answered(code).is_outdated(), outdated, "{code}");
+        }
+        assert!(!ReconcileError::Restless { steps: 48 }.is_outdated());
+    }
+
+    #[test]
+    fn a_chain_names_the_attempt_and_then_what_came_of_it() {
+        let error = ReconcileError::Agent {
+            attempt: "freeze the workload",
+            source: AgentError::Refused {
+                message: "busy".to_owned(),
+            },
+        };
+        assert_eq!(error.chain(), "freeze the workload: the agent refused: busy");
+    }
+}

@@ -152,3 +152,42 @@ fn fields<T: Serialize>(status: Option<&T>) -> Map<String, Value> {
         Ok(_) | Err(_) => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::paused;
+
+    #[test]
+    fn sandboxes_of_the_same_name_are_told_apart_by_their_front() {
+        assert_eq!(
+            Front::ALL.map(|front| front.key("default", "one")),
+            ["default/one", "agents.x-k8s.io/default/one"]
+        );
+    }
+
+    #[test]
+    fn an_event_is_of_the_very_object_that_asked() {
+        for (front, api_version) in Front::ALL
+            .into_iter()
+            .zip(["agents.kruise.io/v1alpha1", "agents.x-k8s.io/v1beta1"])
+        {
+            let reference = serde_json::to_value(front.reference(&paused().sandbox)).expect("JSON");
+            let expected = json!({
+                "apiVersion": api_version, "kind": "Sandbox", "name": "one", "namespace": "default", "uid": "uid-1",
+            });
+            assert_eq!(reference, expected);
+        }
+    }
+
+    #[test]
+    fn a_sandbox_is_made_from_the_template_that_it_names() {
+        let mut sandbox = paused().sandbox;
+        assert_eq!(sandbox.template_name(), None);
+        sandbox.spec.template_ref = Some(torpor_api::TemplateRef {
+            name: "python".to_owned(),
+            ..torpor_api::TemplateRef::default()
+        });
+        assert_eq!(sandbox.template_name(), Some("python"));
+    }
+}

@@ -112,3 +112,29 @@ async fn a_checkpoint_that_nothing_describes_is_found_by_a_look() {
     let sandbox: Sandbox = Kept::Trimmed.object(sandbox);
     assert_eq!(at_rest(&sandbox, &Kept::Trimmed.seen(&world), &controller), None);
 }
+
+#[tokio::test]
+async fn a_sandbox_is_not_at_rest_after_a_pass_that_broke_off_or_a_write_that_was_refused() {
+    let world = World::new(spec());
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    let sandbox: Sandbox = Kept::Trimmed.object(world.state().sandbox.clone().expect("the sandbox exists"));
+    let look = || at_rest(&sandbox, &Kept::Trimmed.seen(&world), &controller);
+    for (failures, of) in [(&controller.errors, "default/one"), (&controller.obstacles, "uid-1")] {
+        assert_eq!(look(), Some(Action::await_change()));
+        failures.failed(of);
+        assert_eq!(look(), None, "{of}");
+        failures.succeeded(of);
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_whose_agent_has_to_be_asked_is_not_at_rest() {
+    let world = World::new(spec());
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    world.state().pod.as_mut().expect("a Pod")["status"]["conditions"] = json!([]);
+    world.settle(&mut controller).await;
+    let sandbox: Sandbox = Kept::Trimmed.object(world.state().sandbox.clone().expect("the sandbox exists"));
+    assert_eq!(at_rest(&sandbox, &Kept::Trimmed.seen(&world), &controller), None);
+}
