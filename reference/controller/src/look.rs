@@ -133,3 +133,68 @@ pub(crate) fn rest(reading: &Reading, decision: Decision) -> Action {
         None => Action::await_change(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
+
+    use super::*;
+    use crate::decide::Report;
+    use crate::example::{at, paused, reading, serving, status};
+
+    fn after(reading: &Reading, wake: Wake) -> Action {
+        let decision = Decision {
+            report: Report::AsIs,
+            effect: None,
+            wake,
+        };
+        rest(reading, decision)
+    }
+
+    fn seconds(seconds: u64) -> Action {
+        Action::requeue(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn what_only_an_agent_knows_is_asked_again_soon_and_what_a_watch_tells_is_waited_for() {
+        let starting = reading(&json!({}));
+        assert_eq!(
+            after(&starting, Wake::Soon),
+            Action::await_change(),
+            "there is only the Pod to wait for"
+        );
+        let silent = Reading {
+            agent: AgentView::Silent("connection refused".to_owned()),
+            ..reading(&json!({}))
+        };
+        assert_eq!(after(&silent, Wake::Soon), seconds(1));
+        let mut pausing = serving();
+        pausing.sandbox.spec.paused = true;
+        assert_eq!(after(&pausing, Wake::Soon), seconds(1), "a pause has a deadline");
+        assert_eq!(after(&silent, Wake::Later), seconds(10));
+        assert_eq!(after(&silent, Wake::OnChange), Action::await_change());
+    }
+
+    #[test]
+    fn a_sandbox_is_looked_at_again_at_the_nearest_of_its_moments() {
+        let mut timed = serving();
+        timed.now = at(0);
+        timed.sandbox.spec.shutdown_time = Some(Time(at(30)));
+        assert_eq!(after(&timed, Wake::OnChange), seconds(30));
+        assert_eq!(after(&timed, Wake::Later), seconds(10));
+        timed.sandbox.metadata.deletion_timestamp = Some(Time(at(0)));
+        assert_eq!(
+            after(&timed, Wake::OnChange),
+            Action::await_change(),
+            "its end has begun"
+        );
+        let mut failed = paused();
+        failed.now = at(0);
+        status(&mut failed).restore = Some(torpor_api::FailedRestores {
+            failures: 1,
+            retry_time: Time(at(7)),
+        });
+        assert_eq!(after(&failed, Wake::Later), seconds(7));
+    }
+}

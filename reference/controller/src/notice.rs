@@ -154,3 +154,65 @@ fn warning(reason: &'static str, action: &'static str, text: String) -> Notice {
         text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::record;
+
+    fn at(phase: Phase, generation: Option<u64>) -> SandboxStatus {
+        SandboxStatus {
+            phase: Some(phase),
+            checkpoint: generation.map(record),
+            ..SandboxStatus::default()
+        }
+    }
+
+    #[test]
+    fn what_a_step_came_to_is_told_at_its_completion() {
+        use Phase as P;
+        let undone = "the pause was undone, the sandbox serves on";
+        let never = "the sandbox is paused: it never served, nothing was to be kept, and no Pod is left";
+        let kept = "the sandbox is paused: checkpoint 2 is kept and no Pod is left";
+        let sealed = "checkpoint 2 is sealed: 10 bytes of context, 5 bytes added to the store";
+        for (before, after, expected) in [
+            (
+                at(P::Pending, None),
+                at(P::Running, None),
+                "SandboxStarted: the sandbox serves",
+            ),
+            (
+                at(P::Pausing, None),
+                at(P::Pausing, Some(2)),
+                &format!("CheckpointSealed: {sealed}"),
+            ),
+            (
+                at(P::Pausing, Some(2)),
+                at(P::Paused, Some(2)),
+                &format!("SandboxPaused: {kept}"),
+            ),
+            (
+                at(P::Pausing, None),
+                at(P::Paused, None),
+                &format!("SandboxPaused: {never}"),
+            ),
+            (
+                at(P::Resuming, Some(2)),
+                at(P::Running, None),
+                "SandboxResumed: the sandbox serves again, from checkpoint 2",
+            ),
+            (
+                at(P::Resuming, None),
+                at(P::Running, None),
+                &format!("SandboxServes: {undone}"),
+            ),
+        ] {
+            let told = notices(&before, &after).into_iter().map(|it| {
+                assert!(!it.warning, "{it:?}");
+                format!("{}: {}", it.reason, it.text)
+            });
+            assert_eq!(told.collect::<Vec<_>>(), [expected]);
+            assert_eq!(notices(&after, &after), []);
+        }
+    }
+}

@@ -195,6 +195,10 @@ mod tests {
         assert_eq!(pod.annotations()[annotation::RESTORE_GENERATION], "3");
         assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
         assert_eq!(pod.owner_references()[0].uid, "uid-1");
+        assert_eq!(
+            (pod.namespace().as_deref(), pod.name_any().as_str()),
+            (Some("default"), "one")
+        );
     }
 
     #[test]
@@ -223,6 +227,9 @@ mod tests {
         stop.spec.pause_strategy = Some(torpor_api::PauseStrategy {
             kind: "Stop".to_owned(),
         });
+        let mut both = sandbox();
+        both.spec.persistent_contents = vec!["memory".to_owned(), "filesystem".to_owned()];
+        assert!(build(Front::Kruise, &both, &template, None, "memory:///").is_ok());
         for (sandbox, field) in [(ip, "spec.persistentContents"), (stop, "spec.pauseStrategy.type")] {
             let error = build(Front::Kruise, &sandbox, &template, None, "memory:///").expect_err("no Pod");
             assert!(error.to_string().starts_with(field), "{error}");

@@ -61,3 +61,56 @@ fn metadata(metadata: &mut ObjectMeta) {
         annotations.remove(LAST_APPLIED);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is left of the spec and the status, and of annotations that people and `kubectl apply` made.
+    fn left<K: Trim + DeserializeOwned + Serialize>(spec: &Value, status: &Value) -> Value {
+        let object = json!({
+            "metadata": {
+                "name": "one", "annotations": {LAST_APPLIED: "{}", "team": "a"},
+                "managedFields": [{"manager": "kubectl", "operation": "Update"}],
+            },
+            "spec": spec, "status": status,
+        });
+        let mut object: K = serde_json::from_value(object).expect("an object");
+        object.trim();
+        let object = serde_json::to_value(object).expect("JSON");
+        assert_eq!(object["metadata"], json!({"name": "one", "annotations": {"team": "a"}}));
+        json!([object["spec"], object["status"]])
+    }
+
+    #[test]
+    fn of_what_is_kept_nothing_is_left_but_what_a_look_reads() {
+        let (template, phase) = (
+            json!({"spec": {"containers": [{"name": "a"}]}}),
+            json!({"phase": "Running"}),
+        );
+        assert_eq!(
+            left::<Sandbox>(&json!({"paused": true, "template": template}), &phase),
+            json!([{"paused": true}, phase])
+        );
+        let second = left::<agent_sandbox::Sandbox>(&json!({"podTemplate": template}), &Value::Null);
+        assert_eq!(second[0]["podTemplate"], Value::Null);
+        assert_eq!(
+            left::<Pod>(&json!({"nodeName": "node-1", "containers": [{"name": "a"}]}), &phase),
+            json!([{"nodeName": "node-1", "containers": []}, phase])
+        );
+        let nothing = json!([null, null]);
+        let spec = json!({"volumeName": "v"});
+        assert_eq!(
+            left::<PersistentVolumeClaim>(&spec, &json!({"phase": "Bound"})),
+            nothing
+        );
+        assert_eq!(
+            left::<Service>(&json!({"clusterIP": "None"}), &json!({"loadBalancer": {}})),
+            nothing
+        );
+    }
+}

@@ -259,14 +259,4 @@ fn scheduled(pod: &Pod) -> Option<Verdict> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_hashed_as_agent_sandbox_does() {
-        // FNV-1a test vectors.
-        assert_eq!(name_hash(""), "811c9dc5");
-        assert_eq!(name_hash("a"), "e40c292c");
-        assert_eq!(name_hash("foobar"), "bf9cf968");
-    }
-}
+mod tests;
