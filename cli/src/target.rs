@@ -249,6 +249,10 @@ async fn kubernetes(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Kubern
     let mut config = config;
     let agent = HeaderValue::from_static(concat!("torpor-conformance/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
+    // Where nothing is encrypted nobody has to be trusted: a machine or image without authorities is no reason to stop.
+    if config.cluster_url.scheme_str() == Some("http") && config.root_cert.is_none() {
+        config.root_cert = Some(Vec::new());
+    }
     let client = kube::Client::try_from(config).context("make a Kubernetes client")?;
     Ok(KubernetesTarget {
         client,

@@ -55,6 +55,22 @@ fn a_kept_requirement_ends_with_code_0_and_three_reports() {
     }
 }
 
+/// As in a container image that holds one static binary and nothing else.
+#[test]
+fn a_machine_without_certificate_authorities_can_judge_what_is_reached_by_http() {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args([
+            "conformance",
+            "--quiet",
+            "--filter",
+            "interpreter-state-survives@kubernetes",
+        ])
+        .envs([("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")])
+        .output()
+        .expect("torpor runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_filter_that_matches_nothing_is_a_usage_error() {
     let output = conformance(&["--filter", "no-such-thing"]);
