@@ -289,7 +289,10 @@ mod tests {
             request("DELETE", "pods/ab"),
         ];
         assert!(begins_to_go(&change, None) && !begins_to_go(&change, Some(&change.state)));
-        assert_eq!(who_deleted(&[asked.clone()], &gone(40), &change), "the suite");
+        assert_eq!(
+            who_deleted(std::slice::from_ref(&asked), &gone(40), &change),
+            "the suite"
+        );
         let before = who_deleted(&[asked], &gone(10), &change);
         assert!(before.starts_with("the target") && who_deleted(&others, &gone(10), &change) == before);
     }
