@@ -22,7 +22,7 @@ use crate::contained_not as contained;
 use crate::elsewhere;
 use crate::engine::{EngineKind, ExecutionArgs};
 use crate::exit::Exit;
-use crate::fault::{Fault, Hooks};
+use crate::fault::Fault;
 use crate::laboratory::{Controls, EmbeddedLaboratory};
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
@@ -123,7 +123,9 @@ fn stop_by_signal(stop: CancellationToken) -> anyhow::Result<()> {
 /// How to run, by the command line.
 fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> {
     Ok(RunOptions {
-        jobs: args.jobs.map_or_else(|| usual_jobs(args.target), NonZeroUsize::get),
+        jobs: args
+            .jobs
+            .map_or_else(|| usual_jobs(args.target, args.engine), NonZeroUsize::get),
         filter: Filter {
             any_of: args.filter.clone(),
         },
@@ -142,11 +144,13 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
     })
 }
 
-/// Cases wait more than they compute; how many sandboxes a cluster can hold, nobody has said.
-const fn usual_jobs(target: TargetKind) -> usize {
-    match target {
-        TargetKind::Embedded => 32,
-        TargetKind::Kubeconfig | TargetKind::E2b | TargetKind::Kind | TargetKind::Container => 4,
+/// Cases wait more than they compute, except where they start containers; how many sandboxes a cluster can hold, nobody
+/// has said.
+const fn usual_jobs(target: TargetKind, engine: EngineKind) -> usize {
+    match (target, engine) {
+        (TargetKind::Embedded, EngineKind::Monty) => 32,
+        (TargetKind::Embedded, EngineKind::Criu)
+        | (TargetKind::Kubeconfig | TargetKind::E2b | TargetKind::Kind | TargetKind::Container, _) => 4,
     }
 }
 
@@ -192,13 +196,17 @@ async fn run_on(
 ) -> anyhow::Result<Report> {
     match args.target {
         TargetKind::Embedded => {
-            let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
+            let subject = Subject {
+                engine: args.engine,
+                fault,
+            };
+            let (plane, _data_dir) = start_embedded(subject, None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
             rename(&mut target, args);
             if args.capabilities.is_some() {
                 target.capabilities = target::capabilities(args, &target.profile)?;
             }
-            target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), fault)));
+            target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), subject)));
             let report = run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await;
             plane.stop().await;
             Ok(report)
@@ -223,8 +231,13 @@ pub fn rename(target: &mut Target, args: &ConformanceArgs) {
 /// What goes into the report of a target besides: what its owner says, and what is known of our own.
 fn facts(args: &ConformanceArgs) -> BTreeMap<String, String> {
     let own = (args.target == TargetKind::Embedded).then(|| {
-        let engine = torpor_runtime::engine_version();
-        let shown = format!("{}, dumps of version {}", engine.name, engine.version);
+        let shown = match args.engine {
+            EngineKind::Monty => {
+                let engine = torpor_runtime::engine_version();
+                format!("{}, dumps of version {}", engine.name, engine.version)
+            }
+            EngineKind::Criu => "criu, in Docker containers".to_owned(),
+        };
         ("engine".to_owned(), shown)
     });
     let said = args.reporting.fact.iter();
@@ -233,12 +246,31 @@ fn facts(args: &ConformanceArgs) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// What is judged where the control plane is started for the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject {
+    /// What runs its sandboxes.
+    pub engine: EngineKind,
+    /// What is wrong with it, if anything is.
+    pub fault: Option<&'static Fault>,
+}
+
+impl Subject {
+    /// The embedded engine, with that mistake.
+    pub fn with(fault: Option<&'static Fault>) -> Self {
+        Self {
+            fault,
+            ..Self::default()
+        }
+    }
+}
+
 /// A control plane of its own for a run, in a directory that goes with it.
 ///
 /// # Errors
 /// It cannot start.
 pub async fn start_embedded(
-    hooks: Hooks,
+    subject: Subject,
     faults: Option<Controls>,
 ) -> anyhow::Result<(ControlPlane, tempfile::TempDir)> {
     let data_dir = tempfile::tempdir().context("make a directory for the control plane")?;
@@ -250,12 +282,12 @@ pub async fn start_embedded(
         ports: Ports::ANY,
         capacity: EMBEDDED_NODE,
         controller: Reconciler::Reference,
-        engine: EngineKind::Monty,
+        engine: subject.engine,
         isolate: false,
         execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
         faults,
-        hooks,
+        hooks: subject.fault.map(Fault::hooks).unwrap_or_default(),
     };
     // On the heap: its future is large.
     Ok((Box::pin(ControlPlane::start(config)).await?, data_dir))

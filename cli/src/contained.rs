@@ -10,6 +10,7 @@ use torpor_testbed::{BootError, ControlPlaneImage, Kind};
 use crate::conformance::args::ConformanceArgs;
 use crate::conformance::rename;
 use crate::elsewhere;
+use crate::engine::EngineKind;
 use crate::exit::Exit;
 use crate::plane::{IMAGE, NAMESPACE};
 use crate::target;
@@ -65,7 +66,7 @@ pub async fn on_control_plane(
     args.metrics_url = Some(metrics.clone());
     args.controller_metrics_url = Some(metrics);
     if args.capabilities.is_none() {
-        profile.capabilities = target::claims_of_torpor(&profile);
+        profile.capabilities = target::claims_of_torpor(&profile, EngineKind::Monty);
     }
     if let Some(dialect) = &mut profile.kubernetes {
         IMAGE.clone_into(&mut dialect.image);

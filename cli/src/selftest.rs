@@ -14,7 +14,7 @@ use serde::Serialize;
 use torpor_harness::{Case, CaseReport, Filter, Outcome, Profile, Suite, Target, run_one};
 
 use crate::args::{Output, SelftestArgs};
-use crate::conformance::start_embedded;
+use crate::conformance::{Subject, start_embedded};
 use crate::exit::Exit;
 use crate::fault::{Fault, USUAL_PROFILE};
 use crate::laboratory::EmbeddedLaboratory;
@@ -192,9 +192,12 @@ async fn try_cases(
     Trial { profile, fault }: Trial,
     jobs: usize,
 ) -> anyhow::Result<Vec<CaseReport>> {
-    let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
+    let (plane, _data_dir) = start_embedded(Subject::with(fault), None).await?;
     let mut patient = target::embedded_by(&plane, Profile::built_in(profile)?).await?;
-    patient.laboratory = Some(Arc::new(EmbeddedLaboratory::new(patient.profile.clone(), fault)));
+    patient.laboratory = Some(Arc::new(EmbeddedLaboratory::new(
+        patient.profile.clone(),
+        Subject::with(fault),
+    )));
     let patient = Arc::new(patient);
     let impatient = Arc::new(Target {
         patience: PATIENCE,

@@ -9,7 +9,7 @@ use torpor_harness::Catalogue;
 use torpor_harness::sim::{Finding, SimEvent, SimOptions, SimOutcome, simulate};
 
 use crate::args::SimArgs;
-use crate::conformance::start_embedded;
+use crate::conformance::{Subject, start_embedded};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::laboratory::EmbeddedLaboratory;
@@ -40,9 +40,12 @@ pub async fn run(args: SimArgs) -> anyhow::Result<Exit> {
         "seed {}: {} sequences of up to {} deeds",
         options.seed, options.runs, options.steps
     );
-    let (plane, _data_dir) = start_embedded(fault.map(Fault::hooks).unwrap_or_default(), None).await?;
+    let (plane, _data_dir) = start_embedded(Subject::with(fault), None).await?;
     let mut target = target::embedded(&plane).await?;
-    target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), fault)));
+    target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(
+        target.profile.clone(),
+        Subject::with(fault),
+    )));
     target.patience = Duration::from_secs(args.patience);
     let outcome = simulate(&Catalogue::load()?, &Arc::new(target), &options, |event| show(&event)).await;
     plane.stop().await;

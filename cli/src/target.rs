@@ -15,6 +15,7 @@ use torpor_harness::{
 };
 
 use crate::conformance::args::{ConformanceArgs, TargetKind};
+use crate::engine::EngineKind;
 use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
 
 /// The API group whose sandboxes E2B shows, too.
@@ -34,9 +35,10 @@ const EMBEDDED: [Capability; 6] = [
 ];
 
 /// What it declares of those of `agents.kruise.io`, which E2B shows, too.
-const EMBEDDED_KRUISE: [Capability; 7] = [
+const EMBEDDED_KRUISE: [Capability; 8] = [
     Capability::Files,
     Capability::FileAttributes,
+    Capability::FileWatches,
     Capability::AutoPause,
     Capability::PauseTime,
     Capability::AutoResume,
@@ -47,9 +49,19 @@ const EMBEDDED_KRUISE: [Capability; 7] = [
 /// What it declares of those of `agents.x-k8s.io`.
 const EMBEDDED_SIGS: [Capability; 2] = [Capability::Files, Capability::LostPodRecreated];
 
+/// What it declares besides where sandboxes are interpreters.
+const MONTY: [Capability; 1] = [Capability::UnstoppableCode];
+
+/// What it declares besides where sandboxes run real processes.
+const CRIU: [Capability; 1] = [Capability::Commands];
+
 /// What Torpor's control plane declares, wherever it runs, of the sandboxes that a profile describes.
-pub fn claims_of_torpor(profile: &Profile) -> BTreeSet<Capability> {
+pub fn claims_of_torpor(profile: &Profile, engine: EngineKind) -> BTreeSet<Capability> {
     let mut claims = BTreeSet::from(EMBEDDED);
+    match engine {
+        EngineKind::Monty => claims.extend(MONTY),
+        EngineKind::Criu => claims.extend(CRIU),
+    }
     claims.extend(if is_behind_e2b(profile) {
         &EMBEDDED_KRUISE[..]
     } else {
@@ -79,7 +91,7 @@ pub async fn embedded(plane: &ControlPlane) -> anyhow::Result<Target> {
 /// Its connection files cannot be read.
 pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::Result<Target> {
     let endpoints = plane.endpoints();
-    let (behind_e2b, capabilities) = (is_behind_e2b(&profile), claims_of_torpor(&profile));
+    let (behind_e2b, capabilities) = (is_behind_e2b(&profile), claims_of_torpor(&profile, plane.engine()));
     let kubernetes = match &mut profile.kubernetes {
         Some(dialect) => {
             IMAGE.clone_into(&mut dialect.image);

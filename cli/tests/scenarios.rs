@@ -133,11 +133,7 @@ fn capabilities() -> BTreeSet<Capability> {
         .filter(|capability| {
             !matches!(
                 capability,
-                Capability::Commands
-                    | Capability::FileWatches
-                    | Capability::Probe
-                    | Capability::Faults
-                    | Capability::LostPodRecreated
+                Capability::Commands | Capability::Probe | Capability::Faults | Capability::LostPodRecreated
             )
         })
         .collect()

@@ -57,11 +57,13 @@ pub enum Capability {
     LostPodFails,
     /// A sandbox whose Pod is deleted under it gets a new one, and says that context was lost.
     LostPodRecreated,
+    /// Code that computes and never waits cannot be stopped, so that a pause of it fails.
+    UnstoppableCode,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -85,6 +87,7 @@ impl Capability {
         Self::TemplateRef,
         Self::LostPodFails,
         Self::LostPodRecreated,
+        Self::UnstoppableCode,
     ];
 
     /// Whether a run may find out by itself that a target has it: it is a feature, and neither
@@ -105,7 +108,8 @@ impl Capability {
             | Self::AutoResume
             | Self::TemplateRef
             | Self::LostPodFails
-            | Self::LostPodRecreated => true,
+            | Self::LostPodRecreated
+            | Self::UnstoppableCode => true,
             Self::Kubernetes
             | Self::E2b
             | Self::Metrics
@@ -145,6 +149,7 @@ impl Capability {
             Self::TemplateRef => "template-ref",
             Self::LostPodFails => "lost-pod-fails",
             Self::LostPodRecreated => "lost-pod-recreated",
+            Self::UnstoppableCode => "unstoppable-code",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::engine::EngineKind;
 use crate::report::args::ReportingArgs;
 
 /// Instead of a run.
@@ -39,6 +40,9 @@ pub struct ConformanceArgs {
     /// What to judge: `embedded` starts Torpor's own control plane
     #[arg(long, value_enum, default_value_t)]
     pub target: TargetKind,
+    /// What runs the sandboxes of `--target embedded`; `criu` needs Docker and the image that `fixtures/image/build` makes
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineKind,
     /// Instead of a run
     #[command(subcommand)]
     pub command: Option<ConformanceCommand>,
@@ -136,7 +140,7 @@ pub struct ConformanceArgs {
     /// Judge a deliberately faulty control plane instead (`torpor selftest --list` names them)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,
-    /// Scenarios that run at once; 32 against the embedded control plane and 4 elsewhere when absent
+    /// Scenarios that run at once; 32 against the embedded control plane, and 4 elsewhere and with `--engine criu`, when absent
     #[arg(long, short, value_name = "NUMBER")]
     pub jobs: Option<NonZeroUsize>,
     #[command(flatten)]

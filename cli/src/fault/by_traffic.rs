@@ -31,6 +31,19 @@ pub(super) const FAULTS: &[Fault] = &[
     .touches(&["CTX", "E2B"])
     .spares(&["interpreter-state-survives@e2b", "open-contexts-survive"]),
     Fault::new(
+        "watches-silent-after-resume",
+        Culprit::Engine,
+        "tells those who watch a folder of nothing any more after a resume",
+        || {
+            after_resume(
+                |request| request.uri().path().ends_with("/GetWatcherEvents"),
+                || async { Told::made_up(StatusCode::OK, json!({"events": []})).send() },
+            )
+        },
+    )
+    .breaks(&["E2B-07"], &["watches-work-after-a-pause"])
+    .spares(&["files-and-contexts-work-after-a-pause"]),
+    Fault::new(
         "no-new-contexts-after-resume",
         Culprit::Engine,
         "makes no further code context after a resume",

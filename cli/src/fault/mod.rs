@@ -283,7 +283,7 @@ mod tests {
     }
 
     /// Cases that the embedded control plane does not claim, so that no fault of it can fail them, and why.
-    const ELSEWHERE: [(&str, &str); 3] = [
+    const ELSEWHERE: [(&str, &str); 2] = [
         (
             "a-program-at-work-goes-on",
             "it runs Python alone; `torpor up --engine criu` has processes",
@@ -292,7 +292,6 @@ mod tests {
             "commands-and-terminals-work-after-a-pause",
             "it runs Python alone; `torpor up --engine criu` has processes",
         ),
-        ("watches-work-after-a-pause", "its envd does not watch files"),
     ];
 
     #[test]

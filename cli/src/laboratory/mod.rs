@@ -11,8 +11,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use torpor_harness::{Bench, FaultControls, Laboratory, Profile};
 
-use crate::conformance::start_embedded;
-use crate::fault::Fault;
+use crate::conformance::{Subject, start_embedded};
 use crate::plane::ControlPlane;
 use crate::target;
 
@@ -22,19 +21,18 @@ pub use election::MakeController;
 /// Starts embedded control planes.
 pub struct EmbeddedLaboratory {
     profile: Profile,
-    fault: Option<&'static Fault>,
+    subject: Subject,
 }
 
 impl EmbeddedLaboratory {
-    /// Of control planes that are read by that profile, and have that fault from the start.
-    pub fn new(profile: Profile, fault: Option<&'static Fault>) -> Self {
-        Self { profile, fault }
+    /// Of control planes that are read by that profile, and are such from the start.
+    pub fn new(profile: Profile, subject: Subject) -> Self {
+        Self { profile, subject }
     }
 
     async fn start(&self) -> anyhow::Result<Bench> {
         let controls = Controls::new();
-        let (plane, data_dir) =
-            start_embedded(self.fault.map(Fault::hooks).unwrap_or_default(), Some(controls)).await?;
+        let (plane, data_dir) = start_embedded(self.subject, Some(controls)).await?;
         let target = target::embedded_by(&plane, self.profile.clone()).await?;
         let faults = FaultControls {
             api: plane.endpoints().kubernetes.join("torpor/")?,

@@ -98,6 +98,7 @@ pub struct ControlPlane {
     tasks: JoinSet<anyhow::Result<()>>,
     recovery: Recovery,
     containers: Containers,
+    engine: EngineKind,
     store: String,
     faults: Option<Url>,
 }
@@ -150,6 +151,7 @@ impl ControlPlane {
             tasks,
             recovery,
             containers,
+            engine: config.engine,
             store: store.url,
             faults,
         })
@@ -158,6 +160,11 @@ impl ControlPlane {
     /// What an earlier process left in the data directory.
     pub fn recovery(&self) -> Recovery {
         self.recovery
+    }
+
+    /// What runs its sandboxes.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
     }
 
     /// Where clients reach it.

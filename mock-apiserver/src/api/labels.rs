@@ -177,10 +177,6 @@ impl<'a> Parser<'a> {
             other => return Err(format!("found '{}' expected: '('", other.text())),
         }
         let mut values = Vec::new();
-        if self.peek() == Token::Symbol(")") {
-            self.take();
-            return Ok(values);
-        }
         loop {
             match self.peek() {
                 Token::Word(value) => {
@@ -203,9 +199,6 @@ impl<'a> Parser<'a> {
 fn check(key: &str, operator: Operator, values: &[String]) -> Result<(), String> {
     let is_number = |value: &String| value.parse::<i64>().is_ok();
     match operator {
-        Operator::In | Operator::NotIn if values.is_empty() => {
-            return Err("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".to_owned());
-        }
         Operator::GreaterThan | Operator::LessThan if !values.iter().all(is_number) => {
             let value = values.first().map(String::as_str).unwrap_or_default();
             return Err(format!(

@@ -36,8 +36,28 @@ pub(crate) enum Route {
     Version,
     /// `/healthz`, `/livez`, `/readyz`.
     Health(String),
+    /// `/metrics`.
+    Metrics,
+    /// `/`: what paths there are.
+    Root,
     /// Anything else.
     Unknown,
+}
+
+impl Route {
+    /// What a path that names no resource is called when it is counted.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::CoreVersions => "/api",
+            Self::Groups | Self::Group(_) | Self::GroupVersion(..) => "/apis",
+            Self::OpenApi(_) => "/openapi",
+            Self::Version => "/version",
+            Self::Health(check) => check,
+            Self::Metrics => "/metrics",
+            Self::Root => "/",
+            Self::Resource(_) | Self::Unknown => "",
+        }
+    }
 }
 
 /// Splits and decodes a request path.
@@ -57,7 +77,9 @@ pub(crate) fn parse(path: &str) -> Route {
         ["api", version, rest @ ..] => resource("", version, rest, false),
         ["apis", group, version, rest @ ..] => resource(group, version, rest, false),
         ["openapi", rest @ ..] => Route::OpenApi(rest.join("/")),
+        [] => Route::Root,
         ["version"] => Route::Version,
+        ["metrics"] => Route::Metrics,
         [check @ ("healthz" | "livez" | "readyz"), ..] => Route::Health((*check).to_owned()),
         _ => Route::Unknown,
     }

@@ -94,28 +94,31 @@ struct FieldTerm {
 pub(crate) struct FieldSelector(Vec<FieldTerm>);
 
 impl FieldSelector {
-    /// Parses the string form; every path must be `metadata.name`, `metadata.namespace` or one of `supported`.
+    /// Parses the string form; every path must be `metadata.name`, `metadata.namespace` or one of `supported`. Terms are looked at
+    /// in the order of their texts, so that the first one that is wrong is told.
     pub(crate) fn parse(text: &str, supported: &[String]) -> ApiResult<Self> {
+        let mut parts = split_terms(text);
+        parts.retain(|part| !part.is_empty());
+        parts.sort_unstable();
         let mut terms = Vec::new();
-        for term in text.split(',').filter(|term| !term.is_empty()) {
-            let (path, value, equal) = match (term.split_once("!="), term.split_once("=="), term.split_once('=')) {
-                (Some((path, value)), _, _) => (path, value, false),
-                (None, Some((path, value)), _) | (None, None, Some((path, value))) => (path, value, true),
-                (None, None, None) => {
-                    return Err(ApiError::bad_request(format!(
-                        "invalid selector: '{text}'; can't understand '{term}'"
-                    )));
-                }
+        for part in parts {
+            let Some((path, value, equal)) = split_term(part) else {
+                return Err(ApiError::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{part}'"
+                )));
             };
-            let known = path == "metadata.name" || path == "metadata.namespace" || supported.iter().any(|p| p == path);
-            if !known {
-                return Err(ApiError::bad_request(format!("field label not supported: {path}")));
-            }
             terms.push(FieldTerm {
                 path: path.to_owned(),
-                value: unescape(value),
+                value: unescape(value)
+                    .map_err(|why| ApiError::bad_request(format!("invalid field selector: {why}")))?,
                 equal,
             });
+        }
+        let is_known = |path: &str| {
+            matches!(path, "metadata.name" | "metadata.namespace") || supported.iter().any(|known| known == path)
+        };
+        if let Some(FieldTerm { path, .. }) = terms.iter().find(|term| !is_known(&term.path)) {
+            return Err(ApiError::bad_request(format!("field label not supported: {path}")));
         }
         Ok(Self(terms))
     }
@@ -138,13 +141,49 @@ impl FieldSelector {
     }
 }
 
-fn unescape(value: &str) -> String {
-    let mut text = String::new();
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
-        text.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
+/// The terms of a field selector: commas part them, but for those behind a backslash.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut is_escaped = false;
+    let is_comma = |letter: char| {
+        let parts = letter == ',' && !is_escaped;
+        is_escaped = letter == '\\' && !is_escaped;
+        parts
+    };
+    text.split(is_comma).collect()
+}
+
+/// Path, value, and whether they are to be equal.
+fn split_term(term: &str) -> Option<(&str, &str, bool)> {
+    let at = term
+        .match_indices(['!', '='])
+        .find(|(at, _)| ["!=", "="].iter().any(|operator| term[*at..].starts_with(operator)))?
+        .0;
+    let (path, rest) = term.split_at(at);
+    if let Some(value) = rest.strip_prefix("!=") {
+        return Some((path, value, false));
     }
-    text
+    let value = rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?;
+    Some((path, value, true))
+}
+
+/// A value without its backslashes. They stand before themselves, commas and equals signs, and these nowhere without one.
+fn unescape(value: &str) -> Result<String, String> {
+    let mut text = String::with_capacity(value.len());
+    let mut letters = value.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some(escaped @ ('\\' | ',' | '=')) => text.push(escaped),
+                other => {
+                    let other = other.map(String::from).unwrap_or_default();
+                    return Err(format!("invalid escape sequence: \\{other}"));
+                }
+            },
+            ',' | '=' => return Err(format!("unescaped character in value: {}", u32::from(letter))),
+            other => text.push(other),
+        }
+    }
+    Ok(text)
 }
 
 /// The text of a field for comparison; a few fields are not where their label says.

@@ -29,6 +29,33 @@ fn describe(group: &str, versions: &[String]) -> Value {
     json!({"name": group, "versions": listed, "preferredVersion": listed[0]})
 }
 
+/// `/`: the paths that answer.
+pub(super) fn paths(core: &Core) -> Value {
+    const OTHERS: [&str; 9] = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
+    let mut paths: Vec<String> = OTHERS.map(str::to_owned).into();
+    for (group, versions) in core.catalog.groups() {
+        let root = if group.is_empty() {
+            "/api".to_owned()
+        } else {
+            paths.push(format!("/apis/{group}"));
+            format!("/apis/{group}")
+        };
+        paths.extend(versions.iter().map(|version| format!("{root}/{version}")));
+    }
+    paths.sort();
+    json!({ "paths": paths })
+}
+
 /// `/apis`.
 pub(super) fn groups(core: &Core) -> Value {
     let groups: Vec<Value> = core

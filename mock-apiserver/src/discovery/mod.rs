@@ -37,7 +37,15 @@ pub(crate) fn answer(core: &Core, route: &Route, accept: &str, verbose: bool) ->
             });
         }
         Route::OpenApi(rest) => return openapi_answer(core, rest, accept),
-        Route::Resource(_) | Route::Unknown => return None,
+        Route::Metrics => return Some(Answer::Metrics),
+        Route::Root => legacy::paths(core),
+        Route::Unknown => {
+            return Some(Answer::Document {
+                code: 404,
+                body: legacy::paths(core),
+            });
+        }
+        Route::Resource(_) => return None,
     };
     Some(Answer::Document { code: 200, body })
 }

@@ -52,6 +52,8 @@ pub(crate) enum Answer {
     Encoded { media_type: &'static str, body: Vec<u8> },
     /// Any other document.
     Document { code: u16, body: Value },
+    /// The counts of the server, for scrapers.
+    Metrics,
     /// Plain text.
     Text { code: u16, body: String },
 }

@@ -1,6 +1,7 @@
 //! HTTP around the synchronous core: reading requests, writing answers, keeping watches and logs open.
 
 mod body;
+mod metrics;
 mod respond;
 mod service;
 mod streaming;

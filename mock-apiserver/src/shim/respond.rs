@@ -11,7 +11,7 @@ use crate::discovery::fingerprint;
 use crate::faults::Refusal;
 use crate::logs::PodLogsRefused;
 use crate::node_pages::NodePageRefused;
-use crate::rest::{Answer, LogRequest, NodePageRequest, Reply};
+use crate::rest::{Answer, LogRequest, NodePageRequest, Reply, Request};
 use crate::store::Object;
 use crate::table::{scale_table, table};
 use bytes::Bytes;
@@ -44,14 +44,22 @@ struct ListBody<'a> {
 pub(super) async fn reply(
     shared: Arc<Shared>,
     reply: Reply,
-    accept: &str,
-    include: Option<&str>,
+    request: &Request,
     fault: WatchFault,
 ) -> Response<ResponseBody> {
+    let (accept, include) = (request.accept.as_str(), request.query.get("includeObject"));
     let mut response = match reply.answer {
         Answer::Document { code, body } => document(code, &body),
         Answer::OpenApi { body, hash } => openapi(&body, &hash),
         Answer::Encoded { media_type, body } => build(200, media_type, ResponseBody::whole(body.into())),
+        Answer::Metrics => {
+            let text = shared.metrics.render(&shared.core());
+            build(
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                ResponseBody::whole(text.into()),
+            )
+        }
         Answer::Text { code, body } => build(code, "text/plain; charset=utf-8", ResponseBody::whole(body.into())),
         Answer::Log(request) => log(&shared, request).await,
         Answer::NodePage(request) => node_page(&shared, request).await,
@@ -75,11 +83,11 @@ pub(super) async fn reply(
             Err(refused) => refusal(&refused),
         },
         Answer::Watch(plan) => match View::new(accept, include) {
-            Ok(view) => build(
-                200,
-                JSON,
-                ResponseBody::stream(streaming::watch(shared, plan, view, fault)),
-            ),
+            Ok(view) => {
+                let under_way = shared.metrics.watch(request);
+                let events = streaming::watch(shared, plan, view, fault, under_way);
+                build(200, JSON, ResponseBody::stream(events))
+            }
             Err(refused) => refusal(&refused),
         },
     };

@@ -1,6 +1,7 @@
 //! From an HTTP request to an HTTP response.
 
 use super::body::ResponseBody;
+use super::metrics::Metrics;
 use super::respond;
 use super::view::View;
 use crate::access::{self, Credentials, User};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) webhooks: Arc<dyn WebhookCaller>,
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
+    pub(super) metrics: Metrics,
     /// Faults, the request log and snapshots by HTTP, if switched on.
     control: Option<Control>,
     /// Cancelled when the server ends; ends the open streams.
@@ -67,6 +69,7 @@ impl Shared {
             webhooks,
             faults: Faults::default(),
             requests: RequestLog::default(),
+            metrics: Metrics::default(),
             control,
             closing: CancellationToken::new(),
         }
@@ -122,11 +125,11 @@ where
         Verdict::Pass => {}
         Verdict::Delay(time) => tokio::time::sleep(time).await,
         Verdict::Refuse(refusal) => {
-            note(&shared, info, Some(refusal.code));
+            note(&shared, &request, info, Some(refusal.code));
             return Ok(respond::injected(&refusal));
         }
         Verdict::LoseRequest => {
-            note(&shared, info, None);
+            note(&shared, &request, info, None);
             return Err(ConnectionLost);
         }
         Verdict::LoseAnswer => lose_answer = true,
@@ -139,23 +142,26 @@ where
         }
     }
     let outcome = carry_out(&shared, &request, &credentials).await;
-    let include = request.query.get("includeObject");
     let mut response = match outcome.reply {
         Ok(reply) => {
-            let response = respond::reply(shared.clone(), reply, &request.accept, include, fault).await;
+            let response = respond::reply(shared.clone(), reply, &request, fault).await;
             respond::revalidate(response, &request.if_none_match)
         }
         Err(denial) => respond::denial(&denial),
     };
     respond::warn(&mut response, &outcome.warnings);
-    note(&shared, info, (!lose_answer).then(|| response.status().as_u16()));
+    let code = (!lose_answer).then(|| response.status().as_u16());
+    note(&shared, &request, info, code);
     if lose_answer { Err(ConnectionLost) } else { Ok(response) }
 }
 
-fn note(shared: &Shared, request: RequestInfo, code: Option<u16>) {
+fn note(shared: &Shared, request: &Request, info: RequestInfo, code: Option<u16>) {
+    if let Some(code) = code {
+        shared.metrics.count(request, code);
+    }
     shared.requests.note(LoggedRequest {
         at: shared.now(),
-        request,
+        request: info,
         code,
     });
 }
@@ -203,6 +209,7 @@ struct Outcome {
 
 /// Carries a request out, from the start again each time that webhooks have answered. They are called without the lock.
 async fn carry_out(shared: &Shared, request: &Request, credentials: &Credentials) -> Outcome {
+    let _under_way = shared.metrics.carry_out(request.method);
     let mut asked = Asked::default();
     let mut warnings = Vec::new();
     loop {

@@ -4,6 +4,7 @@
 //!   initial events --> [ wait for change | bookmark due | deadline | closing ] --> events --> ... --> end
 //! ```
 
+use super::metrics::UnderWay;
 use super::service::{Shared, WatchFault};
 use super::view::{Form, View};
 use crate::api::error::ApiResult;
@@ -29,6 +30,7 @@ struct Open {
     bookmark_due: Instant,
     /// The columns of tables have been described.
     columns_sent: bool,
+    _under_way: UnderWay,
 }
 
 /// Why a watch woke.
@@ -44,6 +46,7 @@ pub(super) fn watch(
     plan: WatchPlan,
     view: View,
     fault: WatchFault,
+    under_way: UnderWay,
 ) -> impl Stream<Item = Bytes> + Send + use<> {
     let now = Instant::now();
     let timeout = plan.timeout_seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
@@ -55,6 +58,7 @@ pub(super) fn watch(
         deadline: now + timeout,
         bookmark_due: now + BOOKMARK_EVERY,
         columns_sent: false,
+        _under_way: under_way,
     };
     futures::stream::unfold(Some(open), |open| async move { open?.next().await })
 }

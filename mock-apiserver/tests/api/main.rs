@@ -10,6 +10,7 @@ mod conversions;
 mod custom;
 mod faults;
 mod kinds;
+mod metrics;
 mod node_pages;
 mod policies;
 mod protobuf;

@@ -1,11 +1,14 @@
 //! The Connect protocol as the E2B SDKs speak it: JSON, unary or server-streaming.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// An error code of the protocol, with its HTTP status for unary calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +63,55 @@ impl ConnectError {
         }
     }
 
+    /// A stream outlived its deadline.
+    pub(crate) fn too_long() -> Self {
+        Self::new(Code::DeadlineExceeded, "the call took longer than its timeout")
+    }
+
+    /// A stream outlived its sandbox.
+    pub(crate) fn stopped() -> Self {
+        Self::new(Code::Unavailable, "the sandbox stopped during the call")
+    }
+
     /// The answer of a streaming call: the error is in the frame that ends the stream.
     pub(crate) fn into_stream_response(self) -> Response {
         let frame = end_frame(Some(&self));
         ([(header::CONTENT_TYPE, "application/connect+json")], frame).into_response()
+    }
+}
+
+/// How often a silent stream gives a sign of life, unless the client says otherwise.
+const KEEPALIVE: Duration = Duration::from_secs(90);
+
+/// How long a stream may last and may be silent, as the client asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    deadline: Option<Instant>,
+    keepalive: Duration,
+}
+
+impl Pace {
+    /// For a call that begins now.
+    pub(crate) fn asked(headers: &HeaderMap) -> Self {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+        let timeout = number("connect-timeout-ms").map(Duration::from_millis);
+        Self {
+            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            keepalive: number("keepalive-ping-interval").map_or(KEEPALIVE, Duration::from_secs),
+        }
+    }
+
+    /// Waits for the end of the call, if it has one.
+    pub(crate) async fn deadline(self) {
+        match self.deadline {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until a sign of life is due.
+    pub(crate) async fn silence(self) {
+        tokio::time::sleep(self.keepalive).await;
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::SystemTime;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, PermissionsExt};
+use serde::{Deserialize, Serialize};
 
 /// Relative paths start here.
 const HOME: &str = "/home/user";
 
 /// A path in the sandbox, absolute and without `.` and `..`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SandboxPath(String);
 
 impl SandboxPath {
@@ -87,6 +88,11 @@ impl SandboxFiles {
         Ok(Self {
             root: Dir::open_ambient_dir(root, ambient_authority())?,
         })
+    }
+
+    /// A folder, which stays the same one whatever becomes of its path.
+    pub(crate) fn open_dir(&self, path: &SandboxPath) -> io::Result<Dir> {
+        self.root.open_dir(path.relative())
     }
 
     pub(crate) fn read(&self, path: &SandboxPath) -> io::Result<Vec<u8>> {

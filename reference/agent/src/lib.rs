@@ -19,6 +19,8 @@ mod image;
 mod log;
 mod server;
 mod supervisor;
+mod watch;
+mod watchers;
 
 pub use config::{AgentConfig, ConfigError, SandboxIdentity};
 pub use log::{ContainerLog, LogLine, LogReader};

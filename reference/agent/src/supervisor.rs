@@ -17,6 +17,7 @@ use torpor_runtime::{
 use crate::config::AgentConfig;
 use crate::image::AgentImage;
 use crate::log::{ContainerLog, LogLine};
+use crate::watchers::Watchers;
 
 /// What the control endpoint asks for.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ pub(crate) struct Workload {
     /// Held for reading while files change, for writing while the workload is frozen: an
     /// acknowledged change is in the checkpoint.
     pub(crate) files: Arc<RwLock<()>>,
+    /// What clients watch.
+    pub(crate) watchers: Watchers,
     /// The agent's own directory for this run.
     pub(crate) directory: PathBuf,
 }
@@ -103,6 +106,7 @@ pub(crate) struct Supervisor {
     sandbox: watch::Sender<Option<Arc<dyn Sandbox>>>,
     files: Arc<RwLock<()>>,
     frozen_files: Option<OwnedRwLockWriteGuard<()>>,
+    watchers: Watchers,
     log: ContainerLog,
     program: UnboundedReceiver<ExecutionEvent>,
     program_sink: ExecutionSink,
@@ -132,6 +136,7 @@ impl Supervisor {
             state: state.subscribe(),
             sandbox: sandbox.subscribe(),
             files: Arc::clone(&files),
+            watchers: Watchers::default(),
             directory: config.work_dir.clone(),
         };
         let supervisor = Self {
@@ -144,6 +149,7 @@ impl Supervisor {
             sandbox,
             files,
             frozen_files: None,
+            watchers: workload.watchers.clone(),
             log: log.clone(),
             program,
             program_sink: ExecutionSink {
@@ -208,7 +214,9 @@ impl Supervisor {
                 }
                 self.partial_line = image.partial_line;
                 let restored = self.engine.restore(place, engine).await;
-                restored.map_err(|source| StartError::Restore { generation, source })
+                let sandbox = restored.map_err(|source| StartError::Restore { generation, source })?;
+                self.watchers.restore(sandbox.root(), image.watchers);
+                Ok(sandbox)
             }
         }
     }
@@ -327,6 +335,7 @@ impl Supervisor {
         let payload = AgentImage {
             log: self.log.lines(),
             partial_line: self.partial_line.clone(),
+            watchers: self.watchers.images(),
         }
         .with(engine)?;
         Ok(self

@@ -361,3 +361,91 @@ async fn a_pause_that_the_store_has_no_room_for_fails_and_the_sandbox_runs_on() 
     assert!(matches!(state.checkpoint, CheckpointState::Sealed { .. }), "{state:?}");
     running.agent.stop().await;
 }
+
+/// The changes of a file that a watcher tells of, until there are some.
+async fn told_of(running: &Running, watcher: &str, name: &str) -> Vec<Value> {
+    let ask = json!({ "watcherId": watcher });
+    let told = async {
+        loop {
+            let url = format!("{}/filesystem.Filesystem/GetWatcherEvents", running.envd);
+            let (status, text) = running.post(url, ask.clone()).await;
+            assert_eq!(status, 200, "{text}");
+            let told: Value = serde_json::from_str(&text).expect("JSON");
+            let events = told["events"].as_array().expect("a list").iter();
+            let found: Vec<Value> = events.filter(|event| event["name"] == name).cloned().collect();
+            if !found.is_empty() {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, told)
+        .await
+        .expect("the watcher tells of it")
+}
+
+async fn upload(running: &Running, path: &str) {
+    let request = running.http.post(format!("{}/files?path={path}", running.envd));
+    let request = request.header("content-type", "application/octet-stream").body("x");
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_watcher_goes_on_telling_after_a_restore() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let first = start(dir.path(), &store, None, None).await;
+    upload(&first, "/home/user/sub/old").await;
+    let create = |running: &Running, path: &str| {
+        let url = format!("{}/filesystem.Filesystem/CreateWatcher", running.envd);
+        let body = json!({ "path": path, "recursive": true, "includeEntry": true });
+        let request = running.http.post(url).json(&body);
+        async move {
+            let answer = request.send().await.expect("an answer");
+            (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+        }
+    };
+    let (status, refused) = create(&first, "/home/nobody").await;
+    assert_eq!((status, &refused["code"]), (404, &json!("not_found")), "{refused}");
+    let (_, made) = create(&first, "/home/user").await;
+    let watcher = made["watcherId"].as_str().expect("an id").to_owned();
+    upload(&first, "/home/user/sub/new").await;
+    let told = told_of(&first, &watcher, "sub/new").await;
+    assert_eq!(told[0]["type"], "EVENT_TYPE_CREATE");
+    assert_eq!(told[0]["entry"]["path"], "/home/user/sub/new");
+    first.checkpoint(1).await;
+    first.agent.stop().await;
+
+    let second = start(dir.path(), &store, Some(1), None).await;
+    upload(&second, "/home/user/later").await;
+    told_of(&second, &watcher, "later").await;
+    let url = format!("{}/filesystem.Filesystem/RemoveWatcher", second.envd);
+    let body = json!({ "watcherId": watcher });
+    assert_eq!(second.post(url.clone(), body.clone()).await.0, 200);
+    assert_eq!(second.post(url, body).await.0, 404, "it is gone");
+    second.agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_ends_with_an_error_when_the_sandbox_is_frozen() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    upload(&running, "/home/user/old").await;
+    let message = json!({ "path": "/home/user" }).to_string();
+    let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+    let body = [&[0], length.as_slice(), message.as_bytes()].concat();
+    let url = format!("{}/filesystem.Filesystem/WatchDir", running.envd);
+    let mut answer = running.http.post(url).body(body).send().await.expect("an answer");
+    let mut said = Vec::new();
+    let mut until = async |word: &str| {
+        while !String::from_utf8_lossy(&said).contains(word) {
+            said.extend_from_slice(&answer.chunk().await.expect("a stream").expect("more"));
+        }
+    };
+    until("start").await;
+    upload(&running, "/home/user/new").await;
+    until("EVENT_TYPE_WRITE").await;
+    running.checkpoint(1).await;
+    until("unavailable").await;
+    running.agent.stop().await;
+}

@@ -278,3 +278,6 @@ fn beside(reading: &Reading, mut labels: BTreeMap<String, String>) -> ObjectMeta
         ..ObjectMeta::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,81 @@ pub(crate) fn put(
 pub(crate) fn remove(status: &mut SandboxStatus, kind: ConditionType) {
     status.conditions.retain(|condition| condition.type_ != kind.as_str());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::at;
+
+    fn with(conditions: &[(ConditionType, bool, Reason, Option<i64>)]) -> SandboxStatus {
+        let mut status = SandboxStatus::default();
+        for (kind, holds, reason, generation) in conditions {
+            status.observed_generation = *generation;
+            set(&mut status, *kind, (*holds, *reason), "text", at(0));
+        }
+        status
+    }
+
+    #[test]
+    fn there_is_one_condition_of_each_type_in_the_order_of_the_types() {
+        let status = with(&[
+            (ConditionType::Paused, false, Reason::Pending, Some(1)),
+            (ConditionType::Ready, true, Reason::PodReady, Some(1)),
+            (ConditionType::Paused, true, Reason::SnapshotPauseSucceed, Some(2)),
+        ]);
+        let said = status
+            .conditions
+            .iter()
+            .map(|it| (it.type_.as_str(), it.status.as_str(), it.reason.as_str()));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [
+                ("Ready", "True", "PodReady"),
+                ("SandboxPaused", "True", "SnapshotPauseSucceed")
+            ]
+        );
+        let paused = find(&status, ConditionType::Paused).expect("it was set");
+        assert_eq!((paused.message.as_str(), paused.observed_generation), ("text", Some(2)));
+        assert_eq!(find(&status, ConditionType::Resumed), None);
+    }
+
+    #[test]
+    fn the_time_of_a_condition_moves_only_when_its_status_flips() {
+        let mut status = with(&[(ConditionType::Ready, false, Reason::PodNotReady, None)]);
+        let since = |status: &SandboxStatus| status.conditions[0].last_transition_time.0;
+        set(
+            &mut status,
+            ConditionType::Ready,
+            (false, Reason::PodCreateFailed),
+            "other",
+            at(5),
+        );
+        assert_eq!(since(&status), at(0));
+        set(&mut status, ConditionType::Ready, (true, Reason::PodReady), "", at(7));
+        assert_eq!(since(&status), at(7));
+    }
+
+    #[test]
+    fn a_reason_is_in_force_for_the_generation_that_it_speaks_of() {
+        let status = with(&[(ConditionType::Paused, false, Reason::CheckpointFailed, Some(3))]);
+        let force = |kind, reason, generation| in_force(&status, kind, reason, generation);
+        assert!(force(ConditionType::Paused, Reason::CheckpointFailed, Some(3)));
+        assert!(!force(ConditionType::Paused, Reason::CheckpointFailed, Some(4)));
+        assert!(!force(ConditionType::Paused, Reason::Pending, Some(3)));
+        assert!(!force(ConditionType::Ready, Reason::CheckpointFailed, Some(3)));
+        assert!(has_reason(&status, ConditionType::Paused, Reason::CheckpointFailed));
+        assert!(!has_reason(&status, ConditionType::Paused, Reason::Pending));
+        assert!(!has_reason(&status, ConditionType::Ready, Reason::CheckpointFailed));
+    }
+
+    #[test]
+    fn what_is_removed_takes_nothing_else_with_it() {
+        let mut status = with(&[
+            (ConditionType::Ready, true, Reason::PodReady, None),
+            (ConditionType::Paused, false, Reason::Pending, None),
+        ]);
+        remove(&mut status, ConditionType::Ready);
+        let left: Vec<_> = status.conditions.iter().map(|it| it.type_.as_str()).collect();
+        assert_eq!(left, ["SandboxPaused"]);
+    }
+}

@@ -118,10 +118,12 @@ impl Context {
         (self.config.clock)()
     }
 
-    /// Forgets a sandbox that is gone.
-    pub(crate) fn forget(&self, key: &str) {
+    /// Forgets a sandbox that is gone, whatever it was in the middle of.
+    pub(crate) fn forget(&self, key: &str, uid: &str) {
         self.errors.succeeded(key);
-        self.metrics.forget(key);
+        self.obstacles.succeeded(uid);
+        self.metrics.forget(key, uid);
+        self.traces.forget(uid);
     }
 
     /// Publishes a Kubernetes Event. One that is lost is not worth failing a pass for.

@@ -19,6 +19,8 @@ mod decide;
 mod defect;
 mod election;
 mod error;
+#[cfg(test)]
+mod example;
 mod fence;
 mod front;
 mod http_agents;

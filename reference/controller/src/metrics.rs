@@ -129,11 +129,12 @@ impl ControllerMetrics {
         }
     }
 
-    /// The sandbox `key` is gone.
-    pub(crate) fn forget(&self, key: &str) {
+    /// The sandbox `key` of this UID is gone.
+    pub(crate) fn forget(&self, key: &str, uid: &str) {
         self.observe_phase(key, None);
         let mut memory = self.memory();
         memory.queue.leave(key);
+        memory.began.remove(uid);
         self.meters.show_depth(&memory);
     }
 
@@ -322,7 +323,7 @@ mod tests {
         metrics.observe_phase("default/two", Some(Phase::Paused));
         metrics.observe_phase("default/one", Some(Phase::Paused));
         metrics.observe_phase("default/one", Some(Phase::Paused));
-        metrics.forget("default/two");
+        metrics.forget("default/two", "uid-2");
         text_has(
             &metrics,
             &[

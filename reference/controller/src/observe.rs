@@ -297,3 +297,6 @@ fn seal(checkpoint: &CheckpointState) -> Seal {
         CheckpointState::Failed { .. } => Seal::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

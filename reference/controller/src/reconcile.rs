@@ -70,7 +70,7 @@ pub(crate) async fn reconcile<K: Fronted>(
         checkpoints,
     };
     let key = K::FRONT.key(&namespace, &object.name_any());
-    let action = pass.run(&key).await?;
+    let action = pass.run(&key, object.meta().uid.as_deref().unwrap_or_default()).await?;
     context.errors.succeeded(&key);
     Ok(action)
 }
@@ -83,11 +83,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    async fn run(&self, key: &str) -> Result<Action, ReconcileError> {
+    /// For the sandbox `key`, which had this UID when the pass was asked for.
+    async fn run(&self, key: &str, uid: &str) -> Result<Action, ReconcileError> {
         let (mut freeze_refusal, mut obstacle, mut put_off, mut known) = (None, None, false, None);
         for _ in 0..MOST_STEPS {
             let Some(reading) = self.read(freeze_refusal.take(), known.take()).await? else {
-                self.context.forget(key);
+                self.context.forget(key, uid);
                 return Ok(Action::await_change());
             };
             self.context.metrics.observe_phase(key, reading.status().phase);

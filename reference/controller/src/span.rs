@@ -117,16 +117,106 @@ const fn succeeded(span: Span) -> Mark {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
+    use crate::example::record;
+
+    fn at(phase: Phase) -> SandboxStatus {
+        SandboxStatus {
+            phase: Some(phase),
+            ..SandboxStatus::default()
+        }
+    }
+
+    fn kept(phase: Phase) -> SandboxStatus {
+        SandboxStatus {
+            checkpoint: Some(record(1)),
+            ..at(phase)
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_in_success_only_where_no_pod_is_left_and_its_parts_meet_at_the_record() {
+        use {Mark as M, Outcome::Success, Phase as P, Span as S};
+        for (before, after, expected) in [
+            (
+                at(P::Running),
+                at(P::Pausing),
+                vec![M::Forget, M::Begin(S::Pause), M::Begin(S::Checkpoint)],
+            ),
+            (at(P::Pausing), at(P::Pausing), vec![]),
+            (
+                at(P::Pausing),
+                kept(P::Pausing),
+                vec![M::End(S::Checkpoint, Success), M::Begin(S::Release)],
+            ),
+            (kept(P::Pausing), kept(P::Pausing), vec![]),
+            (
+                kept(P::Pausing),
+                kept(P::Paused),
+                vec![M::End(S::Release, Success), M::End(S::Pause, Success), M::Forget],
+            ),
+            // A resume that is called off: there is nothing to write.
+            (
+                kept(P::Resuming),
+                kept(P::Pausing),
+                vec![M::Forget, M::Begin(S::Pause), M::Begin(S::Release)],
+            ),
+        ] {
+            assert_eq!(marks(&before, &after), expected, "{before:?} to {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_resume_and_a_first_start_end_in_success_only_where_it_serves() {
+        use {Mark as M, Outcome::Success, Phase as P, Span as S};
+        let serves = vec![M::End(S::Resume, Success), M::End(S::Start, Success), M::Forget];
+        for (before, after, expected) in [
+            (SandboxStatus::default(), at(P::Pending), vec![M::Begin(S::Start)]),
+            // Context was lost, and it begins afresh.
+            (at(P::Running), at(P::Pending), vec![M::Forget, M::Begin(S::Start)]),
+            (at(P::Pending), at(P::Running), serves.clone()),
+            (kept(P::Paused), kept(P::Resuming), vec![M::Forget, M::Begin(S::Resume)]),
+            (kept(P::Resuming), at(P::Running), serves),
+            (at(P::Running), at(P::Running), vec![]),
+        ] {
+            assert_eq!(marks(&before, &after), expected, "{before:?} to {after:?}");
+        }
+    }
 
     #[test]
     fn a_pause_that_is_called_off_is_neither_a_success_nor_a_failure() {
-        let at = |phase| SandboxStatus {
-            phase: Some(phase),
-            ..SandboxStatus::default()
-        };
         let called_off = marks(&at(Phase::Pausing), &at(Phase::Resuming));
         assert_eq!(called_off, [Mark::Forget, Mark::Begin(Span::Resume)]);
-        assert_eq!(marks(&at(Phase::Running), &at(Phase::Running)), []);
+        assert_eq!(marks(&at(Phase::Pausing), &at(Phase::Terminating)), [Mark::Forget]);
+    }
+
+    #[test]
+    fn a_failure_ends_whatever_is_under_way_and_counts_once() {
+        let with = |phase, kind: ConditionType, reason: Reason| {
+            let mut status = at(phase);
+            conditions::set(&mut status, kind, (false, reason), "", jiff::Timestamp::UNIX_EPOCH);
+            status
+        };
+        for (kind, reason) in [
+            (ConditionType::Paused, Reason::CheckpointFailed),
+            (ConditionType::Resumed, Reason::RestoreFailed),
+        ] {
+            let failed = with(Phase::Resuming, kind, reason);
+            assert_eq!(marks(&at(Phase::Pausing), &failed), [Mark::FailAll], "{reason:?}");
+            assert_eq!(marks(&failed, &failed), [], "{reason:?} is no news");
+        }
+        assert_eq!(marks(&at(Phase::Running), &at(Phase::Failed)), [Mark::FailAll]);
+    }
+
+    #[test]
+    fn parts_are_of_a_pause_and_every_span_has_its_own_name() {
+        let all = [Span::Pause, Span::Checkpoint, Span::Release, Span::Resume, Span::Start];
+        assert_eq!(
+            all.map(Span::name),
+            ["pause", "checkpoint", "release", "resume", "start"]
+        );
+        let pause = Some(Span::Pause);
+        assert_eq!(all.map(Span::whole), [None, pause, pause, None, None]);
     }
 }

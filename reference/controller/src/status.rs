@@ -298,3 +298,6 @@ impl<'a> Draft<'a> {
         conditions::set(&mut self.status, kind, value, message, self.now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,15 +55,18 @@ impl Traces {
                         fail(&span, after.message.as_deref());
                     }
                 }
-                Mark::Forget => {
-                    for span in std::mem::take(spans).into_values() {
-                        span.record("torpor.called_off", true);
-                    }
-                }
+                Mark::Forget => called_off(std::mem::take(spans)),
             }
         }
         if spans.is_empty() {
             under_way.remove(&uid);
+        }
+    }
+
+    /// Ends the spans of a sandbox that is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        if let Some(spans) = self.lock().remove(uid) {
+            called_off(spans);
         }
     }
 
@@ -99,6 +102,12 @@ fn begin(sandbox: &Sandbox, name: &'static str, parent: Option<&tracing::Span>) 
         torpor.sandbox.uid = sandbox.uid(),
         torpor.called_off = Empty,
     )
+}
+
+fn called_off(spans: BTreeMap<Span, tracing::Span>) {
+    for span in spans.into_values() {
+        span.record("torpor.called_off", true);
+    }
 }
 
 /// Says that what the span stands for failed.

@@ -159,7 +159,7 @@ fn completed<K: Fronted>(context: &Context, result: Completed<K>) -> Ready<()> {
         Err(RuntimeError::QueueError(error)) => tracing::warn!(%error, "a watch failed and is tried again"),
         Err(RuntimeError::ObjectNotFound(gone)) => {
             let key = K::FRONT.key(&gone.namespace.unwrap_or_default(), &gone.name);
-            context.metrics.forget(&key);
+            context.forget(&key, &gone.extra.uid.unwrap_or_default());
         }
         // Told where they happened, or the end of the passes.
         Err(RuntimeError::ReconcilerFailed(..) | RuntimeError::RunnerError(_)) | Ok(_) => {}

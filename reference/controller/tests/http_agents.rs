@@ -1,9 +1,13 @@
 //! The agent calls over a real connection. The control port is fixed, so the stand-in listens on a loopback address of its own.
 
+use std::time::Duration;
+
 use axum::extract::Json;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use torpor_api::{AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, port};
 use torpor_api::{CheckpointState, WorkloadState};
 use torpor_controller::{AgentError, HttpAgents, SandboxAgents};
@@ -62,4 +66,34 @@ async fn answers_refusals_and_silence_are_told_apart() {
         agents.state("127.83.7.42").await,
         Err(AgentError::Unreachable { .. })
     ));
+}
+
+/// Ten thousand sandboxes that change at about the same time would otherwise need ten thousand file descriptors for minutes.
+#[tokio::test]
+async fn a_connection_to_an_agent_is_used_again_and_not_kept_for_long() {
+    let listener = TcpListener::bind((AGENT_IP, 0)).await.expect("the address is free");
+    let agents = HttpAgents::on_port(listener.local_addr().expect("an address").port());
+    let (state, mut buffer) = (serde_json::to_string(&serving()).expect("JSON"), [0; 4096]);
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{state}", state.len());
+    let agent = async {
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        for _ in 0..2 {
+            let request = connection.read(&mut buffer).await.expect("a request");
+            assert!(request > 0, "the second call came over another connection");
+            connection
+                .write_all(answer.as_bytes())
+                .await
+                .expect("the caller listens");
+        }
+        connection.read(&mut buffer).await.expect("an orderly end")
+    };
+    let calls = async {
+        for _ in 0..2 {
+            assert_eq!(agents.state(AGENT_IP).await, Ok(serving()));
+        }
+    };
+    let (rest, ()) = timeout(Duration::from_secs(20), async { tokio::join!(agent, calls) })
+        .await
+        .expect("the idle connection is closed");
+    assert_eq!(rest, 0);
 }

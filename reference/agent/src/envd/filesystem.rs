@@ -40,10 +40,6 @@ pub(super) async fn call(State(workload): State<Workload>, Path(method): Path<St
         "Move" => Method::Move,
         "ListDir" => Method::ListDir,
         "Remove" => Method::Remove,
-        "WatchDir" => return ConnectError::new(Code::Unimplemented, unwatched()).into_stream_response(),
-        "CreateWatcher" | "GetWatcherEvents" | "RemoveWatcher" => {
-            return ConnectError::new(Code::Unimplemented, unwatched()).into_response();
-        }
         other => return ConnectError::new(Code::Unimplemented, format!("no method {other}")).into_response(),
     };
     let request: Request = match serde_json::from_slice(&body) {
@@ -56,10 +52,6 @@ pub(super) async fn call(State(workload): State<Workload>, Path(method): Path<St
         Ok(answer) => Json(answer).into_response(),
         Err(refused) => connect_error(&refused).into_response(),
     }
-}
-
-fn unwatched() -> &'static str {
-    "this sandbox does not report changes of files; list the folder instead"
 }
 
 fn run(files: &SandboxFiles, method: Method, request: &Request) -> Result<Value, Refused> {
@@ -99,7 +91,7 @@ fn run(files: &SandboxFiles, method: Method, request: &Request) -> Result<Value,
     }
 }
 
-fn connect_error(refused: &Refused) -> ConnectError {
+pub(super) fn connect_error(refused: &Refused) -> ConnectError {
     let code = match refused {
         Refused::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => Code::AlreadyExists,
         refused => match refused.status() {
@@ -112,7 +104,7 @@ fn connect_error(refused: &Refused) -> ConnectError {
     ConnectError::new(code, refused.message())
 }
 
-fn entry_json(info: &FileInfo) -> Value {
+pub(super) fn entry_json(info: &FileInfo) -> Value {
     let (kind, letter) = match &info.kind {
         FileKind::File => ("FILE_TYPE_FILE", '-'),
         FileKind::Directory => ("FILE_TYPE_DIRECTORY", 'd'),

@@ -3,8 +3,10 @@
 mod filesystem;
 mod process;
 mod transfer;
+mod watch;
 
 use std::io;
+use std::path::Path;
 
 use axum::Json;
 use axum::Router;
@@ -26,6 +28,10 @@ pub(crate) fn router(workload: Workload) -> Router {
         .route("/envs", get(envs))
         .route("/metrics", get(metrics))
         .route("/files", get(transfer::download).post(transfer::upload))
+        .route("/filesystem.Filesystem/WatchDir", post(watch::stream))
+        .route("/filesystem.Filesystem/CreateWatcher", post(watch::create))
+        .route("/filesystem.Filesystem/GetWatcherEvents", post(watch::events))
+        .route("/filesystem.Filesystem/RemoveWatcher", post(watch::remove))
         .route("/filesystem.Filesystem/{method}", post(filesystem::call))
         .route("/process.Process/List", post(process::list))
         .route("/process.Process/Start", post(process::start))
@@ -88,6 +94,14 @@ pub(crate) async fn with_files<T: Send + 'static>(
     workload: &Workload,
     change: impl FnOnce(&SandboxFiles) -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
+    with_files_below(workload, |_, files| change(files)).await
+}
+
+/// The same, for what also has to know the folder that the files are below.
+pub(crate) async fn with_files_below<T: Send + 'static>(
+    workload: &Workload,
+    change: impl FnOnce(&Path, &SandboxFiles) -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
     let Ok(guard) = workload.files.clone().try_read_owned() else {
         return Err(Refused::NotServing);
     };
@@ -98,7 +112,7 @@ pub(crate) async fn with_files<T: Send + 'static>(
             path: "/".to_owned(),
             source,
         })?;
-        change(&files)
+        change(sandbox.root(), &files)
     });
     done.await.unwrap_or(Err(Refused::NotServing))
 }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -17,17 +16,14 @@ use futures::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use torpor_runtime::{
     Exit, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError, TerminalSize,
 };
 
-use crate::connect::{Code, ConnectError, end_frame, message_frame, streamed_message};
+use crate::connect::{Code, ConnectError, Pace, end_frame, message_frame, streamed_message};
 use crate::supervisor::Workload;
 use torpor_runtime::chain;
 
-/// How often a silent stream gives a sign of life, unless the client says otherwise.
-const KEEPALIVE: Duration = Duration::from_secs(90);
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
@@ -276,13 +272,9 @@ fn stream_response(opened: Opened, headers: &HeaderMap) -> Response {
     match opened {
         Err(error) => error.into_stream_response(),
         Ok((sandbox, stream)) => {
-            let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-            let timeout = number("connect-timeout-ms").map(Duration::from_millis);
-            let keepalive = number("keepalive-ping-interval").map_or(KEEPALIVE, Duration::from_secs);
             let running = Running {
                 sandbox,
-                deadline: timeout.map(|timeout| Instant::now() + timeout),
-                keepalive,
+                pace: Pace::asked(headers),
                 stage: StreamStage::Opened,
                 stream,
             };
@@ -296,8 +288,7 @@ fn stream_response(opened: Opened, headers: &HeaderMap) -> Response {
 struct Running {
     sandbox: Arc<dyn Sandbox>,
     stream: ProcessStream,
-    deadline: Option<Instant>,
-    keepalive: Duration,
+    pace: Pace,
     stage: StreamStage,
 }
 
@@ -329,12 +320,6 @@ fn frames(running: Running) -> impl Stream<Item = Result<Bytes, std::io::Error>>
 
 impl Running {
     async fn next(&mut self) -> Bytes {
-        let deadline = async {
-            match self.deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             event = self.stream.events.recv() => if let Some(event) = event {
@@ -344,18 +329,18 @@ impl Running {
                 message_frame(&json!({ "event": event_json(&event) }))
             } else {
                 self.stage = StreamStage::Closed;
-                end_frame(Some(&ConnectError::new(Code::Unavailable, "the sandbox stopped during the call")))
+                end_frame(Some(&ConnectError::stopped()))
             },
-            () = deadline => {
+            () = self.pace.deadline() => {
                 self.stage = StreamStage::Closed;
                 if let Some(processes) = self.sandbox.processes()
                     && let Err(error) = processes.signal(self.stream.pid, SIGKILL).await
                 {
                     tracing::debug!(%error, pid = self.stream.pid, "end a process at its deadline");
                 }
-                end_frame(Some(&ConnectError::new(Code::DeadlineExceeded, "the call took longer than its timeout")))
+                end_frame(Some(&ConnectError::too_long()))
             }
-            () = tokio::time::sleep(self.keepalive) => message_frame(&json!({ "event": { "keepalive": {} } })),
+            () = self.pace.silence() => message_frame(&json!({ "event": { "keepalive": {} } })),
         }
     }
 }

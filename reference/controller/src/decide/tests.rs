@@ -461,7 +461,6 @@ fn the_reports_name_the_direction_of_travel() {
     );
 }
 
-/// The whole table, for a reader. Rewrite it with `UPDATE_TABLE=1`.
 #[test]
 fn every_effect_is_measured_under_its_own_name() {
     for effect in every_world().into_iter().filter_map(|world| decide(world).effect) {
@@ -476,6 +475,7 @@ fn every_effect_is_measured_under_its_own_name() {
     }
 }
 
+/// Rewrite it with `UPDATE_TABLE=1`.
 #[test]
 fn the_table_is_as_reviewed() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/decide/table.txt");

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason};
 
 use self::world::{AgentMood, Break, World};
 use crate::conditions;
 use crate::controller::Context;
+use crate::reconcile::reconcile;
 
 mod companions;
 mod crash;
@@ -165,6 +167,23 @@ async fn a_sandbox_created_paused_starts_nothing() {
     world.patch_spec(json!({"paused": false}));
     world.settle(&mut controller).await;
     assert_eq!(phase(&world), Some(Phase::Running));
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_of_a_sandbox_that_is_gone() {
+    let mut spec = spec();
+    (spec["paused"], spec["service"]) = (json!(true), json!(true));
+    let world = World::new(spec);
+    world.state().forbidden = Some("services");
+    let controller = world.controller(None);
+    world.pass(&controller).await.expect("the Service is put off");
+    assert!(controller.obstacles.is_failing("uid-1"));
+    let gone = Arc::new(world.sandbox());
+    world.delete_sandbox();
+    assert!(world.state().sandbox.is_none(), "it never had a finalizer");
+    let looked = reconcile(gone, controller.clone(), &world.checkpoints()).await;
+    assert_eq!(looked.ok(), Some(Action::await_change()));
+    assert!(!controller.obstacles.is_failing("uid-1"));
 }
 
 #[tokio::test]

@@ -4,12 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
 use super::error::CriuError;
 
-/// The oldest version that works on current kernels.
-const NEEDED: Version = Version(4, 1, 1);
 /// Unlinked files up to this size are kept.
 const GHOST_LIMIT: &str = "1G";
 /// What the daemon of lazy pages has to say.
@@ -20,8 +19,13 @@ pub(super) const LAZY_NEEDED: Version = Version(4, 2, 0);
 const ERROR_LINES: usize = 4;
 
 /// A version of CRIU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Version(u32, u32, u32);
+
+impl Version {
+    /// The oldest that works on current kernels.
+    pub(super) const NEEDED: Self = Self(4, 1, 1);
+}
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,10 +48,10 @@ impl Criu {
     pub(super) async fn probe(&self) -> Result<Version, CriuError> {
         let output = self.run(&["--version"], &[]).await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = version(&printed).filter(|found| *found >= NEEDED);
+        let version = version(&printed).filter(|found| *found >= Version::NEEDED);
         let version = version.ok_or_else(|| CriuError::TooOld {
             found: printed.lines().next().unwrap_or_default().to_owned(),
-            needed: NEEDED.to_string(),
+            needed: Version::NEEDED.to_string(),
         })?;
         let check = self.run(&["check"], &[]).await?;
         if check.status.success() {
@@ -183,9 +187,9 @@ mod tests {
 
     #[test]
     fn versions_are_read_and_compared() {
-        assert_eq!(version("Version: 4.1.1\n"), Some(NEEDED));
+        assert_eq!(version("Version: 4.1.1\n"), Some(Version::NEEDED));
         assert_eq!(version("Version: 4.2\nGitID: v4.2\n"), Some(Version(4, 2, 0)));
-        assert!(version("Version: 3.17.1\n").is_some_and(|found| found < NEEDED));
+        assert!(version("Version: 3.17.1\n").is_some_and(|found| found < Version::NEEDED));
         assert_eq!(version("criu"), None);
     }
 

@@ -12,9 +12,10 @@ use tokio::sync::OnceCell;
 
 use super::baseline::{Baseline, Ground, Listing};
 use super::client::InitClient;
-use super::command::{Criu, LAZY_NEEDED, Version};
+use super::command::{Criu, LAZY_NEEDED};
 use super::contexts::Contexts;
 use super::error::CriuError;
+use super::fitness::{Fitness, KERNEL_DATA};
 use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
 use super::kernel::SCRIPT;
 use super::lazy::{LazyPages, Paging, Plan};
@@ -78,7 +79,8 @@ impl CriuConfig {
 pub struct CriuEngine {
     config: CriuConfig,
     criu: Criu,
-    version: OnceCell<Version>,
+    /// What is known of CRIU, once it is.
+    fitness: OnceCell<Fitness>,
 }
 
 impl CriuEngine {
@@ -88,7 +90,7 @@ impl CriuEngine {
         Self {
             criu: Criu::new(config.criu.clone()),
             config,
-            version: OnceCell::new(),
+            fitness: OnceCell::new(),
         }
     }
 
@@ -100,7 +102,25 @@ impl CriuEngine {
         if std::process::id() != 1 {
             return Err(CriuError::NotFirstProcess);
         }
-        self.version.get_or_try_init(|| self.criu.probe()).await.map(drop)
+        self.fit().await.map(drop)
+    }
+
+    /// What is known of CRIU here, which is found out once.
+    async fn fit(&self) -> Result<&Fitness, CriuError> {
+        let find_out = async || Ok(Fitness::found(self.criu.probe().await?));
+        self.fitness.get_or_try_init(find_out).await
+    }
+
+    /// Believes what a checkpoint knows of CRIU where that still holds.
+    fn recall(&self, fitness: &Fitness) {
+        if self.fitness.initialized() || !fitness.holds_here() {
+            return;
+        }
+        match fitness.recall() {
+            // Somebody may just have found it out.
+            Ok(()) => drop(self.fitness.set(fitness.clone())),
+            Err(error) => tracing::warn!(%error, "give CRIU what it knew"),
+        }
     }
 
     async fn begin(&self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -120,6 +140,7 @@ impl CriuEngine {
         let contexts = Contexts::fresh(client.clone(), script).await?;
         let sandbox = CriuSandbox::new(Parts {
             criu: self.criu.clone(),
+            fitness: self.fit().await?.clone(),
             client,
             contexts,
             tree,
@@ -145,6 +166,7 @@ impl CriuEngine {
         let mut cursor = PayloadCursor::new(payload);
         let image: CriuImage = cursor.head().await?;
         self.config.steps.done(Step::Read);
+        self.recall(&image.fitness);
         let (ground, script) = self.prepare(&place.directory).await?;
         let images = place.directory.join("images");
         image.images.lay_out(&mut cursor, &images).await?;
@@ -166,6 +188,7 @@ impl CriuEngine {
         let contexts = Contexts::restored(client.clone(), script, image.contexts);
         let sandbox = CriuSandbox::new(Parts {
             criu: self.criu.clone(),
+            fitness: self.fit().await?.clone(),
             client,
             contexts,
             tree,
@@ -183,7 +206,7 @@ impl CriuEngine {
     /// Runs the processes in `images`, with all of their memory or ahead of it.
     async fn restore_tree(&self, tree: Tree, images: &Path, pages: Pages) -> Result<Paging, CriuError> {
         let mut plan = Plan::read(images, &pages)?;
-        let can_be_lazy = self.version.get().is_some_and(|version| *version >= LAZY_NEEDED);
+        let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
         plan.hasten(self.config.eager_bytes);
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
             plan.write_into(images)?;
@@ -215,7 +238,7 @@ impl CriuEngine {
         // Beside the socket: a kernel that is still starting has it open, and finds it there after a restore.
         let script = self.config.socket.with_file_name("kernel.py");
         fs::write(&script, SCRIPT).map_err(CriuError::file("write", &script))?;
-        let mut excluded = vec![directory.to_owned(), PathBuf::from("/run/criu.kdat")];
+        let mut excluded = vec![directory.to_owned(), PathBuf::from(KERNEL_DATA)];
         excluded.extend(self.config.socket.parent().map(Path::to_owned));
         Ok((Ground::now(excluded)?, script))
     }

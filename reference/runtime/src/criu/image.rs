@@ -18,15 +18,18 @@ use serde::{Deserialize, Serialize};
 use super::contexts::ContextsImage;
 use super::engine::blocking;
 use super::error::CriuError;
+use super::fitness::Fitness;
 use super::rootfs::RootfsDiff;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
-pub(super) const IMAGE_VERSION: u32 = 3;
+pub(super) const IMAGE_VERSION: u32 = 4;
 
 /// Everything of one sandbox but the bytes of images and files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CriuImage {
+    /// What is known of CRIU, for a restore on the same boot.
+    pub(super) fitness: Fitness,
     /// Where init listens.
     pub(super) socket: PathBuf,
     /// The pid of init.
@@ -89,11 +92,15 @@ impl Images {
     /// Writes the small images, which come next, into a new directory.
     pub(super) async fn lay_out(&self, cursor: &mut PayloadCursor, dir: &Path) -> Result<(), CriuError> {
         fs::create_dir_all(dir).map_err(CriuError::file("make", dir))?;
+        let mut contents = Vec::with_capacity(self.small.len());
         for (name, bytes) in &self.small {
-            let (path, content) = (path_in(dir, name), cursor.take(*bytes).await?);
-            blocking(move || fs::write(&path, content).map_err(CriuError::file("write", &path))).await?;
+            contents.push((path_in(dir, name), cursor.take(*bytes).await?));
         }
-        Ok(())
+        blocking(move || {
+            let mut contents = contents.into_iter();
+            contents.try_for_each(|(path, content)| fs::write(&path, content).map_err(CriuError::file("write", &path)))
+        })
+        .await
     }
 
     /// The pages, which come next.

@@ -25,6 +25,7 @@ mod contexts;
 mod docker;
 mod engine;
 mod error;
+mod fitness;
 mod image;
 mod init;
 mod kernel;

@@ -24,6 +24,7 @@ use super::command::Criu;
 use super::contexts::Contexts;
 use super::engine::blocking;
 use super::error::CriuError;
+use super::fitness::Fitness;
 use super::image::{CriuImage, Images, ProgramImage};
 use super::init::{Reply, Request};
 use super::kernel::Lines;
@@ -39,6 +40,7 @@ use crate::step::{Step, Steps};
 /// What a sandbox is made of.
 pub(super) struct Parts {
     pub(super) criu: Criu,
+    pub(super) fitness: Fitness,
     pub(super) client: InitClient,
     pub(super) contexts: Contexts,
     pub(super) tree: Tree,
@@ -53,6 +55,7 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) struct CriuSandbox {
     criu: Criu,
+    fitness: Fitness,
     client: InitClient,
     contexts: Contexts,
     tree: Tree,
@@ -90,6 +93,7 @@ impl CriuSandbox {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             criu: parts.criu,
+            fitness: parts.fitness,
             client: parts.client,
             contexts: parts.contexts,
             tree: parts.tree,
@@ -214,6 +218,7 @@ impl CriuSandbox {
         });
         let mut image = CriuImage {
             socket: self.client.socket().to_owned(),
+            fitness: self.fitness.clone(),
             root: self.tree.root(),
             stopped: stopped_before.clone(),
             env: self.env.clone(),

@@ -14,6 +14,7 @@ mod faulty;
 mod image;
 mod lazily;
 mod processes;
+mod recall;
 mod virtual_time;
 
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         let unfit = unfit_for_criu();
         trials = of_engine("criu", &criu(), false, unfit.as_deref());
         trials.extend(lazily::trials(unfit.as_deref()));
+        trials.extend(recall::trials(unfit.as_deref()));
         let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
         trials.extend(caught.map(|trial| unless(unfit.as_deref(), trial)));
     } else {

@@ -77,6 +77,26 @@ async fn a_suspension_keeps_the_context_and_is_told_in_the_words_of_the_front() 
 }
 
 #[tokio::test]
+async fn a_condition_that_says_the_same_of_another_generation_keeps_its_time() {
+    let (world, mut controller) = running().await;
+    let conditions = |world: &World| world.stored::<Sandbox>().status.expect("a status").conditions;
+    let before = conditions(&world);
+    let later = seconds_from_now(&world, 60);
+    world.state().now = later;
+    world.patch_spec(json!({"podTemplate": {"metadata": {"labels": {"version": "two"}}}}));
+    world.settle(&mut controller).await;
+    let after = conditions(&world);
+    assert!(!after.is_empty() && after.len() == before.len(), "{after:#?}");
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(
+            (&after.type_, &after.last_transition_time),
+            (&before.type_, &before.last_transition_time)
+        );
+        assert_ne!(after.observed_generation, before.observed_generation);
+    }
+}
+
+#[tokio::test]
 async fn a_sandbox_is_not_ready_on_a_pod_that_is_going_and_not_finished_by_its_suspension() {
     let (world, mut controller) = running().await;
     world.state().node_stuck = true;

@@ -19,6 +19,7 @@ use torpor_api::{AgentState, CheckpointRecord, CheckpointState, Sandbox, Workloa
 use crate::ReconcileError;
 use crate::checkpoints::Checkpoints;
 use crate::controller::{Context, Controller, ControllerConfig, Deadlines};
+use crate::example::merge;
 use crate::front::{Front, Fronted};
 use crate::reconcile::reconcile;
 use crate::{AgentError, CheckpointCustodian, Defect, RemovalError, SandboxAgents};
@@ -525,23 +526,6 @@ fn record(generation: u64) -> CheckpointRecord {
         size_bytes: 10,
         stored_bytes: 5,
         engine,
-    }
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (name, value) in fields {
-        if value.is_null() {
-            target.as_object_mut().map(|target| target.remove(name));
-        } else {
-            merge(&mut target[name.as_str()], value);
-        }
     }
 }
 

@@ -25,6 +25,7 @@ use std::os::unix::net::UnixStream as Pair;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::process::Child;
@@ -43,6 +44,9 @@ use source::Source;
 
 /// Needed pages that are so many bytes apart are read together.
 const GAP_BYTES: u64 = 64 << 10;
+
+/// Parts of the pages that are laid out at the same time.
+const PARTS_AT_ONCE: usize = 4;
 
 /// Which pages have to be there when processes run, and which may come later.
 #[derive(Clone, Debug)]
@@ -128,16 +132,27 @@ impl Plan {
 
     /// Writes the images of pages with holes where pages may come later.
     pub(super) async fn lay_out_needed(&self, pages: &Pages, dir: &Path) -> Result<(), CriuError> {
+        let mut parts = Vec::new();
         for (name, reader) in pages {
             let path = path_in(dir, name);
             let file = File::create(&path).map_err(CriuError::file("write", &path))?;
             file.set_len(reader.len()).map_err(CriuError::file("write", &path))?;
             let file = Arc::new(file);
             for range in self.needed(name, reader.len()) {
-                reader.slice(range.clone())?.copy_to(&file, range.start, &path).await?;
+                parts.push((
+                    reader.slice(range.clone())?,
+                    Arc::clone(&file),
+                    range.start,
+                    path.clone(),
+                ));
             }
         }
-        Ok(())
+        // One waits for the store while another is decompressed and a third written.
+        let parts = parts
+            .into_iter()
+            .map(|(part, file, at, path)| async move { part.copy_to(&file, at, &path).await });
+        let copied = futures::stream::iter(parts).buffer_unordered(PARTS_AT_ONCE);
+        Ok(copied.try_collect().await?)
     }
 
     /// The parts of an image that have to be there.
