@@ -322,6 +322,10 @@ async fn squeeze(store: &CheckpointStore, uid: &str, dry_run: bool) -> anyhow::R
             Err(error) if error.is_about_a_checkpoint() => squeezed.error = Some(chain(error)),
             // Somebody uses it right now.
             Err(StoreError::Removed { .. }) => {}
+            // Such as a file system that cannot exchange two names. What was to be removed is.
+            Err(error @ StoreError::Directory { .. }) => {
+                eprintln!("torpor: checkpoint {key} stays as it was written: {}", chain(error));
+            }
             Err(error) => return Err(error.into()),
         }
     }
