@@ -35,6 +35,19 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The options by which another `torpor` logs as this one does.
+    pub fn log_options(&self) -> Vec<String> {
+        let said = self.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
+        let filter = said.map(|filter| format!("--log={filter}"));
+        let format = self.log_format.map(|format| match format {
+            LogFormat::Text => "--log-format=text".to_owned(),
+            LogFormat::Json => "--log-format=json".to_owned(),
+        });
+        filter.into_iter().chain(format).collect()
+    }
+}
+
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

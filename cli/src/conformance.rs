@@ -287,6 +287,7 @@ pub async fn start_embedded(
         execution: ExecutionArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
         faults,
+        log_options: Vec::new(),
         hooks: subject.fault.map(Fault::hooks).unwrap_or_default(),
     };
     // On the heap: its future is large.

@@ -101,15 +101,16 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         let collector = cli.command.collector();
         let telemetry = telemetry::begin(cli.log.as_deref(), cli.log_format, collector)?;
-        let exit = run(cli.command).await;
+        let log_options = cli.log_options();
+        let exit = run(cli.command, log_options).await;
         telemetry.end().await;
         exit
     })
 }
 
-async fn run(command: Command) -> anyhow::Result<Exit> {
+async fn run(command: Command, log_options: Vec<String>) -> anyhow::Result<Exit> {
     match command {
-        Command::Up(args) => up::run(args).await,
+        Command::Up(args) => up::run(args, log_options).await,
         Command::Conformance(args) => Box::pin(conformance::run(*args)).await,
         Command::Selftest(args) => Box::pin(selftest::run(args)).await,
         Command::Report(args) => report::run(&args),

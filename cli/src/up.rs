@@ -13,11 +13,12 @@ use crate::fault::{Fault, Hooks};
 use crate::plane::{ControlPlane, PlaneConfig, Reconciler};
 use crate::signal::stop_signal;
 
-/// Starts the control plane, says where it is, and runs it until it is told to end.
+/// Starts the control plane, says where it is, and runs it until it is told to end. Agents that are processes of their own get
+/// `log_options`.
 ///
 /// # Errors
 /// It cannot start, or a part of it fails.
-pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
+pub async fn run(args: UpArgs, log_options: Vec<String>) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let controller = if args.without_controller {
         Reconciler::Elsewhere
@@ -43,6 +44,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<Exit> {
         store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,
         faults: None,
+        log_options,
         hooks,
     };
     let mut plane = Box::pin(ControlPlane::start(config)).await?;

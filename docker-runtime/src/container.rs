@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::runtime::remove;
-use crate::watch::follow_stage;
+use crate::watch::{follow_stage, pass_on_words};
 
 /// Seconds that an agent has to end its sandbox.
 const GRACE_SECONDS: i32 = 3;
@@ -36,6 +36,8 @@ impl DockerContainer {
         let receiver = stage.subscribe();
         let follow = follow_stage(docker.clone(), id.clone(), address, stage);
         tokio::spawn(watching.clone().run_until_cancelled_owned(follow));
+        let words = pass_on_words(docker.clone(), id.clone());
+        tokio::spawn(watching.clone().run_until_cancelled_owned(words));
         Self {
             docker,
             id,

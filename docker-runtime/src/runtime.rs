@@ -23,6 +23,8 @@ pub struct DockerConfig {
     pub node: String,
     /// The `torpor` program, to be run in the containers.
     pub agent: PathBuf,
+    /// Options of its command `agent` that are the same for every Pod.
+    pub options: Vec<String>,
 }
 
 /// Runs Pods as Docker containers.
@@ -83,7 +85,7 @@ impl DockerRuntime {
     async fn run(&self, pod: SandboxPod) -> Result<Box<dyn RunningContainer>, DockerError> {
         let image = &pod.container.image;
         self.require_image(image).await?;
-        let body = spec::container(&pod, &self.config.node, &self.config.agent)?;
+        let body = spec::container(&pod, &self.config)?;
         let name = format!("torpor-{}", pod.uid);
         let options = CreateContainerOptions {
             name: Some(name.clone()),

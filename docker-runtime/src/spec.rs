@@ -1,7 +1,7 @@
 //! How the container of a sandbox is set up. Pure: a Pod in, a description for Docker out.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use mock_node::SandboxPod;
@@ -9,6 +9,7 @@ use torpor_api::env;
 use url::Url;
 
 use crate::DockerError;
+use crate::runtime::DockerConfig;
 
 /// On every container: the node that it belongs to.
 pub(crate) const NODE_LABEL: &str = "torpor.dev/node";
@@ -21,17 +22,18 @@ const CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "SYS_TI
 ///
 /// # Errors
 /// [`DockerError::Store`] when no container can reach the Pod's checkpoint store.
-pub(crate) fn container(pod: &SandboxPod, node: &str, agent: &Path) -> Result<ContainerCreateBody, DockerError> {
+pub(crate) fn container(pod: &SandboxPod, config: &DockerConfig) -> Result<ContainerCreateBody, DockerError> {
     let container = &pod.container;
-    let mut binds = vec![format!("{}:{AGENT}:ro", agent.display())];
+    let mut binds = vec![format!("{}:{AGENT}:ro", config.agent.display())];
     if let Some(url) = container.env.get(env::STORE)
         && let Some(store) = directory(url)?
     {
         binds.push(format!("{0}:{0}", store.display()));
     }
-    let words = ["torpor", "agent", "--engine", "criu", "--"].map(str::to_owned);
-    let command = words
-        .into_iter()
+    let command = ["torpor", "agent", "--engine", "criu"].into_iter().map(str::to_owned);
+    let command = command
+        .chain(config.options.clone())
+        .chain(["--".to_owned()])
         .chain(container.command.clone())
         .chain(container.args.clone());
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -47,7 +49,7 @@ pub(crate) fn container(pod: &SandboxPod, node: &str, agent: &Path) -> Result<Co
                 .collect(),
         ),
         labels: Some(HashMap::from([
-            label(NODE_LABEL, node),
+            label(NODE_LABEL, &config.node),
             label("torpor.dev/pod", &format!("{}/{}", pod.namespace, pod.name)),
             label("torpor.dev/pod-uid", &pod.uid),
         ])),
@@ -96,6 +98,14 @@ mod tests {
 
     use super::*;
 
+    fn config() -> DockerConfig {
+        DockerConfig {
+            node: "node".to_owned(),
+            agent: "/bin/torpor".into(),
+            options: vec!["--log=debug".to_owned()],
+        }
+    }
+
     fn pod(store: &str) -> SandboxPod {
         SandboxPod {
             namespace: "default".to_owned(),
@@ -117,25 +127,25 @@ mod tests {
 
     #[test]
     fn the_store_is_mounted_where_the_agent_looks_for_it() {
-        let body = container(&pod("file:///data/checkpoints/"), "node", Path::new("/bin/torpor")).expect("a container");
+        let body = container(&pod("file:///data/checkpoints/"), &config()).expect("a container");
         let binds = body.host_config.and_then(|host| host.binds).expect("binds");
         assert_eq!(binds[0], "/bin/torpor:/usr/local/bin/torpor:ro");
         assert_eq!(binds[1].trim_end_matches('/'), "/data/checkpoints/:/data/checkpoints");
         let command = body.cmd.expect("a command");
-        assert_eq!(command[4..], ["--", "bash", "-c", "true"]);
+        assert_eq!(command[4..], ["--log=debug", "--", "bash", "-c", "true"]);
         assert_eq!(body.labels.expect("labels")[NODE_LABEL], "node");
     }
 
     #[test]
     fn a_store_over_the_network_is_not_mounted() {
-        let body = container(&pod("s3://bucket/prefix"), "node", Path::new("/bin/torpor")).expect("a container");
+        let body = container(&pod("s3://bucket/prefix"), &config()).expect("a container");
         let binds = body.host_config.and_then(|host| host.binds).expect("binds");
         assert_eq!(binds, ["/bin/torpor:/usr/local/bin/torpor:ro"]);
     }
 
     #[test]
     fn the_limits_of_the_pod_are_those_of_the_container() {
-        let body = container(&pod("file:///data"), "node", Path::new("/bin/torpor")).expect("a container");
+        let body = container(&pod("file:///data"), &config()).expect("a container");
         let host = body.host_config.expect("a host configuration");
         let memory = Some(256 << 20);
         assert_eq!(
@@ -146,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_store_that_no_container_can_reach_is_refused_by_name() {
-        let refused = container(&pod("memory://"), "node", Path::new("/bin/torpor")).expect_err("refused");
+        let refused = container(&pod("memory://"), &config()).expect_err("refused");
         assert!(refused.to_string().contains("memory://"), "{refused}");
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::query_parameters::WaitContainerOptions;
+use bollard::query_parameters::{LogsOptions, WaitContainerOptions};
 use futures::StreamExt;
 use mock_node::ContainerStage;
 use tokio::sync::watch;
@@ -28,6 +28,25 @@ pub(crate) async fn follow_stage(docker: Docker, id: String, address: IpAddr, st
         () = asking => return,
     };
     stage.send_replace(ContainerStage::Ended { message });
+}
+
+/// Passes on what the agent says of itself, to standard error as agents in processes do, until the container has ended.
+pub(crate) async fn pass_on_words(docker: Docker, id: String) {
+    let options = LogsOptions {
+        follow: true,
+        stderr: true,
+        ..LogsOptions::default()
+    };
+    let mut words = docker.logs(&id, Some(options));
+    while let Some(said) = words.next().await {
+        match said {
+            Ok(said) => eprint!("{said}"),
+            Err(error) => {
+                tracing::debug!(%error, id, "read what an agent says");
+                return;
+            }
+        }
+    }
 }
 
 /// Asks the agent for ever.

@@ -9,7 +9,7 @@ use mock_node::PodRuntime;
 use super::PlaneConfig;
 use super::files::DataDir;
 use super::install::IMAGE;
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine::EngineKind;
 
 /// The node's runtime, and the containers to be removed at the end.
 pub(super) struct Containers {
@@ -30,7 +30,7 @@ impl Containers {
                     bail!("--isolate runs the engine in other processes, where this fault cannot be put in");
                 }
                 Ok(Self {
-                    runtime: processes(config.execution)?,
+                    runtime: processes(config)?,
                     docker: None,
                 })
             }
@@ -50,7 +50,7 @@ impl Containers {
             EngineKind::Criu if around.is_some() => {
                 bail!("--engine criu runs in containers, where this fault cannot be put in; use --engine monty")
             }
-            EngineKind::Criu => docker(config.execution, data_dir).await,
+            EngineKind::Criu => docker(config, data_dir).await,
         }
     }
 
@@ -64,10 +64,11 @@ impl Containers {
     }
 }
 
-async fn docker(execution: ExecutionArgs, data_dir: &DataDir) -> anyhow::Result<Containers> {
+async fn docker(plane: &PlaneConfig, data_dir: &DataDir) -> anyhow::Result<Containers> {
     // Refuses what only the other engine can do.
-    EngineKind::Criu.build(execution)?;
+    EngineKind::Criu.build(plane.execution)?;
     let config = DockerConfig {
+        options: plane.log_options.clone(),
         node: data_dir.path().display().to_string(),
         agent: std::env::current_exe().context("find this program, to run it in containers")?,
     };
@@ -80,18 +81,23 @@ async fn docker(execution: ExecutionArgs, data_dir: &DataDir) -> anyhow::Result<
 }
 
 #[cfg(target_os = "linux")]
-fn processes(execution: ExecutionArgs) -> anyhow::Result<PodRuntime> {
+fn processes(plane: &PlaneConfig) -> anyhow::Result<PodRuntime> {
     use process_runtime::{ProcessConfig, ProcessRuntime};
 
     let config = ProcessConfig {
         agent: std::env::current_exe().context("find this program, to run agents with it")?,
-        options: execution.options(),
+        options: plane
+            .execution
+            .options()
+            .into_iter()
+            .chain(plane.log_options.iter().map(Into::into))
+            .collect(),
         clock: Arc::new(jiff::Timestamp::now),
     };
     Ok(PodRuntime::Containers(Arc::new(ProcessRuntime::new(config))))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn processes(_: ExecutionArgs) -> anyhow::Result<PodRuntime> {
+fn processes(_: &PlaneConfig) -> anyhow::Result<PodRuntime> {
     bail!("--isolate needs Linux")
 }

@@ -77,6 +77,8 @@ pub struct PlaneConfig {
     pub freeze_limit: Duration,
     /// Faults that can be put in from outside, if any can.
     pub faults: Option<Controls>,
+    /// How agents log that are processes of their own: options of `torpor`.
+    pub log_options: Vec<String>,
     /// Deliberate mistakes, for the suite's self test.
     pub hooks: Hooks,
 }

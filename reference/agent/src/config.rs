@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use torpor_api::env;
-use torpor_runtime::{CommandRefused, Engine};
+use torpor_runtime::{CommandRefused, Engine, chain};
 
 /// Which sandbox an agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub enum ConfigError {
     /// The generation is not a number.
     #[error("environment variable TORPOR_RESTORE_GENERATION is {0:?}, not a checkpoint generation")]
     Generation(String),
+    /// No checkpoint can be kept for a sandbox of this UID.
+    #[error("environment variable TORPOR_SANDBOX_UID: {0}")]
+    Uid(String),
     /// The command is not one that the engine can run.
     #[error(transparent)]
     Command(#[from] CommandRefused),
@@ -67,10 +70,12 @@ impl AgentConfig {
         let command: Vec<String> = command.iter().chain(args).cloned().collect();
         engine.accepts(&command)?;
         let required = |name| environment.get(name).cloned().ok_or(ConfigError::Missing(name));
+        let uid = required(env::SANDBOX_UID)?;
+        torpor_runtime::check_sandbox_uid(&uid).map_err(|error| ConfigError::Uid(chain(&error)))?;
         let identity = SandboxIdentity {
             namespace: required(env::SANDBOX_NAMESPACE)?,
             name: required(env::SANDBOX_NAME)?,
-            uid: required(env::SANDBOX_UID)?,
+            uid,
         };
         let generation = |text: &String| text.parse().map_err(|_| ConfigError::Generation(text.clone()));
         let restore = environment.get(env::RESTORE_GENERATION).map(generation).transpose()?;
@@ -145,6 +150,13 @@ mod tests {
         environment.insert(env::RESTORE_GENERATION.to_owned(), "newest".to_owned());
         let refused = read(&environment, &[], &[]).expect_err("refused");
         assert!(refused.to_string().contains("\"newest\""), "{refused}");
+        environment.remove(env::RESTORE_GENERATION);
+        environment.insert(env::SANDBOX_UID.to_owned(), "../x".to_owned());
+        let refused = read(&environment, &[], &[]).expect_err("refused").to_string();
+        assert!(
+            refused.contains(env::SANDBOX_UID) && refused.contains("\"../x\""),
+            "{refused}"
+        );
         environment.remove(env::SANDBOX_UID);
         let refused = read(&environment, &[], &[]).expect_err("refused");
         assert!(refused.to_string().contains(env::SANDBOX_UID), "{refused}");

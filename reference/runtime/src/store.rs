@@ -53,6 +53,7 @@ pub(crate) use restore::SealedPayload;
 
 use objects::Objects;
 use place::SandboxPlace;
+pub use place::check_sandbox_uid;
 use seal::Seal;
 
 /// Names one checkpoint.

@@ -119,6 +119,14 @@ impl std::fmt::Display for CheckpointKey {
     }
 }
 
+/// Whether checkpoints can be kept for a sandbox of this UID: one that could leave its folder, or none, is refused.
+///
+/// # Errors
+/// [`StoreError::SandboxUid`] says why not.
+pub fn check_sandbox_uid(uid: &str) -> Result<(), StoreError> {
+    SandboxPlace::new(uid).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

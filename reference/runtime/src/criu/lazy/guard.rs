@@ -170,10 +170,14 @@ impl Restoring {
             finished = finished(&mut self.daemon, &mut self.server, &self.dir) => finished,
         };
         if let Err(reason) = &finished {
-            tracing::error!(
-                reason,
-                "the memory of a restored sandbox cannot be paged in; ending what runs of it"
-            );
+            if ending.is_cancelled() {
+                tracing::debug!(reason, "what is left of the memory of a restored sandbox is given up");
+            } else {
+                tracing::error!(
+                    reason,
+                    "the memory of a restored sandbox cannot be paged in; ending what runs of it"
+                );
+            }
             self.tree.kill().await;
         }
         // Only now may the kernel forget about pages that did not come.
