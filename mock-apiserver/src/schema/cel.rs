@@ -5,7 +5,7 @@
 //! one of these compares with the old value. What held last holds again of values that look the same to the rules.
 
 use super::reads::Reads;
-use super::{correlate, idioms};
+use super::{correlate, idioms, macros};
 use crate::api::place::Place;
 use crate::fields::{ListKind, Shape};
 use kube_cel::cel::{ExecutionError, Program, Value as CelValue};
@@ -274,7 +274,8 @@ fn reworded(shape: &Value, optional: &str) -> CompiledSchema {
     for rule in schema.validations.iter_mut().flatten() {
         let is_optional = rule.rule.optional_old_self.take() == Some(true);
         let said = |text: &str| {
-            let typed = idioms::without_types(text);
+            let spelt_out = macros::spelt_out(text);
+            let typed = idioms::without_types(spelt_out.as_deref().unwrap_or(text)).or(spelt_out);
             let text = typed.as_deref().unwrap_or(text);
             if is_optional {
                 Some(idioms::with_old(text, optional))

@@ -90,7 +90,7 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// The characters of an expression that are not in quotes.
-fn outside_of_texts(expression: &str) -> impl Iterator<Item = (usize, char)> {
+pub(super) fn outside_of_texts(expression: &str) -> impl Iterator<Item = (usize, char)> {
     let (mut quote, mut escaped) = (None, false);
     expression.char_indices().filter(move |(_, c)| {
         match quote {

@@ -13,6 +13,7 @@ mod defaults;
 mod embedded;
 mod idioms;
 mod lists;
+mod macros;
 mod prune;
 mod reads;
 mod rules;

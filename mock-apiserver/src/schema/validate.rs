@@ -63,7 +63,7 @@ fn changed_node(
         }
         return;
     }
-    if schema["format"] == "int32" && value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) {
+    if value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) && schema["format"] == "int32" {
         let detail = format!("Checked value must be of type integer with format int32 in {place}");
         errors.push(unplaced(detail));
     }
@@ -119,7 +119,7 @@ fn members(
         .filter(|(member, _)| !(is_resource && is_type_or_metadata(member)))
     {
         if let Some(schema) = correlate::declared(schema, member) {
-            let embedded = schema["x-kubernetes-embedded-resource"] == true;
+            let embedded = rules.has_embedded && schema["x-kubernetes-embedded-resource"] == true;
             let child = (correlate::member(old, member), child);
             node(schema, rules, child, &place.member(member), embedded, errors);
         }

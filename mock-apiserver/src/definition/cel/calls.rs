@@ -23,6 +23,7 @@ impl Checker {
                 self.two_variables(name, range, [key, value], bodies)
             }
             ("optMap" | "optFlatMap", Some(target), [name, body]) => self.of_optional(func_name, target, name, body),
+            ("sortBy", Some(target), [name, body]) => self.sort_by(target, name, body),
             (operators::OPT_SELECT, None, [holder, field]) => self.optional_field(id, holder, field),
             (operators::CONDITIONAL, None, [condition, then, other]) => self.conditional(id, [condition, then, other]),
             (operators::LOGICAL_AND | operators::LOGICAL_OR, None, operands) => self.logical(operands),
@@ -142,6 +143,19 @@ impl Checker {
             body.of
         };
         Judged::declared(of, cost)
+    }
+
+    /// A list in the order of what is said of its items.
+    fn sort_by(&mut self, target: &Expression, name: &Expression, body: &Expression) -> Judged {
+        let target = self.node(target);
+        let item = match &target.of {
+            Type::List(item, _) => (**item).clone(),
+            _ => Type::Unknown,
+        };
+        let named = ident(name).map(|name| (name, Judged::declared(item, 1)));
+        let each = self.with(named.into_iter().collect(), |inner| inner.node(body).cost);
+        let cost = target.cost.saturating_add(target.size.saturating_mul(each));
+        Judged::made(target.of, cost).sized(target.size)
     }
 
     fn unary(&mut self, id: u64, name: &str, operand: &Expression) -> Judged {
