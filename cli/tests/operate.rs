@@ -366,7 +366,7 @@ fn missing_and_wrong_input_is_named_and_exits_with_three() {
             &["gateway", "--any-api-key", "--token-key-file", token],
             "5 bytes instead of 32",
         ),
-        (&["agent"], "TORPOR_SANDBOX_NAMESPACE"),
+        (&["agent"], "TORPOR_SANDBOX_UID"),
         (&["agent", "--", "bash"], r#"not ["bash"]"#),
     ];
     for (args, part) in cases {
