@@ -6,10 +6,16 @@
 use std::path::{Path, PathBuf};
 
 /// Where resting without a condition is right, with why.
-const ALLOWED: [(&str, &str); 1] = [(
-    "src/history/watches.rs",
-    "rests before a request that failed is tried again, longer each time",
-)];
+const ALLOWED: [(&str, &str); 2] = [
+    (
+        "src/history/watches.rs",
+        "rests before a request that failed is tried again, longer each time",
+    ),
+    (
+        "src/run/canaries/interpreter.rs",
+        "code that a sandbox is given takes its time, so that a pause finds it under way",
+    ),
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
