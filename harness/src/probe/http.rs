@@ -135,8 +135,12 @@ pub(crate) enum HttpError {
     Tls(#[source] rustls::Error),
     #[error("make the request")]
     Request(#[source] http::Error),
-    #[error("send the request")]
-    Send(#[source] hyper_util::client::legacy::Error),
+    #[error("send the request to {to}")]
+    Send {
+        /// Host and port.
+        to: String,
+        source: hyper_util::client::legacy::Error,
+    },
     #[error("read the answer")]
     Read(#[source] hyper::Error),
 }
@@ -190,7 +194,9 @@ impl Http {
             builder = builder.header(CONTENT_TYPE, kind);
         }
         let request = builder.body(Full::new(body)).map_err(HttpError::Request)?;
-        let answer = self.client.request(request).await.map_err(HttpError::Send)?;
+        let to = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let sent = self.client.request(request).await;
+        let answer = sent.map_err(|source| HttpError::Send { to, source })?;
         let (head, body) = answer.into_parts();
         Ok(HttpAnswer {
             status: head.status.as_u16(),
