@@ -8,6 +8,8 @@
     reason = "a fixture that cannot be set up fails the test"
 )]
 
+mod fixture;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,9 +17,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, StoreError};
+use torpor_runtime::{CheckpointStore, StoreError};
 
-const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
+use fixture::{UID, key, sim};
+
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A server in memory; ended when dropped.
@@ -75,20 +78,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-fn key(generation: u64) -> CheckpointKey {
-    CheckpointKey {
-        sandbox_uid: UID.to_owned(),
-        generation,
-    }
-}
-
-fn sim() -> EngineVersion {
-    EngineVersion {
-        name: "sim".to_owned(),
-        version: 1,
     }
 }
 

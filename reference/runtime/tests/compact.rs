@@ -1,30 +1,19 @@
 //! Compaction from outside: what a seal wrote as it was is compressed later, and nothing else changes.
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up fails the test")]
 
+mod fixture;
+
 use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::{CheckpointKey, CheckpointStore, Compacted, EngineVersion, StoreError, TenantKeys};
+use torpor_runtime::{CheckpointStore, Compacted, StoreError, TenantKeys};
 
-const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
+use fixture::{UID, key, sim};
+
 /// One that is kept in its envelope, and one that has a pack.
 const SIZES: [usize; 2] = [300_000, 3_000_000];
-
-fn key(generation: u64) -> CheckpointKey {
-    CheckpointKey {
-        sandbox_uid: UID.to_owned(),
-        generation,
-    }
-}
-
-fn sim() -> EngineVersion {
-    EngineVersion {
-        name: "sim".to_owned(),
-        version: 1,
-    }
-}
 
 /// Bytes of which a good half can be saved; like those of another seed but for every thousandth record.
 fn heap(seed: u64, bytes: usize) -> Vec<u8> {

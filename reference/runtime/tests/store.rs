@@ -1,6 +1,8 @@
 //! The checkpoint store from outside: what it promises on disk and in memory.
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up fails the test")]
 
+mod fixture;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
@@ -10,24 +12,10 @@ use tempfile::TempDir;
 use torpor_runtime::envelope::EnvelopeError;
 use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, KeyError, StoreError, TenantKeys};
 
-const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
+use fixture::{UID, key, sim};
 
 /// More bytes than are kept in an envelope.
 const LARGE: usize = 1_500_000;
-
-fn key(generation: u64) -> CheckpointKey {
-    CheckpointKey {
-        sandbox_uid: UID.to_owned(),
-        generation,
-    }
-}
-
-fn sim() -> EngineVersion {
-    EngineVersion {
-        name: "sim".to_owned(),
-        version: 1,
-    }
-}
 
 /// Bytes that do not compress and depend on the seed alone.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {

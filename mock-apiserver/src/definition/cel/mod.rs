@@ -12,6 +12,7 @@ mod calls;
 mod check;
 mod cost;
 mod functions;
+mod operators;
 mod source;
 mod types;
 
