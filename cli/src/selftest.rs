@@ -50,7 +50,7 @@ struct Verdict {
     /// The cases that should have failed, and what came of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missed: Vec<String>,
-    /// Cases that failed though they must pass, here or against the reference: they prove nothing.
+    /// Cases that failed though they must pass, here or against the reference, and how: they prove nothing.
     wrongly_failed: Vec<String>,
     /// Whether all that must fail did, each broken requirement was caught by a case of its own, and nothing else failed.
     ok: bool,
@@ -238,7 +238,6 @@ fn shortened(case: &Case) -> Case {
 }
 
 fn judge(fault: &'static Fault, cases: &Cases, reports: &[CaseReport], failed_anyway: &BTreeSet<String>) -> Verdict {
-    let fell = failed(reports);
     let broke: Vec<&CaseReport> = reports.iter().filter(|report| report.result == Outcome::Fail).collect();
     let speaks_of = |report: &CaseReport, id: &str| {
         let violated = report.violations.iter().any(|violation| violation.requirement == id);
@@ -259,11 +258,10 @@ fn judge(fault: &'static Fault, cases: &Cases, reports: &[CaseReport], failed_an
         .collect();
     let proved = |id: &str| caught.iter().any(|report| speaks_of(report, id));
     let fails = |case: &str| caught.iter().any(|report| report.id == case);
-    let wrongly_failed: Vec<String> = fell
-        .iter()
-        .filter(|id| must_pass.contains(id) || failed_anyway.contains(*id))
-        .cloned()
-        .collect();
+    let wrongly = |report: &&CaseReport| {
+        report.result != Outcome::Pass && (must_pass.contains(&report.id) || failed_anyway.contains(&report.id))
+    };
+    let wrongly_failed: Vec<String> = reports.iter().filter(wrongly).map(told).collect();
     Verdict {
         fault: fault.name,
         culprit: fault.culprit.as_str(),
@@ -285,15 +283,17 @@ fn missed(fault: &Fault, reports: &[CaseReport], caught: &[&CaseReport]) -> Vec<
     let not_caught = |report: &&CaseReport| {
         fault.caught_by.contains(&report.id.as_str()) && !caught.iter().any(|known| known.id == report.id)
     };
-    let told = |report: &CaseReport| {
-        let reason = report
-            .reason
-            .as_deref()
-            .map(|reason| format!(": {reason}"))
-            .unwrap_or_default();
-        format!("{} ({}{reason})", report.id, report.result.as_str())
-    };
     reports.iter().filter(not_caught).map(told).collect()
+}
+
+/// A case and what came of it, with the reason.
+fn told(report: &CaseReport) -> String {
+    let reason = report
+        .reason
+        .as_deref()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    format!("{} ({}{reason})", report.id, report.result.as_str())
 }
 
 /// The cases that did not pass, whatever came between.

@@ -1,9 +1,13 @@
 //! Whether conditions hold now, and values to keep for later.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::{Instant, timeout};
 
 use super::inside::plain;
+use super::steps::POLL;
 use super::world::World;
 use crate::probe::{Fault, last_number};
 use crate::profile::Wish;
@@ -23,19 +27,24 @@ pub(super) struct Marked {
 }
 
 impl World {
-    /// Why the first condition that does not hold does not.
-    pub(super) async fn first_unmet(&self, conditions: &[Condition]) -> Result<Option<String>, Fault> {
+    /// Why the first condition that does not hold does not. A status that does not speak of the newest generation yet says
+    /// nothing, and is looked at again for up to `patience`.
+    pub(super) async fn first_unmet(
+        &self,
+        conditions: &[Condition],
+        patience: Duration,
+    ) -> Result<Option<String>, Fault> {
         for condition in conditions {
-            if let Err(why) = self.look(condition).await? {
+            if let Err(why) = self.look(condition, patience).await? {
                 return Ok(Some(why));
             }
         }
         Ok(None)
     }
 
-    async fn look(&self, condition: &Condition) -> Finding {
+    async fn look(&self, condition: &Condition, patience: Duration) -> Finding {
         match condition {
-            Condition::Phase(phase) => self.phase(phase).await,
+            Condition::Phase(phase) => self.phase(phase, patience).await,
             Condition::Condition(truth) => self.condition(truth).await,
             Condition::Asked(asked) => self.asked(asked).await,
             Condition::Explained(explained) => self.explained(&explained.sandbox).await,
@@ -73,13 +82,22 @@ impl World {
     }
 
     /// A phase counts once the status speaks of the newest generation.
-    async fn phase(&self, wanted: &PhaseIs) -> Finding {
+    async fn phase(&self, wanted: &PhaseIs, patience: Duration) -> Finding {
         let dialect = self.dialect()?;
-        let resource = match self.resource(&wanted.sandbox).await? {
-            Ok(resource) => resource,
-            Err(why) => return Ok(Err(why)),
+        let deadline = Instant::now() + patience;
+        let mut changes = self.journal.changes();
+        let (resource, reading) = loop {
+            changes.mark_unchanged();
+            let resource = match self.resource(&wanted.sandbox).await? {
+                Ok(resource) => resource,
+                Err(why) => return Ok(Err(why)),
+            };
+            let reading = dialect.read(&resource);
+            if reading.is_current() || Instant::now() >= deadline {
+                break (resource, reading);
+            }
+            let _ = timeout(POLL, changes.changed()).await;
         };
-        let reading = dialect.read(&resource);
         let right = reading.phase.is_some_and(|phase| wanted.is.contains(&phase)) && reading.is_current();
         Ok(holds(right, || {
             let words: Vec<_> = wanted.is.iter().map(|phase| phase.as_str()).collect();

@@ -188,7 +188,7 @@ impl World {
     }
 
     async fn expect(&self, conditions: &[Condition]) -> Result<(), Fault> {
-        self.first_unmet(conditions)
+        self.first_unmet(conditions, self.target.patience)
             .await?
             .map_or(Ok(()), |why| Err(Fault::Claim(why)))
     }
@@ -200,7 +200,7 @@ impl World {
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
-            let Some(why) = self.first_unmet(conditions).await? else {
+            let Some(why) = self.first_unmet(conditions, Duration::ZERO).await? else {
                 return Ok(());
             };
             if tokio::time::Instant::now() >= deadline {
@@ -216,7 +216,7 @@ impl World {
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
-            if let Some(why) = self.first_unmet(&step.holds).await? {
+            if let Some(why) = self.first_unmet(&step.holds, self.target.patience).await? {
                 return Err(Fault::Claim(format!("did not hold for {}: {why}", step.during)));
             }
             if tokio::time::Instant::now() >= deadline {
