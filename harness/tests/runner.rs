@@ -305,3 +305,24 @@ async fn a_controller_that_does_nothing_fails_within_the_patience_of_the_target(
     assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("1")));
     assert!(report.reason.unwrap().contains("Running"));
 }
+
+const EXPECTS_PAUSED: &str = "
+  - create: {}
+  - patch: {merge: {spec: {paused: true}}}
+  - wait: {until: [phase: {is: [Paused]}], within: 10s}
+  - expect: [phase: {is: [Paused]}]
+";
+
+#[tokio::test]
+async fn a_status_that_lags_behind_the_spec_is_looked_at_again_before_it_is_judged() {
+    let report = on_kubernetes(Lie::CatchesUpLate, EXPECTS_PAUSED).await;
+    assert_eq!((report.result, report.reason), (Outcome::Pass, None));
+}
+
+#[tokio::test]
+async fn a_status_that_never_speaks_of_the_spec_again_is_no_answer() {
+    let report = on_kubernetes(Lie::NeverCatchesUp, EXPECTS_PAUSED).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Fail, Some("4")));
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("generation 2 of 3"), "{reason}");
+}

@@ -29,6 +29,11 @@ pub enum Lie {
     LeavesThePod,
     /// It does nothing at all.
     Sleeps,
+    /// No lie: once somebody has read Paused, somebody else changes the spec, and the controller catches up only after
+    /// that has been read.
+    CatchesUpLate,
+    /// The same, and it never catches up.
+    NeverCatchesUp,
 }
 
 /// In what dialect it speaks.
@@ -99,6 +104,8 @@ struct Store {
     lie: Lie,
     tongue: Tongue,
     revision: u64,
+    /// Whether the spec has been changed behind the back of who reads.
+    changed_behind: bool,
     objects: BTreeMap<(&'static str, String), Value>,
     changes: Vec<(&'static str, &'static str, Value)>,
 }
@@ -121,6 +128,7 @@ pub async fn start_as(tongue: Tongue, lie: Lie, profile: Profile) -> Target {
         lie,
         tongue,
         revision: 0,
+        changed_behind: false,
         objects: BTreeMap::new(),
         changes: Vec::new(),
     }));
@@ -175,6 +183,29 @@ impl Store {
             self.revision += 1;
             object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
             self.changes.push((kind, "DELETED", object));
+        }
+    }
+
+    /// What happens once an object has been read as it was.
+    fn was_read(&mut self, name: &str) {
+        let mut sandbox = self.objects[&("Sandbox", name.to_owned())].clone();
+        let generation = sandbox["metadata"]["generation"].clone();
+        let behind = sandbox["status"]["observedGeneration"] != generation;
+        match self.lie {
+            Lie::CatchesUpLate | Lie::NeverCatchesUp if !self.changed_behind => {
+                if sandbox["status"]["phase"] == "Paused" {
+                    sandbox["metadata"]["generation"] = json!(generation.as_u64().unwrap() + 1);
+                    self.put("Sandbox", sandbox);
+                    self.changed_behind = true;
+                }
+            }
+            Lie::CatchesUpLate if behind => self.reconcile(name),
+            Lie::None
+            | Lie::PausedTooEarly
+            | Lie::LeavesThePod
+            | Lie::Sleeps
+            | Lie::CatchesUpLate
+            | Lie::NeverCatchesUp => {}
         }
     }
 
@@ -327,10 +358,16 @@ async fn create(State(shared): State<Shared>, Json(mut object): Json<Value>) -> 
 }
 
 async fn read(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    match shared.store.lock().unwrap().objects.get(&("Sandbox", name.clone())) {
-        Some(object) => Json(object).into_response(),
-        None => not_found(&name),
-    }
+    let read = {
+        let mut store = shared.store.lock().unwrap();
+        let Some(object) = store.objects.get(&("Sandbox", name.clone())).cloned() else {
+            return not_found(&name);
+        };
+        store.was_read(&name);
+        object
+    };
+    shared.news.send_replace(());
+    Json(read).into_response()
 }
 
 async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: String) -> Response {
