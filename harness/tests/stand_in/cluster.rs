@@ -188,7 +188,9 @@ impl Store {
 
     /// What happens once an object has been read as it was.
     fn was_read(&mut self, name: &str) {
-        let mut sandbox = self.objects[&("Sandbox", name.to_owned())].clone();
+        let Some(mut sandbox) = self.objects.get(&("Sandbox", name.to_owned())).cloned() else {
+            return;
+        };
         let generation = sandbox["metadata"]["generation"].clone();
         let behind = sandbox["status"]["observedGeneration"] != generation;
         match self.lie {
@@ -354,20 +356,23 @@ async fn create(State(shared): State<Shared>, Json(mut object): Json<Value>) -> 
         store.reconcile(&name);
     }
     shared.news.send_replace(());
-    read(State(shared), Path(name)).await
+    as_it_is(&shared, &name)
 }
 
 async fn read(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    let read = {
-        let mut store = shared.store.lock().unwrap();
-        let Some(object) = store.objects.get(&("Sandbox", name.clone())).cloned() else {
-            return not_found(&name);
-        };
-        store.was_read(&name);
-        object
-    };
-    shared.news.send_replace(());
-    Json(read).into_response()
+    let read = as_it_is(&shared, &name);
+    if read.status() == StatusCode::OK {
+        shared.store.lock().unwrap().was_read(&name);
+        shared.news.send_replace(());
+    }
+    read
+}
+
+fn as_it_is(shared: &Shared, name: &str) -> Response {
+    match shared.store.lock().unwrap().objects.get(&("Sandbox", name.to_owned())) {
+        Some(object) => Json(object).into_response(),
+        None => not_found(name),
+    }
 }
 
 async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: String) -> Response {
@@ -383,7 +388,7 @@ async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: Str
         store.reconcile(&name);
     }
     shared.news.send_replace(());
-    read(State(shared), Path(name)).await
+    as_it_is(&shared, &name)
 }
 
 /// Turns a box on or off, as a resource of its own.
