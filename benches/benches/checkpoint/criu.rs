@@ -20,6 +20,8 @@ use torpor_runtime::{
 const INIT: &str = "sandbox-init";
 /// Where this program is in a container.
 const PROGRAM: &str = "/bench";
+/// Where the store is in a container: on a disk, and no part of the sandbox.
+const STORE: &str = "/store";
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(1);
 /// Mebibytes of the heaps.
@@ -47,7 +49,7 @@ pub(crate) fn in_a_new_container() -> ExitCode {
     let run = || {
         let program = std::env::current_exe()?;
         let mut command = docker_run();
-        command.arg("--env=TMPDIR=/var/tmp");
+        command.args(["--env=TMPDIR=/var/tmp", "--volume", STORE]);
         command.arg(format!("--volume={}:{PROGRAM}:ro", program.display()));
         command.args([SANDBOX_IMAGE, PROGRAM]).args(std::env::args().skip(1));
         match command.status()? {
@@ -72,8 +74,7 @@ fn measure() -> Outcome<()> {
     let runtime = Runtime::new()?;
     let program = std::env::current_exe()?;
     let engine = CriuEngine::new(CriuConfig::new(vec![program.into_os_string(), INIT.into()]));
-    let directory = Path::new("/var/tmp/store");
-    std::fs::create_dir_all(directory)?;
+    let directory = Path::new(STORE);
     let bed = Bed {
         store: CheckpointStore::open(&format!("file://{}", directory.display()))?,
         engine: Arc::new(engine),
@@ -127,20 +128,32 @@ struct Bed {
 }
 
 impl Bed {
+    /// The sandbox of the next checkpoint: one of its own each time, so that there is nothing to deduplicate against.
+    fn uid(&self) -> String {
+        format!("heap-{}", self.checkpoints)
+    }
+
+    fn place(&self) -> Outcome<Place> {
+        Ok(Place {
+            directory: tempfile::tempdir()?.keep(),
+            output: sink().0,
+            intake: Some(self.store.intake(&self.uid())),
+        })
+    }
+
     /// Starts a sandbox, pauses and resumes it so many times, and ends it; gives what the phase took in all.
     async fn cycles(&mut self, times: u64, mebibytes: usize, phase: Phase) -> Outcome<Duration> {
-        let mut sandbox = self.engine.start(place()?, Fresh::default()).await?;
+        let mut sandbox = self.engine.start(self.place()?, Fresh::default()).await?;
         // Bytes that differ, from a generator that costs little.
         let fill = format!("import random\nheap = random.Random(7).randbytes({mebibytes} << 20)\nlen(heap)");
         answer(sandbox.as_ref(), &fill).await?;
         let mut took = Duration::ZERO;
         for _ in 0..times {
-            self.checkpoints += 1;
             let key = CheckpointKey {
-                // A sandbox of its own each time: nothing to deduplicate against.
-                sandbox_uid: format!("heap-{}", self.checkpoints),
+                sandbox_uid: self.uid(),
                 generation: 1,
             };
+            self.checkpoints += 1;
             let begun = Instant::now();
             sandbox.freeze(LIMIT).await?;
             let payload = sandbox.checkpoint().await?;
@@ -150,7 +163,7 @@ impl Bed {
 
             let begun = Instant::now();
             let payload = self.store.reader(&key, &self.engine.version()).await?;
-            sandbox = self.engine.restore(place()?, payload).await?;
+            sandbox = self.engine.restore(self.place()?, payload).await?;
             let bytes = answer(sandbox.as_ref(), "len(heap)").await?;
             let resumed = begun.elapsed();
             sandbox.restored().await?;
@@ -166,13 +179,6 @@ impl Bed {
         sandbox.stop().await;
         Ok(took)
     }
-}
-
-fn place() -> Outcome<Place> {
-    Ok(Place {
-        directory: tempfile::tempdir()?.keep(),
-        output: sink().0,
-    })
 }
 
 fn sink() -> (ExecutionSink, UnboundedReceiver<ExecutionEvent>) {

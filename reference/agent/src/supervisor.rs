@@ -195,6 +195,7 @@ impl Supervisor {
         let place = Place {
             directory,
             output: self.program_sink.clone(),
+            intake: Some(self.store.intake(&self.config.identity.uid)),
         };
         match self.config.restore {
             None => {
@@ -323,6 +324,21 @@ impl Supervisor {
     }
 
     async fn write(
+        &mut self,
+        sandbox: &dyn Sandbox,
+        generation: u64,
+    ) -> Result<torpor_api::CheckpointRecord, CheckpointError> {
+        match self.write_once(sandbox, generation).await {
+            // Only what CRIU wrote ahead is lost; the sandbox stands still, and can be written down anew.
+            Err(CheckpointError::Store(StoreError::Spent { key })) => {
+                tracing::warn!(%key, "what was stored ahead is of no use; the sandbox is written down once more");
+                self.write_once(sandbox, generation).await
+            }
+            done => done,
+        }
+    }
+
+    async fn write_once(
         &mut self,
         sandbox: &dyn Sandbox,
         generation: u64,

@@ -33,5 +33,6 @@ pub use monty::{
 pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
 pub use step::{Step, Steps};
 pub use store::{
-    CheckpointKey, CheckpointStore, Compacted, EngineVersion, EnvelopeHeader, Garbage, StoreError, check_sandbox_uid,
+    CheckpointKey, CheckpointStore, Compacted, Draft, EngineVersion, EnvelopeHeader, Garbage, Intake, StoreError,
+    check_sandbox_uid,
 };

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chunks::SEGMENT_BYTES;
-use crate::store::StoreError;
+use crate::store::{StoreError, Taken};
 
 pub use reader::{PayloadCursor, PayloadReader};
 
@@ -33,7 +33,13 @@ pub struct Payload {
 #[derive(Clone, Debug)]
 enum Part {
     Memory(Bytes),
-    File { file: Arc<File>, path: PathBuf, bytes: u64 },
+    File {
+        file: Arc<File>,
+        path: PathBuf,
+        bytes: u64,
+    },
+    /// Not to be read again.
+    Taken(Taken),
 }
 
 /// Bytes of a payload that are cut into chunks by themselves.
@@ -64,6 +70,9 @@ pub enum PayloadError {
     /// A description in it is damaged, or has no written form.
     #[error("read the description in front of a payload")]
     Head(#[from] postcard::Error),
+    /// Part of it is in a store already, and cannot be read.
+    #[error("a part of the payload was taken by a store, and can be sealed there only")]
+    Taken,
     /// A file of it is not as it was when it was first read.
     #[error("a file of the payload changed while it was being stored")]
     Changed,
@@ -129,6 +138,38 @@ impl Payload {
         Ok(bytes)
     }
 
+    /// What a store has taken already.
+    pub(crate) fn taken(taken: Taken) -> Self {
+        Self {
+            bytes: taken.bytes,
+            parts: vec![Part::Taken(taken)],
+        }
+    }
+
+    /// The parts that a store has taken already, and where each begins.
+    pub(crate) fn taken_parts(&self) -> impl Iterator<Item = (u64, &Taken)> {
+        let mut next = 0;
+        self.parts.iter().filter_map(move |part| {
+            let start = next;
+            next += part.len();
+            match part {
+                Part::Taken(taken) => Some((start, taken)),
+                Part::Memory(_) | Part::File { .. } => None,
+            }
+        })
+    }
+
+    /// Whether a store has taken any of it already.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken_parts().next().is_some()
+    }
+
+    /// Whether a store has taken the byte at `place`.
+    pub(crate) fn has_taken(&self, place: u64) -> bool {
+        let mut taken = self.taken_parts();
+        taken.any(|(start, part)| (start..start + part.bytes).contains(&place))
+    }
+
     /// Adds another payload at the end.
     pub fn append(&mut self, other: Self) {
         self.bytes += other.bytes;
@@ -150,10 +191,13 @@ impl Payload {
     /// All of it.
     ///
     /// # Errors
-    /// A file of it cannot be read, or has become shorter.
+    /// A file of it cannot be read, or has become shorter; or a store has taken part of it.
     pub fn into_bytes(self) -> Result<Bytes, PayloadError> {
         if let [Part::Memory(bytes)] = self.parts.as_slice() {
             return Ok(bytes.clone());
+        }
+        if self.is_taken() {
+            return Err(PayloadError::Taken);
         }
         let mut all = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or(0));
         let mut buffer = Vec::new();
@@ -176,7 +220,7 @@ impl Payload {
         for part in self.parts {
             match part {
                 Part::Memory(bytes) if bytes.len() < SEGMENT_BYTES => run.push(bytes),
-                other @ (Part::Memory(_) | Part::File { .. }) => {
+                other @ (Part::Memory(_) | Part::File { .. } | Part::Taken(_)) => {
                     close(&mut run, &mut joined);
                     joined.bytes += other.len();
                     joined.parts.push(other);
@@ -187,13 +231,13 @@ impl Payload {
         joined
     }
 
-    /// What it is made of, in order; every part in segments of its own.
+    /// What it is made of and can be read, in order; every part in segments of its own.
     pub(crate) fn segments(&self) -> Vec<Segment> {
         let mut segments = Vec::new();
         let mut start = 0;
         for (part, held) in self.parts.iter().enumerate() {
             let mut offset = 0;
-            while offset < held.len() {
+            while offset < held.len() && !matches!(held, Part::Taken(_)) {
                 let bytes = (held.len() - offset).min(SEGMENT_BYTES as u64);
                 segments.push(Segment {
                     part,
@@ -216,7 +260,7 @@ impl Payload {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 Some(bytes.slice(start..start + segment.bytes))
             }
-            Part::File { .. } => None,
+            Part::File { .. } | Part::Taken(_) => None,
         }
     }
 
@@ -225,6 +269,7 @@ impl Payload {
         buffer.clear();
         match self.parts.get(segment.part) {
             None => {}
+            Some(Part::Taken(_)) => return Err(PayloadError::Taken),
             Some(Part::Memory(bytes)) => {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 buffer.extend_from_slice(&bytes[start..start + segment.bytes]);
@@ -243,7 +288,7 @@ impl Part {
     fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
-            Self::File { bytes, .. } => *bytes,
+            Self::File { bytes, .. } | Self::Taken(Taken { bytes, .. }) => *bytes,
         }
     }
 }

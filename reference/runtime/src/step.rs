@@ -6,7 +6,9 @@ use std::sync::Arc;
 /// A step that has just been done. What a crash right after it leaves is told in `tests/contract/crash.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// The sandbox stands, and what CRIU writes of it is written aside.
+    /// The store has a large part of what CRIU writes, ahead of the seal. Told of each.
+    Taken,
+    /// The sandbox stands, and what CRIU writes of it is written aside or taken.
     Stopped,
     /// It is known what the payload is made of.
     WrittenDown,
@@ -32,7 +34,8 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order of a checkpoint and then of a restore.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
+        Self::Taken,
         Self::Stopped,
         Self::WrittenDown,
         Self::Noted,

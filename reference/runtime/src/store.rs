@@ -24,6 +24,7 @@ mod collect;
 mod compact;
 mod depot;
 mod directory;
+mod draft;
 mod error;
 mod objects;
 mod pack;
@@ -45,6 +46,8 @@ use crate::encryption::TenantKeys;
 pub use crate::envelope::{EngineVersion, EnvelopeHeader};
 pub use collect::Garbage;
 pub use compact::Compacted;
+pub(crate) use draft::Taken;
+pub use draft::{Draft, Intake};
 pub use error::StoreError;
 
 use crate::payload::{Payload, PayloadReader};

@@ -119,7 +119,12 @@ impl Bed {
             mebibytes,
             ..CriuFigures::default()
         };
-        let (place, directory) = place()?;
+        let key = |repetition: usize| CheckpointKey {
+            // A sandbox of its own each time: nothing to deduplicate against.
+            sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
+            generation: 1,
+        };
+        let (place, directory) = self.place(&key(0))?;
         let mut running = Running {
             sandbox: self.engine.start(place, Fresh::default()).await?,
             _directory: directory,
@@ -134,22 +139,29 @@ impl Bed {
         )
         .await?;
         for repetition in 0..repetitions {
-            let key = CheckpointKey {
-                // A sandbox of its own each time: nothing to deduplicate against.
-                sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
-                generation: 1,
-            };
+            let (key, next) = (key(repetition), key(repetition + 1));
             self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
             let raw = raw_dump(&mut figures)?;
             running.sandbox.stop().await;
             drop(running);
             raw_restore(&raw, &mut figures)?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
-            running = self.resume(&key, mebibytes, &mut figures).await?;
+            running = self.resume(&key, &next, mebibytes, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
         }
         running.sandbox.stop().await;
         Ok(figures)
+    }
+
+    /// A place for a sandbox whose next checkpoint is `next`.
+    fn place(&self, next: &CheckpointKey) -> anyhow::Result<(Place, TempDir)> {
+        let directory = tempfile::tempdir().context("make a directory")?;
+        let place = Place {
+            directory: directory.path().to_owned(),
+            output: sink().0,
+            intake: Some(self.store.intake(&next.sandbox_uid)),
+        };
+        Ok((place, directory))
     }
 
     async fn pause(&self, sandbox: &dyn Sandbox, key: &CheckpointKey, figures: &mut CriuFigures) -> anyhow::Result<()> {
@@ -165,8 +177,14 @@ impl Bed {
         Ok(())
     }
 
-    async fn resume(&self, key: &CheckpointKey, mebibytes: u64, figures: &mut CriuFigures) -> anyhow::Result<Running> {
-        let (place, directory) = place()?;
+    async fn resume(
+        &self,
+        key: &CheckpointKey,
+        next: &CheckpointKey,
+        mebibytes: u64,
+        figures: &mut CriuFigures,
+    ) -> anyhow::Result<Running> {
+        let (place, directory) = self.place(next)?;
         self.timeline.list().clear();
         let begun = Instant::now();
         let payload = self.store.reader(key, &self.engine.version()).await?;
@@ -204,15 +222,6 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
         }
     }
     bail!("the interpreter hung up")
-}
-
-fn place() -> anyhow::Result<(Place, TempDir)> {
-    let directory = tempfile::tempdir().context("make a directory")?;
-    let place = Place {
-        directory: directory.path().to_owned(),
-        output: sink().0,
-    };
-    Ok((place, directory))
 }
 
 /// Dumps the stopped tree once more, by CRIU alone.

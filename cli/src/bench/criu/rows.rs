@@ -54,7 +54,8 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
 /// What has been done with a step.
 pub fn name(step: Step) -> &'static str {
     match step {
-        Step::Stopped => "the tree stands, written aside by CRIU",
+        Step::Taken => "a large image taken by the store",
+        Step::Stopped => "the tree stands, written down by CRIU",
         Step::WrittenDown => "changed files found",
         Step::Noted => "all cut, named and compressed",
         Step::Packed => "new chunks on disk",

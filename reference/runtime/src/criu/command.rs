@@ -33,6 +33,15 @@ impl std::fmt::Display for Version {
     }
 }
 
+/// Where the images of a dump go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sink {
+    /// To files in the directory for images.
+    Files,
+    /// To who listens in that directory.
+    Stream,
+}
+
 /// Runs one CRIU program.
 #[derive(Clone, Debug)]
 pub(super) struct Criu {
@@ -61,8 +70,9 @@ impl Criu {
         Err(CriuError::Check { message })
     }
 
-    /// Writes the tree below `pid` to `images` and leaves it stopped. If it fails the tree goes on.
-    pub(super) async fn dump(&self, pid: u32, images: &Path) -> Result<(), CriuError> {
+    /// Writes the tree below `pid` to `images`, or to who listens there, and leaves it stopped. If it fails the tree
+    /// goes on.
+    pub(super) async fn dump(&self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
         let pid = pid.to_string();
         let options = [
             "dump",
@@ -78,8 +88,13 @@ impl Criu {
             "--log-file",
             "dump.log",
             "--display-stats",
+            "--stream",
         ];
-        let output = self.run(&options, &[("--images-dir", images)]).await?;
+        let options = match sink {
+            Sink::Files => &options[..options.len() - 1],
+            Sink::Stream => &options,
+        };
+        let output = self.run(options, &[("--images-dir", images)]).await?;
         if output.status.success() {
             tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
             return Ok(());

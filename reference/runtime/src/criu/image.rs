@@ -66,27 +66,35 @@ pub(super) type Pages = BTreeMap<String, PayloadReader>;
 impl Images {
     /// Looks at what CRIU wrote, without its logs; gives the small images and the pages as payloads.
     pub(super) fn collect(dir: &Path) -> Result<(Self, Payload, Payload), CriuError> {
-        let mut names = Vec::new();
+        let mut images = Vec::new();
         for entry in fs::read_dir(dir).map_err(CriuError::file("list", dir))? {
             let path = entry.map_err(CriuError::file("list", dir))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if path.extension().is_some_and(|extension| extension == "img") {
-                names.push(name.to_owned());
+            if is_image(name) {
+                let mut payload = Payload::default();
+                payload.push_file(&path)?;
+                images.push((name.to_owned(), payload));
             }
         }
-        names.sort_unstable();
+        Ok(Self::of(images))
+    }
+
+    /// What CRIU wrote, by its names; gives the small images and the pages as payloads.
+    pub(super) fn of(mut all: Vec<(String, Payload)>) -> (Self, Payload, Payload) {
+        all.retain(|(name, _)| is_image(name));
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let (mut images, mut small, mut pages) = (Self::default(), Payload::default(), Payload::default());
-        for name in names {
+        for (name, image) in all {
             let is_pages = name.starts_with("pages-");
             let (list, payload) = if is_pages {
                 (&mut images.pages, &mut pages)
             } else {
                 (&mut images.small, &mut small)
             };
-            let bytes = payload.push_file(&dir.join(&name))?;
-            list.push((name, bytes));
+            list.push((name, image.len()));
+            payload.append(image);
         }
-        Ok((images, small, pages))
+        (images, small, pages)
     }
 
     /// Writes the small images, which come next, into a new directory.
@@ -109,6 +117,11 @@ impl Images {
         let pages = pages.map(|(name, bytes)| Ok((name.clone(), cursor.skip(*bytes)?)));
         pages.collect()
     }
+}
+
+/// No log, and nothing else that is only for people.
+fn is_image(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "img")
 }
 
 /// Writes the pages beside the other images.

@@ -23,6 +23,7 @@ mod client;
 mod command;
 mod contexts;
 mod docker;
+mod dump;
 mod engine;
 mod error;
 mod fitness;
@@ -32,6 +33,7 @@ mod kernel;
 mod lazy;
 mod rootfs;
 mod sandbox;
+mod stream;
 mod system;
 mod tree;
 

@@ -8,8 +8,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use super::baseline::Baseline;
 use super::client::{HungUp, InitClient};
 use super::command::Criu;
 use super::contexts::Contexts;
+use super::dump::Written;
 use super::engine::blocking;
 use super::error::CriuError;
 use super::fitness::Fitness;
@@ -75,7 +75,7 @@ enum Stage {
     Running,
     /// The tree stands stopped, with its image written.
     Frozen {
-        images: PathBuf,
+        written: Written,
         stopped_before: BTreeSet<u32>,
         _hung_up: HungUp,
     },
@@ -176,10 +176,10 @@ impl CriuSandbox {
         let hung_up = tokio::time::timeout(limit, self.client.hang_up()).await;
         let hung_up = hung_up.map_err(|_| SandboxError::Busy(limit))?;
         match self.dump().await {
-            Ok((images, stopped_before)) => {
+            Ok((written, stopped_before)) => {
                 self.steps.done(Step::Stopped);
                 *stage = Stage::Frozen {
-                    images,
+                    written,
                     stopped_before,
                     _hung_up: hung_up,
                 };
@@ -193,25 +193,23 @@ impl CriuSandbox {
         }
     }
 
-    async fn dump(&self) -> Result<(PathBuf, BTreeSet<u32>), CriuError> {
+    async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        let images = self.place.directory.join("images");
-        if images.exists() {
-            fs::remove_dir_all(&images).map_err(CriuError::file("empty", &images))?;
-        }
-        fs::create_dir_all(&images).map_err(CriuError::file("make", &images))?;
-        self.criu.dump(self.tree.root(), &images).await?;
-        Ok((images, stopped))
+        let written = Written::dump(&self.criu, self.tree.root(), &self.place).await?;
+        Ok((written, stopped))
     }
 
     async fn write_down(&self) -> Result<Payload, SandboxError> {
-        let stage = self.stage.lock().await;
+        let mut stage = self.stage.lock().await;
         let Stage::Frozen {
-            images, stopped_before, ..
-        } = &*stage
+            written,
+            stopped_before,
+            ..
+        } = &mut *stage
         else {
             return Err(SandboxError::NotFrozen);
         };
+        written.renew(&self.criu, self.tree.root()).await?;
         let program = self.program().as_ref().map(|program| ProgramImage {
             pid: program.pid,
             partial: Bytes::copy_from_slice(program.lines.partial()),
@@ -228,9 +226,9 @@ impl CriuSandbox {
             rootfs: super::rootfs::RootfsDiff::default(),
             listing: self.baseline.listing().as_bytes().len() as u64,
         };
-        let (images, baseline) = (images.clone(), Arc::clone(&self.baseline));
+        let (images, mut body, pages) = written.collect()?;
+        let baseline = Arc::clone(&self.baseline);
         let payload = blocking(move || {
-            let (images, mut body, pages) = Images::collect(&images)?;
             let (rootfs, files) = baseline.diff()?;
             (image.images, image.rootfs) = (images, rootfs);
             body.append(files);
@@ -249,12 +247,12 @@ impl CriuSandbox {
             Stage::Running => return Ok(()),
             Stage::Ended => return Err(SandboxError::Ended),
             Stage::Frozen {
-                images, stopped_before, ..
+                written,
+                stopped_before,
+                ..
             } => {
                 self.tree.go_on(stopped_before)?;
-                if let Err(error) = fs::remove_dir_all(images) {
-                    tracing::warn!(%error, path = %images.display(), "remove an image that is outlived");
-                }
+                written.discard().await;
             }
         }
         *stage = Stage::Running;
@@ -266,6 +264,9 @@ impl CriuSandbox {
         if !matches!(*stage, Stage::Ended) {
             self.paging.stop();
             self.tree.kill().await;
+        }
+        if let Stage::Frozen { written, .. } = &*stage {
+            written.discard().await;
         }
         *stage = Stage::Ended;
     }

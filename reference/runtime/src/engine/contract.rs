@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 
 use super::{ContextInfo, ExecutionSink, Facet, ProcessInfo, ProcessSpec, ProcessStream, SandboxError, TerminalSize};
 use crate::payload::{Payload, PayloadReader};
-use crate::store::EngineVersion;
+use crate::store::{EngineVersion, Intake};
 
 /// What a sandbox answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, SandboxError>>;
@@ -23,6 +23,9 @@ pub struct Place {
     pub directory: PathBuf,
     /// Where the output of the sandbox's own program goes.
     pub output: ExecutionSink,
+    /// Takes what is written down while it is, if anybody does: an engine may give it the large parts of a payload
+    /// from the freeze on. Such a payload is good for one seal, in the store that takes it.
+    pub intake: Option<Intake>,
 }
 
 /// A sandbox without history.
@@ -118,7 +121,7 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     fn freeze(&self, limit: Duration) -> Answer<'_, ()>;
 
     /// Writes it down. The payload may be read from files of the sandbox: it has to be stored before the sandbox
-    /// goes on.
+    /// goes on. When a payload of it could not be sealed, another one may be asked for.
     ///
     /// # Errors
     /// [`SandboxError::NotFrozen`]; or something of it cannot be read, and then it is frozen still.

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use super::place::{self, SandboxPlace};
 use super::plan::Base;
+use super::restore::Sealed;
 use super::{CheckpointKey, CheckpointStore, StoreError};
 use crate::envelope::{Holder, Pack};
 
@@ -46,13 +47,13 @@ impl CheckpointStore {
     pub(super) async fn note_attempt(
         &self,
         place: &SandboxPlace,
-        key: &CheckpointKey,
+        generation: u64,
         id: Uuid,
         base: &Base,
     ) -> Result<Base, StoreError> {
         let attempt = Attempt {
             id,
-            generation: key.generation,
+            generation,
             packs: base.packs.iter().map(|pack| pack.id).collect(),
         };
         let note = serde_json::to_vec(&attempt).map_err(|source| StoreError::Attempt {
@@ -76,27 +77,30 @@ impl CheckpointStore {
         })
     }
 
-    /// The newest checkpoint other than `key`, if it can be read: one that cannot is nothing to rely on.
-    pub(super) async fn newest(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<Base, StoreError> {
+    /// The newest checkpoint but for one, if it can be read: one that cannot is nothing to rely on.
+    pub(super) async fn newest(
+        &self,
+        place: &SandboxPlace,
+        sandbox_uid: &str,
+        but_for: Option<u64>,
+    ) -> Result<Option<(CheckpointKey, Sealed)>, StoreError> {
         let generations = self.generations(place).await?;
-        let Some(newest) = generations.into_iter().rev().find(|other| *other != key.generation) else {
-            return Ok(Base::default());
+        let mut others = generations.into_iter().rev().filter(|other| Some(*other) != but_for);
+        let Some(generation) = others.next() else {
+            return Ok(None);
         };
         let newest = CheckpointKey {
-            generation: newest,
-            ..key.clone()
+            sandbox_uid: sandbox_uid.to_owned(),
+            generation,
         };
         match self.read_envelope(&newest).await {
             Ok(sealed)
                 if sealed.header.key_id.as_deref() == self.keys.sealing().map(crate::encryption::TenantKey::id) =>
             {
-                Ok(Base {
-                    packs: sealed.header.packs,
-                    entries: sealed.entries,
-                })
+                Ok(Some((newest, sealed)))
             }
             // Under another key the chunks have other names.
-            Ok(_) => Ok(Base::default()),
+            Ok(_) => Ok(None),
             Err(error @ (StoreError::Backend { .. } | StoreError::Directory { .. })) => Err(error),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -104,7 +108,7 @@ impl CheckpointStore {
                     error,
                     "the newest checkpoint cannot be read; the next one is written in full"
                 );
-                Ok(Base::default())
+                Ok(None)
             }
         }
     }

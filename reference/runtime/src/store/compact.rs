@@ -174,7 +174,9 @@ impl Compaction {
             packs: sealed.header.packs.clone(),
             entries: sealed.entries.clone(),
         };
-        let noted = self.store.note_attempt(&self.place, &self.key, self.attempt, &base);
+        let noted = self
+            .store
+            .note_attempt(&self.place, self.key.generation, self.attempt, &base);
         let secure = noted.await?;
         if !plan.is_small() && secure.entries.len() < sealed.entries.len() {
             return Err(removed());
@@ -302,7 +304,7 @@ impl Compaction {
 }
 
 /// Chunks of a table that follow each other and all match, up to [`WINDOW_BYTES`] at a time.
-fn windows(entries: &[Entry], matches: impl Fn(&Entry) -> bool) -> Vec<Range<usize>> {
+pub(super) fn windows(entries: &[Entry], matches: impl Fn(&Entry) -> bool) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (nth, entry) in entries.iter().enumerate().filter(|(_, entry)| matches(entry)) {
@@ -319,7 +321,7 @@ fn windows(entries: &[Entry], matches: impl Fn(&Entry) -> bool) -> Vec<Range<usi
 }
 
 /// Chunks with their places in the plain bytes that they make together, without repetition and those that are `done`.
-fn once(entries: &[Entry], done: impl Fn(&Hash) -> bool) -> Vec<(Entry, Range<usize>)> {
+pub(super) fn once(entries: &[Entry], done: impl Fn(&Hash) -> bool) -> Vec<(Entry, Range<usize>)> {
     let (mut seen, mut start) = (HashSet::new(), 0);
     let mut once = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -332,7 +334,12 @@ fn once(entries: &[Entry], done: impl Fn(&Hash) -> bool) -> Vec<(Entry, Range<us
     once
 }
 
-fn compress_window(wanted: &[(Entry, Range<usize>)], plain: &[u8], depot: &Depot) -> Result<Vec<Entry>, PackError> {
+/// Puts them in the depot, compressed.
+pub(super) fn compress_window(
+    wanted: &[(Entry, Range<usize>)],
+    plain: &[u8],
+    depot: &Depot,
+) -> Result<Vec<Entry>, PackError> {
     let mut compressor = Compressor::new()?;
     let mut packed = Vec::with_capacity(wanted.len());
     for (entry, range) in wanted {

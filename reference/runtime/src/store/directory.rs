@@ -23,7 +23,9 @@ use super::StoreError;
 use super::objects::Objects;
 use super::objects::{Created, Exchanged};
 pub(super) use aside::{Aside, Growing};
-use disk::Disk;
+#[cfg(test)]
+pub(super) use disk::Change;
+pub(super) use disk::Disk;
 
 /// The directory of a store.
 #[derive(Clone, Debug)]
@@ -62,6 +64,12 @@ impl Directory {
             root,
             disk: Disk::default(),
         })
+    }
+
+    /// One whose changes are told.
+    #[cfg(test)]
+    pub(super) fn with_disk(root: PathBuf, disk: Disk) -> Self {
+        Self { root, disk }
     }
 
     /// Where it is.

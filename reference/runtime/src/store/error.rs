@@ -189,6 +189,15 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// What the store had taken before this call is gone: it belonged to another call, another sandbox or another
+    /// store, or shares with an earlier checkpoint what that has no more.
+    #[error(
+        "seal checkpoint {key}: what was taken ahead of it is of no use any more; write the sandbox down once more"
+    )]
+    Spent {
+        /// The checkpoint.
+        key: CheckpointKey,
+    },
     /// What is to be stored cannot be read.
     #[error("read the payload of checkpoint {key}")]
     Payload {
@@ -292,6 +301,7 @@ impl StoreError {
             | Self::Compress { .. }
             | Self::Pack { .. }
             | Self::Payload { .. }
+            | Self::Spent { .. }
             | Self::Backend { .. }
             | Self::Directory { .. } => false,
         }

@@ -81,6 +81,11 @@ impl Objects {
         Self { store, directory }
     }
 
+    /// Whether both are the same files.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store)
+    }
+
     /// Whether the files are on a disk of this machine: read at no cost, and trusted no further than read.
     pub(super) fn on_disk(&self) -> bool {
         self.directory.is_some()

@@ -28,6 +28,31 @@ const SHRINKS_WELL: usize = 6;
 /// With fewer chunks, so many shares for each core: a small payload is compressed by all of them, too.
 const SHARES: usize = 2;
 
+/// Tells what is new.
+#[derive(Debug)]
+pub(super) struct Sieve {
+    /// What the store may have.
+    known: HashSet<Hash>,
+    /// What was new, once.
+    seen: Mutex<HashSet<Hash>>,
+}
+
+impl Sieve {
+    pub(super) fn new(known: HashSet<Hash>) -> Self {
+        Self {
+            known,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Each new chunk once, of all calls.
+    fn new_of<'a>(&self, pieces: &'a [Piece]) -> Vec<&'a Piece> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_new = |hash: &Hash| !self.known.contains(hash) && seen.insert(*hash);
+        pieces.iter().filter(|piece| is_new(&piece.chunk.hash)).collect()
+    }
+}
+
 /// What a payload is made of.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
@@ -35,6 +60,41 @@ pub(super) struct Survey {
     pub(super) pieces: Vec<Piece>,
     /// What was put in the depot on the way, each chunk once.
     shelved: Vec<Entry>,
+}
+
+impl Survey {
+    /// Adds what comes behind it.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.pieces.append(&mut other.pieces);
+        self.shelved.append(&mut other.shelved);
+    }
+
+    /// Adds what was put in the depot besides.
+    pub(super) fn has_also(&mut self, shelved: Vec<Entry>) {
+        self.shelved.extend(shelved);
+    }
+
+    /// The same, for a part that begins there.
+    fn beginning_at(mut self, start: usize) -> Self {
+        for piece in &mut self.pieces {
+            piece.range = piece.range.start + start..piece.range.end + start;
+        }
+        self
+    }
+
+    /// The pieces that are neither in the depot nor in what is relied on, each chunk once.
+    fn missing(&self, reuse: &Reuse) -> Vec<&Piece> {
+        let mut have: HashSet<Hash> = self.shelved.iter().map(|entry| entry.chunk.hash).collect();
+        let mut lacks = |hash: &Hash| !reuse.entries.contains_key(hash) && have.insert(*hash);
+        self.pieces.iter().filter(|piece| lacks(&piece.chunk.hash)).collect()
+    }
+
+    /// The chunks of parts that were taken before which are missing now, and cannot be read again.
+    pub(super) fn missing_of_taken(&self, payload: &Payload, reuse: &Reuse) -> HashSet<Hash> {
+        let is_taken = |piece: &&Piece| payload.has_taken(piece.range.start as u64);
+        let missing = self.missing(reuse).into_iter().filter(is_taken);
+        missing.map(|piece| piece.chunk.hash).collect()
+    }
 }
 
 /// Why chunks were not packed.
@@ -62,7 +122,7 @@ impl From<io::Error> for PackError {
 
 /// Memory that is used again.
 #[derive(Default)]
-struct Workshop {
+pub(super) struct Workshop {
     compressors: Mutex<Vec<Compressor>>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -76,6 +136,19 @@ impl Workshop {
     fn buffer(&self) -> Vec<u8> {
         let idle = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_default()
+    }
+
+    /// Cuts a segment that begins at `start`, and puts what is new of it in the depot.
+    pub(super) fn survey(
+        &self,
+        sieve: &Sieve,
+        depot: &Depot,
+        start: usize,
+        plain: &Bytes,
+    ) -> Result<Survey, PackError> {
+        let pieces = chunks::cut_segment(start, plain, depot.key());
+        let shelved = self.shelve(depot, &sieve.new_of(&pieces), plain, start)?;
+        Ok(Survey { pieces, shelved })
     }
 
     /// Puts `pieces` of a segment in the depot.
@@ -158,27 +231,31 @@ pub(super) fn cut(payload: &Payload, key: Option<&TenantKey>) -> Result<Vec<Piec
     Ok(pieces.concat())
 }
 
-/// Cuts a payload, and puts all chunks that are not `known` in the depot.
+/// Cuts a payload, and puts all chunks that are new in the depot; `taken` is what was done of it before.
 ///
 /// # Errors
 /// When there is no memory to compress with, the payload cannot be read, or a chunk not be written.
-pub(super) fn survey(payload: &Payload, known: &HashSet<Hash>, depot: &Depot) -> Result<Survey, PackError> {
-    let key = depot.key();
-    let (workshop, seen) = (Workshop::default(), Mutex::new(HashSet::new()));
-    let surveyed = workshop.each_segment(payload, &payload.segments(), |_, start, plain| {
-        let pieces = chunks::cut_segment(start, plain, key);
-        let new: Vec<&Piece> = {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut is_new = |hash: &Hash| !known.contains(hash) && seen.insert(*hash);
-            pieces.iter().filter(|piece| is_new(&piece.chunk.hash)).collect()
-        };
-        let shelved = workshop.shelve(depot, &new, plain, start)?;
-        Ok((pieces, shelved))
+pub(super) fn survey(
+    payload: &Payload,
+    sieve: &Sieve,
+    mut taken: Vec<Survey>,
+    depot: &Depot,
+) -> Result<Survey, PackError> {
+    let (workshop, segments) = (Workshop::default(), payload.segments());
+    let surveyed = workshop.each_segment(payload, &segments, |_, start, plain| {
+        workshop.survey(sieve, depot, start, plain)
     })?;
+    let starts = segments.iter().map(|segment| segment.start);
+    let mut all: Vec<(u64, Survey)> = starts.zip(surveyed).collect();
+    for (start, part) in payload.taken_parts() {
+        let begin = usize::try_from(start).map_err(io::Error::other)?;
+        let part = taken.get_mut(part.nth()).map(std::mem::take).unwrap_or_default();
+        all.push((start, part.beginning_at(begin)));
+    }
+    all.sort_by_key(|(start, _)| *start);
     let mut survey = Survey::default();
-    for (pieces, shelved) in surveyed {
-        survey.pieces.extend(pieces);
-        survey.shelved.extend(shelved);
+    for (_, part) in all {
+        survey.append(part);
     }
     Ok(survey)
 }
@@ -195,15 +272,9 @@ pub(super) fn pack_new(
     holder: Holder,
     depot: &Depot,
 ) -> Result<(Vec<Piece>, HashMap<Hash, Entry>), PackError> {
+    let again = shelve_again(payload, &survey.missing(reuse), depot)?;
     let Survey { pieces, mut shelved } = survey;
-    let have: HashSet<Hash> = shelved.iter().map(|entry| entry.chunk.hash).collect();
-    let lacks = |hash: &Hash| !have.contains(hash) && !reuse.entries.contains_key(hash);
-    let mut missing: HashSet<Hash> = HashSet::new();
-    let missing: Vec<&Piece> = pieces
-        .iter()
-        .filter(|piece| lacks(&piece.chunk.hash) && missing.insert(piece.chunk.hash))
-        .collect();
-    shelved.extend(shelve_again(payload, &missing, depot)?);
+    shelved.extend(again);
     let named = |entry: Entry| (entry.chunk.hash, Entry { holder, ..entry });
     let entries = shelved.into_iter().map(named).collect();
     Ok((pieces, entries))

@@ -257,6 +257,11 @@ pub(crate) struct SealedPayload {
 }
 
 impl SealedPayload {
+    /// Where all of its sandbox is.
+    pub(super) fn folder(&self) -> &object_store::path::Path {
+        self.place.folder()
+    }
+
     /// Bytes in all.
     pub(crate) fn len(&self) -> u64 {
         self.header.payload_bytes

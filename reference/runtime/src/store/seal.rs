@@ -11,6 +11,8 @@
 //! fails ends the seal, too. A crash before the envelope leaves a pack that nothing names; a later collection takes
 //! it.
 
+mod stock;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
@@ -20,8 +22,9 @@ use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
 use super::depot::{self, Depot};
+use super::draft::{Begun, Room};
 use super::objects::{Created, NewPack, Staged, on_the_cores};
-use super::pack::{self, PackError, Survey};
+use super::pack::{self, PackError, Sieve, Survey};
 use super::place::SandboxPlace;
 use super::plan::{self, Base, Reuse};
 use super::restore::Sealed;
@@ -42,20 +45,6 @@ pub(super) struct Seal {
     pub(super) engine: EngineVersion,
     /// Names this call and the pack that it writes.
     pub(super) attempt: Uuid,
-}
-
-/// What the sandbox may still add.
-#[derive(Clone, Copy)]
-struct Room {
-    kept: u64,
-    quota: u64,
-}
-
-impl Room {
-    /// Bytes.
-    fn left(self) -> u64 {
-        self.quota.saturating_sub(self.kept)
-    }
 }
 
 /// What an envelope says beside its chunks.
@@ -90,8 +79,14 @@ impl From<StoreError> for Failed {
 }
 
 impl Seal {
-    pub(super) async fn run(self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
-        let payload = self.small_in_memory(payload.joined())?;
+    pub(super) async fn run(mut self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
+        let payload = payload.joined();
+        if let Some(begun) = self.begun(&payload).await? {
+            self.attempt = begun.attempt;
+            let done = self.large(payload, *begun).await;
+            return self.ended(done).await;
+        }
+        let payload = self.small_in_memory(payload)?;
         let is_small = payload.len() <= SMALL_PAYLOAD_BYTES;
         // A small payload is packed sooner than asked about: its one write finds out.
         if (!is_small || self.store.quota.is_some()) && self.is_there().await? {
@@ -101,8 +96,14 @@ impl Seal {
         let done = if is_small {
             self.small(payload).await
         } else {
-            self.large(payload).await
+            let (uid, generation) = (&self.key.sandbox_uid, self.key.generation);
+            let begun = Begun::new(&self.store, uid, self.attempt, Some(generation)).await?;
+            self.large(payload, begun).await
         };
+        self.ended(done).await
+    }
+
+    async fn ended(&self, done: Result<Outcome, Failed>) -> Result<CheckpointRecord, StoreError> {
         match done {
             Ok(Outcome::Sealed(record)) => Ok(record),
             Ok(Outcome::SealedByAnother(record)) => {
@@ -132,10 +133,13 @@ impl Seal {
     }
 
     async fn small(&self, payload: Payload) -> Result<Outcome, Failed> {
-        let room = self.room().await?;
+        let room = self.store.room(&self.place).await?;
         let reuse = Reuse::default();
-        let depot = self.depot(room, depot::Place::Memory(Mutex::default()));
-        let survey = self.survey(&payload, HashSet::new(), &depot).await?;
+        let depot = self
+            .store
+            .depot(self.attempt, room, depot::Place::Memory(Mutex::default()));
+        let sieve = Sieve::new(HashSet::new());
+        let survey = self.survey(&payload, sieve, Vec::new(), &depot).await?;
         let (pieces, new) = self.pack(&payload, survey, &reuse, Holder::Envelope, &depot).await?;
         let (new_bytes, held) = Depot::close(depot);
         self.keep_to(room, new_bytes)?;
@@ -151,22 +155,9 @@ impl Seal {
         self.commit(record, staged, &pieces).await
     }
 
-    async fn large(&self, payload: Payload) -> Result<Outcome, Failed> {
-        let room = self.room().await?;
-        let base = self.store.newest(&self.place, &self.key).await?;
-        let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
-        let place = self.place.pack(self.attempt);
-        let growing = self.store.objects.growing(&place, self.attempt);
-        let depot = self.depot(
-            room,
-            growing.map_or_else(|| depot::Place::Memory(Mutex::default()), depot::Place::Pack),
-        );
-        let noted = self.store.note_attempt(&self.place, &self.key, self.attempt, &base);
-        // Both to their end: who fails takes the note back.
-        let (survey, base) = futures::join!(self.survey(&payload, known, &depot), noted);
-        let (survey, base) = (survey?, base?);
-        self.store.steps.done(Step::Noted);
-        let reuse = self.reuse(&survey.pieces, &base).await?;
+    async fn large(&self, payload: Payload, begun: Begun) -> Result<Outcome, Failed> {
+        let (room, place) = (begun.room, self.place.pack(self.attempt));
+        let (depot, survey, reuse) = self.take_stock(&payload, begun).await?;
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
         let (pieces, new) = self.pack(&payload, survey, &reuse, own, &depot).await?;
@@ -209,16 +200,6 @@ impl Seal {
         self.store.without_damage(&self.place, &self.key, pieces, reuse).await
     }
 
-    /// What the quota leaves; nothing is refused without one. Envelopes beside their chunks are not counted before
-    /// they are there, and seals at the same time do not see each other.
-    async fn room(&self) -> Result<Option<Room>, StoreError> {
-        let Some(quota) = self.store.quota else {
-            return Ok(None);
-        };
-        let kept = self.store.objects.folder_bytes(self.place.folder()).await?;
-        Ok(Some(Room { kept, quota }))
-    }
-
     /// Refuses what would exceed the quota; of that no more was written than fits.
     fn keep_to(&self, room: Option<Room>, added: u64) -> Result<(), StoreError> {
         match room {
@@ -231,14 +212,6 @@ impl Seal {
         }
     }
 
-    fn depot(&self, room: Option<Room>, place: depot::Place) -> Arc<Depot> {
-        let room = room.map_or(u64::MAX, Room::left);
-        let keys = Arc::clone(&self.store.keys);
-        // What is sent to others is compressed first, and what has to fit.
-        let may_be_plain = self.store.objects.on_disk() && self.store.quota.is_none();
-        Arc::new(Depot::new(self.attempt, keys, may_be_plain, room, place))
-    }
-
     /// The pieces alone.
     async fn cut(&self, payload: &Payload) -> Result<Vec<Piece>, StoreError> {
         let (payload, keys) = (payload.clone(), self.store.keys.clone());
@@ -247,9 +220,15 @@ impl Seal {
         cut.map_err(|error| self.not_packed(error))
     }
 
-    async fn survey(&self, payload: &Payload, known: HashSet<Hash>, depot: &Arc<Depot>) -> Result<Survey, StoreError> {
+    async fn survey(
+        &self,
+        payload: &Payload,
+        sieve: Sieve,
+        taken: Vec<Survey>,
+        depot: &Arc<Depot>,
+    ) -> Result<Survey, StoreError> {
         let (payload, depot) = (payload.clone(), Arc::clone(depot));
-        let survey = move || pack::survey(&payload, &known, &depot);
+        let survey = move || pack::survey(&payload, &sieve, taken, &depot);
         let survey = on_the_cores("cut the payload for", self.place.folder(), survey).await?;
         survey.map_err(|error| self.not_packed(error))
     }
@@ -365,14 +344,8 @@ impl Seal {
         );
     }
 
-    /// Takes back what was written, the note last: as long as it is there, nobody takes the pack for garbage.
     async fn abandon(&self) {
-        let pack = self.place.pack(self.attempt);
-        report(
-            "take back the pack of a failed seal",
-            self.store.objects.discard(&pack).await,
-        );
-        self.forget().await;
+        self.store.take_back(&self.place, self.attempt).await;
     }
 }
 

@@ -12,7 +12,9 @@ use libtest_mimic::Failed;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
-use torpor_runtime::{Engine, ExecutionEvent, ExecutionSink, Facet, Fresh, PayloadReader, Place, Sandbox};
+use torpor_runtime::{
+    Engine, ExecutionEvent, ExecutionSink, Facet, Fresh, Intake, PayloadReader, Place, Sandbox, chain,
+};
 
 /// Whether a claim holds.
 pub(crate) type Verdict = Result<(), Failed>;
@@ -49,6 +51,7 @@ pub(crate) fn all_claims() -> Vec<Claim> {
 pub(crate) struct Bench {
     engine: Arc<dyn Engine>,
     pub(crate) limit: Duration,
+    intake: Option<Intake>,
 }
 
 /// A sandbox under test, with what its program prints. Stopped when the claim ends well.
@@ -76,20 +79,44 @@ pub(crate) fn hold(holds: bool, claim: &str, seen: impl fmt::Debug) -> Verdict {
 
 impl Bench {
     pub(crate) fn new(engine: Arc<dyn Engine>, limit: Duration) -> Self {
-        Self { engine, limit }
+        Self {
+            engine,
+            limit,
+            intake: None,
+        }
+    }
+
+    /// The same, with a store that takes what is written down while it is.
+    pub(crate) fn with_intake(self, intake: Intake) -> Self {
+        Self {
+            intake: Some(intake),
+            ..self
+        }
+    }
+
+    fn place(&self) -> (Place, TempDir, UnboundedReceiver<ExecutionEvent>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (output, receiver) = sink();
+        let place = Place {
+            directory: directory.path().to_owned(),
+            output,
+            intake: self.intake.clone(),
+        };
+        (place, directory, receiver)
     }
 
     pub(crate) async fn start(&self, program: Option<&str>) -> Result<Subject, Failed> {
         let command = program.map_or_else(Vec::new, |code| ["python3", "-c", code].map(str::to_owned).to_vec());
         let env = BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]);
-        let (place, directory, output) = place();
+        let (place, directory, output) = self.place();
         let sandbox = self.engine.start(place, Fresh { env, command }).await?;
         Ok(self.subject(sandbox, directory, output))
     }
 
     pub(crate) async fn restore(&self, payload: impl Into<PayloadReader>) -> Result<Subject, Failed> {
-        let (place, directory, output) = place();
-        let sandbox = self.engine.restore(place, payload.into()).await?;
+        let (place, directory, output) = self.place();
+        let restored = self.engine.restore(place, payload.into()).await;
+        let sandbox = restored.map_err(|error| chain(&error))?;
         Ok(self.subject(sandbox, directory, output))
     }
 
@@ -119,16 +146,6 @@ impl Bench {
             _directory: directory,
         }
     }
-}
-
-fn place() -> (Place, TempDir, UnboundedReceiver<ExecutionEvent>) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (output, receiver) = sink();
-    let place = Place {
-        directory: directory.path().to_owned(),
-        output,
-    };
-    (place, directory, receiver)
 }
 
 impl Subject {

@@ -9,6 +9,8 @@ use torpor_runtime::{SANDBOX_IMAGE, docker_lacks, docker_run};
 
 /// The argument that makes this program the init of a sandbox.
 pub(crate) const INIT: &str = "sandbox-init";
+/// A directory on a disk that is not the sandbox's.
+pub(crate) const VOLUME: &str = "/volume";
 const LABEL: &str = "--label=torpor.dev/test=contract";
 
 /// Whether this process is the first one of a container.
@@ -61,7 +63,7 @@ fn run() -> Result<(), Failed> {
     let program = std::env::current_exe()?;
     let mount = format!("{}:/contract:ro", program.display());
     let output = docker_run()
-        .args([LABEL, "-v", &mount, SANDBOX_IMAGE, "/contract"])
+        .args([LABEL, "-v", &mount, "-v", VOLUME, SANDBOX_IMAGE, "/contract"])
         .output()?;
     let report = String::from_utf8_lossy(&output.stdout);
     if output.status.success() && !report.contains("skipped:") {

@@ -41,9 +41,12 @@ impl Kind {
     /// The steps that it makes: the embedded engine stops and lays out in memory.
     fn makes(self, step: Step) -> bool {
         match step {
-            Step::Stopped | Step::WrittenDown | Step::FilesLaidOut | Step::MemoryLaidOut | Step::Restored => {
-                self == Self::Criu
-            }
+            Step::Taken
+            | Step::Stopped
+            | Step::WrittenDown
+            | Step::FilesLaidOut
+            | Step::MemoryLaidOut
+            | Step::Restored => self == Self::Criu,
             Step::Noted | Step::Packed | Step::Sealed | Step::NoteDropped | Step::Read | Step::Serving => true,
         }
     }
@@ -219,7 +222,7 @@ async fn first_life(kind: Kind, store: &str, step: Step) -> Verdict {
     });
     let store = open(store)?.with_steps(steps.clone());
     let engine = kind.engine(steps);
-    let bench = Bench::new(Arc::clone(&engine), LIMIT);
+    let bench = Bench::new(Arc::clone(&engine), LIMIT).with_intake(store.intake("crash"));
     let subject = bench.start(None).await?;
     subject.run(None, HEAP).await?;
     subject.run(None, "x = 1\nopen('/home/user/x', 'w').write('1')").await?;
@@ -246,7 +249,7 @@ async fn second_life(kind: Kind, store: &str) -> Verdict {
         store.verify(&key(*generation)).await?;
     }
     let newest = *generations.last().ok_or("every checkpoint is lost")?;
-    let bench = Bench::new(Arc::clone(&engine), LIMIT);
+    let bench = Bench::new(Arc::clone(&engine), LIMIT).with_intake(store.intake("crash"));
     let reader = store.reader(&key(newest), &engine.version()).await?;
     let subject = bench.restore(reader).await?;
     let kept = subject.value("[x, open('/home/user/x').read(), len(heap)]").await?;

@@ -15,6 +15,7 @@ mod image;
 mod lazily;
 mod processes;
 mod recall;
+mod streamed;
 mod virtual_time;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         trials = of_engine("criu", &criu(), false, unfit.as_deref());
         trials.extend(lazily::trials(unfit.as_deref()));
         trials.extend(recall::trials(unfit.as_deref()));
+        trials.extend(streamed::trials(unfit.as_deref()));
         let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
         trials.extend(caught.map(|trial| unless(unfit.as_deref(), trial)));
     } else {

@@ -228,6 +228,10 @@ impl Drop for Growing {
     fn drop(&mut self) {
         self.progress.lock().complete = true;
         self.progress.changed.notify_all();
+        // Now, and not when whoever still syncs it is done.
+        if let Some(aside) = &*self.file.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = self.directory.disk.remove(&aside.path);
+        }
     }
 }
 

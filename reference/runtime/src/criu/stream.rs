@@ -1,0 +1,176 @@
+//! The images of a dump as CRIU writes them: each comes through a pipe, and none is ever a file.
+//!
+//! CRIU connects to a socket in the directory of its images, and says there of each image first its name and then the
+//! end of a pipe to read it from. It may write several at once. What is large goes to the store while it comes.
+//! Source followed: `criu/img-streamer.c` and `images/img-streamer.proto` of CRIU.
+//!
+//! ```text
+//!  criu ──name, pipe──▶ one thread for each image ──small──▶ memory
+//!                                                 └─large──▶ a draft in the store
+//! ```
+//!
+//! Leaves out what the images mean. Where there is nobody to take them, CRIU writes files.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::pipe::fcntl_setpipe_size;
+use tokio::net::UnixListener;
+
+use super::error::CriuError;
+use crate::payload::Payload;
+use crate::store::Draft;
+
+/// Where CRIU connects to, in the directory of its images.
+const SOCKET: &str = "streamer-capture.sock";
+/// An image up to this size stays in memory.
+const SMALL_IMAGE_BYTES: u64 = 256 << 10;
+/// As much as anybody may have in a pipe: processes are woken once for so much.
+const PIPE_BYTES: usize = 1 << 20;
+/// A name is far shorter.
+const LONGEST_REQUEST: usize = 4096;
+/// The field of a request that has the name, and its type: a string.
+const NAME_FIELD: u8 = 0x0a;
+
+/// Images by their names, in the order in which CRIU began them.
+pub(super) type Streamed = Vec<(String, Payload)>;
+
+/// Listens for CRIU.
+#[derive(Debug)]
+pub(super) struct Streamer {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Streamer {
+    /// Listens in a directory for images.
+    pub(super) fn listen(images: &Path) -> Result<Self, CriuError> {
+        let path = images.join(SOCKET);
+        let listener = UnixListener::bind(&path).map_err(CriuError::file("listen on", &path))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Takes what the dump that now begins writes, up to its end; none if it ends before it connects.
+    pub(super) async fn receive(
+        self,
+        draft: impl Future<Output = Arc<Draft>>,
+        dumped: impl Future<Output = ()>,
+    ) -> Result<Streamed, CriuError> {
+        let failed = CriuError::file("read what CRIU writes to", &self.path);
+        let accepted = tokio::select! {
+            biased;
+            accepted = self.listener.accept() => Some(accepted),
+            () = dumped => None,
+        };
+        let received = async {
+            let Some(accepted) = accepted else {
+                return Ok(Vec::new());
+            };
+            let connection = accepted?.0.into_std()?;
+            connection.set_nonblocking(false)?;
+            let draft = draft.await;
+            let receive = move || receive_all(&connection, &draft);
+            tokio::task::spawn_blocking(receive).await.map_err(io::Error::other)?
+        };
+        received.await.map_err(failed)
+    }
+}
+
+fn receive_all(connection: &UnixStream, draft: &Arc<Draft>) -> io::Result<Streamed> {
+    thread::scope(|scope| {
+        let mut images = Vec::new();
+        let begun = each_image(connection, |name, pipe| {
+            let read = || read_image(File::from(pipe), draft);
+            let thread = thread::Builder::new().name("criu-image".to_owned());
+            images.push((name, thread.spawn_scoped(scope, read)?));
+            Ok(())
+        });
+        if begun.is_err() {
+            // Otherwise CRIU would wait for somebody to read from its pipes.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        let mut all = Streamed::with_capacity(images.len());
+        for (name, image) in images {
+            let read = image.join();
+            all.push((
+                name,
+                read.map_err(|_| io::Error::other("an image was not read to its end"))??,
+            ));
+        }
+        begun.map(|()| all)
+    })
+}
+
+/// Tells each image that CRIU begins, until it hangs up.
+fn each_image(connection: &UnixStream, mut begin: impl FnMut(String, OwnedFd) -> io::Result<()>) -> io::Result<()> {
+    while let Some(name) = receive_name(connection)? {
+        let pipe = receive_pipe(connection)?;
+        begin(name, pipe)?;
+    }
+    Ok(())
+}
+
+/// The name of the next image: the length of a request, and the request, which has one field.
+fn receive_name(mut connection: &UnixStream) -> io::Result<Option<String>> {
+    let mut length = Vec::new();
+    connection.take(4).read_to_end(&mut length)?;
+    if length.is_empty() {
+        return Ok(None);
+    }
+    let length: [u8; 4] = length.try_into().map_err(|_| ErrorKind::UnexpectedEof)?;
+    let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+    if length > LONGEST_REQUEST {
+        return Err(malformed("a request is too long"));
+    }
+    let mut request = vec![0; length];
+    connection.read_exact(&mut request)?;
+    name_in(&request).map(Some)
+}
+
+/// Reads a name of less than 128 bytes, whose length is one byte.
+fn name_in(request: &[u8]) -> io::Result<String> {
+    match request {
+        [NAME_FIELD, length, name @ ..] if *length < 0x80 && name.len() == usize::from(*length) => {
+            String::from_utf8(name.to_vec()).map_err(|_| malformed("a name is no text"))
+        }
+        _ => Err(malformed("a request is not the name of an image")),
+    }
+}
+
+fn receive_pipe(connection: &UnixStream) -> io::Result<OwnedFd> {
+    let (mut byte, mut space) = ([0], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut into = [IoSliceMut::new(&mut byte)];
+    recvmsg(connection, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut received) = message
+            && let Some(pipe) = received.next()
+        {
+            return Ok(pipe);
+        }
+    }
+    Err(malformed("a name comes without a pipe"))
+}
+
+fn read_image(mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
+    let mut head = Vec::new();
+    pipe.by_ref().take(SMALL_IMAGE_BYTES + 1).read_to_end(&mut head)?;
+    if head.len() as u64 <= SMALL_IMAGE_BYTES {
+        return Ok(head.into());
+    }
+    // A smaller one does as well, more slowly.
+    let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
+    draft.take(&head, pipe)
+}
+
+fn malformed(what: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}

@@ -1,0 +1,82 @@
+//! What a seal finds: what of the payload was done before, what is new of it, and what an earlier checkpoint has.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use blake3::Hash;
+
+use super::Seal;
+use crate::envelope::Entry;
+use crate::payload::Payload;
+use crate::step::Step;
+use crate::store::depot::Depot;
+use crate::store::draft::{self, Begun, Takes, Unfetched};
+use crate::store::pack::Survey;
+use crate::store::plan::Reuse;
+use crate::store::restore::Sealed;
+use crate::store::{CheckpointKey, StoreError};
+
+impl Seal {
+    /// What was done of the payload before this call.
+    pub(super) async fn begun(&self, payload: &Payload) -> Result<Option<Box<Begun>>, StoreError> {
+        let spent = || StoreError::Spent { key: self.key.clone() };
+        let mut taken = payload.taken_parts();
+        let Some((_, first)) = taken.next() else {
+            return Ok(None);
+        };
+        let claimed = first.draft.claim(&self.store, &self.place).await?.ok_or_else(spent)?;
+        if taken.all(|(_, other)| Arc::ptr_eq(&other.draft, &first.draft)) {
+            return Ok(Some(claimed));
+        }
+        claimed.abandon().await;
+        Err(spent())
+    }
+
+    /// Cuts the payload and notes the attempt: what there is of it, and what an earlier checkpoint has.
+    pub(super) async fn take_stock(
+        &self,
+        payload: &Payload,
+        mut begun: Begun,
+    ) -> Result<(Arc<Depot>, Survey, Reuse), StoreError> {
+        let noted = begun.note_of(self.key.generation);
+        let (depot, sieve, taken) = match Arc::into_inner(begun.takes).map(Takes::into_parts) {
+            Some(Ok(parts)) => parts,
+            failed => {
+                // What is being noted could not be taken back.
+                let noted = noted.await;
+                let spent = StoreError::Spent { key: self.key.clone() };
+                let failed = failed.and_then(Result::err).map(|error| self.not_packed(error));
+                return Err(noted.err().or(failed).unwrap_or(spent));
+            }
+        };
+        // Both to their end: who fails takes the note back.
+        let (survey, base) = futures::join!(self.survey(payload, sieve, taken, &depot), noted);
+        let (mut survey, base) = (survey?, base?);
+        self.store.steps.done(Step::Noted);
+        let reuse = self.reuse(&survey.pieces, &base).await?;
+        let missing = survey.missing_of_taken(payload, &reuse);
+        if !missing.is_empty() {
+            survey.has_also(self.fetch(begun.newest, &missing, &depot).await?);
+        }
+        Ok((depot, survey, reuse))
+    }
+
+    /// What cannot be read again from the payload, from the newest checkpoint.
+    async fn fetch(
+        &self,
+        newest: Option<(CheckpointKey, Sealed)>,
+        missing: &HashSet<Hash>,
+        depot: &Arc<Depot>,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let fetched = draft::fetch(&self.store, newest, missing, depot).await;
+        fetched.map_err(|unfetched| match unfetched {
+            Unfetched::NotPacked(error) => self.not_packed(error),
+            Unfetched::Missing => StoreError::Spent { key: self.key.clone() },
+            Unfetched::Damaged(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "an earlier checkpoint lacks what a new one shares with it");
+                StoreError::Spent { key: self.key.clone() }
+            }
+        })
+    }
+}
