@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
-use torpor_harness::{Covered, Suite};
+use torpor_harness::{Covered, ProvisionalCase, Suite};
 
 use crate::exit::Exit;
 use crate::report::args::{CatalogueArgs, CatalogueForm};
@@ -22,11 +22,18 @@ pub fn run(args: &CatalogueArgs) -> anyhow::Result<Exit> {
         CatalogueForm::Json => serde_json::to_string_pretty(&suite.coverage())? + "\n",
         CatalogueForm::Markdown => suite.requirements_page(),
         CatalogueForm::Text => {
-            let covered = suite.coverage().requirements;
-            covered.iter().map(|covered| one(covered, args.cases)).collect()
+            let coverage = suite.coverage();
+            let covered = coverage.requirements.iter().map(|covered| one(covered, args.cases));
+            let provisional = coverage.provisional.iter().filter(|_| args.cases).map(provisional);
+            covered.chain(provisional).collect()
         }
     };
     print(&text)
+}
+
+fn provisional(case: &ProvisionalCase) -> String {
+    let (id, from) = (&case.id, case.counts_from);
+    format!("provisional until {from}: {id} ({})\n", case.requirements.join(", "))
 }
 
 fn one(covered: &Covered, with_cases: bool) -> String {

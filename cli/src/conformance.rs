@@ -63,11 +63,7 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Err(error) => return Ok(Exit::usage(&error)),
     };
     if suite.select(&options.filter).is_empty() {
-        eprintln!(
-            "torpor: no scenario matches {:?}; `torpor catalogue` lists the requirements",
-            args.filter
-        );
-        return Ok(Exit::Usage);
+        return Ok(Exit::usage(&nothing_selected(&args)));
     }
     let profile = match target::profile(&args) {
         Ok(profile) => profile,
@@ -89,6 +85,17 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Verdict::HarnessError => Exit::Error,
         Verdict::Usage => Exit::Usage,
     })
+}
+
+/// Why there is nothing to run.
+fn nothing_selected(args: &ConformanceArgs) -> anyhow::Error {
+    let asked = [("--filter", args.filter.join(", ")), ("--label", args.label.join(", "))];
+    let asked = asked.iter().filter(|(_, words)| !words.is_empty());
+    let asked: Vec<String> = asked.map(|(option, words)| format!("{option} {words}")).collect();
+    anyhow!(
+        "no scenario matches {}; `torpor catalogue --cases` lists them",
+        asked.join(" and ")
+    )
 }
 
 /// What is to be wrong with the embedded control plane.
@@ -122,12 +129,18 @@ fn stop_by_signal(stop: CancellationToken) -> anyhow::Result<()> {
 
 /// How to run, by the command line.
 fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> {
+    let known = suite.labels();
+    if let Some(unknown) = args.label.iter().find(|label| !known.contains(label.as_str())) {
+        let known: Vec<&str> = known.into_iter().collect();
+        bail!("--label {unknown}: no scenario has it; there are {}", known.join(", "));
+    }
     Ok(RunOptions {
         jobs: args
             .jobs
             .map_or_else(|| usual_jobs(args.target, args.engine), NonZeroUsize::get),
         filter: Filter {
             any_of: args.filter.clone(),
+            labels: args.label.clone(),
         },
         repeat: args.repeat.get(),
         keep_going: !args.fail_fast,

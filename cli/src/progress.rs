@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use torpor_harness::{Outcome, RunEvent, render_line};
+use torpor_harness::{CaseReport, Outcome, RunEvent, render_line};
 
 /// How long nothing may be heard of a run in a log.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ impl Progress {
             }
             Shape::Quiet => {
                 if let (RunEvent::CaseEnded { case }, Some(line)) = (event, render_line(event))
-                    && is_news(case.result)
+                    && is_news(case)
                 {
                     println!("{line}");
                 }
@@ -102,9 +102,9 @@ impl Progress {
 }
 
 /// Whether somebody who wants to hear little wants to hear of it.
-fn is_news(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Fail | Outcome::Error | Outcome::Untestable => true,
+fn is_news(case: &CaseReport) -> bool {
+    match case.result {
+        Outcome::Fail | Outcome::Error | Outcome::Untestable => !case.is_provisional(),
         Outcome::Pass | Outcome::NotClaimed | Outcome::Untested | Outcome::Skipped | Outcome::ExpectedFailure => false,
     }
 }
@@ -166,7 +166,7 @@ impl Bars {
                     self.cases.swap_remove(place).1.finish_and_clear();
                 }
                 self.whole.inc(1);
-                self.not_passed += usize::from(is_news(case.result));
+                self.not_passed += usize::from(is_news(case));
                 if self.not_passed > 0 {
                     self.whole.set_message(format!(", {} did not pass", self.not_passed));
                 }

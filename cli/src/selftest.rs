@@ -199,10 +199,7 @@ async fn try_cases(
         Subject::with(fault),
     )));
     let patient = Arc::new(patient);
-    let impatient = Arc::new(Target {
-        patience: PATIENCE,
-        ..(*patient).clone()
-    });
+    let impatient = Arc::new((*patient).clone().within(PATIENCE));
     let must_fail = fault.map_or(&[][..], |fault| fault.caught_by);
     let prepared = cases
         .iter()

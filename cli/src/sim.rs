@@ -46,7 +46,7 @@ pub async fn run(args: SimArgs) -> anyhow::Result<Exit> {
         target.profile.clone(),
         Subject::with(fault),
     )));
-    target.patience = Duration::from_secs(args.patience);
+    target = target.within(Duration::from_secs(args.patience));
     let outcome = simulate(&Catalogue::load()?, &Arc::new(target), &options, |event| show(&event)).await;
     plane.stop().await;
     match outcome.map_err(|errors| anyhow!("read a scenario made up:\n{errors}"))? {

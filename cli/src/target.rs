@@ -21,8 +21,8 @@ use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
 /// The API group whose sandboxes E2B shows, too.
 const KRUISE: &str = "agents.kruise.io";
 
-/// How long a single change of state may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the interpreter in a Pod may take for an answer.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// What the embedded control plane declares of every sandbox, beyond what its addresses show.
 const EMBEDDED: [Capability; 6] = [
@@ -101,7 +101,7 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
     };
     let adapter = match &kubernetes {
         Some(kubernetes) if profile.hooks.is_empty() => {
-            let interpreter = PodInterpreter::new(kubernetes.client.clone(), PATIENCE);
+            let interpreter = PodInterpreter::new(kubernetes.client.clone(), ANSWER);
             Some(Arc::new(interpreter.context("make an HTTP client")?) as Arc<dyn Adapter>)
         }
         Some(_) | None => profile.adapter(),
@@ -122,7 +122,6 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
         authorities: Authorities::default(),
         capabilities,
         profile,
-        patience: PATIENCE,
     })
 }
 
@@ -198,7 +197,6 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
         authorities: authorities(args)?,
         capabilities: capabilities(args, &profile)?,
         profile,
-        patience: PATIENCE,
     })
 }
 

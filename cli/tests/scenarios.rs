@@ -121,8 +121,8 @@ async fn embedded(up: &Up, data_dir: &std::path::Path) -> Target {
         laboratory: None,
         capabilities: capabilities(),
         profile: Profile::built_in("kruise").expect("the profile is built in"),
-        patience: Duration::from_mins(1),
     }
+    .within(Duration::from_mins(1))
 }
 
 /// Everything but other processes than the interpreter, which the embedded engine does not run, instances to put

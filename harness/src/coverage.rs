@@ -1,10 +1,14 @@
 //! Which cases speak of which requirement.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::catalogue::{Group, Requirement};
+use crate::limits::Limits;
 use crate::oracle::JUDGED;
-use crate::suite::{Filter, Suite};
+use crate::scenario::Revision;
+use crate::suite::{Case, Filter, Suite};
 
 /// The catalogue together with the cases of a suite.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +17,51 @@ pub struct Coverage {
     pub groups: Vec<Group>,
     /// The requirements, in the order of the contract.
     pub requirements: Vec<Covered>,
+    /// The cases that count for nothing yet.
+    pub provisional: Vec<ProvisionalCase>,
+    /// How long a target may take, by kind of wait.
+    pub limits: Limits,
+}
+
+/// A case that counts for nothing yet.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionalCase {
+    /// Its id.
+    pub id: String,
+    /// Its claim.
+    pub title: String,
+    /// The revision of the suite from which it counts.
+    pub counts_from: Revision,
+    /// The requirements that it proves.
+    pub requirements: Vec<String>,
+}
+
+impl ProvisionalCase {
+    fn of(case: &Case) -> Option<Self> {
+        Some(Self {
+            id: case.id.clone(),
+            title: case.scenario.title.clone(),
+            counts_from: case.scenario.provisional()?,
+            requirements: case.scenario.requirements.clone(),
+        })
+    }
+
+    /// A list of them for people; nothing where there are none.
+    fn to_markdown(cases: &[Self]) -> String {
+        if cases.is_empty() {
+            return String::new();
+        }
+        let mut page = String::from(
+            "\n## Provisional cases\n\nThey are run and reported, and count for nothing before the revision of the suite that is named.\n\n\
+             | case | claim | requirements | counts from |\n|---|---|---|---|\n",
+        );
+        for case in cases {
+            let (id, title, from) = (&case.id, &case.title, case.counts_from);
+            let _ = writeln!(page, "| {id} | {title} | {} | {from} |", case.requirements.join(", "));
+        }
+        page
+    }
 }
 
 /// A requirement with what tests it.
@@ -34,9 +83,9 @@ impl Suite {
     pub fn coverage(&self) -> Coverage {
         let cases = self.select(&Filter::default());
         let covered = |requirement: &Requirement| {
-            let of_it = cases
-                .iter()
-                .filter(|case| case.scenario.requirements.contains(&requirement.id));
+            // What counts for nothing yet proves nothing.
+            let counts = cases.iter().filter(|case| case.scenario.provisional().is_none());
+            let of_it = counts.filter(|case| case.scenario.requirements.contains(&requirement.id));
             Covered {
                 requirement: requirement.clone(),
                 cases: of_it.map(|case| case.id.clone()).collect(),
@@ -46,6 +95,8 @@ impl Suite {
         Coverage {
             groups: self.catalogue.groups.clone(),
             requirements: self.catalogue.requirements.iter().map(covered).collect(),
+            provisional: cases.iter().filter_map(ProvisionalCase::of).collect(),
+            limits: Limits::NORMATIVE,
         }
     }
 
@@ -53,7 +104,8 @@ impl Suite {
     #[must_use]
     pub fn requirements_page(&self) -> String {
         let scenarios = self.scenarios.values().map(AsRef::as_ref);
-        self.catalogue.to_markdown(&crate::scenario::proofs(scenarios))
+        let page = self.catalogue.to_markdown(&crate::scenario::proofs(scenarios.clone()));
+        page + &ProvisionalCase::to_markdown(&self.coverage().provisional) + &Limits::NORMATIVE.to_markdown(scenarios)
     }
 }
 

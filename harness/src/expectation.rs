@@ -212,6 +212,7 @@ mod tests {
         let suite = Suite::embedded().unwrap();
         let filter = Filter {
             any_of: vec!["interpreter-state-survives@e2b".to_owned()],
+            ..Filter::default()
         };
         let mut report = CaseReport::not_run(&suite.select(&filter)[0], result, "why".to_owned());
         report.step = step.then(|| "1".to_owned());

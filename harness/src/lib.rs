@@ -19,6 +19,7 @@ mod error;
 mod expectation;
 pub mod history;
 mod laboratory;
+mod limits;
 mod namespace;
 pub mod oracle;
 mod preflight;
@@ -38,10 +39,11 @@ pub use adapter::{Adapter, AdapterCall, AdapterError, ExecHooks, Facet, Hook, Po
 pub use capability::{Capability, UnknownCapability, parse_capabilities};
 pub use catalogue::{Catalogue, Group, Level, Requirement};
 pub use claims::CouldClaim;
-pub use coverage::{Coverage, Covered};
+pub use coverage::{Coverage, Covered, ProvisionalCase};
 pub use error::{ScenarioErrors, YamlError};
 pub use expectation::{ExpectationReport, ExpectationState, ExpectedFailure, ExpectedFailures, Stale};
 pub use laboratory::{Bench, FaultControls, Laboratory};
+pub use limits::Limits;
 pub use namespace::{OwnNamespace, RUN_LABEL};
 pub use preflight::{
     CAPABILITIES_ANNOTATION, Lodging, Permission, Shortcoming, claims_of_target, permissions, preflight,

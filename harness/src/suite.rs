@@ -9,10 +9,10 @@ use crate::catalogue::Catalogue;
 use crate::error::{ScenarioErrors, YamlError};
 use crate::scenario::{Front, Scenario};
 
-/// The scenario files of the repository, as they were at build time.
 /// Where a folder of scenarios keeps its own requirements.
 const CATALOGUE: &str = "catalogue.yaml";
 
+/// The scenario files of the repository, as they were at build time.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded_scenarios.rs"));
 
 /// Scenarios with the catalogue that they speak of.
@@ -56,6 +56,8 @@ impl Case {
 pub struct Filter {
     /// Each is a requirement id, the group of one, or a part of a case id; one of them must fit.
     pub any_of: Vec<String>,
+    /// A case must have one of these labels, if there are any.
+    pub labels: Vec<String>,
 }
 
 impl Filter {
@@ -69,11 +71,10 @@ impl Filter {
                 .iter()
                 .any(|id| id == word || id.starts_with(&group))
         };
-        self.any_of.is_empty()
-            || self
-                .any_of
-                .iter()
-                .any(|word| case.id.contains(word.as_str()) || proves(word))
+        let named = |word: &String| case.id.contains(word.as_str()) || proves(word);
+        let labelled = |label: &String| case.scenario.labels.contains(label);
+        (self.any_of.is_empty() || self.any_of.iter().any(named))
+            && (self.labels.is_empty() || self.labels.iter().any(labelled))
     }
 }
 
@@ -144,6 +145,13 @@ impl Suite {
         } else {
             Err(ScenarioErrors(errors))
         }
+    }
+
+    /// Every label that a scenario has.
+    #[must_use]
+    pub fn labels(&self) -> BTreeSet<&str> {
+        let all = self.scenarios.values().flat_map(|scenario| &scenario.labels);
+        all.map(String::as_str).collect()
     }
 
     /// Whether an id is that of a requirement, a scenario or a case.

@@ -13,6 +13,7 @@ use url::Url;
 use crate::adapter::{Adapter, AdapterCall};
 use crate::capability::Capability;
 use crate::laboratory::Laboratory;
+use crate::limits::Limits;
 use crate::probe::Authorities;
 use crate::profile::Profile;
 use crate::scenario::{Front, Scenario};
@@ -40,10 +41,8 @@ pub struct Target {
     pub authorities: Authorities,
     /// What its owner does for the suite that nobody else can.
     pub adapter: Option<Arc<dyn Adapter>>,
-    /// How its dialect spells things.
+    /// How its dialect spells things, and how long it may take.
     pub profile: Profile,
-    /// How long a single change of state may take.
-    pub patience: Duration,
 }
 
 /// A Kubernetes API.
@@ -114,6 +113,19 @@ pub enum StorageProbe {
 }
 
 impl Target {
+    /// How long it may take.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.profile.limits
+    }
+
+    /// The same target, which has so long for every change of state.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.profile.limits = Limits::of_each(limit);
+        self
+    }
+
     /// What it can do: what its addresses show, and what it declares.
     #[must_use]
     pub fn offers(&self) -> BTreeSet<Capability> {

@@ -1,14 +1,9 @@
 //! The suite as a test of a vendor's own crate.
 
-use std::time::Duration;
-
 use crate::probe::Authorities;
 use crate::profile::Profile;
 use crate::report::{Form, Report, Verdict};
 use crate::target::Target;
-
-/// How long a single change of state may take where nothing else is said.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Target {
     /// A target of which nothing is known but its name and how it is asked and read: its claims
@@ -27,7 +22,6 @@ impl Target {
             authorities: Authorities::default(),
             adapter: None,
             profile,
-            patience: PATIENCE,
         }
     }
 }

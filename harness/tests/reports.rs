@@ -38,6 +38,7 @@ async fn report(defect: Defect, filter: &[&str]) -> Report {
     let options = RunOptions {
         filter: Filter {
             any_of: filter.iter().map(|word| (*word).to_owned()).collect(),
+            ..Filter::default()
         },
         ..RunOptions::default()
     };

@@ -181,6 +181,7 @@ async fn a_claim_without_an_executed_case_is_an_error() {
     let options = RunOptions {
         filter: Filter {
             any_of: vec!["CTX".to_owned()],
+            ..Filter::default()
         },
         ..RunOptions::default()
     };

@@ -102,6 +102,20 @@ async fn a_wait_that_is_never_met_fails_with_what_was_seen_last() {
 }
 
 #[tokio::test]
+async fn a_state_that_comes_and_goes_is_reached_unless_it_has_to_be_stable() {
+    let waits = |stable: &str| {
+        format!("\n  - create: {{}}\n  - wait: {{until: [{{sdk-state: {{is: running}}}}], within: 1500ms{stable}}}\n")
+    };
+    let (plain, _) = report(Defect::Flaps(usize::MAX), &waits("")).await;
+    assert_eq!((plain.result, plain.reason), (Outcome::Pass, None));
+    let (for_ever, _) = report(Defect::Flaps(usize::MAX), &waits(", stable: 300ms")).await;
+    assert_eq!((for_ever.result, for_ever.step.as_deref()), (Outcome::Fail, Some("2")));
+    assert!(for_ever.reason.unwrap().contains("it came and went"));
+    let (at_first, _) = report(Defect::Flaps(4), &waits(", stable: 300ms")).await;
+    assert_eq!((at_first.result, at_first.reason), (Outcome::Pass, None));
+}
+
+#[tokio::test]
 async fn something_that_must_hold_all_the_time_fails_when_it_stops_to() {
     let steps = "
   - create: {}
@@ -210,6 +224,7 @@ async fn a_run_that_tries_nothing_is_not_conformant() {
     let options = RunOptions {
         filter: Filter {
             any_of: vec!["no-such-case".to_owned()],
+            ..Filter::default()
         },
         ..RunOptions::default()
     };

@@ -46,6 +46,7 @@ async fn conformance(url: &str, api_key: &str) -> Report {
     let options = RunOptions {
         filter: Filter {
             any_of: vec!["mine".to_owned()],
+            ..Filter::default()
         },
         facts: [("engine".to_owned(), "acme 2.1".to_owned())].into(),
         ..RunOptions::default()

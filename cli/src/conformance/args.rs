@@ -106,6 +106,9 @@ pub struct ConformanceArgs {
     /// Run only scenarios whose id or requirement contains this; may be given several times
     #[arg(long, short, value_name = "TEXT")]
     pub filter: Vec<String>,
+    /// Run only scenarios that have this label (docs/scenarios.md tells which there are); may be given several times
+    #[arg(long, value_name = "LABEL")]
+    pub label: Vec<String>,
     /// File of failures that are known: each with id, owner, reason and the day on which it expires
     #[arg(long, value_name = "FILE", help_heading = "Known failures and omissions")]
     pub expected_failures: Option<PathBuf>,

@@ -18,13 +18,6 @@ pub(super) const FAULTS: &[Fault] = &[
     .breaks(&["ZERO-04"], &["reads-do-not-wake"])
     .touches(RESUMES)
     .spares(&["deleting-by-sdk-while-running", "paused-has-no-pod"]),
-    gateway(
-        "pause-answers-early",
-        "answers a pause before the sandbox is paused",
-        || ruled(pause_answers_early),
-    )
-    .breaks(&["E2B-06"], &["concurrent-connects-start-once"])
-    .touches(&["E2B-02"]),
     gateway("any-token-opens", "lets traffic in with any token", any_token_opens)
         .breaks(&["E2B-05"], &["tokens-are-enforced-and-stable"])
         .spares(&["a-missing-key-is-refused"]),
@@ -111,23 +104,6 @@ async fn reads_wake(asked: Asked, gateway: Gateway) -> Response {
             .await;
     }
     told.send()
-}
-
-/// How long a pause is put off that was answered already.
-const LATER: Duration = Duration::from_millis(300);
-
-async fn pause_answers_early(asked: Asked, gateway: Gateway) -> Response {
-    let headers = asked.request.headers().clone();
-    match &asked.to {
-        Route::Pause(id) if gateway.state(&headers, id).await == "running" => {
-            tokio::spawn(async move {
-                tokio::time::sleep(LATER).await;
-                gateway.answer(asked.request).await
-            });
-            Told::made_up(StatusCode::NO_CONTENT, Value::Null).send()
-        }
-        _ => gateway.answer(asked.request).await,
-    }
 }
 
 /// The headers of tokens, and where answers name them.

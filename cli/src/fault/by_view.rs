@@ -1,7 +1,9 @@
 //! Mistakes of a controller that misreads the objects that it is told of.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use torpor_api::finalizer;
+use torpor_api::{annotation, finalizer};
 
 use super::calls::CallRules;
 use super::notes::Notes;
@@ -75,7 +77,13 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "toggle-during-pause-ignored",
         "takes no new request while it pauses, and forgets it",
-        toggle_during_pause_ignored,
+        || seen(toggle_ignored("Pausing")),
+    )
+    .breaks(&["FSM-03"], &["toggles-converge"]),
+    controller(
+        "toggle-during-resume-ignored",
+        "takes no new request while it resumes, and forgets it",
+        toggle_during_resume_ignored,
     )
     .breaks(&["FSM-03"], &["toggles-converge"]),
     controller(
@@ -93,14 +101,17 @@ pub(super) const FAULTS: &[Fault] = &[
 
 /// Changes every Sandbox that the controller sees.
 fn seen(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Hooks {
-    let rules = CallRules::seen(move |plural, object| {
+    Hooks {
+        controller_calls: Some(CallRules::seen(of_sandboxes(change))),
+        ..Hooks::default()
+    }
+}
+
+fn of_sandboxes(change: impl Fn(&mut Value) + Send + Sync + 'static) -> impl Fn(&str, &mut Value) + Send + Sync {
+    move |plural, object| {
         if plural == "sandboxes" && object["spec"].is_object() {
             change(object);
         }
-    });
-    Hooks {
-        controller_calls: Some(rules),
-        ..Hooks::default()
     }
 }
 
@@ -138,18 +149,36 @@ fn metadata_edit_wakes() -> Hooks {
     })
 }
 
-fn toggle_during_pause_ignored() -> Hooks {
+/// Forgets what is asked for in `phase` against what is under way then.
+fn toggle_ignored(phase: &'static str) -> impl Fn(&mut Value) + Send + Sync + 'static {
     let ignored = Notes::new();
-    seen(move |sandbox| {
+    let under_way = phase == "Pausing";
+    move |sandbox| {
         let generation = sandbox["metadata"]["generation"].clone();
-        let resumes = sandbox["spec"]["paused"] != true;
-        if resumes && sandbox["status"]["phase"] == "Pausing" {
+        let against = (sandbox["spec"]["paused"] == true) != under_way;
+        if against && sandbox["status"]["phase"] == phase {
             ignored.put(uid(sandbox), generation.clone());
         }
-        if resumes && ignored.get(uid(sandbox)) == Some(generation) {
-            sandbox["spec"]["paused"] = json!(true);
+        if against && ignored.get(uid(sandbox)) == Some(generation) {
+            sandbox["spec"]["paused"] = json!(under_way);
         }
-    })
+    }
+}
+
+/// How long a resume lasts at the least, so that something can be asked for meanwhile.
+const SLOW: Duration = Duration::from_millis(300);
+
+fn toggle_during_resume_ignored() -> Hooks {
+    let slow = CallRules::rule(|call, server| async move {
+        if call.creates("pods") && !call.body["metadata"]["annotations"][annotation::RESTORE_GENERATION].is_null() {
+            tokio::time::sleep(SLOW).await;
+        }
+        server.answer(call).await
+    });
+    Hooks {
+        controller_calls: Some(slow.and_seen(of_sandboxes(toggle_ignored("Resuming")))),
+        ..Hooks::default()
+    }
 }
 
 fn deletion_while_changing_ignored() -> Hooks {

@@ -16,7 +16,9 @@ mod by_engine;
 mod by_face;
 mod by_gateway;
 mod by_generation;
+mod by_order;
 mod by_session;
+mod by_status;
 mod by_traffic;
 mod by_upkeep;
 mod by_view;
@@ -195,9 +197,11 @@ impl Fault {
             by_crash::FAULTS,
             by_weather::FAULTS,
             by_write::FAULTS,
+            by_status::FAULTS,
             by_gateway::FAULTS,
             by_face::FAULTS,
             by_session::FAULTS,
+            by_order::FAULTS,
             by_traffic::FAULTS,
             by_engine::FAULTS,
             by_generation::FAULTS,

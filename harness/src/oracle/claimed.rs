@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{View, Violation, name};
 use crate::history::{Moment, Owner, Watched};
-use crate::scenario::{HistoryProperty, Never, PhaseName, Phases, PodsMade, Truth};
+use crate::scenario::{ComesTrue, HistoryProperty, Never, PhaseName, Phases, PodsMade, Truth};
 
 /// Everything that is not as claimed: `names` says what each sandbox of the scenario is called in the cluster. One that
 /// was never made has no history.
@@ -24,6 +24,7 @@ pub(super) fn properties_hold(
             HistoryProperty::Never(never) => first_so(moments, view, sandbox, never),
             HistoryProperty::Phases(phases) => out_of_order(moments, view, sandbox, phases),
             HistoryProperty::PodsMade(pods) => too_many_pods(moments, view, sandbox, pods),
+            HistoryProperty::ComesTrue(comes) => true_too_often(moments, view, sandbox, comes),
         }?;
         Some(Violation {
             requirement: Cow::Owned(requirement.to_owned()),
@@ -118,6 +119,26 @@ fn too_many_pods(moments: &[Moment<'_>], view: &View<'_>, sandbox: &str, wanted:
                     format!("{sandbox} had {count} Pods in turn, and may have {at_most} here"),
                 ));
             }
+        }
+    }
+    None
+}
+
+fn true_too_often(moments: &[Moment<'_>], view: &View<'_>, sandbox: &str, wanted: &ComesTrue) -> Option<(u64, String)> {
+    let named = view.dialect.status.named(wanted.kind)?;
+    let (mut held, mut times) = (false, 0);
+    for (moment, _, state) in states(moments, sandbox) {
+        let holds = view.says(state, named);
+        times += usize::from(holds && !held);
+        held = holds;
+        if times > wanted.at_most {
+            let (condition, at_most) = (&named.condition, wanted.at_most);
+            return Some((
+                moment.change.revision(),
+                format!(
+                    "{condition} of {sandbox} came to hold {times} times, and may come to {at_most} times here: it flapped"
+                ),
+            ));
         }
     }
     None

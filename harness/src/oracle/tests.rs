@@ -278,6 +278,8 @@ fn a_history_is_as_the_scenario_claims() {
         "never: {phase: [Paused], pods: 1}",
         "never: {phase: [Pausing], condition: {kind: ready, is: holds}}",
         "never: {pods: 2}",
+        "comes-true: {kind: ready, at-most: 2}",
+        "comes-true: {kind: paused, at-most: 1}",
     ] {
         assert_eq!(claimed(holds), Vec::<String>::new(), "{holds}");
     }
@@ -294,6 +296,10 @@ fn what_a_history_lacks_or_never_may_hold_is_caught_at_its_revision() {
         (
             "pods-made: {at-most: 1}",
             "CTX-01 at 8: a had 2 Pods in turn, and may have 1 here",
+        ),
+        (
+            "comes-true: {kind: ready, at-most: 1}",
+            "CTX-01 at 9: Ready of a came to hold 2 times, and may come to 1 times here: it flapped",
         ),
         (
             "never: {phase: [Pausing], pods: 1}",

@@ -42,6 +42,9 @@ fn whole_profile(profile: &Profile) -> Found {
         let message = format!("the `command` of `hooks.{}` names no program", call.as_str());
         return Some((&["hooks:"], message));
     }
+    if let Some(name) = profile.limits.impossible() {
+        return Some((&["limits:"], format!("`limits.{name}` must be above zero")));
+    }
     let timers = profile.kubernetes.as_ref().map(|dialect| &dialect.timers);
     let missing = [
         (

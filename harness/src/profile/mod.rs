@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::adapter::{Adapter, AdapterCall, ExecHooks, Hook};
 use crate::capability::Capability;
 use crate::error::{YamlError, from_yaml};
+use crate::limits::Limits;
 
 pub use dialect::{
     ConditionIs, Dialect, Explanation, MetricsDialect, PhaseRule, Pointer, PointerError, StatusDialect,
@@ -55,9 +56,16 @@ pub struct Profile {
     /// Commands by which the suite writes and reads inside, learns what is used, pauses and resumes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<AdapterCall, Hook>,
+    /// How long it may take, where that is not as the contract has it; the report then says so.
+    #[serde(default, skip_serializing_if = "is_normative")]
+    pub limits: Limits,
     /// What an implementation claims beyond what its addresses show, unless it says otherwise.
     #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
+}
+
+fn is_normative(limits: &Limits) -> bool {
+    *limits == Limits::NORMATIVE
 }
 
 /// What sandboxes are made from through E2B.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Outcome;
 use crate::history::History;
 use crate::oracle::Violation;
+use crate::scenario::Revision;
 use crate::suite::Case;
 
 /// What came of one case.
@@ -18,6 +19,12 @@ pub struct CaseReport {
     pub title: String,
     /// The requirements that it proves.
     pub requirements: Vec<String>,
+    /// Words by which it can be chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// The revision of the suite from which it counts, if it is provisional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_from: Option<Revision>,
     /// The requirements that the oracles judged on its history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub judged: Vec<String>,
@@ -61,6 +68,8 @@ impl CaseReport {
             id: case.id.clone(),
             title: case.scenario.title.clone(),
             requirements: case.scenario.requirements.clone(),
+            labels: case.scenario.labels.clone(),
+            counts_from: case.scenario.provisional(),
             judged: Vec::new(),
             result,
             rounds: Vec::new(),
@@ -83,6 +92,12 @@ impl CaseReport {
         self.result = Outcome::NotClaimed;
         self.judged.clear();
         self
+    }
+
+    /// Whether it counts for nothing yet.
+    #[must_use]
+    pub const fn is_provisional(&self) -> bool {
+        self.counts_from.is_some()
     }
 
     /// Whether its rounds came to different results.

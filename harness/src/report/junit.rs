@@ -24,7 +24,9 @@ pub(super) fn escape(text: &str) -> String {
 
 pub(super) fn render(report: &Report) -> String {
     let summary = &report.summary;
-    let skipped = summary.not_claimed + summary.skipped + summary.expected_failure;
+    let not_passed = |case: &&CaseReport| case.result != Outcome::Pass;
+    let provisional = report.provisional.iter().filter(not_passed).count();
+    let skipped = summary.not_claimed + summary.skipped + summary.expected_failure + provisional;
     let (stale, unexercised) = (report.stale(), &report.unexercised);
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
@@ -32,13 +34,13 @@ pub(super) fn render(report: &Report) -> String {
         "<testsuites><testsuite name=\"torpor conformance: {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" \
          skipped=\"{skipped}\" time=\"{:.3}\" timestamp=\"{}\">",
         escape(&report.target),
-        report.cases.len() + stale.len() + unexercised.len(),
+        report.all_cases().count() + stale.len() + unexercised.len(),
         summary.fail + summary.untestable + stale.len(),
         summary.error + unexercised.len(),
         report.seconds,
         report.ended_at
     );
-    for case in &report.cases {
+    for case in report.all_cases() {
         add_case(&mut xml, case);
     }
     add_what_else_kept_it_from_success(&mut xml, report);
@@ -60,8 +62,16 @@ fn add_case(xml: &mut String, case: &CaseReport) {
         .as_ref()
         .map(|step| format!("at step {step}"))
         .unwrap_or_default();
+    add_properties(xml, case);
     let _ = match case.result {
         Outcome::Pass => Ok(()),
+        _ if case.is_provisional() => {
+            write!(
+                xml,
+                "<skipped message=\"provisional, {}: {reason}\"/>",
+                case.result.as_str()
+            )
+        }
         Outcome::Fail | Outcome::Untestable => write!(
             xml,
             "<failure message=\"{reason}\" type=\"{}\">{}</failure>",
@@ -74,6 +84,20 @@ fn add_case(xml: &mut String, case: &CaseReport) {
         }
     };
     xml.push_str("</testcase>\n");
+}
+
+fn add_properties(xml: &mut String, case: &CaseReport) {
+    let labels = case.labels.iter().map(|label| ("label", label.clone()));
+    let from = case.counts_from.map(|from| ("counts-from", from.to_string()));
+    let properties: Vec<_> = labels.chain(from).collect();
+    if properties.is_empty() {
+        return;
+    }
+    xml.push_str("<properties>");
+    for (name, value) in properties {
+        let _ = write!(xml, "<property name=\"{name}\" value=\"{}\"/>", escape(&value));
+    }
+    xml.push_str("</properties>");
 }
 
 /// Cases of their own, so that a reader of this file alone sees them, too.

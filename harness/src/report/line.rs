@@ -26,6 +26,9 @@ pub fn render_line(event: &RunEvent) -> Option<String> {
 
 fn ended(case: &CaseReport) -> String {
     let mut line = format!("{:<16} {:>6.2}s  {}", case.result.as_str(), case.seconds, case.id);
+    if let Some(from) = case.counts_from {
+        let _ = write!(line, " (provisional, counts from {from})");
+    }
     if case.is_flaky() {
         let summary = Summary::of(case.rounds.iter().copied());
         let outcomes = Outcome::ALL.into_iter().filter(|outcome| summary.count(*outcome) > 0);

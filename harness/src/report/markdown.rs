@@ -26,6 +26,7 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(page, "> {}\n", plain(&note));
     }
     not_passed(&mut page, report);
+    provisional(&mut page, report);
     requirements(&mut page, report);
     page
 }
@@ -68,25 +69,48 @@ fn not_passed(page: &mut String, report: &Report) {
     }
     page.push_str("### What did not pass\n\n");
     for case in cases {
-        let step = case
-            .step
-            .as_ref()
-            .map(|step| format!("step {step}: "))
-            .unwrap_or_default();
-        let _ = writeln!(
-            page,
-            "- **{}** `{}` ({}): {}  \n  {step}{}",
-            case.result.as_str(),
-            case.id,
-            case.requirements.join(", "),
-            plain(&case.title),
-            plain(case.reason.as_deref().unwrap_or("no reason given"))
-        );
-        for violation in &case.violations {
-            let _ = writeln!(page, "  - {}: {}", violation.requirement, plain(&violation.message));
+        add_case(page, case);
+    }
+    page.push('\n');
+}
+
+fn add_case(page: &mut String, case: &CaseReport) {
+    let step = case
+        .step
+        .as_ref()
+        .map(|step| format!("step {step}: "))
+        .unwrap_or_default();
+    let _ = writeln!(
+        page,
+        "- **{}** `{}` ({}): {}  \n  {step}{}",
+        case.result.as_str(),
+        case.id,
+        case.requirements.join(", "),
+        plain(&case.title),
+        plain(case.reason.as_deref().unwrap_or("no reason given"))
+    );
+    for violation in &case.violations {
+        let _ = writeln!(page, "  - {}: {}", violation.requirement, plain(&violation.message));
+    }
+    for left in &case.leftovers {
+        let _ = writeln!(page, "  - left behind: {}", plain(left));
+    }
+}
+
+/// Cases that count for nothing yet, each with what it came to: who reads this knows what the next revision will say.
+fn provisional(page: &mut String, report: &Report) {
+    if report.provisional.is_empty() {
+        return;
+    }
+    page.push_str("### Provisional, of no weight yet\n\n");
+    for case in &report.provisional {
+        if case.result == Outcome::Pass {
+            let _ = writeln!(page, "- **pass** `{}`: {}", case.id, plain(&case.title));
+        } else {
+            add_case(page, case);
         }
-        for left in &case.leftovers {
-            let _ = writeln!(page, "  - left behind: {}", plain(left));
+        if let Some(from) = case.counts_from {
+            let _ = writeln!(page, "  - counts from {from}");
         }
     }
     page.push('\n');

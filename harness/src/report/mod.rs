@@ -114,8 +114,11 @@ pub struct Report {
     pub provenance: Provenance,
     /// Every requirement of the catalogue.
     pub requirements: Vec<RequirementReport>,
-    /// Every case, by id.
+    /// Every case that counts, by id.
     pub cases: Vec<CaseReport>,
+    /// Every provisional case, by id: run, and of no weight in counts, requirements and verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provisional: Vec<CaseReport>,
     /// Digest over all the rest. It shows that a report was changed by accident or carelessly; it
     /// is no signature.
     pub integrity: String,
@@ -166,6 +169,7 @@ impl Report {
         for case in &mut cases {
             case.seconds = in_millis(case.seconds);
         }
+        let (provisional, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(CaseReport::is_provisional);
         let summary = Summary::of(cases.iter().map(|case| case.result));
         let stale = findings.expectations.iter().filter(|entry| entry.stale().is_some());
         let report = Self {
@@ -185,9 +189,15 @@ impl Report {
             provenance,
             requirements: requirement::reports(catalogue, &cases),
             cases,
+            provisional,
             integrity: String::new(),
         };
         report.sealed()
+    }
+
+    /// Those that count and those that do not yet.
+    fn all_cases(&self) -> impl Iterator<Item = &CaseReport> {
+        self.cases.iter().chain(&self.provisional)
     }
 
     /// With the digest of what it says.
@@ -227,9 +237,25 @@ impl Report {
             let (name, cases) = (found.capability.as_str(), found.cases.len());
             format!("could claim {name}: {cases} cases of it pass")
         });
-        let flaky = self.cases.iter().filter(|case| case.is_flaky());
+        let provisional = (!self.provisional.is_empty()).then(|| {
+            let passed = self
+                .provisional
+                .iter()
+                .filter(|case| case.result == Outcome::Pass)
+                .count();
+            let all = self.provisional.len();
+            format!("provisional, and of no weight yet: {passed} of {all} cases passed")
+        });
+        let departures = self.provenance.options.limits.departures();
+        let limits = (!departures.is_empty()).then(|| {
+            format!(
+                "judged with more patience than the contract has: {}",
+                departures.join(", ")
+            )
+        });
+        let flaky = self.all_cases().filter(|case| case.is_flaky());
         let flaky = flaky.map(|case| format!("not the same in every round: {}", case.id));
-        let notes = stale.chain(unexercised).chain(skipped).chain(could_claim).chain(flaky);
-        notes.collect()
+        let notes = stale.chain(unexercised).chain(skipped).chain(limits).chain(could_claim);
+        notes.chain(provisional).chain(flaky).collect()
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
 use crate::profile::Profile;
 use crate::run::RunOptions;
 use crate::suite::{Filter, Suite};
@@ -48,6 +49,12 @@ pub struct OptionFacts {
     pub repeat: u32,
     /// Whether cases of features that the target does not claim were tried.
     pub try_unclaimed: bool,
+    /// Only cases that have one of these labels; empty means whatever labels they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// How long the target was given, by kind of wait.
+    #[serde(default)]
+    pub limits: Limits,
     /// Cases, scenarios and requirements that were left out, each with why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub skips: BTreeMap<String, String>,
@@ -63,7 +70,7 @@ pub struct TargetFacts {
     /// Host and port of its E2B API, where it has one. Never user or key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub e2b: Option<String>,
-    /// How long a single change of state was given, in seconds.
+    /// The longest that a single change of state was given, in seconds.
     #[serde(serialize_with = "super::seconds")]
     pub patience_seconds: f64,
     /// Anything else that is known of it, such as its engine.
@@ -147,6 +154,8 @@ impl Provenance {
             options: OptionFacts {
                 jobs: options.jobs,
                 filter: options.filter.any_of.clone(),
+                labels: options.filter.labels.clone(),
+                limits: *target.limits(),
                 keep_going: options.keep_going,
                 repeat: options.repeat,
                 try_unclaimed: options.try_unclaimed,
@@ -177,7 +186,7 @@ impl TargetFacts {
                 .as_ref()
                 .map(|kubernetes| kubernetes.namespace.clone()),
             e2b: target.e2b.as_ref().map(place),
-            patience_seconds: target.patience.as_secs_f64(),
+            patience_seconds: target.limits().longest_change().as_secs_f64(),
             facts: options.facts.clone(),
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn render(report: &Report) -> String {
             if cases == 1 { "case" } else { "cases" }
         );
     }
+    provisional(&mut text, report);
     let results = report.requirements.iter().map(|requirement| requirement.result);
     let kept = Summary::of(results.clone());
     let untested = results.filter(|result| *result == Outcome::Untested).count();
@@ -53,6 +54,19 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(text, "note: {note}");
     }
     text
+}
+
+fn provisional(text: &mut String, report: &Report) {
+    if !report.provisional.is_empty() {
+        text.push_str("\nprovisional cases, which count for nothing yet\n");
+    }
+    for case in &report.provisional {
+        let from = case
+            .counts_from
+            .map(|from| format!(" (counts from {from})"))
+            .unwrap_or_default();
+        let _ = writeln!(text, "{:<16} {}{from}", case.result.as_str(), case.id);
+    }
 }
 
 impl Difference {

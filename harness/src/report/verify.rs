@@ -127,6 +127,13 @@ pub fn verify(found: &FoundReport, suite: &Suite) -> Verification {
     findings.extend(partial(report));
     findings.extend(requirements(report, &suite.catalogue, same_suite));
     findings.extend(cases::of_themselves(report));
+    let departures = report.provenance.options.limits.departures();
+    if !departures.is_empty() {
+        verification.notes.push(format!(
+            "it was judged with more patience than the contract has: {}",
+            departures.join(", ")
+        ));
+    }
     if same_suite {
         findings.extend(cases::of_the_suite(report, suite));
     } else {
@@ -152,7 +159,7 @@ fn times(report: &Report) -> Vec<Finding> {
         findings.push(wrong("it ended before it began"));
     }
     let impossible = |seconds: f64| !seconds.is_finite() || seconds < 0.0;
-    if impossible(report.seconds) || report.cases.iter().any(|case| impossible(case.seconds)) {
+    if impossible(report.seconds) || report.all_cases().any(|case| impossible(case.seconds)) {
         findings.push(wrong("something took less than no time"));
     }
     findings
@@ -181,12 +188,22 @@ fn counts(report: &Report) -> Vec<Finding> {
 }
 
 fn partial(report: &Report) -> Option<Finding> {
-    let filter = report.provenance.options.filter.join(", ");
+    let options = &report.provenance.options;
+    let filter: Vec<&str> = options
+        .filter
+        .iter()
+        .chain(&options.labels)
+        .map(String::as_str)
+        .collect();
+    let filter = filter.join(", ");
     (report.partial || !filter.is_empty()).then_some(Finding::Partial { filter })
 }
 
 fn number_of_cases(report: &Report) -> Option<Finding> {
-    let (held, of) = (report.cases.len(), report.provenance.suite_cases);
+    let (held, of) = (
+        report.cases.len() + report.provisional.len(),
+        report.provenance.suite_cases,
+    );
     let complete = report.partial || held == of;
     (!complete).then(|| Finding::Layout {
         pointer: "/cases".to_owned(),

@@ -101,8 +101,8 @@ impl Batch<'_> {
 
     fn note(&mut self, mut report: CaseReport, reports: &mut Vec<CaseReport>, on_event: &mut impl FnMut(&RunEvent)) {
         self.options.expected.excuse(&mut report, self.options.today);
-        self.stopped |=
-            !self.options.keep_going && matches!(report.result, Outcome::Fail | Outcome::Error | Outcome::Untestable);
+        let failed = matches!(report.result, Outcome::Fail | Outcome::Error | Outcome::Untestable);
+        self.stopped |= !self.options.keep_going && failed && !report.is_provisional();
         on_event(&RunEvent::CaseEnded {
             case: Box::new(report.clone()),
         });

@@ -15,7 +15,7 @@ use crate::laboratory::FaultControls;
 use crate::oracle::{self, JUDGED, Violation};
 use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
 use crate::report::{CaseReport, Outcome};
-use crate::scenario::{Front, Method, Variables};
+use crate::scenario::{Front, Method, Span, Variables};
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -111,10 +111,10 @@ pub(super) async fn watches_of(target: &Target) -> Option<Watches> {
 }
 
 async fn limited(world: &World, case: &Case) -> Result<(), StepFault> {
-    let limit = case.scenario.timeout;
+    let limit = world.target.limits().of_case(case.scenario.timeout);
     let steps = steps::all(world, &case.scenario.steps, String::new(), Variables::new());
-    tokio::time::timeout(limit.duration(), steps).await.unwrap_or_else(|_| {
-        let fault = Fault::Claim(format!("the case did not end within its {limit}"));
+    tokio::time::timeout(limit, steps).await.unwrap_or_else(|_| {
+        let fault = Fault::Claim(format!("the case did not end within its {}", Span::from(limit)));
         Err(StepFault {
             path: "timeout".to_owned(),
             fault,
@@ -160,7 +160,7 @@ async fn clean_up(world: &World) -> Vec<String> {
 }
 
 async fn still_there(world: &World, alias: &str) -> Option<String> {
-    let deadline = Instant::now() + world.target.patience;
+    let deadline = Instant::now() + world.target.limits().delete.duration();
     let mut changes = world.journal.changes();
     loop {
         changes.mark_unchanged();
@@ -237,6 +237,8 @@ fn conclude(
         id: case.id.clone(),
         title: case.scenario.title.clone(),
         requirements: case.scenario.requirements.clone(),
+        labels: case.scenario.labels.clone(),
+        counts_from: case.scenario.provisional(),
         judged: if judged {
             JUDGED.map(str::to_owned).to_vec()
         } else {

@@ -34,7 +34,7 @@ impl World {
 
     async fn run_command(&self, step: &Command, address: &Address) -> Result<Ended, Fault> {
         let mut answer = self.e2b()?.start_process(address, &request(step)).await?;
-        let deadline = tokio::time::Instant::now() + self.target.patience;
+        let deadline = tokio::time::Instant::now() + self.target.limits().change.duration();
         let (mut decoder, mut ended) = (ProcessDecoder::default(), Ended::default());
         loop {
             let piece = tokio::time::timeout_at(deadline, answer.chunk()).await;

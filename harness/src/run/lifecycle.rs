@@ -7,7 +7,7 @@ use crate::probe::{Address, Body, Fault};
 use crate::profile::{Pointer, Trigger, Wish, merge};
 use crate::scenario::{
     Ask, Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, PatchTemplate, Pause,
-    PhaseIs, PhaseName, Resume, Routes, SdkState, SdkStateIs, SetTimeout, SetTimer, TimerName, Truth, WishName,
+    PhaseIs, PhaseName, Resume, Routes, SdkState, SdkStateIs, SetTimeout, SetTimer, Span, TimerName, Truth, WishName,
 };
 
 /// What an SDK asks for when its caller names no timeout, in seconds.
@@ -40,10 +40,11 @@ impl World {
         );
         let created = self.cluster()?.create_sandbox(manifest).await?;
         self.learn_uid(&step.sandbox, &created);
+        let limits = self.target.limits();
         match (step.wait, starts_paused) {
             (false, _) => Ok(()),
-            (true, true) => self.wait_paused(&step.sandbox).await,
-            (true, false) => self.wait_serving(&step.sandbox).await,
+            (true, true) => self.wait_paused(&step.sandbox, limits.start).await,
+            (true, false) => self.wait_serving(&step.sandbox, limits.start).await,
         }
     }
 
@@ -206,7 +207,7 @@ impl World {
             }
         }
         if step.wait {
-            self.wait_paused(&step.sandbox).await
+            self.wait_paused(&step.sandbox, self.target.limits().pause).await
         } else {
             Ok(())
         }
@@ -229,7 +230,7 @@ impl World {
             }
         }
         if step.wait {
-            self.wait_serving(&step.sandbox).await
+            self.wait_serving(&step.sandbox, self.target.limits().resume).await
         } else {
             Ok(())
         }
@@ -296,17 +297,24 @@ impl World {
         answer.must_be(&step.status, "set timeout").map(drop)
     }
 
-    async fn wait_paused(&self, alias: &str) -> Result<(), Fault> {
-        self.wait_for(alias, PhaseName::Paused, ConditionKind::Paused, SdkState::Paused)
-            .await
+    async fn wait_paused(&self, alias: &str, within: Span) -> Result<(), Fault> {
+        let conditions = self.shown_as(alias, PhaseName::Paused, ConditionKind::Paused, SdkState::Paused)?;
+        self.wait_until(&conditions, within.duration()).await
     }
 
-    async fn wait_serving(&self, alias: &str) -> Result<(), Fault> {
-        self.wait_for(alias, PhaseName::Running, ConditionKind::Ready, SdkState::Running)
-            .await
+    async fn wait_serving(&self, alias: &str, within: Span) -> Result<(), Fault> {
+        let conditions = self.shown_as(alias, PhaseName::Running, ConditionKind::Ready, SdkState::Running)?;
+        self.wait_until(&conditions, within.duration()).await
     }
 
-    async fn wait_for(&self, alias: &str, phase: PhaseName, kind: ConditionKind, sdk: SdkState) -> Result<(), Fault> {
+    /// What every front must show of it.
+    fn shown_as(
+        &self,
+        alias: &str,
+        phase: PhaseName,
+        kind: ConditionKind,
+        sdk: SdkState,
+    ) -> Result<Vec<Condition>, Fault> {
         let sandbox = alias.to_owned();
         let by_sdk = self.sandbox(alias)?.front == Front::E2b;
         let mut conditions = Vec::new();
@@ -324,14 +332,14 @@ impl World {
         if by_sdk {
             conditions.push(Condition::SdkState(SdkStateIs { sandbox, is: sdk }));
         }
-        self.wait_until(&conditions, self.target.patience).await
+        Ok(conditions)
     }
 
     async fn wait_gone(&self, alias: &str) -> Result<(), Fault> {
         let gone = Condition::Gone(Gone {
             sandbox: alias.to_owned(),
         });
-        self.wait_until(&[gone], self.target.patience).await
+        self.wait_until(&[gone], self.target.limits().delete.duration()).await
     }
 }
 

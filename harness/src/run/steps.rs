@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::world::World;
 use crate::history::Occurrence;
@@ -184,11 +185,15 @@ impl World {
     }
 
     async fn wait(&self, step: &Wait) -> Result<(), Fault> {
-        self.wait_until(&step.until, step.within.duration()).await
+        let within = self.target.limits().of_wait(step.within);
+        match step.stable {
+            None => self.wait_until(&step.until, within).await,
+            Some(stable) => self.wait_until_stable(&step.until, within, stable.duration()).await,
+        }
     }
 
     async fn expect(&self, conditions: &[Condition]) -> Result<(), Fault> {
-        self.first_unmet(conditions, self.target.patience)
+        self.first_unmet(conditions, self.target.limits().change.duration())
             .await?
             .map_or(Ok(()), |why| Err(Fault::Claim(why)))
     }
@@ -196,15 +201,54 @@ impl World {
     /// Waits until all conditions hold at once; looks again whenever a watch reports news.
     pub(super) async fn wait_until(&self, conditions: &[Condition], within: Duration) -> Result<(), Fault> {
         let mut changes = self.journal.changes();
-        let deadline = tokio::time::Instant::now() + within;
+        let deadline = Instant::now() + within;
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
             let Some(why) = self.first_unmet(conditions, Duration::ZERO).await? else {
                 return Ok(());
             };
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(Fault::Claim(format!("not within {} s: {why}", within.as_secs_f32())));
+            }
+            let _ = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+    }
+
+    /// Waits until all conditions have held for `stable` at every look, of which there is one with all news and one
+    /// every [`POLL`]; they may begin to hold as late as `within` says.
+    async fn wait_until_stable(
+        &self,
+        conditions: &[Condition],
+        within: Duration,
+        stable: Duration,
+    ) -> Result<(), Fault> {
+        let mut changes = self.journal.changes();
+        let deadline = Instant::now() + within;
+        let (mut held_since, mut breaks) = (None, 0_u32);
+        loop {
+            self.goes_on()?;
+            changes.mark_unchanged();
+            let why = self.first_unmet(conditions, Duration::ZERO).await?;
+            let now = Instant::now();
+            match why {
+                None => {
+                    let since = *held_since.get_or_insert(now);
+                    if now.duration_since(since) >= stable {
+                        return Ok(());
+                    }
+                }
+                Some(why) => {
+                    breaks += u32::from(held_since.take().is_some());
+                    if now >= deadline {
+                        return Err(Fault::Claim(unstable(within, stable, breaks, &why)));
+                    }
+                }
+            }
+            // What began to hold too late is not waited for.
+            if held_since.is_some_and(|since| since > deadline) {
+                let why = "it held again only after that";
+                return Err(Fault::Claim(unstable(within, stable, breaks, why)));
             }
             let _ = tokio::time::timeout(POLL, changes.changed()).await;
         }
@@ -212,18 +256,31 @@ impl World {
 
     async fn observe(&self, step: &Observe) -> Result<(), Fault> {
         let mut changes = self.journal.changes();
-        let deadline = tokio::time::Instant::now() + step.during.duration();
+        let deadline = Instant::now() + step.during.duration();
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
-            if let Some(why) = self.first_unmet(&step.holds, self.target.patience).await? {
+            if let Some(why) = self
+                .first_unmet(&step.holds, self.target.limits().change.duration())
+                .await?
+            {
                 return Err(Fault::Claim(format!("did not hold for {}: {why}", step.during)));
             }
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Ok(());
             }
             let _ = tokio::time::timeout(POLL, changes.changed()).await;
         }
+    }
+}
+
+/// Why a state is not taken for reached that had to be stable.
+fn unstable(within: Duration, stable: Duration, breaks: u32, why: &str) -> String {
+    let (within, stable) = (within.as_secs_f32(), stable.as_secs_f32());
+    match breaks {
+        0 => format!("not within {within} s: {why}"),
+        1 => format!("not for {stable} s on end within {within} s: it came and went once: {why}"),
+        times => format!("not for {stable} s on end within {within} s: it came and went {times} times: {why}"),
     }
 }
 

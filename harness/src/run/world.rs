@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kube::api::GroupVersionKind;
 use serde::Serialize;
@@ -104,8 +103,7 @@ impl World {
         if let Some(endpoint) = &target.e2b {
             journal.hide(&endpoint.api_key);
         }
-        // Some answers wait for a whole change of state.
-        let patience = target.patience + Duration::from_secs(5);
+        let patience = target.limits().answer.duration();
         let dialect = target.profile.kubernetes.as_ref();
         let cluster = target
             .kubernetes

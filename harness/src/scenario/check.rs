@@ -50,11 +50,7 @@ impl Faults<'_> {
 
     fn head(&mut self, scenario: &Scenario, catalogue: &Catalogue) {
         let id = &scenario.id;
-        if id.is_empty()
-            || !id
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        {
+        if !is_words(id) {
             self.add(id, format!("`id: {id}` must be lower-case words joined by `-`"));
         }
         let stem = self
@@ -84,6 +80,11 @@ impl Faults<'_> {
                     requirement,
                     format!("unknown requirement `{requirement}`, expected one of: {hint}"),
                 );
+            }
+        }
+        for label in &scenario.labels {
+            if !is_words(label) {
+                self.add(label, format!("label `{label}` must be lower-case words joined by `-`"));
             }
         }
         for (field, empty) in [
@@ -214,6 +215,12 @@ impl Faults<'_> {
             }
         }
     }
+}
+
+/// Whether it is lower-case words joined by `-`.
+fn is_words(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(plain)
 }
 
 /// The sandboxes whose commands steps record.

@@ -16,6 +16,8 @@ pub enum HistoryProperty {
     Phases(Phases),
     /// How many Pods it had in all.
     PodsMade(PodsMade),
+    /// How often a condition came to hold.
+    ComesTrue(ComesTrue),
 }
 
 impl HistoryProperty {
@@ -25,6 +27,7 @@ impl HistoryProperty {
             Self::Never(never) => &never.sandbox,
             Self::Phases(phases) => &phases.sandbox,
             Self::PodsMade(pods) => &pods.sandbox,
+            Self::ComesTrue(comes) => &comes.sandbox,
         }
     }
 }
@@ -76,5 +79,18 @@ pub struct PodsMade {
     #[serde(default = "default_sandbox")]
     pub sandbox: String,
     /// Not more than so many.
+    pub at_most: usize,
+}
+
+/// See [`HistoryProperty::ComesTrue`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ComesTrue {
+    /// Which sandbox.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+    /// Which condition.
+    pub kind: ConditionKind,
+    /// Not more than so many times, counting the first.
     pub at_most: usize,
 }

@@ -18,6 +18,7 @@ mod pace;
 mod pod;
 mod probe;
 mod quantity;
+mod revision;
 mod schema;
 mod step;
 mod storage;
@@ -45,7 +46,7 @@ pub use faults::{
     ApiFault, CrashController, CrashMoment, Crashes, CutLeaderOff, ElectLeader, EndFaults, Handovers, Reconnect,
     RefuseRemovals,
 };
-pub use history::{ConditionSaid, HistoryProperty, Never, Phases, PodsMade};
+pub use history::{ComesTrue, ConditionSaid, HistoryProperty, Never, Phases, PodsMade};
 pub use inside::{
     DeleteFile, FileKind, HangUp, Http, HungUp, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse,
     WriteFile,
@@ -54,6 +55,7 @@ pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
 pub use pod::{DeletePod, FindNode, PatchPod};
 pub use probe::{ProbeRead, ProbeWrite};
 pub use quantity::Span;
+pub use revision::Revision;
 pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
 pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
@@ -77,6 +79,13 @@ pub struct Scenario {
     pub title: String,
     /// Ids of the requirements that it proves.
     pub requirements: Vec<String>,
+    /// Words by which `--label` takes it, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// The revision of the suite from which it counts. With an earlier one it is provisional: run and reported, and of no
+    /// weight in any verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_from: Option<Revision>,
     /// What the target must be able to do; `via` is added to it.
     #[serde(default)]
     pub needs: Vec<Capability>,
@@ -130,6 +139,12 @@ fn default_timeout() -> Span {
 }
 
 impl Scenario {
+    /// The revision from which it counts, if this suite is an earlier one.
+    #[must_use]
+    pub fn provisional(&self) -> Option<Revision> {
+        self.counts_from.filter(|from| *from > Revision::of_this_suite())
+    }
+
     /// Reads a scenario and checks that it makes sense on its own.
     ///
     /// # Errors
@@ -141,11 +156,14 @@ impl Scenario {
     }
 }
 
-/// For each requirement, the ids of the scenarios that prove it.
+/// For each requirement, the ids of the scenarios that prove it; what is provisional proves nothing yet.
 #[must_use]
 pub fn proofs<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) -> BTreeMap<String, Vec<String>> {
     let mut proofs: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for scenario in scenarios {
+    for scenario in scenarios
+        .into_iter()
+        .filter(|scenario| scenario.provisional().is_none())
+    {
         for requirement in &scenario.requirements {
             proofs.entry(requirement.clone()).or_default().push(scenario.id.clone());
         }

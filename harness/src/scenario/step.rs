@@ -205,13 +205,13 @@ pub enum MarkOf {
 pub struct Wait {
     /// What must hold.
     pub until: Vec<Condition>,
-    /// How long it may take.
-    #[serde(default = "default_wait")]
-    pub within: Span,
-}
-
-fn default_wait() -> Span {
-    Span::seconds(30)
+    /// How long it may take; when absent, as long as any change may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// How long it must hold without a break, so that a state which comes and goes is not taken for reached. It may
+    /// begin to hold as late as `within` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<Span>,
 }
 
 /// See [`Step::Observe`].

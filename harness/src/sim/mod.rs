@@ -219,7 +219,7 @@ async fn attempt(
     let scenario = Scenario::parse(&format!("{id}.yaml"), &text, catalogue).map_err(ScenarioErrors)?;
     let case = Case {
         id,
-        scenario: Arc::new(scenario.hurried(target.patience)),
+        scenario: Arc::new(scenario.hurried(target.limits().change.duration())),
         front: Front::E2b,
     };
     Ok(run_one(&case, target).await)

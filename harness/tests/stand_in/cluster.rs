@@ -161,6 +161,7 @@ pub async fn start_as(tongue: Tongue, lie: Lie, profile: Profile) -> Target {
         profile,
         ..super::target(&url)
     }
+    .within(std::time::Duration::from_secs(2))
 }
 
 /// Where a target's stand-in listens.

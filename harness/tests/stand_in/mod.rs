@@ -30,6 +30,8 @@ pub enum Defect {
     Hangs,
     /// A sandbox cannot be deleted.
     CannotDelete,
+    /// Of so many answers every other one says that a sandbox is paused.
+    Flaps(usize),
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ struct World {
     made: Arc<tokio::sync::Notify>,
     has_resumed: Arc<AtomicBool>,
     created: Arc<AtomicUsize>,
+    looks: Arc<AtomicUsize>,
 }
 
 /// A running stand-in.
@@ -116,8 +119,8 @@ pub fn target(url: &str) -> Target {
         laboratory: None,
         capabilities: [torpor_harness::Capability::Memory].into(),
         profile: Profile::built_in("kruise").unwrap(),
-        patience: std::time::Duration::from_secs(2),
     }
+    .within(std::time::Duration::from_secs(2))
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
@@ -163,8 +166,16 @@ async fn list(State(world): State<World>, Query(query): Query<BTreeMap<String, S
 }
 
 async fn detail(State(world): State<World>, Path(id): Path<String>) -> Response {
+    let look = world.looks.fetch_add(1, Ordering::Relaxed);
+    let lies = matches!(world.defect, Defect::Flaps(answers) if look < answers && look % 2 == 0);
     match world.sandboxes.lock().unwrap().get(&id) {
-        Some(sandbox) => Json(shown(&id, sandbox)).into_response(),
+        Some(sandbox) => {
+            let mut answer = shown(&id, sandbox);
+            if lies {
+                answer["state"] = json!("paused");
+            }
+            Json(answer).into_response()
+        }
         None => not_found(&id),
     }
 }
@@ -204,7 +215,7 @@ async fn connect(State(world): State<World>, Path(id): Path<String>) -> Response
     let forgets = match world.defect {
         Defect::ForgetsOnResume => true,
         Defect::ForgetsOnceOnResume => !again,
-        Defect::None | Defect::Hangs | Defect::CannotDelete => false,
+        Defect::None | Defect::Hangs | Defect::CannotDelete | Defect::Flaps(_) => false,
     };
     if sandbox.paused && forgets {
         sandbox.variables.clear();

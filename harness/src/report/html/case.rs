@@ -31,6 +31,18 @@ pub(super) fn not_passed(report: &Report) -> Markup {
     }
 }
 
+/// What counts for nothing yet, apart from what does.
+pub(super) fn provisional(report: &Report) -> Markup {
+    html! {
+        @if !report.provisional.is_empty() {
+            section #provisional {
+                h2 { "Provisional cases, of no weight yet" }
+                @for case in &report.provisional { (card(case, false)) }
+            }
+        }
+    }
+}
+
 fn card(case: &CaseReport, open: bool) -> Markup {
     html! {
         article #(anchor(&case.id)) class={ "case " (case.result.as_str()) } {
@@ -39,6 +51,8 @@ fn card(case: &CaseReport, open: bool) -> Markup {
                 span.id { (case.id) } " · "
                 @for requirement in &case.requirements { a href={ "#" (anchor(requirement)) } { (requirement) } " " }
                 "· " (duration(case.seconds))
+                @for label in &case.labels { " · " (label) }
+                @if let Some(from) = case.counts_from { " · counts from " (from) }
             }
             (why(case))
             @if !case.history.entries.is_empty() {

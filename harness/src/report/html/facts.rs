@@ -15,11 +15,13 @@ pub(super) fn section(report: &Report) -> Markup {
             dl {
                 (fact("Started", &from.started_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()))
                 (fact("Took", &duration(report.seconds)))
-                (fact("Cases", &format!("{} of {}", report.cases.len(), from.suite_cases)))
+                (fact("Cases", &format!("{} of {}", report.cases.len() + report.provisional.len(), from.suite_cases)))
                 (fact("Filter", &or_none(&options.filter.join(", "))))
                 (fact("Side by side", &options.jobs.to_string()))
                 (fact("Rounds of each case", &options.repeat.to_string()))
-                (fact("Patience for one change", &duration(from.declared.patience_seconds)))
+                (fact("Labels", &or_none(&options.labels.join(", "))))
+                (fact("Time for one change", &duration(from.declared.patience_seconds)))
+                (fact("Limits longer than the contract's", &or_none(&options.limits.departures().join(", "))))
                 (fact("Left out", &or_none(&options.skips.iter().map(|(id, why)| format!("{id} ({why})")).collect::<Vec<_>>().join("; "))))
                 (fact("The target claims", &or_none(&report.claims.iter().map(|claim| claim.as_str()).collect::<Vec<_>>().join(", "))))
                 @if let Some(namespace) = &from.declared.namespace { (fact("Namespace", namespace)) }

@@ -40,6 +40,7 @@ pub(super) fn render(report: &Report) -> String {
                 main {
                     (requirement::section(report))
                     (case::not_passed(report))
+                    (case::provisional(report))
                     (case::table(report))
                     (facts::section(report))
                 }

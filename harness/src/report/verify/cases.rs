@@ -6,19 +6,21 @@ use super::Finding;
 use crate::expectation::ExpectationReport;
 use crate::oracle::JUDGED;
 use crate::report::{CaseReport, Outcome, Report};
+use crate::scenario::Revision;
 use crate::suite::{Case, Filter, Suite};
 
 /// What can be said of cases whatever suite they are of.
 pub(super) fn of_themselves(report: &Report) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for pair in report.cases.windows(2) {
+    for pair in report.cases.windows(2).chain(report.provisional.windows(2)) {
         if let [one, other] = pair
             && one.id >= other.id
         {
             findings.push(wrong(other, "it is there twice, or not in its place"));
         }
     }
-    for case in &report.cases {
+    findings.extend(misplaced(report));
+    for case in report.all_cases() {
         let excused = |entry: &&ExpectationReport| entry.excused.contains(&case.id);
         let excused = report.expectations.iter().any(|entry| excused(&entry));
         if let Some(what) = fault(case, excused) {
@@ -26,6 +28,17 @@ pub(super) fn of_themselves(report: &Report) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Cases that count and stand with those that do not yet, or the other way round.
+fn misplaced(report: &Report) -> Vec<Finding> {
+    let revision = Revision::of_version(&report.suite_version);
+    let counted = report.cases.iter().filter(|case| case.is_provisional());
+    let counted = counted.map(|case| wrong(case, "it is provisional, and stands with the cases that count"));
+    let early = |case: &&CaseReport| case.counts_from.is_none() || case.counts_from <= revision;
+    let early = report.provisional.iter().filter(early);
+    let early = early.map(|case| wrong(case, "it counts by now, and stands with the provisional cases"));
+    counted.chain(early).collect()
 }
 
 /// What of a case does not go together.
@@ -64,6 +77,7 @@ fn fault(case: &CaseReport, excused: bool) -> Option<&'static str> {
 pub(super) fn of_the_suite(report: &Report, suite: &Suite) -> Vec<Finding> {
     let filter = Filter {
         any_of: report.provenance.options.filter.clone(),
+        labels: report.provenance.options.labels.clone(),
     };
     let mut asked: BTreeMap<String, Case> = suite
         .select(&filter)
@@ -71,7 +85,7 @@ pub(super) fn of_the_suite(report: &Report, suite: &Suite) -> Vec<Finding> {
         .map(|case| (case.id.clone(), case))
         .collect();
     let mut findings = Vec::new();
-    for found in &report.cases {
+    for found in report.all_cases() {
         match asked.remove(&found.id) {
             None => findings.push(wrong(found, "the suite does not have it, or the filter leaves it out")),
             Some(case) => findings.extend(against(found, &case, report).map(|what| wrong(found, what))),
@@ -87,6 +101,11 @@ fn against(found: &CaseReport, case: &Case, report: &Report) -> Option<&'static 
     let claimed = needs.is_subset(&report.claims);
     if found.title != case.scenario.title || found.requirements != case.scenario.requirements {
         return Some("its claim or its requirements are others than those of the suite");
+    }
+    let revision = Revision::of_version(&report.suite_version);
+    let from = case.scenario.counts_from.filter(|from| Some(*from) > revision);
+    if found.counts_from != from || found.labels != case.scenario.labels {
+        return Some("its labels, or when it counts, are not as the suite has them");
     }
     match found.result {
         Outcome::NotClaimed if claimed => Some("the target claims what it takes, and it says not claimed"),
