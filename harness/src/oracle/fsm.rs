@@ -30,27 +30,31 @@ pub(super) fn at_most_one_live_pod(moments: &[Moment<'_>], view: &View<'_>) -> V
     found
 }
 
-/// FSM-05: Ready is never true while the Pod is being deleted; never reported anew, if a step
-/// of the scenario deleted it.
+/// FSM-05: Ready is never true while the Pod is being deleted. If a step of the scenario deleted it, the first report
+/// afterwards may have been on its way already; the second knows.
 pub(super) fn ready_never_on_a_dying_pod(
     moments: &[Moment<'_>],
     by_the_suite: &BTreeSet<&str>,
     view: &View<'_>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
+    let mut reports: BTreeMap<&str, &Value> = BTreeMap::new();
+    let mut excused: BTreeSet<&str> = BTreeSet::new();
     let ready = &view.dialect.status.ready;
     for moment in moments {
         for (uid, sandbox) in moment.sandboxes.iter().filter(|(_, sandbox)| view.concerns(sandbox)) {
+            let status = &sandbox["status"];
+            let reported = reports.insert(uid, status) != Some(status);
             let dying = |pod: &&Value| {
                 pod.pointer("/metadata/deletionTimestamp")
                     .is_some_and(|time| !time.is_null())
             };
-            let foreseeable =
-                |pod: &&Value| moment.change.object == Watched::Sandbox || !by_the_suite.contains(name(pod));
             let pods = moment.live_pods(uid, view.kind());
-            if let Some(pod) = pods.into_iter().filter(dying).find(foreseeable)
-                && view.says(sandbox, ready)
-            {
+            let Some(pod) = pods.into_iter().find(dying) else {
+                continue;
+            };
+            let foreseeable = !by_the_suite.contains(name(pod)) || (reported && !excused.insert(uid));
+            if foreseeable && view.says(sandbox, ready) {
                 found.push(Violation {
                     requirement: Cow::Borrowed("FSM-05"),
                     revision: moment.change.revision(),

@@ -186,7 +186,7 @@ fn ready_on_a_dying_pod_is_caught() {
 }
 
 #[test]
-fn a_pod_that_a_step_deletes_may_be_ready_until_the_next_report_and_no_longer() {
+fn a_pod_that_a_step_deletes_may_be_ready_in_the_report_that_was_under_way_and_no_longer() {
     let deleted = || {
         Story::default()
             .sandbox(1, "Running", &ready("True", 1))
@@ -197,7 +197,21 @@ fn a_pod_that_a_step_deletes_may_be_ready_until_the_next_report_and_no_longer() 
         deleted().sandbox(3, "Failed", &ready("False", 2)).verdict(),
         Vec::<&str>::new()
     );
-    assert_eq!(deleted().sandbox(3, "Running", &ready("True", 1)).verdict(), ["FSM-05"]);
+    let under_way = || deleted().sandbox(3, "Pending", &ready("True", 1));
+    assert_eq!(
+        under_way().sandbox(4, "Failed", &ready("False", 2)).verdict(),
+        Vec::<&str>::new()
+    );
+    // What others write is no report.
+    let edited = || under_way().sandbox(4, "Pending", &ready("True", 1));
+    assert_eq!(
+        edited().sandbox(5, "Failed", &ready("False", 2)).verdict(),
+        Vec::<&str>::new()
+    );
+    assert_eq!(
+        under_way().sandbox(4, "Running", &ready("True", 1)).verdict(),
+        ["FSM-05"]
+    );
 }
 
 #[test]
