@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use blake3::Hash;
 use bytes::Bytes;
-use fastcdc::v2020::FastCDC;
+use fastcdc::v2020::{Chunk, FastCDC};
 use rayon::prelude::*;
 
 use crate::encryption::{Nonce, Opened, TenantKey};
@@ -30,6 +30,8 @@ pub const MAX_CHUNK_BYTES: u32 = 256 * 1024;
 /// A payload is cut in segments of so many bytes, each by itself, so that more than one core can cut.
 pub const SEGMENT_BYTES: usize = 4 << 20;
 
+/// Fewer bytes are named by one core sooner than others are woken.
+const SPREAD_BYTES: usize = 1 << 20;
 /// The fastest regular level: a pause waits for compression, and most pages of a process are zero or text.
 const COMPRESSION_LEVEL: i32 = 1;
 /// Compression pays when it saves at least one part in so many.
@@ -112,19 +114,39 @@ pub fn cut(payload: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
 
 /// The pieces of one segment, which begins at `start` of its payload.
 pub(crate) fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
-    let sizes = (
+    let cuts: Vec<_> = cuts(segment).collect();
+    named(start, segment, &cuts, key)
+}
+
+/// The first pieces of a segment, of which only `beginning` is known; it begins at `start` of its payload. They are
+/// pieces of the segment whatever follows.
+pub(crate) fn cut_beginning(start: usize, beginning: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
+    // A cut before the end was decided by what is in front of it.
+    let decided = |cut: &Chunk| cut.offset + cut.length < beginning.len() || cut.length == MAX_CHUNK_BYTES as usize;
+    let cuts: Vec<_> = cuts(beginning).take_while(decided).collect();
+    named(start, beginning, &cuts, key)
+}
+
+fn cuts(segment: &[u8]) -> FastCDC<'_> {
+    FastCDC::new(
+        segment,
         MIN_CHUNK_BYTES as usize,
         AVERAGE_CHUNK_BYTES as usize,
         MAX_CHUNK_BYTES as usize,
-    );
-    // Where the cuts are is found by one core; the names take longer and are found by all.
-    let cuts: Vec<_> = FastCDC::new(segment, sizes.0, sizes.1, sizes.2).collect();
-    cuts.into_par_iter()
-        .map(|cut| Piece {
-            chunk: reference(&segment[cut.offset..cut.offset + cut.length], key),
-            range: start + cut.offset..start + cut.offset + cut.length,
-        })
-        .collect()
+    )
+}
+
+/// Where the cuts are is found by one core; the names of many bytes are found by all.
+fn named(start: usize, segment: &[u8], cuts: &[Chunk], key: Option<&TenantKey>) -> Vec<Piece> {
+    let piece = |cut: &Chunk| Piece {
+        chunk: reference(&segment[cut.offset..cut.offset + cut.length], key),
+        range: start + cut.offset..start + cut.offset + cut.length,
+    };
+    if segment.len() < SPREAD_BYTES {
+        cuts.iter().map(piece).collect()
+    } else {
+        cuts.par_iter().map(piece).collect()
+    }
 }
 
 /// The stored form of a chunk before encryption: that of `plain` itself when compression does not pay.
@@ -332,6 +354,20 @@ mod tests {
             prop_assert!(pieces.iter().all(|piece| piece.chunk == reference(&payload[piece.range.clone()], None)));
             let joined: Vec<u8> = pieces.into_iter().flat_map(|piece| payload[piece.range].to_vec()).collect();
             prop_assert!(joined == payload);
+        }
+
+        #[test]
+        fn what_is_cut_of_a_beginning_is_cut_of_all(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, known in 0..1_000_000_usize, odd in any::<bool>()) {
+            let mut payload = noise(seed, bytes);
+            if odd {
+                // Nothing to cut at.
+                payload.fill(0);
+            }
+            let pieces = cut_segment(7, &payload, None);
+            let first = cut_beginning(7, &payload[..known.min(bytes)], None);
+            prop_assert!(pieces.starts_with(&first));
+            let left = known.min(bytes) - first.last().map_or(0, |piece| piece.range.end - 7);
+            prop_assert!(left <= MAX_CHUNK_BYTES as usize, "{left} bytes wait for what follows");
         }
 
         #[test]

@@ -27,10 +27,10 @@ pub use engine::{
 };
 pub use files::{FileError, FileTree};
 pub use monty::{
-    ExecutionLimits, MemoryGauge, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, SimEngine,
+    ExecutionLimits, MemoryGauge, MontyEngine, MontyError, MontySandbox, Origin, SandboxProcess, SimEngine, WriteError,
     engine_version,
 };
-pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader};
+pub use payload::{Payload, PayloadCursor, PayloadError, PayloadReader, PayloadWriter, Unwanted};
 pub use step::{Step, Steps};
 pub use store::{
     CheckpointKey, CheckpointStore, Compacted, Draft, EngineVersion, EnvelopeHeader, Garbage, Intake, StoreError,

@@ -1,10 +1,12 @@
 //! What an engine writes down, on its way to a store and back, without ever being in memory as a whole.
 //!
-//! A [`Payload`] is a sequence of bytes made of pieces in memory and of files that are read when the store wants
-//! them. A [`PayloadReader`] gives any range of a payload that is stored, checked before it is handed out. Leaves
+//! A [`Payload`] is a sequence of bytes made of pieces in memory, of files that are read when the store wants
+//! them, and of what is written meanwhile. A [`PayloadReader`] gives any range of a payload that is stored, checked before it is handed out. Leaves
 //! out what the bytes mean.
 
+mod growing;
 mod reader;
+mod runs;
 
 use std::fs::File;
 use std::io;
@@ -15,10 +17,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::chunks::SEGMENT_BYTES;
+use crate::chunks::{MAX_CHUNK_BYTES, SEGMENT_BYTES};
 use crate::store::{StoreError, Taken};
 
+use growing::Growing;
+pub use growing::{PayloadWriter, Unwanted};
 pub use reader::{PayloadCursor, PayloadReader};
+pub(crate) use runs::{Run, Runs};
 
 /// A file up to this size is read at once: it shares chunks with its neighbours.
 const SMALL_FILE_BYTES: u64 = 256 << 10;
@@ -40,6 +45,8 @@ enum Part {
     },
     /// Not to be read again.
     Taken(Taken),
+    /// Still written, by somebody else.
+    Growing(Growing),
 }
 
 /// Bytes of a payload that are cut into chunks by themselves.
@@ -73,6 +80,12 @@ pub enum PayloadError {
     /// Part of it is in a store already, and cannot be read.
     #[error("a part of the payload was taken by a store, and can be sealed there only")]
     Taken,
+    /// Whoever writes it while it is read could not go on.
+    #[error("a part of the payload could not be written")]
+    Writer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Whoever writes it while it is read is gone.
+    #[error("the writer of the payload ended before all was written")]
+    Cut,
     /// A file of it is not as it was when it was first read.
     #[error("a file of the payload changed while it was being stored")]
     Changed,
@@ -96,16 +109,33 @@ impl PayloadError {
 }
 
 impl Payload {
-    /// Bytes in all.
+    /// Bytes in all, without those that are still written.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether it has no bytes.
+    /// Whether it has no bytes, and gets none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.bytes == 0 && !self.is_growing()
+    }
+
+    fn of_growing(growing: Growing) -> Self {
+        Self {
+            parts: vec![Part::Growing(growing)],
+            bytes: 0,
+        }
+    }
+
+    /// Whether somebody still writes it. Then its segments are not known, and [`runs`](Self::runs) reads it.
+    pub(crate) fn is_growing(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Growing(_)))
+    }
+
+    /// Reads it in order.
+    pub(crate) fn runs(self) -> Runs {
+        Runs::new(self)
     }
 
     /// Adds bytes at the end.
@@ -154,7 +184,7 @@ impl Payload {
             next += part.len();
             match part {
                 Part::Taken(taken) => Some((start, taken)),
-                Part::Memory(_) | Part::File { .. } => None,
+                Part::Memory(_) | Part::File { .. } | Part::Growing(_) => None,
             }
         })
     }
@@ -188,16 +218,19 @@ impl Payload {
         Ok(payload)
     }
 
-    /// All of it.
+    /// All of it. Blocks until all is written.
     ///
     /// # Errors
-    /// A file of it cannot be read, or has become shorter; or a store has taken part of it.
+    /// A file of it cannot be read, or has become shorter; its writer failed; or a store has taken part of it.
     pub fn into_bytes(self) -> Result<Bytes, PayloadError> {
         if let [Part::Memory(bytes)] = self.parts.as_slice() {
             return Ok(bytes.clone());
         }
         if self.is_taken() {
             return Err(PayloadError::Taken);
+        }
+        if self.is_growing() {
+            return self.runs().into_bytes();
         }
         let mut all = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or(0));
         let mut buffer = Vec::new();
@@ -208,7 +241,8 @@ impl Payload {
         Ok(all.into())
     }
 
-    /// Small pieces that are side by side in memory, joined: each piece is cut into chunks by itself.
+    /// Tiny pieces that are side by side in memory, joined: each piece is cut into chunks by itself. A piece that makes
+    /// chunks of its own is not copied.
     pub(crate) fn joined(self) -> Self {
         let mut joined = Self::default();
         let mut run: Vec<Bytes> = Vec::new();
@@ -219,8 +253,8 @@ impl Payload {
         };
         for part in self.parts {
             match part {
-                Part::Memory(bytes) if bytes.len() < SEGMENT_BYTES => run.push(bytes),
-                other @ (Part::Memory(_) | Part::File { .. } | Part::Taken(_)) => {
+                Part::Memory(bytes) if bytes.len() < MAX_CHUNK_BYTES as usize => run.push(bytes),
+                other @ (Part::Memory(_) | Part::File { .. } | Part::Taken(_) | Part::Growing(_)) => {
                     close(&mut run, &mut joined);
                     joined.bytes += other.len();
                     joined.parts.push(other);
@@ -260,7 +294,7 @@ impl Payload {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 Some(bytes.slice(start..start + segment.bytes))
             }
-            Part::File { .. } | Part::Taken(_) => None,
+            Part::File { .. } | Part::Taken(_) | Part::Growing(_) => None,
         }
     }
 
@@ -270,6 +304,8 @@ impl Payload {
         match self.parts.get(segment.part) {
             None => {}
             Some(Part::Taken(_)) => return Err(PayloadError::Taken),
+            // Has no segments.
+            Some(Part::Growing(_)) => return Err(PayloadError::Cut),
             Some(Part::Memory(bytes)) => {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 buffer.extend_from_slice(&bytes[start..start + segment.bytes]);
@@ -289,6 +325,7 @@ impl Part {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::File { bytes, .. } | Self::Taken(Taken { bytes, .. }) => *bytes,
+            Self::Growing(_) => 0,
         }
     }
 }

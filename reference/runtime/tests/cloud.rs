@@ -9,6 +9,8 @@
 )]
 
 mod fixture;
+#[path = "fixture/noise.rs"]
+mod noise;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -20,6 +22,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use torpor_runtime::{CheckpointStore, StoreError};
 
 use fixture::{UID, key, sim};
+use noise::noise;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -79,13 +82,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut noise = vec![0; bytes];
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).finalize_xof().fill(&mut noise);
-    noise
 }
 
 async fn checkpoints_survive_and_leave_nothing(server: &Server) {

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be set up fails the test")]
 
 mod fixture;
+#[path = "fixture/noise.rs"]
+mod noise;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +15,10 @@ use torpor_runtime::envelope::EnvelopeError;
 use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion, KeyError, StoreError, TenantKeys};
 
 use fixture::{UID, key, sim};
+use noise::noise;
 
 /// More bytes than are kept in an envelope.
 const LARGE: usize = 1_500_000;
-
-/// Bytes that do not compress and depend on the seed alone.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut noise = vec![0; bytes];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut noise);
-    noise
-}
 
 /// A store in a directory of its own.
 struct OnDisk {

@@ -120,11 +120,12 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// [`SandboxError::Busy`] when it does not come to a stop within `limit`. After any error it goes on.
     fn freeze(&self, limit: Duration) -> Answer<'_, ()>;
 
-    /// Writes it down. The payload may be read from files of the sandbox: it has to be stored before the sandbox
-    /// goes on. When a payload of it could not be sealed, another one may be asked for.
+    /// Writes it down. The payload may be read from files of the sandbox, or be written while it is read: it has to be
+    /// stored before the sandbox goes on. When a payload of it could not be sealed, another one may be asked for.
     ///
     /// # Errors
-    /// [`SandboxError::NotFrozen`]; or something of it cannot be read, and then it is frozen still.
+    /// [`SandboxError::NotFrozen`]; or something of it cannot be read, and then it is frozen still. What is found out
+    /// while the payload is written is said to whoever reads it, and then, too, it is frozen still.
     fn checkpoint(&self) -> Answer<'_, Payload>;
 
     /// Lets it go on.

@@ -125,8 +125,22 @@ pub struct Contents<'a> {
 pub struct Encoded {
     /// Its header.
     pub header: EnvelopeHeader,
-    /// All of it.
-    pub bytes: Vec<u8>,
+    /// All of it, in parts that follow each other: what it keeps is not copied.
+    pub parts: Vec<Bytes>,
+}
+
+impl Encoded {
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
+    }
+
+    /// Whether it has no bytes, as none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// BLAKE3 of what a checkpoint is, which fixes every byte of its payload, whatever form that is stored in: sandbox,
@@ -155,17 +169,23 @@ pub fn encode(contents: &Contents<'_>) -> Result<Encoded, EnvelopeError> {
         body_bytes: 0,
         body_hash: String::new(),
     };
-    let mut body = table::encode(contents.entries);
+    let mut table = table::encode(contents.entries);
     if let Some(key) = contents.key {
-        body = key.encrypt(table_nonce(&header), identity(&header).as_bytes(), &body);
+        table = key.encrypt(table_nonce(&header), identity(&header).as_bytes(), &table);
     }
-    header.table_bytes = body.len() as u64;
-    body.extend(contents.kept_here.iter().flatten());
-    header.body_bytes = body.len() as u64;
-    header.body_hash = blake3::hash(&body).to_hex().to_string();
-    let mut bytes = head::encode(&header)?;
-    bytes.append(&mut body);
-    Ok(Encoded { header, bytes })
+    header.table_bytes = table.len() as u64;
+    let mut hasher = Hasher::new();
+    hasher.update(&table);
+    for kept in contents.kept_here {
+        hasher.update(kept);
+    }
+    header.body_bytes = hasher.count();
+    header.body_hash = hasher.finalize().to_hex().to_string();
+    let mut beginning = head::encode(&header)?;
+    beginning.append(&mut table);
+    let mut parts = vec![Bytes::from(beginning)];
+    parts.extend_from_slice(contents.kept_here);
+    Ok(Encoded { header, parts })
 }
 
 /// Reads a whole envelope and checks every byte of it; gives the payload's chunks in order.

@@ -37,7 +37,8 @@ fn envelope(key: Option<&TenantKey>) -> Vec<u8> {
         key,
     })
     .unwrap()
-    .bytes
+    .parts
+    .concat()
 }
 
 fn keys(id: &str, digit: char) -> TenantKeys {
@@ -153,7 +154,7 @@ fn a_chunk_outside_of_what_holds_it_is_refused_when_read() {
             kept_here: &[Bytes::from_static(b"ab")],
             key: None,
         };
-        decode(&encode(&contents).unwrap().bytes, &TenantKeys::default())
+        decode(&encode(&contents).unwrap().parts.concat(), &TenantKeys::default())
     };
     reach(entry(b"a", 1)).unwrap();
     let pack = |nth, offset| Entry {

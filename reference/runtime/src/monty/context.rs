@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use monty::{MontyRepl, ReplProgress};
+use monty::{MontyRepl, ReplProgress, SessionRef};
 use monty_types::{CompileOptions, MontyObject, ResourceTracker};
 
 use super::drive::{self, Outcome, Step, Surroundings};
@@ -11,6 +11,7 @@ use super::host::Host;
 use super::imports::RewrittenLines;
 use super::limits::{self, ExecutionLimits};
 use super::memory::MemoryGauge;
+use super::written::SCRIPT_NAME;
 use crate::engine::{ExecutionEvent, ExecutionSink};
 
 /// Code that was sent to a context.
@@ -39,6 +40,17 @@ pub(crate) enum Session {
     Sleeping(Sleeper),
     /// Moved out for the length of one call; never seen from outside.
     Running,
+}
+
+impl Session {
+    /// What the interpreter writes down; `None` while an execution runs.
+    pub(crate) fn to_dump(&self) -> Option<SessionRef<'_>> {
+        match self {
+            Self::Idle(repl) => Some(SessionRef::Idle(repl)),
+            Self::Sleeping(sleeper) => Some(SessionRef::Suspended(&sleeper.progress)),
+            Self::Running => None,
+        }
+    }
 }
 
 /// An execution in the middle of a `sleep`.
@@ -135,7 +147,7 @@ impl Context {
 
 fn fresh_repl(limits: ExecutionLimits) -> Box<MontyRepl> {
     Box::new(MontyRepl::new(
-        "main.py",
+        SCRIPT_NAME,
         ResourceTracker::new(limits.of_a_session()),
         CompileOptions::default(),
     ))

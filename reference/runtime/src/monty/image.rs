@@ -1,4 +1,10 @@
 //! The written form of a sandbox: every session as the interpreter dumps it, and its files.
+//!
+//! ```text
+//! the dumps of its contexts, in their order │ SandboxImage │ length of that, 4 bytes, little-endian
+//! ```
+//!
+//! The description is last: the dumps are stored while they are written, and how long they get is known afterwards.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,11 +13,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::imports::RewrittenLines;
+use super::written::WriteError;
 use crate::files::FileTree;
-use crate::payload::{Payload, PayloadError};
+use crate::payload::{PayloadError, PayloadWriter};
 
 /// Counts up with every change of the structures here.
-pub(crate) const IMAGE_VERSION: u32 = 3;
+pub(crate) const IMAGE_VERSION: u32 = 4;
+/// Bytes of the length behind an image.
+const LENGTH_BYTES: usize = 4;
 
 /// Everything of one sandbox.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,32 +34,37 @@ pub(crate) struct SandboxImage {
 }
 
 impl SandboxImage {
-    /// The image with its dumps, which are not copied.
-    pub(crate) fn into_payload(mut self) -> Result<Payload, PayloadError> {
-        let mut dumps = Payload::default();
-        for context in self.contexts.values_mut() {
-            context.dump_bytes = context.dump.len() as u64;
-            dumps.push(std::mem::take(&mut context.dump));
-        }
-        Payload::headed(&self, dumps)
+    /// Writes the image behind the dumps of its contexts, which were written before.
+    pub(crate) fn write_behind_dumps(&self, writer: &mut PayloadWriter) -> Result<(), WriteError> {
+        let image = postcard::to_allocvec(self)?;
+        let bytes = u32::try_from(image.len()).map_err(|_| postcard::Error::SerializeBufferFull)?;
+        writer.write(&image)?;
+        writer.write(&bytes.to_le_bytes())?;
+        Ok(())
     }
 
-    /// Reads what [`into_payload`](Self::into_payload) wrote.
+    /// Reads what was written, the contexts with their dumps.
     pub(crate) fn from_bytes(payload: &Bytes) -> Result<Self, PayloadError> {
-        let ends = |needed: u64| PayloadError::Ends {
+        let ends = |needed: usize| PayloadError::Ends {
             bytes: payload.len() as u64,
-            needed,
+            needed: needed as u64,
         };
-        let take = |rest: &mut Bytes, bytes: u64| match usize::try_from(bytes) {
-            Ok(bytes) if bytes <= rest.len() => Ok(rest.split_to(bytes)),
-            Ok(_) | Err(_) => Err(ends((payload.len() - rest.len()) as u64 + bytes)),
-        };
-        let mut rest = payload.clone();
-        let length = take(&mut rest, 4)?;
-        let length = length.as_ref().try_into().map_or(0, u32::from_le_bytes);
-        let mut image: Self = postcard::from_bytes(&take(&mut rest, u64::from(length))?)?;
+        let (rest, length) = payload
+            .split_last_chunk::<LENGTH_BYTES>()
+            .ok_or_else(|| ends(LENGTH_BYTES))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let dumps = rest
+            .len()
+            .checked_sub(length)
+            .ok_or_else(|| ends(LENGTH_BYTES + length))?;
+        let mut image: Self = postcard::from_bytes(&rest[dumps..])?;
+        let mut dumps = payload.slice(..dumps);
         for context in image.contexts.values_mut() {
-            context.dump = take(&mut rest, context.dump_bytes)?;
+            let bytes = usize::try_from(context.dump_bytes).unwrap_or(usize::MAX);
+            if bytes > dumps.len() {
+                return Err(ends(payload.len() - dumps.len() + bytes));
+            }
+            context.dump = dumps.split_to(bytes);
         }
         Ok(image)
     }
@@ -62,7 +76,7 @@ pub(crate) struct ContextImage {
     pub(crate) cwd: String,
     pub(crate) executions: u64,
     pub(crate) rewritten: RewrittenLines,
-    /// Bytes of the dump; the dumps follow, in the order of the contexts.
+    /// Bytes of the dump; the dumps are in front, in the order of the contexts.
     pub(crate) dump_bytes: u64,
     /// As the interpreter writes it, with its own version.
     #[serde(skip)]

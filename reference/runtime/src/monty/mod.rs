@@ -25,6 +25,7 @@ mod sandbox;
 mod scanner;
 mod sim;
 mod time_module;
+mod written;
 
 pub use engine::MontyEngine;
 pub use limits::ExecutionLimits;
@@ -32,3 +33,4 @@ pub use memory::MemoryGauge;
 pub use process::{Origin, SandboxProcess};
 pub use sandbox::{MontyError, MontySandbox, engine_version};
 pub use sim::SimEngine;
+pub use written::WriteError;

@@ -258,10 +258,11 @@ impl SandboxProcess {
         self.ask(Message::Thaw).await
     }
 
-    /// Writes a frozen sandbox down.
+    /// Writes a frozen sandbox down. The payload is there before it is written: who reads it is told when a session or
+    /// a file cannot be read.
     ///
     /// # Errors
-    /// [`SandboxError::NotFrozen`]; or a session or a file cannot be read.
+    /// [`SandboxError::NotFrozen`].
     pub async fn dump(&self) -> Result<Payload, SandboxError> {
         self.ask(Message::Dump).await?
     }
@@ -359,17 +360,21 @@ impl Worker {
                 self.sandbox.thaw();
                 let _ = reply.send(());
             }
-            Message::Dump(reply) => drop(reply.send(self.dump())),
+            Message::Dump(reply) => self.dump(reply),
             // Answered by the loop.
             Message::Stop(_) => {}
         }
     }
 
-    fn dump(&self) -> Result<Payload, SandboxError> {
+    fn dump(&self, reply: oneshot::Sender<Result<Payload, SandboxError>>) {
         if !self.sandbox.is_frozen() {
-            return Err(SandboxError::NotFrozen);
+            drop(reply.send(Err(SandboxError::NotFrozen)));
+            return;
         }
-        Ok(self.sandbox.dump()?)
+        let (writer, payload) = Payload::growing();
+        if reply.send(Ok(payload)).is_ok() {
+            self.sandbox.dump(writer);
+        }
     }
 
     fn read_meter(&self) {

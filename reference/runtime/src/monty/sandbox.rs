@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, SessionRef, dump};
+use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, dump};
 use monty_fs::MountError;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,10 +15,11 @@ use super::host::{HOME, Host};
 use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
 use super::limits::ExecutionLimits;
 use super::memory::MemoryGauge;
+use super::written::{SCRIPT_NAME, WriteError, write_dump};
 use crate::clock::Clock;
 use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
-use crate::payload::{Payload, PayloadError};
+use crate::payload::{PayloadError, PayloadWriter};
 use crate::store::EngineVersion;
 
 /// Name of this engine in checkpoints.
@@ -60,6 +61,9 @@ pub enum MontyError {
         /// What the interpreter said.
         source: DumpError,
     },
+    /// What the sandbox is beside its sessions cannot be written down.
+    #[error("write down what the sandbox is")]
+    Describe(#[from] WriteError),
     /// The payload is not one of this engine.
     #[error("read the checkpoint's payload")]
     Payload(#[from] PayloadError),
@@ -149,13 +153,21 @@ impl MontySandbox {
     }
 
     /// Writes everything down. Only between calls of [`poll`](Self::poll), where every execution has ended or sleeps.
-    ///
-    /// # Errors
-    /// A session or a file cannot be read.
-    pub fn dump(&self) -> Result<Payload, MontyError> {
+    /// Whoever reads the payload is told when a session or a file cannot be read.
+    pub fn dump(&self, mut writer: PayloadWriter) {
+        match self.write(&mut writer) {
+            Ok(()) => {
+                // Who does not want it is not waiting.
+                let _ = writer.finish();
+            }
+            Err(error) => writer.fail(error),
+        }
+    }
+
+    fn write(&self, writer: &mut PayloadWriter) -> Result<(), MontyError> {
         let mut contexts = BTreeMap::new();
         for (id, context) in &self.contexts {
-            contexts.insert(id.clone(), dump_context(id, context)?);
+            contexts.insert(id.clone(), write_context(id, context, writer)?);
         }
         let image = SandboxImage {
             env: self.host.env.clone(),
@@ -164,14 +176,17 @@ impl MontySandbox {
             contexts,
             files: FileTree::capture(&self.root)?,
         };
-        Ok(image.into_payload()?)
+        Ok(image.write_behind_dumps(writer)?)
     }
 
     /// Bytes of interpreter state, as the engine writes it down. Files do not count.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
-        let size = |(id, context)| dump_context(id, context).map_or(0, |image| image.dump.len());
-        self.contexts.iter().map(size).sum::<usize>() as u64
+        let size = |context: &Context| {
+            let session = context.session.to_dump()?;
+            dump(SCRIPT_NAME, None, session).ok().map(|dump| dump.len())
+        };
+        self.contexts.values().filter_map(size).sum::<usize>() as u64
     }
 
     /// Hands code to a context (the default one when `None`); it runs at the next [`poll`](Self::poll).
@@ -313,29 +328,27 @@ impl MontySandbox {
     }
 }
 
-fn dump_context(id: &ContextId, context: &Context) -> Result<ContextImage, MontyError> {
+fn write_context(id: &ContextId, context: &Context, writer: &mut PayloadWriter) -> Result<ContextImage, MontyError> {
     let failed = |reason: String| MontyError::Dump {
         context: id.clone(),
         reason,
     };
-    let (session, sleeping) = match &context.session {
-        Session::Idle(repl) => (SessionRef::Idle(repl), None),
-        Session::Sleeping(sleeper) => (
-            SessionRef::Suspended(&sleeper.progress),
-            Some(SleeperImage {
-                until: sleeper.until,
-                env: sleeper.env.clone(),
-            }),
-        ),
-        Session::Running => return Err(failed("an execution is under way".to_owned())),
+    let session = context.session.to_dump();
+    let session = session.ok_or_else(|| failed("an execution is under way".to_owned()))?;
+    let dump_bytes = write_dump(session, writer).map_err(|error| failed(error.to_string()))?;
+    let sleeping = match &context.session {
+        Session::Sleeping(sleeper) => Some(SleeperImage {
+            until: sleeper.until,
+            env: sleeper.env.clone(),
+        }),
+        Session::Idle(_) | Session::Running => None,
     };
-    let dump = dump("main.py", None, session).map_err(|error| failed(error.to_string()))?;
     Ok(ContextImage {
         cwd: context.cwd.clone(),
         executions: context.executions,
         rewritten: context.rewritten.clone(),
-        dump_bytes: 0,
-        dump: dump.into(),
+        dump_bytes,
+        dump: Bytes::new(),
         sleeping,
     })
 }

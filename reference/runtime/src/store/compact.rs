@@ -207,12 +207,12 @@ impl Compaction {
             key: self.key.clone(),
             source,
         })?;
-        self.exchange(sealed.bytes, encoded.bytes.into(), pack).await?;
+        self.exchange(sealed.bytes, encoded.parts, pack).await?;
         Ok(Compacted { before, after: bytes })
     }
 
     /// Puts the new envelope in the place of the old one, if that is still there.
-    async fn exchange(&self, old: Bytes, new: Bytes, pack: Option<NewPack>) -> Result<(), StoreError> {
+    async fn exchange(&self, old: Bytes, new: Vec<Bytes>, pack: Option<NewPack>) -> Result<(), StoreError> {
         let removed = || StoreError::Removed { key: self.key.clone() };
         let envelope = self.place.envelope(self.key.generation);
         let staged = self.store.objects.stage(pack, &envelope, self.attempt, new).await?;

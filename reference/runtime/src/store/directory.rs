@@ -80,18 +80,23 @@ impl Directory {
     /// Fails when the directory is gone. Listing and removing in a directory that is not there would
     /// succeed and mean nothing.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.blocking(
-            "look at the checkpoint store's directory",
-            PathBuf::new(),
-            |path| match fs::metadata(path) {
-                Ok(metadata) => Ok(metadata.is_dir()),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(error),
-            },
-        )
-        .await?
-        .then_some(())
-        .ok_or_else(|| StoreError::DirectoryGone {
+        let attempt = "look at the checkpoint store's directory";
+        let is_there = self.blocking(attempt, PathBuf::new(), is_folder).await?;
+        self.expect_there(is_there)
+    }
+
+    /// As [`check`](Self::check). Blocks.
+    pub(super) fn check_now(&self) -> Result<(), StoreError> {
+        let is_there = is_folder(&self.root).map_err(|source| StoreError::Directory {
+            attempt: "look at the checkpoint store's directory",
+            path: self.root.clone(),
+            source,
+        })?;
+        self.expect_there(is_there)
+    }
+
+    fn expect_there(&self, is_there: bool) -> Result<(), StoreError> {
+        is_there.then_some(()).ok_or_else(|| StoreError::DirectoryGone {
             path: self.root.clone(),
         })
     }
@@ -174,13 +179,39 @@ impl Directory {
         pack: Option<Growing>,
         envelope: &object_store::path::Path,
         writer: Uuid,
-        contents: Bytes,
+        contents: Vec<Bytes>,
     ) -> Result<Aside, StoreError> {
         let directory = self.clone();
         self.blocking("write", envelope.as_ref().into(), move |path| {
             aside::stage(&directory, pack, path, writer, &contents)
         })
         .await
+    }
+
+    /// As [`stage`](Self::stage), without a pack. Blocks.
+    pub(super) fn stage_now(
+        &self,
+        envelope: &object_store::path::Path,
+        writer: Uuid,
+        contents: &[Bytes],
+    ) -> Result<Aside, StoreError> {
+        let path = self.root.join(envelope.as_ref());
+        let staged = aside::stage(self, None, &path, writer, contents);
+        staged.map_err(|source| StoreError::Directory {
+            attempt: "write",
+            path,
+            source,
+        })
+    }
+
+    /// As [`publish`](Self::publish). Blocks.
+    pub(super) fn publish_now(aside: Aside) -> Result<Created, StoreError> {
+        let path = aside.place().to_owned();
+        aside.publish().map_err(|source| StoreError::Directory {
+            attempt: "put in place",
+            path,
+            source,
+        })
     }
 
     /// Puts a file in its place unless there is one. It is on disk when this returns.
@@ -261,6 +292,14 @@ impl Directory {
             .map_err(io::Error::other);
         done.flatten()
             .map_err(|source| StoreError::Directory { attempt, path, source })
+    }
+}
+
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) enum Staged {
     /// On disk beside its place.
     Aside(Aside),
     /// In memory, with its place.
-    Held(Path, Bytes),
+    Held(Path, PutPayload),
 }
 
 impl Objects {
@@ -89,6 +89,11 @@ impl Objects {
     /// Whether the files are on a disk of this machine: read at no cost, and trusted no further than read.
     pub(super) fn on_disk(&self) -> bool {
         self.directory.is_some()
+    }
+
+    /// The directory of a store on disk, for those who may block.
+    pub(super) fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
     /// Fails when the place of all files is gone.
@@ -170,7 +175,7 @@ impl Objects {
         pack: Option<NewPack>,
         envelope: &Path,
         writer: Uuid,
-        contents: Bytes,
+        contents: Vec<Bytes>,
     ) -> Result<Staged, StoreError> {
         let growing = match pack {
             Some(NewPack::Growing(growing)) => Some(growing),
@@ -184,7 +189,7 @@ impl Objects {
             Some(directory) => Ok(Staged::Aside(
                 directory.stage(growing, envelope, writer, contents).await?,
             )),
-            None => Ok(Staged::Held(envelope.clone(), contents)),
+            None => Ok(Staged::Held(envelope.clone(), contents.into_iter().collect())),
         }
     }
 
@@ -196,11 +201,7 @@ impl Objects {
             (Staged::Aside(_), None) => return Ok(Created::Existed),
             (Staged::Held(place, contents), _) => (place, contents),
         };
-        match self
-            .store
-            .put_opts(&place, contents.into(), PutMode::Create.into())
-            .await
-        {
+        match self.store.put_opts(&place, contents, PutMode::Create.into()).await {
             Ok(_) => Ok(Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
             Err(source) => Err(backend("write", &place, source)),

@@ -17,7 +17,7 @@ use super::plan::Reuse;
 use crate::chunks::{self, ChunkRef, Compressor, Packed, Piece};
 use crate::encryption::TenantKey;
 use crate::envelope::{Entry, Holder};
-use crate::payload::{Payload, PayloadError, Segment};
+use crate::payload::{Payload, PayloadError, Run, Runs, Segment};
 
 /// The most chunks that one core compresses before it looks for others.
 const CHUNKS_AT_ONCE: usize = 8;
@@ -258,6 +258,45 @@ pub(super) fn survey(
         survey.append(part);
     }
     Ok(survey)
+}
+
+/// As [`cut`], of a payload that was begun to be read in order.
+///
+/// # Errors
+/// As for [`cut`], or when it cannot be written in full.
+pub(super) fn cut_runs(begun: Vec<Run>, mut rest: Runs, key: Option<&TenantKey>) -> Result<Vec<Piece>, PackError> {
+    let mut pieces: Vec<Piece> = begun.into_iter().flat_map(|run| run.pieces).collect();
+    while let Some(run) = rest.next(key)? {
+        pieces.extend(run.pieces);
+    }
+    Ok(pieces)
+}
+
+/// As [`survey`], of a payload that was begun to be read in order and is perhaps still written; gives what it is in
+/// full. One thread does it, beside the one that writes.
+///
+/// # Errors
+/// As for [`survey`], or when it cannot be written in full.
+pub(super) fn survey_runs(
+    begun: Vec<Run>,
+    mut rest: Runs,
+    sieve: &Sieve,
+    depot: &Depot,
+) -> Result<(Survey, Payload), PackError> {
+    let workshop = Workshop::default();
+    let (mut survey, mut payload) = (Survey::default(), Payload::default());
+    let mut begun = begun.into_iter();
+    while let Some(run) = begun
+        .next()
+        .map_or_else(|| rest.next(depot.key()), |run| Ok(Some(run)))?
+    {
+        let Run { start, plain, pieces } = run;
+        let shelved = workshop.shelve(depot, &sieve.new_of(&pieces), &plain, start)?;
+        survey.shelved.extend(shelved);
+        survey.pieces.extend(pieces);
+        payload.push(plain);
+    }
+    Ok((survey, payload))
 }
 
 /// The pieces of a surveyed payload, and where the chunks are that `reuse` has not: in the depot, which is to be

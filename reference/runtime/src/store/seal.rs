@@ -11,17 +11,18 @@
 //! fails ends the seal, too. A crash before the envelope leaves a pack that nothing names; a later collection takes
 //! it.
 
+mod small;
 mod stock;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use blake3::Hash;
 use bytes::Bytes;
 use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
-use super::depot::{self, Depot};
+use super::depot::Depot;
 use super::draft::{Begun, Room};
 use super::objects::{Created, NewPack, Staged, on_the_cores};
 use super::pack::{self, PackError, Sieve, Survey};
@@ -33,9 +34,7 @@ use crate::chunks::Piece;
 use crate::envelope::{self, Contents, Encoded, Entry, Holder, Pack};
 use crate::payload::{Payload, PayloadError};
 use crate::step::Step;
-
-/// A payload of at most so many bytes is kept in its envelope: one file, one sync, nothing to rely on.
-const SMALL_PAYLOAD_BYTES: u64 = 1 << 20;
+use small::{Large, SizedUp};
 
 /// One call to seal.
 pub(super) struct Seal {
@@ -81,26 +80,26 @@ impl From<StoreError> for Failed {
 impl Seal {
     pub(super) async fn run(mut self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
         let payload = payload.joined();
+        if payload.is_taken() {
+            self.store.objects.check().await?;
+        }
+        // Nobody writes what was taken.
+        if payload.is_taken() && payload.is_growing() {
+            return Err(self.unreadable(PayloadError::Taken));
+        }
         if let Some(begun) = self.begun(&payload).await? {
             self.attempt = begun.attempt;
-            let done = self.large(payload, *begun).await;
+            let done = Box::pin(self.large(Large::Whole(payload), *begun)).await;
             return self.ended(done).await;
         }
-        let payload = self.small_in_memory(payload)?;
-        let is_small = payload.len() <= SMALL_PAYLOAD_BYTES;
-        // A small payload is packed sooner than asked about: its one write finds out.
-        if (!is_small || self.store.quota.is_some()) && self.is_there().await? {
-            let pieces = self.cut(&payload).await?;
-            return self.sealed_before(&pieces).await;
-        }
-        let done = if is_small {
-            self.small(payload).await
-        } else {
-            let (uid, generation) = (&self.key.sandbox_uid, self.key.generation);
-            let begun = Begun::new(&self.store, uid, self.attempt, Some(generation)).await?;
-            self.large(payload, begun).await
+        let seal = Arc::new(self);
+        let done = match seal.size_up(payload).await {
+            Ok(SizedUp::Small(small)) => seal.small(small).await,
+            Ok(SizedUp::Put(small, created)) => seal.became(small.record, created, &small.pieces).await,
+            Ok(SizedUp::Large(large)) => Box::pin(seal.large_from_its_beginning(large)).await,
+            Err(error) => Err(error.into()),
         };
-        self.ended(done).await
+        seal.ended(done).await
     }
 
     async fn ended(&self, done: Result<Outcome, Failed>) -> Result<CheckpointRecord, StoreError> {
@@ -123,41 +122,19 @@ impl Seal {
         Ok(self.store.objects.size(&envelope).await?.is_some())
     }
 
-    /// A small payload with nothing left to read.
-    fn small_in_memory(&self, payload: Payload) -> Result<Payload, StoreError> {
-        if payload.len() > SMALL_PAYLOAD_BYTES {
-            return Ok(payload);
+    async fn large_from_its_beginning(&self, large: Large) -> Result<Outcome, Failed> {
+        if self.is_there().await? {
+            let pieces = self.cut(large).await?;
+            return Ok(Outcome::Sealed(self.sealed_before(&pieces).await?));
         }
-        let bytes = payload.into_bytes().map_err(|source| self.unreadable(source))?;
-        Ok(bytes.into())
+        let (uid, generation) = (&self.key.sandbox_uid, self.key.generation);
+        let begun = Begun::new(&self.store, uid, self.attempt, Some(generation)).await?;
+        self.large(large, begun).await
     }
 
-    async fn small(&self, payload: Payload) -> Result<Outcome, Failed> {
-        let room = self.store.room(&self.place).await?;
-        let reuse = Reuse::default();
-        let depot = self
-            .store
-            .depot(self.attempt, room, depot::Place::Memory(Mutex::default()));
-        let sieve = Sieve::new(HashSet::new());
-        let survey = self.survey(&payload, sieve, Vec::new(), &depot).await?;
-        let (pieces, new) = self.pack(&payload, survey, &reuse, Holder::Envelope, &depot).await?;
-        let (new_bytes, held) = Depot::close(depot);
-        self.keep_to(room, new_bytes)?;
-        let encoded = self.encode(&Made {
-            pieces: &pieces,
-            reuse: &reuse,
-            new: &new,
-            new_bytes,
-            packs: &[],
-            kept_here: &held.map(depot::Place::in_order).unwrap_or_default(),
-        })?;
-        let (record, staged) = self.stage(encoded, None).await?;
-        self.commit(record, staged, &pieces).await
-    }
-
-    async fn large(&self, payload: Payload, begun: Begun) -> Result<Outcome, Failed> {
+    async fn large(&self, large: Large, begun: Begun) -> Result<Outcome, Failed> {
         let (room, place) = (begun.room, self.place.pack(self.attempt));
-        let (depot, survey, reuse) = self.take_stock(&payload, begun).await?;
+        let (depot, survey, payload, reuse) = self.take_stock(large, begun).await?;
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
         let (pieces, new) = self.pack(&payload, survey, &reuse, own, &depot).await?;
@@ -213,22 +190,29 @@ impl Seal {
     }
 
     /// The pieces alone.
-    async fn cut(&self, payload: &Payload) -> Result<Vec<Piece>, StoreError> {
-        let (payload, keys) = (payload.clone(), self.store.keys.clone());
-        let cut = move || pack::cut(&payload, keys.sealing());
+    async fn cut(&self, large: Large) -> Result<Vec<Piece>, StoreError> {
+        let keys = self.store.keys.clone();
+        let cut = move || match large {
+            Large::Whole(payload) => pack::cut(&payload, keys.sealing()),
+            Large::Growing(begun, rest) => pack::cut_runs(begun, rest, keys.sealing()),
+        };
         let cut = on_the_cores("cut the payload for", self.place.folder(), cut).await?;
         cut.map_err(|error| self.not_packed(error))
     }
 
+    /// Also the payload, which is written in full then.
     async fn survey(
         &self,
-        payload: &Payload,
+        large: Large,
         sieve: Sieve,
         taken: Vec<Survey>,
         depot: &Arc<Depot>,
-    ) -> Result<Survey, StoreError> {
-        let (payload, depot) = (payload.clone(), Arc::clone(depot));
-        let survey = move || pack::survey(&payload, &sieve, taken, &depot);
+    ) -> Result<(Survey, Payload), StoreError> {
+        let depot = Arc::clone(depot);
+        let survey = move || match large {
+            Large::Whole(payload) => Ok((pack::survey(&payload, &sieve, taken, &depot)?, payload)),
+            Large::Growing(begun, rest) => pack::survey_runs(begun, rest, &sieve, &depot),
+        };
         let survey = on_the_cores("cut the payload for", self.place.folder(), survey).await?;
         survey.map_err(|error| self.not_packed(error))
     }
@@ -293,16 +277,25 @@ impl Seal {
 
     /// All but the one step that makes a checkpoint of what was written.
     async fn stage(&self, encoded: Encoded, pack: Option<NewPack>) -> Result<(CheckpointRecord, Staged), StoreError> {
-        let record = record_of(&encoded.header, &encoded.bytes);
+        let record = record_of(&encoded.header, encoded.len());
         let place = self.place.envelope(self.key.generation);
-        let contents = encoded.bytes.into();
-        let staged = self.store.objects.stage(pack, &place, self.attempt, contents);
+        let staged = self.store.objects.stage(pack, &place, self.attempt, encoded.parts);
         Ok((record, staged.await?))
     }
 
     /// That step.
     async fn commit(&self, record: CheckpointRecord, staged: Staged, pieces: &[Piece]) -> Result<Outcome, Failed> {
         let created = self.store.objects.publish(staged).await;
+        self.became(record, created, pieces).await
+    }
+
+    /// What it made of a checkpoint that it was tried to put it in its place.
+    async fn became(
+        &self,
+        record: CheckpointRecord,
+        created: Result<Created, StoreError>,
+        pieces: &[Piece],
+    ) -> Result<Outcome, Failed> {
         // The answer may be lost, not the write; or a second try of it found the first.
         if matches!(created, Ok(Created::New)) || self.wrote_it().await {
             self.store.steps.done(Step::Sealed);
@@ -330,7 +323,7 @@ impl Seal {
         if header.payload_hash != hash || header.engine != self.engine {
             return Err(StoreError::AlreadySealed { key: self.key.clone() });
         }
-        let record = record_of(header, bytes);
+        let record = record_of(header, bytes.len() as u64);
         self.store.open_as_it_is(&self.key, sealed).await?.check().await?;
         Ok(record)
     }
@@ -358,7 +351,7 @@ pub(super) fn report(attempt: &'static str, done: Result<(), StoreError>) {
 }
 
 /// The record of a sealed envelope; it depends on nothing else, so that a repeated call gives the same.
-pub(super) fn record_of(header: &EnvelopeHeader, envelope: &[u8]) -> CheckpointRecord {
+pub(super) fn record_of(header: &EnvelopeHeader, envelope_bytes: u64) -> CheckpointRecord {
     let in_packs = if header.packs.is_empty() {
         0
     } else {
@@ -368,7 +361,7 @@ pub(super) fn record_of(header: &EnvelopeHeader, envelope: &[u8]) -> CheckpointR
         generation: header.generation,
         digest: format!("blake3:{}", envelope::digest(header).to_hex()),
         size_bytes: header.payload_bytes,
-        stored_bytes: in_packs + envelope.len() as u64,
+        stored_bytes: in_packs + envelope_bytes,
         engine: header.engine.name.clone(),
     }
 }

@@ -3,5 +3,7 @@
 
 mod crashes;
 mod interleavings;
+#[path = "../fixture/noise.rs"]
+mod noise;
 mod watched;
 mod world;

@@ -9,6 +9,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use torpor_runtime::envelope::{PREFIX_BYTES, decode_header, decode_prefix};
 use torpor_runtime::{CheckpointKey, CheckpointStore, EngineVersion};
 
+use crate::noise::noise;
+
 pub const UID: &str = "5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10";
 /// More bytes than are kept in an envelope.
 const LARGE: usize = 1_100_000;
@@ -36,14 +38,6 @@ pub fn payload(generation: u64) -> Vec<u8> {
         payload[at..at + 90_000].copy_from_slice(&noise(past, 90_000));
     }
     payload
-}
-
-/// Bytes that do not compress and depend on the seed alone.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut noise = vec![0; bytes];
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).finalize_xof().fill(&mut noise);
-    noise
 }
 
 /// A program of its own on the same objects, to which nothing happens.

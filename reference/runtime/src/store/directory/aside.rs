@@ -102,12 +102,16 @@ impl Aside {
         disk.exchange(&self.path, &self.place)?;
         Ok(Exchanged::Not)
     }
+
+    fn remove(&self) {
+        // Gone already when it took its place by a rename; what a failure leaves is found by the next removal.
+        let _ = self.directory.disk.remove(&self.path);
+    }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // Gone already when it took its place by a rename; what a failure leaves is found by the next removal.
-        let _ = self.directory.disk.remove(&self.path);
+        self.remove();
     }
 }
 
@@ -125,11 +129,15 @@ pub(super) fn stage(
     pack: Option<Growing>,
     envelope: &Path,
     writer: Uuid,
-    contents: &[u8],
+    contents: &[bytes::Bytes],
 ) -> io::Result<Aside> {
     let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
     let staged = Aside::create(directory, envelope, writer)?;
-    staged.write_at(contents, 0)?;
+    let mut written = 0;
+    for part in contents {
+        staged.write_at(part, written)?;
+        written += part.len() as u64;
+    }
     if let Some((file, place)) = pack {
         directory.disk.sync_file(&file, &place)?;
         sync_folder_of(directory, &place)?;
@@ -226,6 +234,10 @@ impl Growing {
 
 impl Drop for Growing {
     fn drop(&mut self) {
+        // Now, and not when whoever syncs it has ended.
+        if let Some(aside) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            aside.remove();
+        }
         self.progress.lock().complete = true;
         self.progress.changed.notify_all();
         // Now, and not when whoever still syncs it is done.

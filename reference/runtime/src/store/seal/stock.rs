@@ -6,6 +6,7 @@ use std::sync::Arc;
 use blake3::Hash;
 
 use super::Seal;
+use super::small::Large;
 use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
@@ -35,9 +36,9 @@ impl Seal {
     /// Cuts the payload and notes the attempt: what there is of it, and what an earlier checkpoint has.
     pub(super) async fn take_stock(
         &self,
-        payload: &Payload,
+        large: Large,
         mut begun: Begun,
-    ) -> Result<(Arc<Depot>, Survey, Reuse), StoreError> {
+    ) -> Result<(Arc<Depot>, Survey, Payload, Reuse), StoreError> {
         let noted = begun.note_of(self.key.generation);
         let (depot, sieve, taken) = match Arc::into_inner(begun.takes).map(Takes::into_parts) {
             Some(Ok(parts)) => parts,
@@ -50,15 +51,15 @@ impl Seal {
             }
         };
         // Both to their end: who fails takes the note back.
-        let (survey, base) = futures::join!(self.survey(payload, sieve, taken, &depot), noted);
-        let (mut survey, base) = (survey?, base?);
+        let (survey, base) = futures::join!(self.survey(large, sieve, taken, &depot), noted);
+        let ((mut survey, payload), base) = (survey?, base?);
         self.store.steps.done(Step::Noted);
         let reuse = self.reuse(&survey.pieces, &base).await?;
-        let missing = survey.missing_of_taken(payload, &reuse);
+        let missing = survey.missing_of_taken(&payload, &reuse);
         if !missing.is_empty() {
             survey.has_also(self.fetch(begun.newest, &missing, &depot).await?);
         }
-        Ok((depot, survey, reuse))
+        Ok((depot, survey, payload, reuse))
     }
 
     /// What cannot be read again from the payload, from the newest checkpoint.
