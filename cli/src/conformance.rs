@@ -76,6 +76,10 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Ok(fault) => fault,
         Err(error) => return Ok(Exit::usage(&error)),
     };
+    let elsewhere = matches!(args.target, TargetKind::Kubeconfig | TargetKind::E2b);
+    if let Some(Err(error)) = elsewhere.then(|| target::addresses(&args, &profile)) {
+        return Ok(Exit::usage(&error));
+    }
     stop_by_signal(options.stop.clone())?;
     let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;

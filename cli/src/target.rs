@@ -160,21 +160,28 @@ pub fn capabilities(args: &ConformanceArgs, profile: &Profile) -> anyhow::Result
     Ok(claimed)
 }
 
-/// A target elsewhere, by the options.
+/// Where a target elsewhere is.
+#[derive(Debug)]
+pub struct Addresses<'a> {
+    kubeconfig: Option<&'a Path>,
+    e2b: Option<E2bEndpoint>,
+}
+
+/// What the options say of where a target elsewhere is. Nothing is looked at.
 ///
 /// # Errors
-/// An address is missing or a file cannot be read.
-pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
-    let kubernetes = match (args.target, &args.kubeconfig) {
+/// An address is missing, is none, or is of no use with this profile.
+pub fn addresses<'a>(args: &'a ConformanceArgs, profile: &Profile) -> anyhow::Result<Addresses<'a>> {
+    let kubeconfig = match (args.target, &args.kubeconfig) {
         (TargetKind::E2b, _) => None,
         (_, Some(path)) => {
             profile.dialect()?;
-            Some(kubernetes(path, args.namespace.as_deref().unwrap_or_default()).await?)
+            Some(path.as_path())
         }
         (_, None) => bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG"),
     };
     let e2b = endpoint(args)?;
-    if e2b.is_some() && kubernetes.is_some() && args.namespace.is_none() {
+    if e2b.is_some() && kubeconfig.is_some() && args.namespace.is_none() {
         bail!("--e2b-url beside a kubeconfig needs --namespace NAME: that in which the E2B API makes its sandboxes");
     }
     if e2b.is_some() && profile.e2b.is_none() {
@@ -183,6 +190,19 @@ pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Resu
             profile.name
         );
     }
+    Ok(Addresses { kubeconfig, e2b })
+}
+
+/// A target elsewhere, by the options.
+///
+/// # Errors
+/// An address is missing or a file cannot be read.
+pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
+    let Addresses { kubeconfig, e2b } = addresses(args, &profile)?;
+    let kubernetes = match kubeconfig {
+        Some(path) => Some(kubernetes(path, args.namespace.as_deref().unwrap_or_default()).await?),
+        None => None,
+    };
     let adapter = profile.adapter();
     let pod_metrics = usage_source(args, kubernetes.as_ref(), adapter.as_deref()).await;
     Ok(Target {
@@ -228,18 +248,34 @@ async fn usage_source(
 
 /// The E2B endpoint that the options name.
 fn endpoint(args: &ConformanceArgs) -> anyhow::Result<Option<E2bEndpoint>> {
-    let Some(url) = &args.e2b_url else {
-        if args.target == TargetKind::E2b {
-            bail!("--target e2b needs --e2b-url URL");
+    let (url, sandbox_url) = match (&args.e2b_url, args.target) {
+        (Some(url), _) => (url.clone(), args.e2b_sandbox_url.clone()),
+        (None, TargetKind::E2b) => {
+            let url = named_as_for_sdks("E2B_API_URL")?.context("--target e2b needs --e2b-url URL or E2B_API_URL")?;
+            let sandbox_url = args.e2b_sandbox_url.clone();
+            (
+                url,
+                sandbox_url.map_or_else(|| named_as_for_sdks("E2B_SANDBOX_URL"), |url| Ok(Some(url)))?,
+            )
         }
-        return Ok(None);
+        (None, _) => return Ok(None),
     };
     let key = args.e2b_api_key.clone();
     Ok(Some(E2bEndpoint {
-        url: url.clone(),
-        sandbox_url: args.e2b_sandbox_url.clone(),
+        url,
+        sandbox_url,
         api_key: key.context("--e2b-url needs --e2b-api-key KEY or E2B_API_KEY")?,
     }))
+}
+
+/// An address in a variable that SDKs read. Only where nothing but an E2B API is judged: beside a cluster, what happens to be
+/// set for SDKs need not be the same sandboxes.
+fn named_as_for_sdks(variable: &str) -> anyhow::Result<Option<url::Url>> {
+    let Some(text) = std::env::var(variable).ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let url = text.parse().with_context(|| format!("{variable}={text} is no URL"))?;
+    Ok(Some(url))
 }
 
 fn authorities(args: &ConformanceArgs) -> anyhow::Result<Authorities> {

@@ -94,9 +94,60 @@ fn a_bad_scenario_file_is_refused_with_line_and_column() {
 
 #[test]
 fn a_target_without_an_address_is_refused() {
-    let output = conformance(&["--target", "e2b"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("--e2b-url"));
+    let refused = |target: &str, url: &str, what: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+            .args(["conformance", "--target", target])
+            .env_remove("KUBECONFIG")
+            .envs([("E2B_API_URL", url), ("E2B_API_KEY", "e2b_00")])
+            .output()
+            .expect("torpor runs");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(what), "{said}");
+    };
+    refused("e2b", "", "--target e2b needs --e2b-url URL or E2B_API_URL");
+    refused("e2b", "nowhere", "E2B_API_URL=nowhere is no URL");
+    refused(
+        "kubeconfig",
+        "http://127.0.0.1:1",
+        "--target kubeconfig needs --kubeconfig FILE or KUBECONFIG",
+    );
+}
+
+#[test]
+fn the_address_that_sdks_read_is_judged_where_no_other_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args([
+            "conformance",
+            "--target",
+            "e2b",
+            "--quiet",
+            "--filter",
+            "interpreter-state-survives",
+        ])
+        .envs([("E2B_API_URL", "http://127.0.0.1:1"), ("E2B_API_KEY", "e2b_00")])
+        .output()
+        .expect("torpor runs");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(said.contains("127.0.0.1:1"), "{said}");
+}
+
+#[test]
+fn a_label_takes_the_cases_that_have_it_and_one_that_none_has_is_a_usage_error() {
+    let output = conformance(&["--label", "smoke", "--filter", "paused-has-no-pod", "--jobs", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("1 cases against embedded"));
+    let output = conformance(&["--label", "smoke", "--label", "smoky"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--label smoky: no scenario has it; there are ") && said.contains("smoke"),
+        "{said}"
+    );
+    let output = conformance(&["--label", "smoke", "--filter", "no-such-thing"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("--filter no-such-thing and --label smoke"));
 }
 
 #[test]

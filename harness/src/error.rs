@@ -38,7 +38,9 @@ pub(crate) fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T
     serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
         let plain = error.without_snippet().to_string();
-        let message = plain.lines().next().unwrap_or_default().to_owned();
+        // Where it is, stands before it.
+        let line_of_it = plain.lines().next().unwrap_or_default();
+        let message = line_of_it.split(" at line ").next().unwrap_or(line_of_it).to_owned();
         YamlError {
             file: file.to_owned(),
             line,

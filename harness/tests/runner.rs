@@ -88,6 +88,20 @@ async fn steps_repeat_with_their_number_and_race_side_by_side() {
 }
 
 #[tokio::test]
+async fn who_cannot_find_a_sandbox_by_its_name_is_told_how_to_name_another_way() {
+    let stand_in = StandIn::start(Defect::None).await;
+    let mut target = (*stand_in.target).clone();
+    target.e2b.as_mut().unwrap().sandbox_url = None;
+    let report = run_one(&case(KEEPS), &Arc::new(target)).await;
+    assert_eq!((report.result, report.step.as_deref()), (Outcome::Error, Some("2")));
+    let reason = report.reason.unwrap();
+    assert!(
+        reason.contains(".sandboxes.invalid") && reason.contains("--e2b-sandbox-url"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn a_wait_that_is_never_met_fails_with_what_was_seen_last() {
     let steps = "
   - create: {}

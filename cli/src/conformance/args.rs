@@ -62,6 +62,8 @@ pub struct ConformanceArgs {
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// E2B API to judge, with `--target e2b` or beside a kubeconfig
+    ///
+    /// With `--target e2b` it and --e2b-sandbox-url are those of `E2B_API_URL` and `E2B_SANDBOX_URL` when absent, as for SDKs.
     #[arg(long, visible_alias = "url", value_name = "URL")]
     pub e2b_url: Option<url::Url>,
     /// Where sandbox traffic goes, when not to the E2B API's own address

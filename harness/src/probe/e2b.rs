@@ -146,7 +146,7 @@ impl E2bClient {
         let request = self.request(call)?;
         let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
         let started = started.map_err(|_| Fault::Claim("execute had no answer in time".to_owned()))?;
-        let answer = started.map_err(|error| Fault::harness("execute", error))?;
+        let answer = started.map_err(|error| self.unanswered("execute", Plane::CodeInterpreter, error))?;
         if answer.status != 200 {
             return Err(Fault::Claim(format!("execute answered {}", answer.status)));
         }
@@ -169,7 +169,7 @@ impl E2bClient {
         let (request, start) = (self.request(call)?, Instant::now());
         let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
         let started = started.map_err(|_| Fault::Claim("the command had no answer in time".to_owned()))?;
-        let answer = started.map_err(|error| Fault::harness("start the command", error))?;
+        let answer = started.map_err(|error| self.unanswered("start the command", Plane::Envd, error))?;
         self.journal.note(Occurrence::Request {
             method: Method::Post.as_str().to_owned(),
             path: path.to_owned(),
@@ -188,7 +188,7 @@ impl E2bClient {
     }
 
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
-        let (method, path) = (call.method.as_str(), call.path.to_owned());
+        let (method, path, plane) = (call.method.as_str(), call.path.to_owned(), call.plane);
         let request = self.request(call)?;
         let start = Instant::now();
         let answered = tokio::time::timeout(self.patience, self.answer(request)).await;
@@ -198,7 +198,7 @@ impl E2bClient {
         };
         let answer = answered
             .map_err(late)?
-            .map_err(|error| Fault::harness(&format!("{method} {path}"), error))?;
+            .map_err(|error| self.unanswered(&format!("{method} {path}"), plane, error))?;
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.journal.note(Occurrence::Request {
             method: method.to_owned(),
@@ -207,6 +207,19 @@ impl E2bClient {
             millis,
         });
         Ok(answer)
+    }
+
+    /// Why there is no answer, and what to do where names of sandboxes lead nowhere.
+    fn unanswered(&self, what: &str, plane: Plane, error: HttpError) -> Fault {
+        let by_name = self.endpoint.sandbox_url.is_none() && !matches!(plane, Plane::Control);
+        let unsent = matches!(error, HttpError::Send { .. });
+        let fault = Fault::harness(what, error);
+        if by_name && unsent {
+            let hint = "where names of sandboxes do not resolve, say where their traffic goes (`--e2b-sandbox-url`)";
+            Fault::Harness(format!("{}; {hint}", fault.message()))
+        } else {
+            fault
+        }
     }
 
     fn request(&self, call: Call<'_>) -> Result<HttpRequest, Fault> {

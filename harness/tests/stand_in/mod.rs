@@ -134,7 +134,7 @@ fn not_found(id: &str) -> Response {
 fn shown(id: &str, sandbox: &Sandbox) -> Value {
     let state = if sandbox.paused { "paused" } else { "running" };
     json!({
-        "sandboxID": id, "templateID": "t", "clientID": "c", "envdVersion": "0.6.13", "state": state,
+        "sandboxID": id, "templateID": "t", "clientID": "c", "envdVersion": "0.6.13", "state": state, "domain": "sandboxes.invalid",
         "envdAccessToken": format!("token-of-{id}"), "endAt": "2026-01-01T00:00:00Z",
     })
 }
