@@ -46,7 +46,7 @@ pub struct CriuFigures {
     pub dump_synced: Vec<f64>,
     /// Freeze, checkpoint and seal.
     pub pause: Vec<f64>,
-    /// Of it: until everything stood and was written aside.
+    /// Of it: until everything stood and was written down.
     pub freeze: Vec<f64>,
     /// Of it: when each step was done.
     pub pause_steps: Vec<(String, Vec<f64>)>,

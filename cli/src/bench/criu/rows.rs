@@ -34,10 +34,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             .beside(Some(dump.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
         row("the same, beside criu dump and a sync", &pause).beside(Some(synced.percentile_ms(50)), Better::Smaller),
-        row(
-            "of it frozen until the tree is written aside",
-            &samples(&figures.freeze),
-        ),
+        row("of it frozen until the tree is written down", &samples(&figures.freeze)),
         row("resume until the first answer, beside criu restore", &resume)
             .beside(Some(restore.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(
