@@ -174,3 +174,109 @@ fn read_image(mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSlice, Write};
+    use std::os::fd::AsFd;
+
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    use super::*;
+    use crate::store::CheckpointStore;
+
+    /// Begins an image as CRIU does; gives the end to write it to.
+    fn begin(connection: &mut UnixStream, name: &str) -> io::PipeWriter {
+        let mut request = vec![NAME_FIELD, u8::try_from(name.len()).expect("a short name")];
+        request.extend_from_slice(name.as_bytes());
+        send(connection, &request);
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let (fds, mut space) = (
+            [reader.as_fd()],
+            [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))],
+        );
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+        sendmsg(&*connection, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::empty()).expect("sent");
+        writer
+    }
+
+    fn send(connection: &mut UnixStream, request: &[u8]) {
+        let length = u32::try_from(request.len()).expect("a short request");
+        connection.write_all(&length.to_le_bytes()).expect("sent");
+        connection.write_all(request).expect("sent");
+    }
+
+    /// What is received of a CRIU that does `work` on its connection.
+    async fn received(work: impl FnOnce(UnixStream) + Send + 'static) -> Result<Streamed, CriuError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let streamer = Streamer::listen(directory.path()).expect("a socket");
+        let intake = CheckpointStore::open("memory://").expect("a store").intake("streamed");
+        let connection = UnixStream::connect(directory.path().join(SOCKET)).expect("connected");
+        let criu = tokio::task::spawn_blocking(move || work(connection));
+        let received = streamer.receive(intake.begin(), std::future::pending()).await;
+        criu.await.expect("CRIU has ended");
+        received
+    }
+
+    #[tokio::test]
+    async fn images_that_are_written_in_turns_are_read_whole_and_large_ones_by_the_store() {
+        let images = received(|mut connection| {
+            let mut small = begin(&mut connection, "core-1.img");
+            let mut large = begin(&mut connection, "pages-1.img");
+            // More than a pipe holds: each has to be read while the other is still open.
+            for _ in 0..4 {
+                large.write_all(&[7; 200 << 10]).expect("read");
+                small.write_all(&[8; 50 << 10]).expect("read");
+            }
+        });
+        let images = images.await.expect("read");
+        let told: Vec<_> = images
+            .iter()
+            .map(|(name, image)| (name.as_str(), image.len(), image.is_taken()))
+            .collect();
+        assert_eq!(
+            told,
+            [("core-1.img", 200 << 10, false), ("pages-1.img", 800 << 10, true)]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_name_of_an_image_is_refused_and_criu_does_not_wait() {
+        for request in [b"\x12\x01a".as_slice(), b"\x0a\x05a", b"\x0a\x01\xff", b""] {
+            let refused = received(move |mut connection| {
+                let mut open = begin(&mut connection, "core-1.img");
+                open.write_all(b"first").expect("read");
+                drop(open);
+                send(&mut connection, request);
+                assert_eq!(connection.read(&mut [0]).expect("hung up"), 0);
+            });
+            let error = refused.await.expect_err("refused");
+            assert!(error.to_string().starts_with("read what CRIU writes to"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_a_pipe_is_refused() {
+        let refused = received(|mut connection| {
+            send(&mut connection, b"\x0a\x01a");
+            connection.write_all(&[0]).expect("sent");
+            assert_eq!(connection.read(&mut [0]).expect("hung up"), 0);
+        });
+        refused.await.expect_err("refused");
+    }
+
+    #[tokio::test]
+    async fn a_dump_that_ends_before_it_connects_has_no_images() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let streamer = Streamer::listen(directory.path()).expect("a socket");
+        let nobody = std::future::pending();
+        assert!(
+            streamer
+                .receive(nobody, std::future::ready(()))
+                .await
+                .expect("none")
+                .is_empty()
+        );
+    }
+}
