@@ -96,7 +96,7 @@ pub enum ChunkError {
     #[error("decompress the stored bytes")]
     Decompress(#[source] std::io::Error),
     /// Sound, but another chunk.
-    #[error("the stored bytes are sound but belong to another chunk")]
+    #[error("the stored bytes are not those of this chunk")]
     OtherChunk,
 }
 

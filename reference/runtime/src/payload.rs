@@ -102,7 +102,7 @@ pub enum PayloadError {
 }
 
 impl PayloadError {
-    fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { attempt, path, source }
     }

@@ -22,6 +22,7 @@ mod attempt;
 mod cloud;
 mod collect;
 mod compact;
+mod copy;
 mod depot;
 mod directory;
 mod draft;

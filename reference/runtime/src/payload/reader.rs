@@ -95,6 +95,14 @@ impl PayloadReader {
     /// # Errors
     /// It cannot be read, as for [`read`](Self::read), or the file not be written.
     pub async fn copy_to(&self, file: &Arc<File>, at: u64, path: &Path) -> Result<(), PayloadError> {
+        match &self.source {
+            Source::Sealed(sealed) if sealed.is_on_disk() => sealed.copy_to(self.range.clone(), file, at, path).await,
+            Source::Sealed(_) | Source::Memory(_) => self.copy_windows(file, at, path).await,
+        }
+    }
+
+    /// As [`copy_to`](Self::copy_to), by way of memory: while one part is waited for another is written.
+    async fn copy_windows(&self, file: &Arc<File>, at: u64, path: &Path) -> Result<(), PayloadError> {
         let windows = (0..self.len().div_ceil(WINDOW_BYTES)).map(|nth| {
             let start = nth * WINDOW_BYTES;
             let (file, path) = (Arc::clone(file), path.to_owned());

@@ -43,6 +43,18 @@ pub(super) struct OpenFile {
     pub(super) bytes: u64,
 }
 
+impl OpenFile {
+    /// Fills `bytes` with what it has from `offset` on. Blocks.
+    pub(super) fn read_into(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        let read = self.file.read_exact_at(bytes, offset);
+        read.map_err(|source| StoreError::Directory {
+            attempt: "read",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
 /// The file of an upload that has not ended, and perhaps never will.
 #[derive(Clone, Debug)]
 pub(super) struct Unfinished {

@@ -243,17 +243,17 @@ fn stored(spans: &Spans, entry: &Entry) -> Option<Bytes> {
 /// The payload of a sound envelope. What is read of it is checked first.
 #[derive(Clone, Debug)]
 pub(crate) struct SealedPayload {
-    store: CheckpointStore,
-    place: SandboxPlace,
-    key: CheckpointKey,
-    header: EnvelopeHeader,
+    pub(super) store: CheckpointStore,
+    pub(super) place: SandboxPlace,
+    pub(super) key: CheckpointKey,
+    pub(super) header: EnvelopeHeader,
     /// In the order of the header.
-    packs: Vec<Readable>,
+    pub(super) packs: Vec<Readable>,
     /// The chunks that the envelope keeps itself.
-    kept_here: Bytes,
-    entries: Vec<Entry>,
+    pub(super) kept_here: Bytes,
+    pub(super) entries: Vec<Entry>,
     /// Where each chunk begins in the payload.
-    starts: Vec<u64>,
+    pub(super) starts: Vec<u64>,
 }
 
 impl SealedPayload {
@@ -272,12 +272,17 @@ impl SealedPayload {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let first = self.starts.partition_point(|start| *start <= range.start).max(1) - 1;
-        let behind = self.starts.partition_point(|start| *start < range.end);
-        let plain: Bytes = self.read_chunks(first..behind).await?.into();
-        let start = self.starts[first];
+        let chunks = self.chunks_of(&range);
+        let start = self.starts[chunks.start];
+        let plain: Bytes = self.read_chunks(chunks).await?.into();
         let place = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
         Ok(plain.slice(place(range.start)..place(range.end)))
+    }
+
+    /// The chunks that have some of its bytes, by their places in the table. There has to be a byte.
+    pub(super) fn chunks_of(&self, range: &Range<u64>) -> Range<usize> {
+        let first = self.starts.partition_point(|start| *start <= range.start).max(1) - 1;
+        first..self.starts.partition_point(|start| *start < range.end)
     }
 
     /// All of it.
@@ -305,11 +310,7 @@ impl SealedPayload {
         let keys = self.store.keys.clone();
         let unpack = move || unpack_all(&header, &entries, &spans, &keys);
         let unpacked = on_the_cores("unpack chunks of", self.place.folder(), unpack).await?;
-        unpacked.map_err(|Damaged { chunk, source }| StoreError::ChunkDamaged {
-            key: self.key.clone(),
-            chunk,
-            source,
-        })
+        unpacked.map_err(|damaged| self.damaged(damaged))
     }
 
     /// Reads what packs hold of `entries`.
@@ -329,9 +330,10 @@ impl SealedPayload {
     }
 }
 
-struct Damaged {
-    chunk: String,
-    source: ChunkError,
+/// A chunk that is not as it was written, and what is wrong with it.
+pub(super) struct Damaged {
+    pub(super) chunk: String,
+    pub(super) source: ChunkError,
 }
 
 /// The plain bytes of chunks that follow each other.
@@ -341,7 +343,6 @@ fn unpack_all(
     spans: &Spans,
     keys: &TenantKeys,
 ) -> Result<Vec<u8>, Damaged> {
-    let key = header.key_id.as_deref().and_then(|id| keys.opening(id));
     let mut payload = vec![0; entries.iter().map(|entry| entry.chunk.length as usize).sum()];
     let mut rest = payload.as_mut_slice();
     let mut places = Vec::with_capacity(entries.len());
@@ -351,20 +352,32 @@ fn unpack_all(
         rest = behind;
     }
     places.into_par_iter().try_for_each(|(entry, plain)| {
-        let writer = match entry.holder {
-            Holder::Envelope => Some(header.attempt),
-            Holder::Pack(nth) => header.packs.get(usize::from(nth)).map(|pack| pack.id),
-        };
-        let with = key
-            .zip(writer)
-            .map(|(key, writer)| (key, Nonce::of(writer, entry.offset)));
         let stored = stored(spans, entry).unwrap_or_default();
-        chunks::unpack(&entry.chunk, &entry.form, &stored, with, plain).map_err(|source| Damaged {
-            chunk: entry.chunk.hash.to_hex().to_string(),
-            source,
-        })
+        unpack_one(header, keys, entry, &stored, plain)
     })?;
     Ok(payload)
+}
+
+/// The plain bytes of one chunk.
+pub(super) fn unpack_one(
+    header: &EnvelopeHeader,
+    keys: &TenantKeys,
+    entry: &Entry,
+    stored: &[u8],
+    plain: &mut [u8],
+) -> Result<(), Damaged> {
+    let key = header.key_id.as_deref().and_then(|id| keys.opening(id));
+    let writer = match entry.holder {
+        Holder::Envelope => Some(header.attempt),
+        Holder::Pack(nth) => header.packs.get(usize::from(nth)).map(|pack| pack.id),
+    };
+    let with = key
+        .zip(writer)
+        .map(|(key, writer)| (key, Nonce::of(writer, entry.offset)));
+    chunks::unpack(&entry.chunk, &entry.form, stored, with, plain).map_err(|source| Damaged {
+        chunk: entry.chunk.hash.to_hex().to_string(),
+        source,
+    })
 }
 
 /// Refuses a checkpoint that only this engine in this version could restore, when it is another.
