@@ -40,7 +40,7 @@ impl DockerRuntime {
     /// # Errors
     /// Docker does not answer, or a leftover cannot be removed.
     pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
-        let docker = Docker::connect_with_defaults().map_err(DockerError::Unreachable)?;
+        let docker = Docker::connect_with_defaults().map_err(DockerError::connection)?;
         let docker = docker.negotiate_version().await.map_err(DockerError::Unreachable)?;
         let runtime = Self { docker, config };
         runtime.remove_leftovers().await?;
