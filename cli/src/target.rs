@@ -53,7 +53,7 @@ const EMBEDDED_SIGS: [Capability; 2] = [Capability::Files, Capability::LostPodRe
 const MONTY: [Capability; 1] = [Capability::UnstoppableCode];
 
 /// What it declares besides where sandboxes run real processes.
-const CRIU: [Capability; 1] = [Capability::Commands];
+const CRIU: [Capability; 2] = [Capability::Commands, Capability::TracedProcesses];
 
 /// What Torpor's control plane declares, wherever it runs, of the sandboxes that a profile describes.
 pub fn claims_of_torpor(profile: &Profile, engine: EngineKind) -> BTreeSet<Capability> {

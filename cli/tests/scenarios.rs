@@ -133,7 +133,11 @@ fn capabilities() -> BTreeSet<Capability> {
         .filter(|capability| {
             !matches!(
                 capability,
-                Capability::Commands | Capability::Probe | Capability::Faults | Capability::LostPodRecreated
+                Capability::Commands
+                    | Capability::TracedProcesses
+                    | Capability::Probe
+                    | Capability::Faults
+                    | Capability::LostPodRecreated
             )
         })
         .collect()

@@ -59,11 +59,13 @@ pub enum Capability {
     LostPodRecreated,
     /// Code that computes and never waits cannot be stopped, so that a pause of it fails.
     UnstoppableCode,
+    /// A process that another one traces, as debuggers do, cannot be written down, so that a pause of its sandbox fails.
+    TracedProcesses,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -88,6 +90,7 @@ impl Capability {
         Self::LostPodFails,
         Self::LostPodRecreated,
         Self::UnstoppableCode,
+        Self::TracedProcesses,
     ];
 
     /// Whether a run may find out by itself that a target has it: it is a feature, and neither
@@ -109,7 +112,8 @@ impl Capability {
             | Self::TemplateRef
             | Self::LostPodFails
             | Self::LostPodRecreated
-            | Self::UnstoppableCode => true,
+            | Self::UnstoppableCode
+            | Self::TracedProcesses => true,
             Self::Kubernetes
             | Self::E2b
             | Self::Metrics
@@ -150,6 +154,7 @@ impl Capability {
             Self::LostPodFails => "lost-pod-fails",
             Self::LostPodRecreated => "lost-pod-recreated",
             Self::UnstoppableCode => "unstoppable-code",
+            Self::TracedProcesses => "traced-processes",
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot, watch};
-use torpor_api::{AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
+use torpor_api::{AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
 
 use crate::supervisor::{ControlRefused, ControlRequest};
 
@@ -67,11 +67,20 @@ impl Control {
         match done.await {
             Ok(Ok(())) => self.answer(StatusCode::OK),
             Ok(Err(refused)) => {
-                tracing::info!(error = torpor_runtime::chain(&refused), "control request refused");
-                self.answer(StatusCode::CONFLICT)
+                let refusal = torpor_runtime::chain(&refused);
+                tracing::info!(error = refusal, "control request refused");
+                self.refuse(refusal)
             }
             Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the agent is ending").into_response(),
         }
+    }
+
+    fn refuse(&self, refusal: String) -> Response {
+        let refusal = AgentRefusal {
+            state: self.state.borrow().clone(),
+            refusal: Some(refusal),
+        };
+        (StatusCode::CONFLICT, Json(refusal)).into_response()
     }
 
     fn answer(&self, status: StatusCode) -> Response {

@@ -235,7 +235,7 @@ impl Supervisor {
     async fn torn(&mut self, error: &SandboxError) {
         let message = chain(error);
         tracing::error!(
-            message,
+            error = message,
             "a workload that was being restored is lost; its checkpoint is not"
         );
         let restored = self.config.restore.map(|generation| self.key(generation));

@@ -21,13 +21,13 @@ use crate::CheckpointRecord;
 /// `GET`: the state, without a change.
 pub const STATE_PATH: &str = "/v1/state";
 /// `POST`: stop the workload in place. Answers when nothing in the sandbox runs any more,
-/// or with 409 and the unchanged state when it cannot be stopped now.
+/// or with 409 and an [`AgentRefusal`] when it cannot be stopped now.
 pub const FREEZE_PATH: &str = "/v1/freeze";
 /// `POST`: let the workload run on and forget a checkpoint that it now outlives.
 pub const THAW_PATH: &str = "/v1/thaw";
 /// `POST` with a [`CheckpointRequest`]: write a checkpoint of the frozen workload, or join
 /// the one being written. Answers when it is sealed or has failed, and in any case after
-/// ten seconds. 409 when the workload is not frozen.
+/// ten seconds. 409 and an [`AgentRefusal`] when the workload is not frozen.
 pub const CHECKPOINT_PATH: &str = "/v1/checkpoint";
 
 /// Body of [`CHECKPOINT_PATH`].
@@ -51,6 +51,18 @@ pub struct AgentState {
     pub workload: WorkloadState,
     /// The checkpoint of the current freeze.
     pub checkpoint: CheckpointState,
+}
+
+/// What an agent answers with 409: it did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRefusal {
+    /// As it was before.
+    #[serde(flatten)]
+    pub state: AgentState,
+    /// What was attempted and what is in the way; absent where the state says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// Whether the workload of a sandbox runs.

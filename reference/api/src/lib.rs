@@ -16,7 +16,8 @@ mod template;
 mod volume;
 
 pub use agent::{
-    AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
+    AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH,
+    WorkloadState,
 };
 pub use checkpoint::{Checkpoint, CheckpointSpec, CheckpointStatus};
 pub use condition::{ConditionType, Reason};

@@ -6,7 +6,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
 use torpor_api::{
-    AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState, port,
+    AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
+    port,
 };
 
 use crate::{AgentError, SandboxAgents};
@@ -129,15 +130,20 @@ fn url(pod_ip: &str, port: u16, path: &str) -> String {
     }
 }
 
-/// A refusal carries the unchanged state: it is what the agent is doing that is in the way.
+/// Why an agent did not do what it was asked for: as it says, or else what it is doing.
 fn refusal(path: &str, body: &str) -> String {
-    match serde_json::from_str::<AgentState>(body).map(|state| state.workload) {
-        Ok(WorkloadState::Serving) => format!("{path}: the workload is busy and cannot be stopped now"),
-        Ok(WorkloadState::Starting) => format!("{path}: the workload is still starting"),
-        Ok(WorkloadState::Frozen) => format!("{path}: the workload is frozen"),
-        Ok(WorkloadState::Torn { message }) => format!("{path}: the restored workload is lost: {message}"),
-        Ok(WorkloadState::Failed { message }) => format!("{path}: the workload failed: {message}"),
-        Err(_) => format!("{path}: {}", body.chars().take(200).collect::<String>()),
+    let Ok(AgentRefusal { state, refusal }) = serde_json::from_str(body) else {
+        return format!("{path}: {}", body.chars().take(200).collect::<String>());
+    };
+    match (state.workload, refusal) {
+        (WorkloadState::Torn { message }, _) => format!("{path}: the restored workload is lost: {message}"),
+        (WorkloadState::Failed { message }, _) => format!("{path}: the workload failed: {message}"),
+        (WorkloadState::Serving | WorkloadState::Starting | WorkloadState::Frozen, Some(refusal)) => {
+            format!("{path}: {refusal}")
+        }
+        (WorkloadState::Serving, None) => format!("{path}: the workload is busy and cannot be stopped now"),
+        (WorkloadState::Starting, None) => format!("{path}: the workload is still starting"),
+        (WorkloadState::Frozen, None) => format!("{path}: the workload is frozen"),
     }
 }
 
@@ -152,9 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_agent_is_doing() {
+    fn a_refusal_says_what_is_in_the_way_or_else_what_the_agent_is_doing() {
         let busy = r#"{"engine":"sim","workload":{"state":"serving"},"checkpoint":{"state":"none"}}"#;
         assert!(refusal(FREEZE_PATH, busy).contains("busy"));
         assert_eq!(refusal(FREEZE_PATH, "no"), "/v1/freeze: no");
+        let told = busy.replacen('{', r#"{"refusal":"criu dump: no","#, 1);
+        assert_eq!(refusal(FREEZE_PATH, &told), "/v1/freeze: criu dump: no");
+        let failed = told.replace(r#""serving""#, r#""failed","message":"it ended""#);
+        assert_eq!(
+            refusal(FREEZE_PATH, &failed),
+            "/v1/freeze: the workload failed: it ended"
+        );
     }
 }
