@@ -5,17 +5,19 @@
 
 #[path = "support/e2b.rs"]
 mod e2b;
+#[path = "support/kubernetes.rs"]
+mod kubernetes;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use e2b::E2b;
+use kubernetes::{Kubernetes, phase, until};
 use serde_json::{Value, json};
-use support::{LIMIT, Up};
+use support::Up;
 
 /// More than there are addresses: where it is allowed to ask, the interpreter gets none and aborts its process.
 const ABORT: &str = "'x' * 10**15";
@@ -26,86 +28,6 @@ fn isolated(data_dir: &Path, options: &[&str]) -> Up {
     let mut command = Up::command(data_dir);
     command.arg("--isolate").args(options);
     Up::start(command, data_dir)
-}
-
-/// The Kubernetes API without a client.
-struct Kubernetes {
-    http: reqwest::Client,
-    url: String,
-}
-
-impl Kubernetes {
-    fn of(up: &Up) -> Self {
-        let config = std::fs::read_to_string(up.kubeconfig()).expect("a kubeconfig");
-        let server = config.lines().find_map(|line| line.trim().strip_prefix("server: "));
-        Self {
-            http: reqwest::Client::new(),
-            url: server
-                .expect("the address of the server")
-                .trim_end_matches('/')
-                .to_owned(),
-        }
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.url)).send().await;
-        answer.expect("an answer").json().await.unwrap_or(Value::Null)
-    }
-
-    async fn text(&self, path: &str) -> String {
-        let answer = self.http.get(format!("{}{path}", self.url)).send().await;
-        answer.expect("an answer").text().await.expect("a body")
-    }
-
-    async fn pod(&self, name: &str) -> Value {
-        self.get(&format!("/api/v1/namespaces/default/pods/{name}")).await
-    }
-
-    async fn sandbox(&self, name: &str) -> Value {
-        let path = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";
-        self.get(&format!("{path}/{name}")).await
-    }
-
-    /// Makes a sandbox, or changes one.
-    async fn apply(&self, name: &str, sandbox: Value) {
-        let path = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";
-        let request = self.http.patch(format!("{}{path}/{name}?fieldManager=test", self.url));
-        let request = request
-            .header("content-type", "application/apply-patch+yaml")
-            .body(sandbox.to_string());
-        let answer = request.send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{:?}", answer.text().await);
-    }
-
-    /// The number of the process of a Pod.
-    async fn pid(&self, pod: &str) -> u32 {
-        let pod = self.pod(pod).await;
-        let id = pod
-            .pointer("/status/containerStatuses/0/containerID")
-            .and_then(Value::as_str);
-        let pid = id.and_then(|id| id.strip_prefix("process://")?.parse().ok());
-        pid.unwrap_or_else(|| panic!("no process: {pod}"))
-    }
-}
-
-/// Waits until a reading satisfies `holds`, and gives it.
-async fn until<T: std::fmt::Debug>(what: &str, mut read: impl AsyncFnMut() -> T, holds: impl Fn(&T) -> bool) -> T {
-    let began = Instant::now();
-    loop {
-        let reading = read().await;
-        if holds(&reading) {
-            return reading;
-        }
-        assert!(began.elapsed() < LIMIT, "{what}: not after {LIMIT:?}, but {reading:?}");
-        tokio::task::yield_now().await;
-    }
-}
-
-fn phase(object: &Value) -> &str {
-    object
-        .pointer("/status/phase")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
 }
 
 fn id(sandbox: &Value) -> &str {
