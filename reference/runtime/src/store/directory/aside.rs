@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Directory;
@@ -25,6 +26,10 @@ use crate::store::objects::{Created, Exchanged};
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
 /// With so many bytes that are not on disk it is the disk that everything waits for.
 const LAG_BYTES: u64 = 32 << 20;
+
+/// NFS, for one.
+const CANNOT_EXCHANGE: &str = "the file system cannot exchange two names (renameat2 with RENAME_EXCHANGE); \
+                               checkpoints on it stay as large as they were written";
 
 /// A file beside its place. When dropped it is gone.
 #[derive(Debug)]
@@ -93,6 +98,9 @@ impl Aside {
         match disk.exchange(&self.path, &self.place) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Exchanged::Not),
+            Err(error) if is_unknown(&error) => {
+                return Err(io::Error::new(ErrorKind::Unsupported, CANNOT_EXCHANGE));
+            }
             Err(error) => return Err(error),
         }
         if std::fs::read(&self.path)? == expected {
@@ -113,6 +121,12 @@ impl Drop for Aside {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Whether the file system, or the kernel, does not know what it was asked for.
+fn is_unknown(error: &io::Error) -> bool {
+    let unknown = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+    Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
 }
 
 fn sync_folder_of(directory: &Directory, path: &Path) -> io::Result<()> {
