@@ -4,57 +4,26 @@
 //! Decides which cases are run against which fault, and what their results prove. A fault that makes everything
 //! fail is not caught: what fails always, tells nothing.
 
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::StreamExt as _;
-use serde::Serialize;
-use torpor_harness::{Case, CaseReport, Filter, Outcome, Profile, Suite, Target, run_one};
+use torpor_harness::{Case, CaseReport, Filter, Profile, Suite, Target, run_one};
 
 use crate::args::{Output, SelftestArgs};
 use crate::conformance::{Subject, start_embedded};
 use crate::exit::Exit;
-use crate::fault::{Fault, USUAL_PROFILE};
+use crate::fault::Fault;
 use crate::laboratory::EmbeddedLaboratory;
 use crate::target;
-
-/// Cases that must pass against every fault that does not concern what they prove.
-const CONTROLS: [&str; 5] = [
-    "a-missing-key-is-refused",
-    "deleting-by-sdk-while-running",
-    "files-survive@e2b",
-    "interpreter-state-survives@kubernetes",
-    "pause-and-resume-reach-their-state",
-];
+use judge::{Verdict, failed, judge, must_pass};
 
 /// A fault often shows as something that never comes; waiting long for it proves no more.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What came of one fault.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Verdict {
-    fault: &'static str,
-    culprit: &'static str,
-    does: &'static str,
-    /// The requirements that it breaks.
-    breaks: &'static [&'static str],
-    /// The cases that must fail because of it.
-    must_fail: &'static [&'static str],
-    /// The cases that must pass in spite of it.
-    must_pass: Vec<String>,
-    /// The cases that failed because of it.
-    caught_by: Vec<String>,
-    /// The cases that should have failed, and what came of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    missed: Vec<String>,
-    /// Cases that failed though they must pass, here or against the reference, and how: they prove nothing.
-    wrongly_failed: Vec<String>,
-    /// Whether all that must fail did, each broken requirement was caught by a case of its own, and nothing else failed.
-    ok: bool,
-}
 
 /// The cases, by id.
 type Cases = BTreeMap<String, Case>;
@@ -149,21 +118,6 @@ async fn try_faults(
     Ok(verdicts.into_values().collect())
 }
 
-/// The cases that must pass in spite of a fault.
-fn must_pass<'a>(fault: &Fault, cases: &'a Cases) -> Vec<&'a str> {
-    let unconcerned = |id: &&&str| {
-        let case = cases.get(**id);
-        case.is_some_and(|case| !case.scenario.requirements.iter().any(|known| fault.concerns(known)))
-    };
-    // Read by another profile, most of them are not claimed.
-    let controls = CONTROLS.iter().filter(|_| fault.profile == USUAL_PROFILE);
-    let controls = controls.filter(unconcerned);
-    let ids: BTreeSet<&str> = controls.chain(fault.spares).copied().collect();
-    ids.into_iter()
-        .filter_map(|id| cases.get_key_value(id).map(|(id, _)| id.as_str()))
-        .collect()
-}
-
 /// The cases to run against a fault.
 fn selection<'a>(fault: &Fault, cases: &'a Cases, all: bool) -> Vec<&'a str> {
     if all {
@@ -234,71 +188,6 @@ fn shortened(case: &Case) -> Case {
     }
 }
 
-fn judge(fault: &'static Fault, cases: &Cases, reports: &[CaseReport], failed_anyway: &BTreeSet<String>) -> Verdict {
-    let broke: Vec<&CaseReport> = reports.iter().filter(|report| report.result == Outcome::Fail).collect();
-    let speaks_of = |report: &CaseReport, id: &str| {
-        let violated = report.violations.iter().any(|violation| violation.requirement == id);
-        violated || report.requirements.iter().any(|requirement| requirement == id)
-    };
-    let concerned = |report: &CaseReport| {
-        let named = fault.caught_by.contains(&report.id.as_str());
-        named
-            || report
-                .requirements
-                .iter()
-                .any(|requirement| fault.concerns(requirement))
-    };
-    let must_pass: Vec<String> = must_pass(fault, cases).into_iter().map(str::to_owned).collect();
-    let caught: Vec<_> = broke
-        .into_iter()
-        .filter(|report| concerned(report) && !failed_anyway.contains(&report.id) && !must_pass.contains(&report.id))
-        .collect();
-    let proved = |id: &str| caught.iter().any(|report| speaks_of(report, id));
-    let fails = |case: &str| caught.iter().any(|report| report.id == case);
-    let wrongly = |report: &&CaseReport| {
-        report.result != Outcome::Pass && (must_pass.contains(&report.id) || failed_anyway.contains(&report.id))
-    };
-    let wrongly_failed: Vec<String> = reports.iter().filter(wrongly).map(told).collect();
-    Verdict {
-        fault: fault.name,
-        culprit: fault.culprit.as_str(),
-        does: fault.does,
-        breaks: fault.breaks,
-        must_fail: fault.caught_by,
-        ok: wrongly_failed.is_empty()
-            && fault.breaks.iter().all(|id| proved(id))
-            && fault.caught_by.iter().all(|case| fails(case)),
-        caught_by: caught.iter().map(|report| report.id.clone()).collect(),
-        missed: missed(fault, reports, &caught),
-        must_pass,
-        wrongly_failed,
-    }
-}
-
-/// What came of the cases that should have failed and did not.
-fn missed(fault: &Fault, reports: &[CaseReport], caught: &[&CaseReport]) -> Vec<String> {
-    let not_caught = |report: &&CaseReport| {
-        fault.caught_by.contains(&report.id.as_str()) && !caught.iter().any(|known| known.id == report.id)
-    };
-    reports.iter().filter(not_caught).map(told).collect()
-}
-
-/// A case and what came of it, with the reason.
-fn told(report: &CaseReport) -> String {
-    let reason = report
-        .reason
-        .as_deref()
-        .map(|reason| format!(": {reason}"))
-        .unwrap_or_default();
-    format!("{} ({}{reason})", report.id, report.result.as_str())
-}
-
-/// The cases that did not pass, whatever came between.
-fn failed(reports: &[CaseReport]) -> BTreeSet<String> {
-    let failed = reports.iter().filter(|report| report.result != Outcome::Pass);
-    failed.map(|report| report.id.clone()).collect()
-}
-
 fn print(verdict: &Verdict) {
     println!(
         "{} {:<36} breaks {}",
@@ -364,39 +253,4 @@ fn list(faults: &[&'static Fault], output: Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cases() -> Cases {
-        let suite = Suite::embedded().expect("the scenarios");
-        let cases = suite.select(&Filter::default()).into_iter();
-        cases.map(|case| (case.id.clone(), case)).collect()
-    }
-
-    #[test]
-    fn every_control_is_a_case() {
-        let cases = cases();
-        for control in CONTROLS {
-            assert!(cases.contains_key(control), "{control}");
-        }
-    }
-
-    #[test]
-    fn every_fault_leaves_cases_that_must_pass() {
-        let cases = cases();
-        for fault in Fault::all() {
-            let spared = must_pass(fault, &cases);
-            assert!(!spared.is_empty(), "nothing must pass against {}", fault.name);
-            for case in fault.caught_by {
-                assert!(
-                    !spared.contains(case),
-                    "{case} must fail and pass against {}",
-                    fault.name
-                );
-            }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! An engine around an engine, with a mistake in what it brings back.
 
+mod past;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, DefaultHasher};
@@ -16,6 +18,9 @@ use torpor_runtime::{
     Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionEvent, ExecutionSink, Facet, Fresh,
     Interpreter, Payload, PayloadReader, Place, Processes, Sandbox, Usage,
 };
+
+use past::Found;
+pub(super) use past::Past;
 
 /// Which payload is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,67 +41,6 @@ pub(super) enum Restored {
 
 /// What is done to a sandbox that was restored.
 pub(super) type Spoil = fn(Arc<dyn Sandbox>, Past) -> BoxFuture<'static, ()>;
-
-/// How a checkpoint finds a sandbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Found {
-    /// Something was done since it was started or restored.
-    #[default]
-    Worked,
-    /// Nothing was done since it was restored.
-    Idle,
-    /// Code is under way.
-    Busy,
-}
-
-/// What is known of a sandbox from its earlier runs.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Past {
-    fresh: Fresh,
-    /// Whether its latest checkpoint was marked.
-    pub(super) marked: bool,
-    first: Option<Bytes>,
-    /// The latest checkpoints, the newest last.
-    latest: Vec<Bytes>,
-    /// Whether code was executed since the latest restore.
-    worked: bool,
-    /// How the latest checkpoint found it.
-    found: Found,
-    /// Context and code of the latest execution.
-    pub(super) last_call: Option<(Option<String>, String)>,
-    /// The files of the checkpoint before the latest.
-    pub(super) earlier_files: BTreeMap<String, Vec<u8>>,
-    /// The files of the latest checkpoint.
-    latest_files: BTreeMap<String, Vec<u8>>,
-    /// Every file that a checkpoint ever held, by its path below the root, as it was last.
-    pub(super) files: BTreeMap<String, Vec<u8>>,
-    /// The same files as they were first.
-    pub(super) first_files: BTreeMap<String, Vec<u8>>,
-}
-
-impl Past {
-    /// The checkpoint that is so many before the latest.
-    fn earlier(&self, by: usize) -> Option<Bytes> {
-        self.latest.iter().rev().nth(by).cloned()
-    }
-
-    /// Takes note of a checkpoint.
-    fn checkpointed(&mut self, payload: &Bytes, files: BTreeMap<String, Vec<u8>>, busy: bool) {
-        self.first.get_or_insert_with(|| payload.clone());
-        for (path, content) in &files {
-            self.first_files.entry(path.clone()).or_insert_with(|| content.clone());
-            self.files.insert(path.clone(), content.clone());
-        }
-        let untouched = !self.worked && files == self.latest_files && !self.latest.is_empty();
-        self.found = match (busy, untouched) {
-            (true, _) => Found::Busy,
-            (false, true) => Found::Idle,
-            (false, false) => Found::Worked,
-        };
-        self.earlier_files = std::mem::replace(&mut self.latest_files, files);
-        self.latest.push(payload.clone());
-    }
-}
 
 /// The mistaken engine.
 pub(super) struct Mistaken {
@@ -204,10 +148,7 @@ impl Engine for Mistaken {
 
     fn start(&self, place: Place, fresh: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
         async move {
-            let past = Past {
-                fresh: fresh.clone(),
-                ..Past::default()
-            };
+            let past = Past::of(fresh.clone());
             let started = self.inner.start(place, fresh).await?;
             Ok(self.around(started, past))
         }
@@ -251,8 +192,7 @@ impl Engine for Mistaken {
             if let Some(spoil) = self.spoil {
                 spoil(Arc::clone(&restored), past.clone()).await;
             }
-            let past = Past { worked: false, ..past };
-            Ok(self.around(restored, past))
+            Ok(self.around(restored, past.restored()))
         }
         .boxed()
     }
