@@ -119,4 +119,8 @@ async fn a_run_that_is_stopped_cleans_up_and_passes_for_nothing() {
     assert_eq!(results, [Outcome::Error, Outcome::Error]);
     assert!(report.cases[0].reason.as_ref().unwrap().contains("interrupted"));
     assert_eq!((stand_in.sandboxes(), report.verdict().exit_code()), (0, 2));
+    assert_eq!(
+        report.notes(),
+        ["the run was interrupted: 2 cases did not come to an end"]
+    );
 }

@@ -10,6 +10,7 @@ mod html;
 mod junit;
 mod line;
 mod markdown;
+mod notes;
 mod outcome;
 mod provenance;
 mod read;
@@ -44,6 +45,9 @@ pub use verify::{Finding, Verification, verify};
 
 /// Version of the layout of `report.json`.
 pub const SCHEMA_VERSION: u32 = 2;
+
+/// Why a case has no result after the run was stopped.
+pub(crate) const INTERRUPTED: &str = "the run was interrupted";
 
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
@@ -217,45 +221,5 @@ impl Report {
     pub fn stale(&self) -> Vec<(&ExpectationReport, Stale)> {
         let stale = |entry| ExpectationReport::stale(entry).map(|why| (entry, why));
         self.expectations.iter().filter_map(stale).collect()
-    }
-
-    /// What else is worth knowing, a line each: what kept the run from success beside its
-    /// cases, and what could be claimed.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        let stale = self.stale().into_iter().map(|(entry, why)| {
-            let (id, owner) = (&entry.entry.id, &entry.entry.owner);
-            format!("stale expectation of {owner}: {id}: {}", why.as_str())
-        });
-        let unexercised = self.unexercised.iter().map(|claim| {
-            let name = claim.as_str();
-            format!("claimed, and no case of it was executed: {name}")
-        });
-        let skipped = (self.summary.skipped > 0)
-            .then(|| "cases of what is claimed were left out, which is no success".to_owned());
-        let could_claim = self.could_claim.iter().map(|found| {
-            let (name, cases) = (found.capability.as_str(), found.cases.len());
-            format!("could claim {name}: {cases} cases of it pass")
-        });
-        let provisional = (!self.provisional.is_empty()).then(|| {
-            let passed = self
-                .provisional
-                .iter()
-                .filter(|case| case.result == Outcome::Pass)
-                .count();
-            let all = self.provisional.len();
-            format!("provisional, and of no weight yet: {passed} of {all} cases passed")
-        });
-        let departures = self.provenance.options.limits.departures();
-        let limits = (!departures.is_empty()).then(|| {
-            format!(
-                "judged with more patience than the contract has: {}",
-                departures.join(", ")
-            )
-        });
-        let flaky = self.all_cases().filter(|case| case.is_flaky());
-        let flaky = flaky.map(|case| format!("not the same in every round: {}", case.id));
-        let notes = stale.chain(unexercised).chain(skipped).chain(limits).chain(could_claim);
-        notes.chain(provisional).chain(flaky).collect()
     }
 }

@@ -8,9 +8,8 @@ use tokio::task::JoinSet;
 use super::RunOptions;
 use super::case::attempt;
 use super::plan::{Plan, plan};
-use super::world::INTERRUPTED;
 use crate::history::Watches;
-use crate::report::{CaseReport, Outcome, RunEvent};
+use crate::report::{CaseReport, INTERRUPTED, Outcome, RunEvent};
 use crate::suite::Case;
 use crate::target::Target;
 

@@ -130,7 +130,8 @@ fn findings(suite: &Suite, target: &Target, options: &RunOptions, selected: &[Ca
     let partial = options.filter != Filter::default();
     Findings {
         partial,
-        unexercised: if partial {
+        // Of a run that was stopped it cannot be told.
+        unexercised: if partial || options.stop.is_cancelled() {
             std::collections::BTreeSet::new()
         } else {
             claims::unexercised(target, selected, cases)

@@ -13,12 +13,10 @@ use crate::history::{Journal, Occurrence, now};
 use crate::laboratory::FaultControls;
 use crate::probe::{Address, Cluster, E2bClient, Fault, Http};
 use crate::profile::Dialect;
+use crate::report::INTERRUPTED;
 use crate::scenario::{Front, Variables, fill};
 use crate::suite::Case;
 use crate::target::Target;
-
-/// Why a case has no result after the run was stopped.
-pub(super) const INTERRUPTED: &str = "the run was interrupted";
 
 /// One running case: its fronts, its record and what it has made. Branches of a race share it.
 #[derive(Clone)]

@@ -1,0 +1,50 @@
+//! What is worth knowing of a report besides its cases.
+
+use super::{CaseReport, INTERRUPTED, Outcome, Report};
+
+impl Report {
+    /// What else is worth knowing, a line each: what kept the run from success beside its
+    /// cases, what makes its verdict worth less, and what could be claimed.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::from_iter(self.interrupted());
+        notes.extend(self.stale().into_iter().map(|(entry, why)| {
+            let (id, owner) = (&entry.entry.id, &entry.entry.owner);
+            format!("stale expectation of {owner}: {id}: {}", why.as_str())
+        }));
+        notes.extend(self.unexercised.iter().map(|claim| {
+            let name = claim.as_str();
+            format!("claimed, and no case of it was executed: {name}")
+        }));
+        if self.summary.skipped > 0 {
+            notes.push("cases of what is claimed were left out, which is no success".to_owned());
+        }
+        notes.extend(self.patience());
+        notes.extend(self.could_claim.iter().map(|found| {
+            let (name, cases) = (found.capability.as_str(), found.cases.len());
+            format!("could claim {name}: {cases} cases of it pass")
+        }));
+        notes.extend(self.provisional_cases());
+        let flaky = self.all_cases().filter(|case| case.is_flaky());
+        notes.extend(flaky.map(|case| format!("not the same in every round: {}", case.id)));
+        notes
+    }
+
+    fn interrupted(&self) -> Option<String> {
+        let cut = |case: &&CaseReport| case.reason.as_deref() == Some(INTERRUPTED);
+        let count = self.all_cases().filter(cut).count();
+        (count > 0).then(|| format!("{INTERRUPTED}: {count} cases did not come to an end"))
+    }
+
+    fn patience(&self) -> Option<String> {
+        let departures = self.provenance.options.limits.departures().join(", ");
+        (!departures.is_empty()).then(|| format!("judged with more patience than the contract has: {departures}"))
+    }
+
+    fn provisional_cases(&self) -> Option<String> {
+        let all = self.provisional.len();
+        let passed = self.provisional.iter().filter(|case| case.result == Outcome::Pass);
+        let passed = passed.count();
+        (all > 0).then(|| format!("provisional, and of no weight yet: {passed} of {all} cases passed"))
+    }
+}
