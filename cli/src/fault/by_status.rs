@@ -43,6 +43,13 @@ pub(super) const FAULTS: &[Fault] = &[
         || calls(foreign_pod_adopted()),
     )
     .breaks(&["FSM-11"], &["a-foreign-pod-is-not-touched"]),
+    controller(
+        "events-too-early",
+        "tells by an Event that a sandbox is paused when it begins to pause it",
+        events_too_early,
+    )
+    .breaks(&["OBS-01"], &["an-event-comes-when-its-step-is-over"])
+    .spares(&["steps-are-reported-as-events", "pause-and-resume-reach-their-state"]),
 ];
 
 /// The case that looks at every report between the pause and the resume.
@@ -100,6 +107,34 @@ async fn flap(path: String, conditions: Value, server: Server, times: u32) {
             }
         }
     }
+}
+
+fn events_too_early() -> Hooks {
+    let told = Notes::new();
+    calls(CallRules::rule(move |call, server| {
+        let told = told.clone();
+        async move {
+            let reports = call.on_status("sandboxes").is_some();
+            let reply = server.answer(call).await?;
+            let (object, metadata) = (&reply.body, &reply.body["metadata"]);
+            let uid = metadata["uid"].as_str().unwrap_or_default();
+            if reports && object["status"]["phase"] == "Pausing" && told.put(uid, ()).is_none() {
+                let namespace = metadata["namespace"].as_str().unwrap_or_default();
+                let event = json!({
+                    "apiVersion": "v1", "kind": "Event", "type": "Normal",
+                    "metadata": {"generateName": "early-"},
+                    "reason": "SandboxPaused", "message": "Pause sandbox",
+                    "involvedObject": {
+                        "apiVersion": object["apiVersion"], "kind": object["kind"],
+                        "namespace": namespace, "name": metadata["name"], "uid": uid,
+                    },
+                });
+                let path = format!("/api/v1/namespaces/{namespace}/events");
+                server.answer(Call::create(&path, event)?).await?;
+            }
+            Ok(reply)
+        }
+    }))
 }
 
 async fn failed_while_pausing(call: Call, server: Server) -> Result<Reply, BoxError> {

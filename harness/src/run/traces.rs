@@ -88,17 +88,17 @@ impl World {
     pub(super) async fn event(&self, wanted: &Event) -> Finding {
         let events = self.cluster()?.events(self.sandbox(&wanted.sandbox)?.id()).await?;
         let about = wanted.about.to_lowercase();
-        Ok(holds(
-            events.iter().any(|event| event.to_lowercase().contains(&about)),
-            || {
-                format!(
-                    "no Event of `{}` speaks of {:?}; there are: {}",
-                    wanted.sandbox,
-                    wanted.about,
+        let spoken = events.iter().find(|event| event.to_lowercase().contains(&about));
+        Ok(holds(spoken.is_some() == wanted.present, || {
+            let (sandbox, about) = (&wanted.sandbox, &wanted.about);
+            match spoken {
+                Some(event) => format!("an Event of `{sandbox}` speaks of {about:?} already: {event}"),
+                None => format!(
+                    "no Event of `{sandbox}` speaks of {about:?}; there are: {}",
                     events.join("; ")
-                )
-            },
-        ))
+                ),
+            }
+        }))
     }
 
     pub(super) async fn log_of(&self, alias: &str) -> Result<String, Fault> {

@@ -327,6 +327,9 @@ pub struct Event {
     pub sandbox: String,
     /// Text that must occur in the reason or the message, in any case.
     pub about: String,
+    /// Whether there is such an Event.
+    #[serde(default = "yes")]
+    pub present: bool,
 }
 
 /// See [`Condition::Logs`].
