@@ -287,13 +287,17 @@ mod tests {
     }
 
     /// Cases that the embedded control plane does not claim, so that no fault of it can fail them, and why.
-    const ELSEWHERE: [(&str, &str); 2] = [
+    const ELSEWHERE: [(&str, &str); 3] = [
         (
             "a-program-at-work-goes-on",
             "it runs Python alone; `torpor up --engine criu` has processes",
         ),
         (
             "commands-and-terminals-work-after-a-pause",
+            "it runs Python alone; `torpor up --engine criu` has processes",
+        ),
+        (
+            "a-traced-process-keeps-its-sandbox-from-pausing",
             "it runs Python alone; `torpor up --engine criu` has processes",
         ),
     ];
