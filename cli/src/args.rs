@@ -1,5 +1,6 @@
 //! The command line: commands, options, defaults and help texts.
 
+use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -40,11 +41,12 @@ impl Cli {
     pub fn log_options(&self) -> Vec<String> {
         let said = self.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
         let filter = said.map(|filter| format!("--log={filter}"));
-        let format = self.log_format.map(|format| match format {
+        // The other writes into a pipe.
+        let format = match self.log_format.unwrap_or_else(LogFormat::fitting) {
             LogFormat::Text => "--log-format=text".to_owned(),
             LogFormat::Json => "--log-format=json".to_owned(),
-        });
-        filter.into_iter().chain(format).collect()
+        };
+        filter.into_iter().chain([format]).collect()
     }
 }
 
@@ -55,6 +57,17 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+impl LogFormat {
+    /// For people on a terminal, and JSON elsewhere.
+    pub fn fitting() -> Self {
+        if std::io::stderr().is_terminal() {
+            Self::Text
+        } else {
+            Self::Json
+        }
+    }
 }
 
 /// What to do.

@@ -3,8 +3,6 @@
 //! Decides what goes where: spans under the target of traces go to the collector and not into log lines, all others the other way
 //! round. Without a collector the spans are never made.
 
-use std::io::IsTerminal as _;
-
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -81,17 +79,10 @@ fn filtering(filter: Option<&str>) -> anyhow::Result<EnvFilter> {
     Ok(filter.add_directive(format!("{TRACES}=off").parse()?))
 }
 
-/// For people on a terminal, as JSON elsewhere, unless a format is given.
+/// In the fitting format unless one is given.
 fn logs(format: Option<LogFormat>) -> Box<dyn Layer<Registry> + Send + Sync + 'static> {
     let layer = fmt::layer().with_writer(std::io::stderr);
-    let fitting = || {
-        if std::io::stderr().is_terminal() {
-            LogFormat::Text
-        } else {
-            LogFormat::Json
-        }
-    };
-    match format.unwrap_or_else(fitting) {
+    match format.unwrap_or_else(LogFormat::fitting) {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().boxed(),
     }

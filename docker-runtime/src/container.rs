@@ -30,13 +30,13 @@ pub(crate) struct DockerContainer {
 }
 
 impl DockerContainer {
-    pub(crate) fn new(docker: Docker, id: String, address: IpAddr) -> Self {
+    pub(crate) fn new(docker: Docker, id: String, address: IpAddr, pod: String) -> Self {
         let watching = CancellationToken::new();
         let stage = watch::Sender::new(ContainerStage::Starting);
         let receiver = stage.subscribe();
         let follow = follow_stage(docker.clone(), id.clone(), address, stage);
         tokio::spawn(watching.clone().run_until_cancelled_owned(follow));
-        let words = pass_on_words(docker.clone(), id.clone());
+        let words = pass_on_words(docker.clone(), id.clone(), pod);
         tokio::spawn(watching.clone().run_until_cancelled_owned(words));
         Self {
             docker,

@@ -95,7 +95,7 @@ impl DockerRuntime {
         let id = created
             .map_err(DockerError::call(format!("create container {name}")))?
             .id;
-        match self.begin(&id).await {
+        match self.begin(&id, &pod).await {
             Ok(container) => Ok(Box::new(container)),
             Err(error) => {
                 remove(&self.docker, &id).await?;
@@ -104,7 +104,7 @@ impl DockerRuntime {
         }
     }
 
-    async fn begin(&self, id: &str) -> Result<DockerContainer, DockerError> {
+    async fn begin(&self, id: &str, pod: &SandboxPod) -> Result<DockerContainer, DockerError> {
         let started = self.docker.start_container(id, None::<StartContainerOptions>).await;
         started.map_err(DockerError::call(format!("start container {id}")))?;
         let inspected = self.docker.inspect_container(id, None::<InspectContainerOptions>).await;
@@ -118,7 +118,12 @@ impl DockerRuntime {
         let address = addresses
             .next()
             .ok_or_else(|| DockerError::NoAddress { id: id.to_owned() })?;
-        Ok(DockerContainer::new(self.docker.clone(), id.to_owned(), address))
+        Ok(DockerContainer::new(
+            self.docker.clone(),
+            id.to_owned(),
+            address,
+            pod.full_name(),
+        ))
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn container(pod: &SandboxPod, config: &DockerConfig) -> Result<Conta
         ),
         labels: Some(HashMap::from([
             label(NODE_LABEL, &config.node),
-            label("torpor.dev/pod", &format!("{}/{}", pod.namespace, pod.name)),
+            label("torpor.dev/pod", &pod.full_name()),
             label("torpor.dev/pod-uid", &pod.uid),
         ])),
         host_config: Some(HostConfig {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters::{LogsOptions, WaitContainerOptions};
 use futures::StreamExt;
-use mock_node::ContainerStage;
+use mock_node::{ContainerStage, said_in};
 use tokio::sync::watch;
 use torpor_api::{AgentState, STATE_PATH, port};
 
@@ -30,22 +30,31 @@ pub(crate) async fn follow_stage(docker: Docker, id: String, address: IpAddr, st
     stage.send_replace(ContainerStage::Ended { message });
 }
 
-/// Passes on what the agent says of itself, to standard error as agents in processes do, until the container has ended.
-pub(crate) async fn pass_on_words(docker: Docker, id: String) {
+/// Passes on what the agent of a Pod says of itself, to standard error as agents in processes do, until the container has ended.
+pub(crate) async fn pass_on_words(docker: Docker, id: String, pod: String) {
     let options = LogsOptions {
         follow: true,
         stderr: true,
         ..LogsOptions::default()
     };
     let mut words = docker.logs(&id, Some(options));
+    // Docker cuts long lines.
+    let mut begun = Vec::new();
     while let Some(said) = words.next().await {
         match said {
-            Ok(said) => eprint!("{said}"),
+            Ok(said) => begun.extend_from_slice(&said.into_bytes()),
             Err(error) => {
                 tracing::debug!(%error, id, "read what an agent says");
-                return;
+                break;
             }
         }
+        while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = begun.drain(..=end).collect();
+            eprintln!("{}", said_in(&pod, String::from_utf8_lossy(&line[..end]).trim_end()));
+        }
+    }
+    if !begun.is_empty() {
+        eprintln!("{}", said_in(&pod, &String::from_utf8_lossy(&begun)));
     }
 }
 

@@ -22,6 +22,7 @@ mod pod_status;
 mod registration;
 mod runtime;
 mod schedule;
+mod words;
 
 pub use address::PodAddresses;
 pub use container::{ContainerRefused, SandboxContainer};
@@ -32,3 +33,4 @@ pub use node::{MockNode, NodeConfig, NodeError};
 pub use pod_status::ContainerStage;
 pub use runtime::{ContainerRuntime, ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod, StartError};
 pub use schedule::{Capacity, Limits, Placement, Requests};
+pub use words::said_in;

@@ -37,6 +37,14 @@ pub struct SandboxPod {
     pub container: SandboxContainer,
 }
 
+impl SandboxPod {
+    /// `namespace/name`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
 /// What this machine has for a Pod; a runtime with networks and file systems of its own leaves it.
 #[derive(Debug)]
 pub struct PodPlace {

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use mock_apiserver::LogOptions;
-use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer};
+use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer, said_in};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
@@ -43,7 +43,9 @@ pub(crate) struct RunningProcess {
 }
 
 impl RunningProcess {
+    /// The process of the Pod `pod` (`namespace/name`).
     pub(crate) fn new(
+        pod: String,
         child: Child,
         link: UnixStream,
         address: IpAddr,
@@ -64,7 +66,7 @@ impl RunningProcess {
             clock,
             link,
             kill: kill.clone(),
-            following: tokio::spawn(follow(child, stage, log, kill)),
+            following: tokio::spawn(follow(pod, child, stage, log, kill)),
         }
     }
 }
@@ -113,9 +115,15 @@ impl RunningContainer for RunningProcess {
 }
 
 /// Publishes what the process reports until it has ended, and then how it ended.
-async fn follow(mut child: Child, stage: watch::Sender<ContainerStage>, log: ContainerLog, kill: CancellationToken) {
+async fn follow(
+    pod: String,
+    mut child: Child,
+    stage: watch::Sender<ContainerStage>,
+    log: ContainerLog,
+    kill: CancellationToken,
+) {
     let reports = child.stdout.take();
-    let words = tokio::spawn(last_words(child.stderr.take()));
+    let words = tokio::spawn(last_words(pod, child.stderr.take()));
     tokio::select! {
         () = read(reports, &stage, &log) => {}
         () = kill.cancelled() => {}
@@ -151,7 +159,7 @@ async fn read(reports: Option<impl AsyncRead + Unpin>, stage: &watch::Sender<Con
 }
 
 /// Passes on what the process says of itself, and keeps the last lines.
-async fn last_words(standard_error: Option<impl AsyncRead + Unpin>) -> VecDeque<String> {
+async fn last_words(pod: String, standard_error: Option<impl AsyncRead + Unpin>) -> VecDeque<String> {
     let mut kept = VecDeque::new();
     let Some(standard_error) = standard_error else {
         return kept;
@@ -159,7 +167,7 @@ async fn last_words(standard_error: Option<impl AsyncRead + Unpin>) -> VecDeque<
     let mut lines = BufReader::new(standard_error).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
-        eprintln!("{line}");
+        eprintln!("{}", said_in(&pod, &line));
         if is_said_of_itself(&line) {
             kept.push_back(line);
         }

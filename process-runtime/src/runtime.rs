@@ -72,7 +72,14 @@ impl ProcessRuntime {
         // The other end goes with `command`: when the child has ended, nobody else holds it.
         drop(command);
         let clock = Arc::clone(&self.config.clock);
-        Ok(RunningProcess::new(child, link, place.ip, place.work_dir, clock))
+        Ok(RunningProcess::new(
+            pod.full_name(),
+            child,
+            link,
+            place.ip,
+            place.work_dir,
+            clock,
+        ))
     }
 }
 

@@ -172,6 +172,7 @@ impl Supervisor {
             }
             Err(error) => WorkloadState::Failed { message: chain(&error) },
         };
+        tracing::debug!(from_generation = self.config.restore, state = ?came_up, "the workload was started");
         self.state.send_modify(|state| state.workload = came_up);
         loop {
             tokio::select! {
@@ -234,10 +235,7 @@ impl Supervisor {
     /// The rest of the workload cannot be restored: what there is of it is the checkpoint that it came from.
     async fn torn(&mut self, error: &SandboxError) {
         let message = chain(error);
-        tracing::error!(
-            error = message,
-            "a workload that was being restored is lost; its checkpoint is not"
-        );
+        tracing::error!(error = message, "a restored workload is lost; its checkpoint is not");
         let restored = self.config.restore.map(|generation| self.key(generation));
         let record = match &restored {
             Some(key) => self.store.record(key).await.map(Some),
@@ -268,6 +266,7 @@ impl Supervisor {
         let files = tokio::time::timeout(limit, Arc::clone(&self.files).write_owned()).await;
         let files = files.map_err(|_| ControlRefused::FilesBusy)?;
         sandbox.freeze(limit).await.map_err(ControlRefused::Freeze)?;
+        tracing::debug!("the workload is frozen");
         self.frozen_files = Some(files);
         self.state.send_modify(|state| state.workload = WorkloadState::Frozen);
         Ok(())
@@ -311,6 +310,7 @@ impl Supervisor {
             .send_modify(|state| state.checkpoint = CheckpointState::Writing { generation });
         let outcome = match self.write(sandbox.as_ref(), generation).await {
             Ok(record) => {
+                tracing::debug!(generation, bytes = record.size_bytes, "sealed a checkpoint");
                 self.last_sealed = generation;
                 CheckpointState::Sealed { record }
             }
@@ -354,10 +354,8 @@ impl Supervisor {
             watchers: self.watchers.images(),
         }
         .with(engine)?;
-        Ok(self
-            .store
-            .seal(&self.key(generation), &self.engine.version(), payload)
-            .await?)
+        let key = self.key(generation);
+        Ok(self.store.seal(&key, &self.engine.version(), payload).await?)
     }
 
     fn log_program(&mut self, event: ExecutionEvent) {
