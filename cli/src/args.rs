@@ -1,6 +1,5 @@
 //! The command line: commands, options, defaults and help texts.
 
-use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,6 +13,7 @@ use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::report::args::{CatalogueArgs, ReportArgs};
 use crate::stand_ins::StandIns;
+use crate::telemetry::LogFormat;
 use crate::webhook_services::WebhookServices;
 
 /// Proves that a paused agent sandbox wakes up exactly as it fell asleep, and costs nothing in between.
@@ -47,26 +47,6 @@ impl Cli {
             LogFormat::Json => "--log-format=json".to_owned(),
         };
         filter.into_iter().chain([format]).collect()
-    }
-}
-
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-impl LogFormat {
-    /// For people on a terminal, and JSON elsewhere.
-    pub fn fitting() -> Self {
-        if std::io::stderr().is_terminal() {
-            Self::Text
-        } else {
-            Self::Json
-        }
     }
 }
 

@@ -3,8 +3,11 @@
 //! Decides what goes where: spans under the target of traces go to the collector and not into log lines, all others the other way
 //! round. Without a collector the spans are never made.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use bytes::Bytes;
+use clap::ValueEnum;
 use http::{Request, Response};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
@@ -19,8 +22,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use url::Url;
-
-use crate::args::LogFormat;
 
 /// The name of this program among others that send traces.
 const SERVICE: &str = "torpor-controller";
@@ -77,6 +78,26 @@ fn filtering(filter: Option<&str>) -> anyhow::Result<EnvFilter> {
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
     };
     Ok(filter.add_directive(format!("{TRACES}=off").parse()?))
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl LogFormat {
+    /// For people on a terminal, and JSON elsewhere.
+    pub fn fitting() -> Self {
+        if std::io::stderr().is_terminal() {
+            Self::Text
+        } else {
+            Self::Json
+        }
+    }
 }
 
 /// In the fitting format unless one is given.

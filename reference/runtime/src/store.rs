@@ -33,6 +33,7 @@ mod place;
 mod plan;
 mod restore;
 mod seal;
+mod unpack;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,8 @@ use rayon::prelude::*;
 
 use super::StoreError;
 use super::objects::{Readable, on_the_cores};
-use super::restore::{Damaged, SealedPayload, unpack_one};
+use super::restore::SealedPayload;
+use super::unpack::{Damaged, unpack_one};
 use crate::envelope::{Entry, Holder};
 use crate::payload::PayloadError;
 

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::objects::{Readable, on_the_cores};
 use super::place::SandboxPlace;
 use super::plan::Reuse;
+use super::unpack::{Damaged, unpack_one};
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
-use crate::chunks::{self, ChunkError, Piece};
+use crate::chunks::{self, Piece};
 use crate::encryption::{Nonce, TenantKeys};
 use crate::envelope::{self, Entry, Holder, PREFIX_BYTES, REMOVED};
 
@@ -330,12 +331,6 @@ impl SealedPayload {
     }
 }
 
-/// A chunk that is not as it was written, and what is wrong with it.
-pub(super) struct Damaged {
-    pub(super) chunk: String,
-    pub(super) source: ChunkError,
-}
-
 /// The plain bytes of chunks that follow each other.
 fn unpack_all(
     header: &EnvelopeHeader,
@@ -356,28 +351,6 @@ fn unpack_all(
         unpack_one(header, keys, entry, &stored, plain)
     })?;
     Ok(payload)
-}
-
-/// The plain bytes of one chunk.
-pub(super) fn unpack_one(
-    header: &EnvelopeHeader,
-    keys: &TenantKeys,
-    entry: &Entry,
-    stored: &[u8],
-    plain: &mut [u8],
-) -> Result<(), Damaged> {
-    let key = header.key_id.as_deref().and_then(|id| keys.opening(id));
-    let writer = match entry.holder {
-        Holder::Envelope => Some(header.attempt),
-        Holder::Pack(nth) => header.packs.get(usize::from(nth)).map(|pack| pack.id),
-    };
-    let with = key
-        .zip(writer)
-        .map(|(key, writer)| (key, Nonce::of(writer, entry.offset)));
-    chunks::unpack(&entry.chunk, &entry.form, stored, with, plain).map_err(|source| Damaged {
-        chunk: entry.chunk.hash.to_hex().to_string(),
-        source,
-    })
 }
 
 /// Refuses a checkpoint that only this engine in this version could restore, when it is another.
