@@ -226,8 +226,8 @@ mod tests {
             let mut large = begin(&mut connection, "pages-1.img");
             // More than a pipe holds: each has to be read while the other is still open.
             for _ in 0..4 {
-                large.write_all(&[7; 200 << 10]).expect("read");
-                small.write_all(&[8; 50 << 10]).expect("read");
+                large.write_all(&vec![7; 200 << 10]).expect("read");
+                small.write_all(&vec![8; 50 << 10]).expect("read");
             }
         });
         let images = images.await.expect("read");
