@@ -25,7 +25,8 @@ use crate::webhook_services::WebhookServices;
     args_override_self = true
 )]
 pub struct Cli {
-    /// What to log, e.g. `info` or `torpor_controller=debug` (`RUST_LOG` is read, too)
+    /// What to log, e.g. `info` or `torpor_controller=debug` (`RUST_LOG` is read, too); warnings when absent, and nothing
+    /// where a control plane is judged
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
     /// Form of the log lines; `text` on a terminal and `json` elsewhere when absent
@@ -113,6 +114,25 @@ pub enum Command {
 }
 
 impl Command {
+    /// What is logged where nobody says. A control plane that is judged is meant to have much to complain of, and what came
+    /// of it is in the report.
+    pub fn usual_log(&self) -> &'static str {
+        match self {
+            Self::Conformance(_) | Self::Selftest(_) | Self::Sim(_) => "off",
+            Self::Up(_)
+            | Self::Report(_)
+            | Self::Catalogue(_)
+            | Self::Apiserver(_)
+            | Self::Controller(_)
+            | Self::Gateway(_)
+            | Self::Agent(_)
+            | Self::Bench(_)
+            | Self::SandboxInit { .. }
+            | Self::Checkpoint(_)
+            | Self::Completions { .. } => "warn",
+        }
+    }
+
     /// Where traces go, if anywhere.
     pub fn collector(&self) -> Option<&url::Url> {
         match self {

@@ -100,7 +100,8 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let collector = cli.command.collector();
-        let telemetry = telemetry::begin(cli.log.as_deref(), cli.log_format, collector)?;
+        let filter = telemetry::filter(cli.log.as_deref(), cli.command.usual_log())?;
+        let telemetry = telemetry::begin(filter, cli.log_format, collector)?;
         let log_options = cli.log_options();
         let exit = run(cli.command, log_options).await;
         telemetry.end().await;

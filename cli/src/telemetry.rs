@@ -35,9 +35,9 @@ pub struct Telemetry {
 /// Begins to log, and to send traces to `collector` if there is one.
 ///
 /// # Errors
-/// The filter cannot be read, or the collector not be addressed.
-pub fn begin(filter: Option<&str>, format: Option<LogFormat>, collector: Option<&Url>) -> anyhow::Result<Telemetry> {
-    let (filter, logs) = (filtering(filter)?, logs(format));
+/// The collector cannot be addressed.
+pub fn begin(filter: EnvFilter, format: Option<LogFormat>, collector: Option<&Url>) -> anyhow::Result<Telemetry> {
+    let logs = logs(format);
     let Some(collector) = collector else {
         // A filter for all: one for each layer would be asked about every event that is below any level.
         tracing_subscriber::registry().with(logs).with(filter).init();
@@ -71,11 +71,14 @@ impl Telemetry {
     }
 }
 
-/// What is logged: what `--log` says, else the environment, else warnings. Traces are no logs.
-fn filtering(filter: Option<&str>) -> anyhow::Result<EnvFilter> {
+/// What is logged: what `--log` says, else the environment, else what is `usual`. Traces are no logs.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn filter(filter: Option<&str>, usual: &str) -> anyhow::Result<EnvFilter> {
     let filter = match filter {
         Some(filter) => EnvFilter::try_new(filter).with_context(|| format!("read --log {filter}"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)),
     };
     Ok(filter.add_directive(format!("{TRACES}=off").parse()?))
 }
