@@ -165,7 +165,7 @@ fn options(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<RunOptions> 
 /// has said.
 const fn usual_jobs(target: TargetKind, engine: EngineKind) -> usize {
     match (target, engine) {
-        (TargetKind::Embedded, EngineKind::Monty) => 32,
+        (TargetKind::Embedded, EngineKind::Monty) => 48,
         (TargetKind::Embedded, EngineKind::Criu)
         | (TargetKind::Kubeconfig | TargetKind::E2b | TargetKind::Kind | TargetKind::Container, _) => 4,
     }

@@ -145,7 +145,7 @@ pub struct ConformanceArgs {
     /// Judge a deliberately faulty control plane instead (`torpor selftest --list` names them)
     #[arg(long, value_name = "NAME", help_heading = "For testing the suite")]
     pub fault: Option<String>,
-    /// Scenarios that run at once; 32 against the embedded control plane, and 4 elsewhere and with `--engine criu`, when absent
+    /// Scenarios that run at once; 48 against the embedded control plane, and 4 elsewhere and with `--engine criu`, when absent
     #[arg(long, short, value_name = "NUMBER")]
     pub jobs: Option<NonZeroUsize>,
     #[command(flatten)]

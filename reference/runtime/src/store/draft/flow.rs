@@ -14,7 +14,7 @@ use crate::chunks::SEGMENT_BYTES;
 use crate::store::pack::{Survey, Workshop};
 
 /// Segments that are in memory at a time, of one part.
-pub(super) const SEGMENTS_IN_MEMORY: usize = 8;
+pub(super) const SEGMENTS_IN_MEMORY: usize = 4;
 
 /// Segments of one part on their way: read by one thread, worked on by the cores, each in a buffer that comes back.
 pub(super) struct Flow<'a> {
