@@ -7,20 +7,12 @@ mod stand_in;
 
 use std::sync::Arc;
 
-use stand_in::{Defect, StandIn};
+use stand_in::{Defect, KEEPS, StandIn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use torpor_harness::scenario::{Front, Scenario};
 use torpor_harness::{Authorities, Case, Catalogue, Outcome, RunEvent, RunOptions, Suite, Target, run, run_one};
-
-const KEEPS: &str = r#"
-  - create: {}
-  - run: {code: "x = 7"}
-  - pause: {}
-  - resume: {}
-  - run: {code: "x", text: "7"}
-"#;
 
 fn scenario(id: &str, steps: &str) -> Arc<Scenario> {
     let head = format!("id: {id}\ntitle: A claim\nrequirements: [CTX-01]\ntimeout: 60s\nvia: [e2b]");

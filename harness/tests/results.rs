@@ -7,20 +7,12 @@ mod stand_in;
 
 use std::sync::Arc;
 
-use stand_in::{Defect, StandIn};
+use stand_in::{Defect, KEEPS, StandIn};
 use torpor_harness::scenario::Scenario;
 use torpor_harness::{
     Capability, Catalogue, ExpectationState, ExpectedFailures, Filter, Outcome, Report, RunOptions, Skip, Stale, Suite,
     Target, Verdict, run,
 };
-
-const KEEPS: &str = r#"
-  - create: {}
-  - run: {code: "x = 7"}
-  - pause: {}
-  - resume: {}
-  - run: {code: "x", text: "7"}
-"#;
 
 fn scenario(id: &str, requirement: &str, needs: &str, steps: &str) -> (String, Arc<Scenario>) {
     let text = format!(

@@ -8,20 +8,12 @@ mod stand_in;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stand_in::{Defect, StandIn};
+use stand_in::{Defect, KEEPS, StandIn};
 use torpor_harness::scenario::{Scenario, Span};
 use torpor_harness::{
     Catalogue, Difference, Filter, Form, FoundReport, Limits, Outcome, Profile, Report, RunOptions, Suite, Target,
     Verdict, run, verify,
 };
-
-const KEEPS: &str = r#"
-  - create: {}
-  - run: {code: "x = 7"}
-  - pause: {}
-  - resume: {}
-  - run: {code: "x", text: "7"}
-"#;
 
 fn scenario(id: &str, head: &str, steps: &str) -> (String, Arc<Scenario>) {
     let text = format!("id: {id}\ntitle: A claim\nvia: [e2b]\ntimeout: 10s\n{head}\nsteps:\n{steps}");

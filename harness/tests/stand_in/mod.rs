@@ -16,6 +16,15 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use torpor_harness::{Authorities, E2bEndpoint, Profile, Target};
 
+/// Steps of a case that passes where variables outlive a pause.
+pub const KEEPS: &str = r#"
+  - create: {}
+  - run: {code: "x = 7"}
+  - pause: {}
+  - resume: {}
+  - run: {code: "x", text: "7"}
+"#;
+
 /// How the stand-in misbehaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Defect {
