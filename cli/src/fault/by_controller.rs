@@ -11,7 +11,7 @@ use tower::BoxError;
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Fault, Hooks, by_engine, by_upkeep, controller};
+use super::{Fault, Hooks, by_engine, by_upkeep, controller, controller_calls};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
@@ -98,13 +98,6 @@ pub(super) const FAULTS: &[Fault] = &[
     .touches(&["DEL"]),
 ];
 
-fn hooks(rules: CallRules) -> Hooks {
-    Hooks {
-        controller_calls: Some(rules),
-        ..Hooks::default()
-    }
-}
-
 fn conditions(call: &mut Call) -> Option<&mut Vec<Value>> {
     call.on_status("sandboxes")?;
     call.body.pointer_mut("/status/conditions")?.as_array_mut()
@@ -112,7 +105,7 @@ fn conditions(call: &mut Call) -> Option<&mut Vec<Value>> {
 
 fn transition_times_churn() -> Hooks {
     let reports = Notes::new();
-    hooks(CallRules::asked(move |call| {
+    controller_calls(CallRules::asked(move |call| {
         let Some(name) = call.on_status("sandboxes").map(str::to_owned) else {
             return;
         };
@@ -145,7 +138,7 @@ fn ready_on_a_dying_pod() -> Hooks {
         }
     });
     // It believes itself.
-    hooks(rules.and_seen(move |plural, object| {
+    controller_calls(rules.and_seen(move |plural, object| {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         if plural == "sandboxes"
             && let Some(conditions) = truth.get(name)
@@ -157,7 +150,7 @@ fn ready_on_a_dying_pod() -> Hooks {
 }
 
 fn foreign_pod_deleted() -> Hooks {
-    hooks(CallRules::rule(|call, server| async move {
+    controller_calls(CallRules::rule(|call, server| async move {
         let path = call.on(&Method::GET, "pods").map(|_| call.path().to_owned());
         let reply = server.answer(call).await?;
         let foreign = reply.status.is_success() && reply.body["metadata"]["ownerReferences"].is_null();
@@ -172,7 +165,7 @@ fn foreign_pod_deleted() -> Hooks {
 }
 
 fn foreign_finalizers_lost() -> Hooks {
-    hooks(CallRules::asked(|call| {
+    controller_calls(CallRules::asked(|call| {
         if call.on(&Method::PATCH, "sandboxes").is_some()
             && let Some(names) = call
                 .body
@@ -189,7 +182,7 @@ const HEARTBEAT: Duration = Duration::from_millis(300);
 
 fn heartbeat_in_the_object() -> Hooks {
     let beating = Notes::new();
-    hooks(CallRules::rule(move |call, server| {
+    controller_calls(CallRules::rule(move |call, server| {
         let beating = beating.clone();
         async move {
             let path = call.on(&Method::GET, "sandboxes").map(|_| call.path().to_owned());
@@ -245,13 +238,13 @@ fn auto_pause_loses_memory() -> Hooks {
     });
     Hooks {
         engine: Some(by_engine::marking(marked, by_engine::memory_lost_if_marked)),
-        ..hooks(rules)
+        ..controller_calls(rules)
     }
 }
 
 fn paused_sandbox_started_at_deletion() -> Hooks {
     let (made, asleep) = (Notes::new(), Notes::new());
-    hooks(CallRules::rule(move |call, server| {
+    controller_calls(CallRules::rule(move |call, server| {
         let (made, asleep) = (made.clone(), asleep.clone());
         async move {
             if call.creates("pods") {
@@ -279,7 +272,7 @@ fn paused_sandbox_started_at_deletion() -> Hooks {
 }
 
 fn events_lost() -> Hooks {
-    hooks(CallRules::rule(|call, server| async move {
+    controller_calls(CallRules::rule(|call, server| async move {
         if call.creates("events") || call.on(&Method::PATCH, "events").is_some() {
             return Ok(Reply::created(call.body));
         }
@@ -288,7 +281,7 @@ fn events_lost() -> Hooks {
 }
 
 fn two_pods_at_resume() -> Hooks {
-    hooks(CallRules::rule(|call, server| async move {
+    controller_calls(CallRules::rule(|call, server| async move {
         if call.creates("pods") && is_restored(&call.body) {
             let mut twin = call.body.clone();
             twin["metadata"]["name"] = json!(format!("{}-twin", name_of(&twin)));
@@ -300,7 +293,7 @@ fn two_pods_at_resume() -> Hooks {
 
 fn lost_pod_hidden() -> Hooks {
     let (last, deleted) = (Notes::new(), Notes::new());
-    hooks(CallRules::rule(move |call, server| {
+    controller_calls(CallRules::rule(move |call, server| {
         let (last, deleted) = (last.clone(), deleted.clone());
         async move {
             if let Some(name) = call.on(&Method::DELETE, "pods") {
@@ -336,7 +329,7 @@ fn messages_dropped() -> Hooks {
         }
     });
     // It believes itself.
-    hooks(rules.and_seen(move |plural, object| {
+    controller_calls(rules.and_seen(move |plural, object| {
         if plural == "sandboxes"
             && object["status"].is_object()
             && let Some(message) = truth.get(name_of(object)).filter(|message| !message.is_null())

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Fault, Hooks, controller};
+use super::{Fault, Hooks, controller, controller_calls};
 
 /// The two ways to die at a write.
 const CRASHES: &[&str] = &[
@@ -24,15 +24,14 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "pods-deleted-by-name",
         "deletes the Pod of that name, whichever it is by then",
-        || Hooks {
-            controller_calls: Some(CallRules::asked(|call| {
+        || {
+            controller_calls(CallRules::asked(|call| {
                 if call.on(&Method::DELETE, "pods").is_some()
                     && let Some(options) = call.body.as_object_mut()
                 {
                     options.remove("preconditions");
                 }
-            })),
-            ..Hooks::default()
+            }))
         },
     )
     .breaks(&["FSM-09"], &["leadership-may-be-lost-at-any-time"])
@@ -55,10 +54,7 @@ pub(super) const FAULTS: &[Fault] = &[
 
 /// Mistakes that know only what happened since their controller started.
 fn each_life(rules: fn() -> CallRules) -> Hooks {
-    Hooks {
-        controller_calls: Some(CallRules::for_each_client(rules)),
-        ..Hooks::default()
-    }
+    controller_calls(CallRules::for_each_client(rules))
 }
 
 fn record_in_memory() -> CallRules {

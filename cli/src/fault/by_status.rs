@@ -8,7 +8,7 @@ use tower::BoxError;
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Fault, Hooks, controller};
+use super::{Fault, Hooks, controller, controller_calls};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
@@ -31,7 +31,7 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "failed-while-pausing",
         "takes the end of a Pod that it pauses for a failure, until it has looked again",
-        || calls(CallRules::rule(failed_while_pausing)),
+        || controller_calls(CallRules::rule(failed_while_pausing)),
     )
     .breaks(&["FSM-01"], STAYS)
     // Who waits for the pause is told that it failed.
@@ -40,7 +40,7 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "foreign-pod-adopted",
         "takes a Pod that has the name of the sandbox's Pod for its own, and says so in it",
-        || calls(foreign_pod_adopted()),
+        || controller_calls(foreign_pod_adopted()),
     )
     .breaks(&["FSM-11"], &["a-foreign-pod-is-not-touched"]),
     controller(
@@ -58,16 +58,9 @@ const STAYS: &[&str] = &["a-state-that-is-reached-stays"];
 /// How long a report stands that will be taken back.
 const BREATH: Duration = Duration::from_millis(100);
 
-fn calls(rules: CallRules) -> Hooks {
-    Hooks {
-        controller_calls: Some(rules),
-        ..Hooks::default()
-    }
-}
-
 fn ready_flaps(times: u32) -> Hooks {
     let flapping = Notes::new();
-    calls(CallRules::rule(move |call, server| {
+    controller_calls(CallRules::rule(move |call, server| {
         let flapping = flapping.clone();
         async move {
             let path = call.on_status("sandboxes").map(|_| call.path().to_owned());
@@ -111,7 +104,7 @@ async fn flap(path: String, conditions: Value, server: Server, times: u32) {
 
 fn events_too_early() -> Hooks {
     let told = Notes::new();
-    calls(CallRules::rule(move |call, server| {
+    controller_calls(CallRules::rule(move |call, server| {
         let told = told.clone();
         async move {
             let reports = call.on_status("sandboxes").is_some();

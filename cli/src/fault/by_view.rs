@@ -7,7 +7,7 @@ use torpor_api::{annotation, finalizer};
 
 use super::calls::CallRules;
 use super::notes::Notes;
-use super::{Fault, Hooks, controller};
+use super::{Fault, Hooks, controller, controller_calls};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
@@ -101,10 +101,7 @@ pub(super) const FAULTS: &[Fault] = &[
 
 /// Changes every Sandbox that the controller sees.
 fn seen(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Hooks {
-    Hooks {
-        controller_calls: Some(CallRules::seen(of_sandboxes(change))),
-        ..Hooks::default()
-    }
+    controller_calls(CallRules::seen(of_sandboxes(change)))
 }
 
 fn of_sandboxes(change: impl Fn(&mut Value) + Send + Sync + 'static) -> impl Fn(&str, &mut Value) + Send + Sync {
@@ -175,10 +172,7 @@ fn toggle_during_resume_ignored() -> Hooks {
         }
         server.answer(call).await
     });
-    Hooks {
-        controller_calls: Some(slow.and_seen(of_sandboxes(toggle_ignored("Resuming")))),
-        ..Hooks::default()
-    }
+    controller_calls(slow.and_seen(of_sandboxes(toggle_ignored("Resuming"))))
 }
 
 fn deletion_while_changing_ignored() -> Hooks {

@@ -7,44 +7,37 @@ use serde_json::json;
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Fault, Hooks, controller};
+use super::{Fault, controller, controller_calls};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
         "gives-up-at-the-second-conflict",
         "does nothing more about a sandbox after two conflicts in a row",
-        || hooks(gives_up_at_the_second_conflict()),
+        || controller_calls(gives_up_at_the_second_conflict()),
     )
     .breaks(&["FSM-10"], &["refused-requests-change-nothing"]),
     controller(
         "refusal-read-as-absence",
         "takes what the API server refuses to show for what does not exist",
-        || hooks(CallRules::rule(refusal_read_as_absence)),
+        || controller_calls(CallRules::rule(refusal_read_as_absence)),
     )
     .breaks(&["FSM-10"], &["refused-requests-change-nothing"])
     .spares(&["the-controller-may-crash-after-any-write"]),
     controller(
         "unheard-creation-repeated",
         "makes another Pod when it hears no answer to the creation of the first",
-        || hooks(CallRules::rule(unheard_creation_repeated)),
+        || controller_calls(CallRules::rule(unheard_creation_repeated)),
     )
     .breaks(&["FSM-10", "FSM-04"], &["lost-and-slow-requests-change-nothing"])
     .spares(&["refused-requests-change-nothing"]),
     controller(
         "broken-watch-unnoticed",
         "waits for ever for news of a watch that has ended or was refused",
-        || hooks(CallRules::deaf()),
+        || controller_calls(CallRules::deaf()),
     )
     .breaks(&["FSM-10"], &["stale-lists-and-broken-watches-change-nothing"])
     .spares(&["refused-requests-change-nothing"]),
 ];
-
-fn hooks(rules: CallRules) -> Hooks {
-    Hooks {
-        controller_calls: Some(rules),
-        ..Hooks::default()
-    }
-}
 
 fn gives_up_at_the_second_conflict() -> CallRules {
     let conflicts = Notes::new();

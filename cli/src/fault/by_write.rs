@@ -7,7 +7,7 @@ use tower::BoxError;
 
 use super::calls::{Call, CallRules, Reply, Server};
 use super::notes::Notes;
-use super::{Fault, Hooks, controller};
+use super::{Fault, Hooks, controller, controller_calls};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
@@ -29,7 +29,7 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "deleted-sandbox-comes-back",
         "makes a paused sandbox anew that was deleted, as if somebody had asked for it",
-        || calls(deleted_sandbox_comes_back()),
+        || controller_calls(deleted_sandbox_comes_back()),
     )
     .breaks(
         &["DEL-06", "DEL-08"],
@@ -40,7 +40,7 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "secret-left-behind",
         "makes a Secret for each sandbox that nobody owns, and forgets it",
-        || calls(CallRules::rule(secret_left_behind)),
+        || controller_calls(CallRules::rule(secret_left_behind)),
     )
     .breaks(
         &["DEL-07"],
@@ -57,14 +57,14 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "template-rewritten-at-pause",
         "leaves a mark of its own in the template of a sandbox that it pauses",
-        || calls(CallRules::rule(template_rewritten_at_pause)),
+        || controller_calls(CallRules::rule(template_rewritten_at_pause)),
     )
     .breaks(&["CTX-05"], &["identity-survives@kubernetes", "identity-survives@e2b"])
     .touches(&["FSM-02", "FSM-13"]),
     controller(
         "lost-pod-of-a-resume-not-replaced",
         "starts no second Pod from a checkpoint when the first is lost",
-        || calls(one_pod_for_each_checkpoint()),
+        || controller_calls(one_pod_for_each_checkpoint()),
     )
     .breaks(&["FSM-08"], &["a-pod-lost-while-resuming-is-replaced"])
     .spares(&[
@@ -74,19 +74,12 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "lost-context-hidden",
         "does not say that the context was lost when it makes a lost Pod anew",
-        || calls(CallRules::asked(context_lost_unsaid)),
+        || controller_calls(CallRules::asked(context_lost_unsaid)),
     )
     .breaks(&["FSM-08"], &["a-lost-pod-is-made-anew"])
     .spares(&["pause-and-resume-reach-their-state"])
     .read_by("sigs"),
 ];
-
-fn calls(rules: CallRules) -> Hooks {
-    Hooks {
-        controller_calls: Some(rules),
-        ..Hooks::default()
-    }
-}
 
 fn ever_paused(sandbox: &Value) -> bool {
     !sandbox["status"]["lastCheckpointGeneration"].is_null()
@@ -95,7 +88,7 @@ fn ever_paused(sandbox: &Value) -> bool {
 /// Hides the deletion of sandboxes that `concerns` says so of when it comes.
 fn deletions_hidden(concerns: fn(&Value) -> bool) -> Hooks {
     let hidden = Notes::new();
-    calls(CallRules::seen(move |plural, object| {
+    controller_calls(CallRules::seen(move |plural, object| {
         let deleted = !object["metadata"]["deletionTimestamp"].is_null();
         if plural != "sandboxes" || !deleted {
             return;

@@ -67,6 +67,14 @@ pub struct Hooks {
     pub logs: Option<LogRule>,
 }
 
+/// What goes between the controller and the API server is distorted, and nothing else.
+fn controller_calls(rules: CallRules) -> Hooks {
+    Hooks {
+        controller_calls: Some(rules),
+        ..Hooks::default()
+    }
+}
+
 /// Whose mistake it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Culprit {

@@ -27,6 +27,8 @@ mod depot;
 mod directory;
 mod draft;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod objects;
 mod pack;
 mod place;

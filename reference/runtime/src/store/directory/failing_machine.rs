@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{Change, Disk};
 use super::{Aside, Directory, Exchanged, Objects};
 use crate::payload::Payload;
-use crate::store::{CheckpointKey, CheckpointStore, EngineVersion};
+use crate::store::fixture::{self, engine, noise};
+use crate::store::{CheckpointKey, CheckpointStore};
 
 const UID: &str = "failing";
 /// More than an envelope keeps.
@@ -151,24 +152,7 @@ impl Machine {
 }
 
 fn key(generation: u64) -> CheckpointKey {
-    CheckpointKey {
-        sandbox_uid: UID.to_owned(),
-        generation,
-    }
-}
-
-fn engine() -> EngineVersion {
-    EngineVersion {
-        name: "sim".to_owned(),
-        version: 1,
-    }
-}
-
-fn payload(generation: u64, bytes: usize) -> Vec<u8> {
-    let mut payload = vec![0; bytes];
-    let seed = generation.to_le_bytes();
-    blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut payload);
-    payload
+    fixture::key(UID, generation)
 }
 
 /// Every change that the seals of so many bytes make, one after the other, and then the compactions of some.
@@ -200,12 +184,9 @@ async fn log_of_seals(sizes: &[usize], compacted: &[u64], ahead: bool) -> Vec<Lo
     let files = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
     let store = CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)));
     for (generation, bytes) in (1..).zip(sizes) {
-        let mut sealing = Payload::from(payload(generation, *bytes));
+        let mut sealing = Payload::from(noise(generation, *bytes));
         if ahead {
-            let (first, second) = (
-                payload(generation, bytes / 2),
-                payload(generation + 100, bytes - bytes / 2),
-            );
+            let (first, second) = (noise(generation, bytes / 2), noise(generation + 100, bytes - bytes / 2));
             let draft = store.intake(UID).begin().await;
             sealing = first.into();
             sealing.append(draft.take(&[], second.as_slice()).unwrap());
@@ -238,7 +219,7 @@ async fn wrong_after(machine: &Machine, survives: &Survives) -> Option<String> {
     if !matches!(survives, Survives::EveryNameAndHalfOfEachFile) {
         return None;
     }
-    store.seal(&key(9), &engine(), payload(9, SMALL)).await.unwrap();
+    store.seal(&key(9), &engine(), noise(9, SMALL)).await.unwrap();
     store
         .remove_older_than(UID, 9)
         .await

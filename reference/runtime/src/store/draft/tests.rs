@@ -14,35 +14,16 @@ use super::flow::SEGMENTS_IN_MEMORY;
 use super::*;
 use crate::chunks::SEGMENT_BYTES;
 use crate::encryption::TenantKeys;
+use crate::store::CheckpointKey;
 use crate::store::directory::{Change, Directory, Disk};
+use crate::store::fixture::{self, engine, noise};
 use crate::store::objects::Objects;
-use crate::store::{CheckpointKey, EngineVersion};
 
 const UID: &str = "drafted";
 const MIB: usize = 1 << 20;
 
 fn key(generation: u64) -> CheckpointKey {
-    CheckpointKey {
-        sandbox_uid: UID.to_owned(),
-        generation,
-    }
-}
-
-fn engine() -> EngineVersion {
-    EngineVersion {
-        name: "sim".to_owned(),
-        version: 1,
-    }
-}
-
-/// Bytes that depend on the seed alone, and do not repeat themselves.
-fn bytes(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut bytes);
-    bytes
+    fixture::key(UID, generation)
 }
 
 fn on_disk() -> (CheckpointStore, TempDir) {
@@ -108,7 +89,7 @@ proptest! {
             let keys = format!("ours:{}", "a".repeat(64));
             let store = if has_key { store.with_keys(TenantKeys::parse(&keys).unwrap()) } else { store };
             for (generation, parts) in (1..).zip(&generations) {
-                let parts: Vec<Vec<u8>> = parts.iter().map(|(seed, length)| bytes(*seed, *length)).collect();
+                let parts: Vec<Vec<u8>> = parts.iter().map(|(seed, length)| noise(*seed, *length)).collect();
                 let payload = taken_ahead(&store, &parts).await;
                 store.seal(&key(generation), &engine(), payload).await.unwrap();
                 assert!(store.load(&key(generation), &engine()).await.unwrap() == parts.concat());
@@ -122,10 +103,10 @@ proptest! {
 #[tokio::test]
 async fn what_is_shared_with_a_pack_that_is_not_kept_for_it_is_written_again() {
     let (store, directory) = on_disk();
-    let first = bytes(1, 4 * MIB);
+    let first = noise(1, 4 * MIB);
     store.seal(&key(1), &engine(), first.clone()).await.unwrap();
     // A third of the pack: to keep it for that would cost more than it saves.
-    let second = [vec![1], [&first[..4 * MIB / 3], &bytes(2, 2 * MIB)].concat()];
+    let second = [vec![1], [&first[..4 * MIB / 3], &noise(2, 2 * MIB)].concat()];
     let payload = taken_ahead(&store, &second).await;
     store.seal(&key(2), &engine(), payload).await.unwrap();
     store.remove_older_than(UID, 2).await.unwrap();
@@ -136,7 +117,7 @@ async fn what_is_shared_with_a_pack_that_is_not_kept_for_it_is_written_again() {
 #[tokio::test]
 async fn a_draft_that_shares_what_is_damaged_is_spent_and_leaves_nothing() {
     let (store, directory) = on_disk();
-    let first = bytes(1, 4 * MIB);
+    let first = noise(1, 4 * MIB);
     store.seal(&key(1), &engine(), first.clone()).await.unwrap();
     let before = files_in(&directory);
     fs::write(
@@ -157,7 +138,7 @@ async fn a_draft_that_shares_what_is_damaged_is_spent_and_leaves_nothing() {
 async fn a_draft_is_good_for_one_seal_of_its_sandbox_in_its_store() {
     let (store, directory) = on_disk();
     let (other, other_directory) = on_disk();
-    let parts = [vec![1], bytes(1, 2 * MIB)];
+    let parts = [vec![1], noise(1, 2 * MIB)];
     let of_another = CheckpointKey {
         sandbox_uid: "another".to_owned(),
         generation: 1,
@@ -200,7 +181,7 @@ async fn a_draft_is_good_for_one_seal_of_its_sandbox_in_its_store() {
 #[tokio::test]
 async fn what_was_sealed_before_is_recognised_and_what_differs_is_refused() {
     let (store, directory) = on_disk();
-    let parts = [vec![1], bytes(1, 2 * MIB)];
+    let parts = [vec![1], noise(1, 2 * MIB)];
     let first = store.seal(&key(1), &engine(), parts.concat()).await;
     let files = files_in(&directory);
     // Cut in parts it has other chunks.
@@ -217,7 +198,7 @@ async fn a_draft_over_the_quota_fails_its_seal_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let environment = [("TORPOR_STORE_QUOTA".to_owned(), "1500000".to_owned())].into();
     let store = CheckpointStore::open_in(&format!("file://{}", directory.path().display()), &environment).unwrap();
-    let payload = taken_ahead(&store, &[vec![1], bytes(1, 2 * MIB)]).await;
+    let payload = taken_ahead(&store, &[vec![1], noise(1, 2 * MIB)]).await;
     let refused = store.seal(&key(1), &engine(), payload).await;
     assert!(matches!(refused, Err(StoreError::QuotaExceeded { .. })), "{refused:?}");
     assert!(files_in(&directory).is_empty());
@@ -227,7 +208,7 @@ async fn a_draft_over_the_quota_fails_its_seal_and_leaves_nothing() {
 async fn a_store_that_cannot_begin_says_so_when_it_is_to_seal() {
     let (store, directory) = on_disk();
     directory.close().unwrap();
-    let payload = taken_ahead(&store, &[vec![1], bytes(1, 2 * MIB)]).await;
+    let payload = taken_ahead(&store, &[vec![1], noise(1, 2 * MIB)]).await;
     let store = on_disk().0;
     let refused = store.seal(&key(1), &engine(), payload).await;
     assert!(matches!(refused, Err(StoreError::DirectoryGone { .. })), "{refused:?}");
@@ -250,7 +231,7 @@ async fn a_part_that_breaks_off_is_an_error_and_nothing_of_it_is_left() {
     let (store, directory) = on_disk();
     let draft = store.intake(UID).begin().await;
     let taking = Arc::clone(&draft);
-    let take = move || taking.take(&[], Breaks(Cursor::new(bytes(1, 6 * MIB)))).map(drop);
+    let take = move || taking.take(&[], Breaks(Cursor::new(noise(1, 6 * MIB)))).map(drop);
     tokio::task::spawn_blocking(take).await.unwrap().unwrap_err();
     assert!(!files_in(&directory).is_empty(), "some of it was taken");
     draft.abandon().await;
@@ -270,7 +251,7 @@ impl Read for Counted<'_> {
         let length = buffer.len().min(self.left);
         self.left -= length;
         let before = self.read.fetch_add(length as u64, Ordering::SeqCst);
-        buffer[..length].copy_from_slice(&bytes(before, length));
+        buffer[..length].copy_from_slice(&noise(before, length));
         let ahead = before + length as u64 - self.written.load(Ordering::SeqCst);
         self.furthest = self.furthest.max(ahead);
         Ok(length)

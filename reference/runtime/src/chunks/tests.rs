@@ -1,0 +1,123 @@
+//! A chunk is what its name says, whatever was done to it on the way.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn unpacked(chunk: &ChunkRef, packed: &Packed) -> Result<Vec<u8>, ChunkError> {
+    let mut plain = vec![0; chunk.length as usize];
+    unpack(chunk, &packed.form, &packed.stored, None, &mut plain).map(|()| plain)
+}
+
+fn pack(plain: &[u8]) -> Packed {
+    super::pack(&mut Compressor::new().unwrap(), plain).unwrap()
+}
+
+fn noise(seed: [u8; 32], bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new_keyed(&seed).finalize_xof().fill(&mut noise);
+    noise
+}
+
+#[test]
+fn an_empty_payload_has_no_chunks() {
+    assert_eq!(cut(&[], None), []);
+}
+
+#[test]
+fn a_sound_chunk_under_another_name_is_refused() {
+    for plain in [b"one".as_slice(), &[b'1'; 500]] {
+        let packed = pack(plain);
+        let other = [b"2", &plain[1..]].concat();
+        let refused = unpacked(&reference(&other, None), &packed);
+        assert!(matches!(refused, Err(ChunkError::OtherChunk)), "{refused:?}");
+        for length in [plain.len() - 1, plain.len() + 1] {
+            let name = reference(&vec![b'1'; length], None);
+            assert!(unpacked(&name, &packed).is_err(), "{length} bytes");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_compress_is_stored_as_it_is() {
+    let plain = noise([1; 32], 100_000);
+    let packed = pack(&plain);
+    assert_eq!((packed.form.encoding, packed.stored.len()), (Encoding::Plain, 100_000));
+    assert_eq!(pack(&vec![0; 100_000]).form.encoding, Encoding::Zstd);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_pieces_joined_are_the_payload(seed in any::<[u8; 32]>(), bytes in 0..SEGMENT_BYTES * 5 / 2) {
+        let payload = noise(seed, bytes);
+        let pieces = cut(&payload, None);
+        prop_assert!(pieces.iter().all(|piece| (1..=MAX_CHUNK_BYTES).contains(&piece.chunk.length)));
+        prop_assert!(pieces.iter().all(|piece| piece.chunk == reference(&payload[piece.range.clone()], None)));
+        let joined: Vec<u8> = pieces.into_iter().flat_map(|piece| payload[piece.range].to_vec()).collect();
+        prop_assert!(joined == payload);
+    }
+
+    #[test]
+    fn what_is_cut_of_a_beginning_is_cut_of_all(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, known in 0..1_000_000_usize, odd in any::<bool>()) {
+        let mut payload = noise(seed, bytes);
+        if odd {
+            // Nothing to cut at.
+            payload.fill(0);
+        }
+        let pieces = cut_segment(7, &payload, None);
+        let first = cut_beginning(7, &payload[..known.min(bytes)], None);
+        prop_assert!(pieces.starts_with(&first));
+        let left = known.min(bytes) - first.last().map_or(0, |piece| piece.range.end - 7);
+        prop_assert!(left <= MAX_CHUNK_BYTES as usize, "{left} bytes wait for what follows");
+    }
+
+    #[test]
+    fn a_chunk_survives_packing(plain in prop::collection::vec(0..4_u8, 1..5000)) {
+        prop_assert_eq!(unpacked(&reference(&plain, None), &pack(&plain)).unwrap(), plain);
+    }
+}
+
+#[test]
+fn bytes_put_in_change_few_pieces() {
+    let mut payload = noise([7; 32], 3_000_000);
+    let before = cut(&payload, None);
+    payload.splice(1_000_000..1_000_000, *b"a few bytes more");
+    let new = cut(&payload, None)
+        .into_iter()
+        .filter(|piece| !before.iter().any(|old| old.chunk == piece.chunk));
+    assert!((1..=3).contains(&new.count()));
+}
+
+#[test]
+fn every_flipped_bit_and_every_truncation_of_a_chunk_is_detected() {
+    let key = TenantKey::parse(&format!("k:{}", "5a".repeat(32))).unwrap();
+    let nonce = Nonce::of(uuid::Uuid::nil(), 0);
+    for (plain, sealed_with) in [
+        (b"torpor ".repeat(50), None),
+        (noise([3; 32], 300), None),
+        (b"torpor ".repeat(50), Some((&key, nonce))),
+    ] {
+        let chunk = reference(&plain, sealed_with.map(|(key, _)| key));
+        let packed = match sealed_with {
+            None => pack(&plain),
+            Some((key, nonce)) => encrypt(&pack(&plain), key, nonce),
+        };
+        let sound = |stored: &[u8]| {
+            let mut out = vec![0; plain.len()];
+            let read = unpack(&chunk, &packed.form, stored, sealed_with, &mut out).is_ok();
+            assert_eq!(read, is_intact(&chunk, &packed.form, stored, sealed_with));
+            read
+        };
+        assert!(sound(&packed.stored));
+        for bit in 0..packed.stored.len() * 8 {
+            let mut damaged = packed.stored.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!sound(&damaged), "flipped bit {bit}");
+        }
+        for length in 0..packed.stored.len() {
+            assert!(!sound(&packed.stored[..length]), "cut to {length} bytes");
+        }
+    }
+}
