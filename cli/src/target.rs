@@ -25,8 +25,9 @@ const KRUISE: &str = "agents.kruise.io";
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// What the embedded control plane declares of every sandbox, beyond what its addresses show.
-const EMBEDDED: [Capability; 6] = [
+const EMBEDDED: [Capability; 7] = [
     Capability::Events,
+    Capability::PodIdentity,
     Capability::Memory,
     Capability::Program,
     Capability::ShutdownTime,

@@ -61,11 +61,13 @@ pub enum Capability {
     UnstoppableCode,
     /// A process that another one traces, as debuggers do, cannot be written down, so that a pause of its sandbox fails.
     TracedProcesses,
+    /// The status names the Pod that runs: its address, node, UID or name.
+    PodIdentity,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -91,6 +93,7 @@ impl Capability {
         Self::LostPodRecreated,
         Self::UnstoppableCode,
         Self::TracedProcesses,
+        Self::PodIdentity,
     ];
 
     /// Whether a run may find out by itself that a target has it: it is a feature, and neither
@@ -113,7 +116,8 @@ impl Capability {
             | Self::LostPodFails
             | Self::LostPodRecreated
             | Self::UnstoppableCode
-            | Self::TracedProcesses => true,
+            | Self::TracedProcesses
+            | Self::PodIdentity => true,
             Self::Kubernetes
             | Self::E2b
             | Self::Metrics
@@ -155,6 +159,7 @@ impl Capability {
             Self::LostPodRecreated => "lost-pod-recreated",
             Self::UnstoppableCode => "unstoppable-code",
             Self::TracedProcesses => "traced-processes",
+            Self::PodIdentity => "pod-identity",
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::kubelet::{PodRequest, PodWorker};
 use crate::pod_status;
 use crate::registration;
 use crate::runtime::PodRuntime;
-use crate::schedule::{Capacity, Placement, Requests, is_left_to_another};
+use crate::schedule::{Capacity, Placement, Requests, is_left_to_another, selects};
 
 /// Requests of other tasks that may wait for the node's loop.
 const QUEUE: usize = 256;
@@ -202,9 +202,14 @@ impl Kubelet {
     async fn place(&mut self, key: PodKey, pod: Pod) {
         let placed: Vec<Requests> = self.running.values().map(|running| running.requested).collect();
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.0);
-        let outcome = match self.config.capacity.place(&placed, Requests::of(&pod)) {
+        let placement = if selects(&pod, &registration::labels(&self.config.name)) {
+            self.config.capacity.place(&placed, Requests::of(&pod))
+        } else {
+            Placement::Unfit(vec!["node(s) didn't match Pod's node affinity/selector"])
+        };
+        let outcome = match placement {
             Placement::Fits => bind(&api, &pod, &self.config.name).await,
-            Placement::Insufficient(missing) => {
+            Placement::Unfit(missing) => {
                 let seen_before = self.waiting.insert(key.clone(), pod).is_some();
                 if seen_before {
                     return;

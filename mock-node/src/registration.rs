@@ -1,11 +1,23 @@
 //! The Node object that stands for this node, with what it can hold.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::{NodeConfig, NodeError};
+
+/// The labels of the node of this name, by which Pods select it.
+pub(crate) fn labels(name: &str) -> BTreeMap<String, String> {
+    let labels = [
+        ("kubernetes.io/hostname", name),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", std::env::consts::ARCH),
+    ];
+    labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into()
+}
 
 /// Creates the Node, unless an earlier life did, and says that it is ready.
 pub(crate) async fn register(client: &Client, config: &NodeConfig) -> Result<(), NodeError> {
@@ -20,9 +32,7 @@ pub(crate) async fn register(client: &Client, config: &NodeConfig) -> Result<(),
         "pods": config.capacity.pods.to_string(),
     });
     let node: Node = serde_json::from_value(json!({
-        "metadata": { "name": config.name, "labels": {
-            "kubernetes.io/hostname": config.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": std::env::consts::ARCH,
-        } },
+        "metadata": { "name": config.name, "labels": labels(&config.name) },
     }))
     .map_err(|error| failed(kube::Error::SerdeError(error)))?;
     match api.create(&PostParams::default(), &node).await {

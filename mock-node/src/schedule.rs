@@ -1,5 +1,8 @@
 //! Where a Pod goes: by the sum of requests against the node's capacity, like the real
-//! scheduler's resource filter. Affinity, taints and priorities are left out.
+//! scheduler's resource filter, and by its `nodeSelector` against the labels that the node registers with. Affinity,
+//! taints and priorities are left out.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -59,13 +62,21 @@ pub fn is_left_to_another(pod: &Pod) -> bool {
     scheduler.is_some_and(|name| !name.is_empty() && name != DEFAULT_SCHEDULER)
 }
 
+/// Whether every label that the Pod's `nodeSelector` asks for is one of `labels`.
+#[must_use]
+pub fn selects(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
+    let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.as_ref());
+    let mut asked = selector.into_iter().flatten();
+    asked.all(|(label, value)| labels.get(label) == Some(value))
+}
+
 /// Whether a Pod fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// It fits.
     Fits,
-    /// It does not; each missing resource by the name that the real scheduler prints.
-    Insufficient(Vec<&'static str>),
+    /// It does not; each reason in the words that the real scheduler prints.
+    Unfit(Vec<&'static str>),
 }
 
 impl Requests {
@@ -91,7 +102,7 @@ impl Requests {
 }
 
 impl Capacity {
-    /// Whether one more Pod fits beside those already placed.
+    /// Whether one more Pod has room beside those already placed.
     #[must_use]
     pub fn place(self, placed: &[Requests], pod: Requests) -> Placement {
         let cpu: u64 = placed.iter().map(|requests| requests.cpu_millis).sum();
@@ -107,7 +118,7 @@ impl Capacity {
         if missing.is_empty() {
             Placement::Fits
         } else {
-            Placement::Insufficient(missing)
+            Placement::Unfit(missing)
         }
     }
 }
@@ -203,23 +214,45 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_goes_to_a_node_that_has_every_label_that_it_selects() {
+        let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let owned = pairs
+                .iter()
+                .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+            owned.collect()
+        };
+        let node = labels(&[("os", "linux"), ("hostname", "one")]);
+        for (selector, fits) in [
+            (None, true),
+            (Some(&[][..]), true),
+            (Some(&[("os", "linux")][..]), true),
+            (Some(&[("os", "linux"), ("hostname", "two")][..]), false),
+            (Some(&[("disk", "ssd")][..]), false),
+        ] {
+            let spec = PodSpec {
+                node_selector: selector.map(labels),
+                ..PodSpec::default()
+            };
+            let pod = Pod {
+                spec: Some(spec),
+                ..Pod::default()
+            };
+            assert_eq!(selects(&pod, &node), fits, "{selector:?}");
+        }
+    }
+
+    #[test]
     fn a_pod_that_does_not_fit_names_what_is_missing() {
         let big = Requests {
             cpu_millis: 1500,
             memory_bytes: 1 << 29,
         };
         assert_eq!(NODE.place(&[], big), Placement::Fits);
-        assert_eq!(
-            NODE.place(&[big], big),
-            Placement::Insufficient(vec!["Insufficient cpu"])
-        );
+        assert_eq!(NODE.place(&[big], big), Placement::Unfit(vec!["Insufficient cpu"]));
         let small = Requests {
             cpu_millis: 1,
             memory_bytes: 1,
         };
-        assert_eq!(
-            NODE.place(&[small; 3], small),
-            Placement::Insufficient(vec!["Too many pods"])
-        );
+        assert_eq!(NODE.place(&[small; 3], small), Placement::Unfit(vec!["Too many pods"]));
     }
 }

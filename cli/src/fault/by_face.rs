@@ -216,7 +216,7 @@ where
 }
 
 /// Changes answers of the control plane.
-fn told(change: fn(&Route, &mut Told)) -> Hooks {
+pub(super) fn told(change: fn(&Route, &mut Told)) -> Hooks {
     ruled(move |asked, gateway| async move {
         if matches!(asked.to, Route::Inside(_)) {
             return gateway.answer(asked.request).await;
@@ -238,7 +238,7 @@ fn asking(change: fn(Request) -> Request) -> Hooks {
 }
 
 /// Changes what is asked for at a creation.
-fn creating(change: fn(&mut Value)) -> Hooks {
+pub(super) fn creating(change: fn(&mut Value)) -> Hooks {
     ruled(move |asked, gateway| async move {
         if !matches!(asked.to, Route::Create { .. }) {
             return gateway.answer(asked.request).await;

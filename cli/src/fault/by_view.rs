@@ -100,7 +100,7 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 /// Changes every Sandbox that the controller sees.
-fn seen(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Hooks {
+pub(super) fn seen(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Hooks {
     controller_calls(CallRules::seen(of_sandboxes(change)))
 }
 

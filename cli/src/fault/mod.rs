@@ -16,9 +16,11 @@ mod by_engine;
 mod by_face;
 mod by_gateway;
 mod by_generation;
+mod by_identity;
 mod by_order;
 mod by_session;
 mod by_status;
+mod by_timer;
 mod by_traffic;
 mod by_upkeep;
 mod by_view;
@@ -206,6 +208,8 @@ impl Fault {
             by_weather::FAULTS,
             by_write::FAULTS,
             by_status::FAULTS,
+            by_identity::FAULTS,
+            by_timer::FAULTS,
             by_gateway::FAULTS,
             by_face::FAULTS,
             by_session::FAULTS,

@@ -45,28 +45,29 @@ fn whole_profile(profile: &Profile) -> Found {
     if let Some(name) = profile.limits.impossible() {
         return Some((&["limits:"], format!("`limits.{name}` must be above zero")));
     }
-    let timers = profile.kubernetes.as_ref().map(|dialect| &dialect.timers);
-    let missing = [
-        (
-            Capability::PauseTime,
-            "pause",
-            timers.is_some_and(|timers| timers.pause.is_none()),
-        ),
+    profile.kubernetes.as_ref().and_then(|dialect| claims(profile, dialect))
+}
+
+/// Claims of which the dialect does not say where they show.
+fn claims(profile: &Profile, dialect: &Dialect) -> Found {
+    let (timers, identity) = (&dialect.timers, &dialect.status.pod_identity);
+    let unsaid = [
+        (Capability::PauseTime, timers.pause.is_none(), "`timers` has no `pause`"),
         (
             Capability::ShutdownTime,
-            "shutdown",
-            timers.is_some_and(|timers| timers.shutdown.is_none()),
+            timers.shutdown.is_none(),
+            "`timers` has no `shutdown`",
+        ),
+        (
+            Capability::PodIdentity,
+            identity.is_empty(),
+            "`status` has no `pod-identity`",
         ),
     ];
-    missing.into_iter().find_map(|(capability, timer, missing)| {
-        let claimed = missing && profile.capabilities.contains(&capability);
-        claimed.then(|| {
-            let name = capability.as_str();
-            (
-                &["capabilities:"][..],
-                format!("`{name}` is claimed, but `timers` has no `{timer}`"),
-            )
-        })
+    unsaid.into_iter().find_map(|(capability, unsaid, what)| {
+        let claimed = unsaid && profile.capabilities.contains(&capability);
+        let message = || format!("`{}` is claimed, but {what}", capability.as_str());
+        claimed.then(|| (&["capabilities:"][..], message()))
     })
 }
 

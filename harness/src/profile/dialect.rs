@@ -107,8 +107,42 @@ pub struct StatusDialect {
     /// Where it says why it is not as asked; any that says something will do.
     #[serde(default)]
     pub explanations: Vec<Explanation>,
+    /// Where it names the Pod that runs.
+    #[serde(default, skip_serializing_if = "PodIdentityDialect::is_empty")]
+    pub pod_identity: PodIdentityDialect,
     /// The phase is that of the first rule of which every test holds.
     pub phases: Vec<PhaseRule>,
+}
+
+/// Where a status names the Pod that runs. A place holds the value itself or a list of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PodIdentityDialect {
+    /// Its `metadata.name`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub name: Vec<Pointer>,
+    /// Its `metadata.uid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uid: Vec<Pointer>,
+    /// Its `status.podIP`, or one of `status.podIPs`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip: Vec<Pointer>,
+    /// Its `spec.nodeName`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub node: Vec<Pointer>,
+}
+
+impl PodIdentityDialect {
+    /// Whether no place is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Every place of a status that names a Pod.
+    pub fn places(&self) -> impl Iterator<Item = &Pointer> {
+        [&self.name, &self.uid, &self.ip, &self.node].into_iter().flatten()
+    }
 }
 
 impl StatusDialect {

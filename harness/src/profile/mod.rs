@@ -23,8 +23,8 @@ use crate::error::{YamlError, from_yaml};
 use crate::limits::Limits;
 
 pub use dialect::{
-    ConditionIs, Dialect, Explanation, MetricsDialect, PhaseRule, Pointer, PointerError, StatusDialect,
-    SubresourcePatch, Test, TimersDialect, Trigger,
+    ConditionIs, Dialect, Explanation, MetricsDialect, PhaseRule, PodIdentityDialect, Pointer, PointerError,
+    StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger,
 };
 pub use reading::{Reading, Wish};
 

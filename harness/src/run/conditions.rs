@@ -51,6 +51,8 @@ impl World {
             Condition::Field(field) => self.field(field).await,
             Condition::Pods(pods) => self.count_pods(pods).await,
             Condition::Scheduled(scheduled) => self.scheduled(scheduled).await,
+            Condition::Terminating(terminating) => self.terminating(terminating).await,
+            Condition::PodIdentity(identity) => self.pod_identity(identity).await,
             Condition::Gone(gone) => self.gone(&gone.sandbox).await,
             Condition::NothingLeft(left) => self.nothing_left(&left.sandbox).await,
             Condition::SdkState(state) => self.sdk_state(state).await,
@@ -75,7 +77,7 @@ impl World {
     }
 
     /// The custom resource, or why it cannot be judged.
-    async fn resource(&self, alias: &str) -> Result<Result<Value, String>, Fault> {
+    pub(super) async fn resource(&self, alias: &str) -> Result<Result<Value, String>, Fault> {
         let sandbox = self.sandbox(alias)?;
         let resource = self.cluster()?.sandbox(sandbox.id()).await?;
         Ok(resource.ok_or_else(|| format!("the custom resource {} does not exist", sandbox.id())))

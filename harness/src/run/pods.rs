@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::conditions::{Finding, holds};
 use super::world::World;
 use crate::probe::{Fault, Room};
-use crate::scenario::{DeletePod, FindNode, PatchPod, Scheduled, Truth};
+use crate::profile::{PodIdentityDialect, Pointer};
+use crate::scenario::{DeletePod, FindNode, NamedPod, PatchPod, PodIdentity, Scheduled, Terminating, Truth};
 
 impl World {
     pub(super) async fn find_node(&self, step: &FindNode) -> Result<(), Fault> {
@@ -68,5 +69,126 @@ impl World {
             let shown = found.map_or_else(|| "absent".to_owned(), ToString::to_string);
             format!("condition PodScheduled of the Pod {name} is {shown}")
         }))
+    }
+
+    pub(super) async fn terminating(&self, wanted: &Terminating) -> Finding {
+        let name = self.pod_of(&wanted.sandbox)?;
+        let pod = self.cluster()?.pod(&name).await?;
+        let is_dying = |pod: &Value| !pod["metadata"]["deletionTimestamp"].is_null();
+        let (found, shown) = match &pod {
+            None => (Truth::DoesNotHold, "does not exist"),
+            Some(pod) if is_dying(pod) => (Truth::Holds, "is being deleted"),
+            Some(_) => (Truth::DoesNotHold, "is not being deleted"),
+        };
+        Ok(holds(found == wanted.is, || format!("the Pod {name} {shown}")))
+    }
+
+    pub(super) async fn pod_identity(&self, wanted: &PodIdentity) -> Finding {
+        let places = &self.dialect()?.status.pod_identity;
+        if places.is_empty() {
+            let unsaid = "the profile does not say where the status names its Pod (`status.pod-identity`)";
+            return Err(Fault::Harness(unsaid.to_owned()));
+        }
+        let resource = match self.resource(&wanted.sandbox).await? {
+            Ok(resource) => resource,
+            Err(why) => return Ok(Err(why)),
+        };
+        let found = match wanted.is {
+            NamedPod::None => names_no_pod(places, &resource),
+            NamedPod::Live => {
+                let pods = self.cluster()?.live_pods(self.sandbox(&wanted.sandbox)?.id()).await?;
+                match pods.as_slice() {
+                    [pod] => names_this_pod(places, &resource, pod),
+                    several => Err(format!("{} live Pods", several.len())),
+                }
+            }
+        };
+        Ok(found.map_err(|why| format!("the status of `{}`: {why}", wanted.sandbox)))
+    }
+}
+
+/// What stands at a place; nothing where it is empty.
+fn named<'a>(place: &Pointer, resource: &'a Value) -> Option<&'a Value> {
+    let empty = |value: &Value| value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty);
+    place.of(resource).filter(|value| !empty(value))
+}
+
+fn names_no_pod(places: &PodIdentityDialect, resource: &Value) -> Result<(), String> {
+    let mut named = places
+        .places()
+        .filter_map(|place| Some((place, named(place, resource)?)));
+    named.next().map_or(Ok(()), |(place, value)| {
+        Err(format!("{} still names a Pod: {value}", place.as_str()))
+    })
+}
+
+fn names_this_pod(places: &PodIdentityDialect, resource: &Value, pod: &Value) -> Result<(), String> {
+    let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
+    let addresses = at("/status/podIPs");
+    let addresses = addresses.as_array().into_iter().flatten();
+    let mut ips: Vec<Value> = addresses.map(|address| address["ip"].clone()).collect();
+    ips.push(at("/status/podIP"));
+    let facts = [
+        (&places.name, vec![at("/metadata/name")]),
+        (&places.uid, vec![at("/metadata/uid")]),
+        (&places.ip, ips),
+        (&places.node, vec![at("/spec/nodeName")]),
+    ];
+    let mut any = false;
+    for (place, right) in facts
+        .iter()
+        .flat_map(|(places, right)| places.iter().map(move |place| (place, right)))
+    {
+        let Some(value) = named(place, resource) else { continue };
+        any = true;
+        let said = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        if let Some(wrong) = said.iter().find(|said| !right.contains(said)) {
+            let right = right.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            return Err(format!("{} is {wrong}, and its Pod has {right}", place.as_str()));
+        }
+    }
+    holds(any, || "names no Pod, and one runs".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places() -> PodIdentityDialect {
+        let pointer = |text: &str| Pointer::try_from(text.to_owned()).unwrap();
+        PodIdentityDialect {
+            uid: vec![pointer("/status/uid")],
+            ip: vec![pointer("/status/ip"), pointer("/status/ips")],
+            ..PodIdentityDialect::default()
+        }
+    }
+
+    #[test]
+    fn an_empty_place_names_no_pod_and_any_other_does() {
+        for empty in [json!({}), json!({"status": {"uid": null, "ip": "", "ips": []}})] {
+            assert_eq!(names_no_pod(&places(), &empty), Ok(()));
+        }
+        let stale = json!({"status": {"ips": ["10.0.0.1"]}});
+        assert!(names_no_pod(&places(), &stale).unwrap_err().contains("/status/ips"));
+    }
+
+    #[test]
+    fn every_place_that_is_not_empty_names_this_very_pod() {
+        let pod = json!({
+            "metadata": {"uid": "u-2"}, "status": {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]},
+        });
+        let says = |status: Value| names_this_pod(&places(), &json!({"status": status}), &pod);
+        assert_eq!(says(json!({"uid": "u-2", "ips": ["10.0.0.2", "fd00::2"]})), Ok(()));
+        assert!(
+            says(json!({"uid": "u-2", "ip": "10.0.0.1"}))
+                .unwrap_err()
+                .contains("10.0.0.1")
+        );
+        assert!(
+            says(json!({"uid": "u-1", "ip": "10.0.0.2"}))
+                .unwrap_err()
+                .contains("u-1")
+        );
+        assert!(says(json!({})).is_err(), "nothing is said");
     }
 }

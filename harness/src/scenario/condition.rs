@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::compare::Compare;
 use super::dialect::{Asked, Explained};
 use super::faults::{Crashes, Handovers};
+use super::pod::{PodIdentity, Terminating};
 use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
@@ -33,6 +34,10 @@ pub enum Condition {
     Pods(Pods),
     /// Whether the scheduler has found a node for its Pod, or has said that none has room.
     Scheduled(Scheduled),
+    /// Whether its Pod is being deleted.
+    Terminating(Terminating),
+    /// What the status says of the Pod is right.
+    PodIdentity(PodIdentity),
     /// The sandbox exists on neither front.
     Gone(Gone),
     /// No object that it owns or that bears its name, no byte in the store and no route is left.

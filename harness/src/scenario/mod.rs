@@ -52,7 +52,7 @@ pub use inside::{
     WriteFile,
 };
 pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
-pub use pod::{DeletePod, FindNode, PatchPod};
+pub use pod::{DeletePod, FindNode, NamedPod, PatchPod, PodIdentity, Terminating};
 pub use probe::{ProbeRead, ProbeWrite};
 pub use quantity::Span;
 pub use revision::Revision;

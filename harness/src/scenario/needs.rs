@@ -96,6 +96,8 @@ const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability
         Condition::Field(_) => Some(("field", Capability::Kubernetes)),
         Condition::Pods(_) => Some(("pods", Capability::Kubernetes)),
         Condition::Scheduled(_) => Some(("scheduled", Capability::Kubernetes)),
+        Condition::Terminating(_) => Some(("terminating", Capability::Kubernetes)),
+        Condition::PodIdentity(_) => Some(("pod-identity", Capability::PodIdentity)),
         Condition::SdkState(_) => Some(("sdk-state", Capability::E2b)),
         Condition::Listed(_) => Some(("listed", Capability::E2b)),
         Condition::EndsIn(_) => Some(("ends-in", Capability::E2b)),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::default_sandbox;
+use super::{Truth, default_sandbox};
 
 /// See [`super::Step::FindNode`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -32,4 +32,36 @@ pub struct DeletePod {
     /// Which sandbox.
     #[serde(default = "default_sandbox")]
     pub sandbox: String,
+}
+
+/// See [`super::Condition::PodIdentity`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PodIdentity {
+    /// Which sandbox.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+    /// What it must say.
+    pub is: NamedPod,
+}
+
+/// Which Pod a status names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedPod {
+    /// None: every place that names one is empty.
+    None,
+    /// The one live Pod of the sandbox: no place names another, and at least one names it.
+    Live,
+}
+
+/// See [`super::Condition::Terminating`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Terminating {
+    /// Which sandbox.
+    #[serde(default = "default_sandbox")]
+    pub sandbox: String,
+    /// Whether its Pod exists and is being deleted.
+    pub is: Truth,
 }
