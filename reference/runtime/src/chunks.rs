@@ -12,14 +12,16 @@
 //! ignores some bits of a frame, and damaged bytes are kept away from the decoder), an encrypted one by its
 //! authentication tag.
 
+mod cuts;
+
 use std::ops::Range;
 
 use blake3::Hash;
 use bytes::Bytes;
-use fastcdc::v2020::{Chunk, FastCDC};
 use rayon::prelude::*;
 
 use crate::encryption::{Nonce, Opened, TenantKey};
+pub(crate) use cuts::{Grain, cuts};
 
 /// Smallest chunk in bytes, but for the last one of a segment.
 pub const MIN_CHUNK_BYTES: u32 = 16 * 1024;
@@ -107,45 +109,36 @@ pub fn cut(payload: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
     let segments: Vec<Vec<Piece>> = payload
         .par_chunks(SEGMENT_BYTES)
         .enumerate()
-        .map(|(nth, segment)| cut_segment(nth * SEGMENT_BYTES, segment, key))
+        .map(|(nth, segment)| cut_segment(nth * SEGMENT_BYTES, segment, Grain::Byte, key))
         .collect();
     segments.concat()
 }
 
 /// The pieces of one segment, which begins at `start` of its payload.
-pub(crate) fn cut_segment(start: usize, segment: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
-    let cuts: Vec<_> = cuts(segment).collect();
-    named(start, segment, &cuts, key)
+pub(crate) fn cut_segment(start: usize, segment: &[u8], grain: Grain, key: Option<&TenantKey>) -> Vec<Piece> {
+    let cuts = cuts(segment, grain, true);
+    if segment.len() < SPREAD_BYTES {
+        return named(start, segment, &cuts, key);
+    }
+    // Where the cuts are is found by one core; the names of many bytes are found by all.
+    cuts.par_iter().map(|cut| piece(start, segment, cut, key)).collect()
 }
 
 /// The first pieces of a segment, of which only `beginning` is known; it begins at `start` of its payload. They are
 /// pieces of the segment whatever follows.
-pub(crate) fn cut_beginning(start: usize, beginning: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
-    // A cut before the end was decided by what is in front of it.
-    let decided = |cut: &Chunk| cut.offset + cut.length < beginning.len() || cut.length == MAX_CHUNK_BYTES as usize;
-    let cuts: Vec<_> = cuts(beginning).take_while(decided).collect();
-    named(start, beginning, &cuts, key)
+pub(crate) fn cut_beginning(start: usize, beginning: &[u8], grain: Grain, key: Option<&TenantKey>) -> Vec<Piece> {
+    named(start, beginning, &cuts(beginning, grain, false), key)
 }
 
-fn cuts(segment: &[u8]) -> FastCDC<'_> {
-    FastCDC::new(
-        segment,
-        MIN_CHUNK_BYTES as usize,
-        AVERAGE_CHUNK_BYTES as usize,
-        MAX_CHUNK_BYTES as usize,
-    )
+/// Names the pieces of `bytes`, which begin at `start` of a payload.
+pub(crate) fn named(start: usize, bytes: &[u8], cuts: &[Range<usize>], key: Option<&TenantKey>) -> Vec<Piece> {
+    cuts.iter().map(|cut| piece(start, bytes, cut, key)).collect()
 }
 
-/// Where the cuts are is found by one core; the names of many bytes are found by all.
-fn named(start: usize, segment: &[u8], cuts: &[Chunk], key: Option<&TenantKey>) -> Vec<Piece> {
-    let piece = |cut: &Chunk| Piece {
-        chunk: reference(&segment[cut.offset..cut.offset + cut.length], key),
-        range: start + cut.offset..start + cut.offset + cut.length,
-    };
-    if segment.len() < SPREAD_BYTES {
-        cuts.iter().map(piece).collect()
-    } else {
-        cuts.par_iter().map(piece).collect()
+fn piece(start: usize, bytes: &[u8], cut: &Range<usize>, key: Option<&TenantKey>) -> Piece {
+    Piece {
+        chunk: reference(&bytes[cut.clone()], key),
+        range: start + cut.start..start + cut.end,
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::chunks::{MAX_CHUNK_BYTES, SEGMENT_BYTES};
+use crate::chunks::{Grain, MAX_CHUNK_BYTES, SEGMENT_BYTES};
 use crate::store::{StoreError, Taken};
 
 use growing::Growing;
@@ -42,6 +42,7 @@ enum Part {
         file: Arc<File>,
         path: PathBuf,
         bytes: u64,
+        grain: Grain,
     },
     /// Not to be read again.
     Taken(Taken),
@@ -58,6 +59,7 @@ pub(crate) struct Segment {
     /// Where it begins in the payload.
     pub(crate) start: u64,
     pub(crate) bytes: usize,
+    pub(crate) grain: Grain,
 }
 
 /// Why a payload cannot be read.
@@ -151,6 +153,11 @@ impl Payload {
     /// # Errors
     /// It cannot be opened or read.
     pub fn push_file(&mut self, path: &Path) -> Result<u64, PayloadError> {
+        self.push_file_of(path, Grain::Byte)
+    }
+
+    /// The same, of a file that is cut at such places.
+    pub(crate) fn push_file_of(&mut self, path: &Path, grain: Grain) -> Result<u64, PayloadError> {
         let file = File::open(path).map_err(PayloadError::file("open", path))?;
         let bytes = file.metadata().map_err(PayloadError::file("look at", path))?.len();
         if bytes <= SMALL_FILE_BYTES {
@@ -164,6 +171,7 @@ impl Payload {
             file: Arc::new(file),
             path: path.to_owned(),
             bytes,
+            grain,
         });
         Ok(bytes)
     }
@@ -279,6 +287,7 @@ impl Payload {
                     start: start + offset,
                     // No longer than a segment.
                     bytes: usize::try_from(bytes).unwrap_or(SEGMENT_BYTES),
+                    grain: held.grain(),
                 });
                 offset += bytes;
             }
@@ -326,6 +335,14 @@ impl Part {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::File { bytes, .. } | Self::Taken(Taken { bytes, .. }) => *bytes,
             Self::Growing(_) => 0,
+        }
+    }
+
+    /// Where it is cut, if that was not done already.
+    fn grain(&self) -> Grain {
+        match self {
+            Self::File { grain, .. } => *grain,
+            Self::Memory(_) | Self::Taken(_) | Self::Growing(_) => Grain::Byte,
         }
     }
 }

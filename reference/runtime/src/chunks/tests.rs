@@ -60,23 +60,98 @@ proptest! {
     }
 
     #[test]
-    fn what_is_cut_of_a_beginning_is_cut_of_all(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, known in 0..1_000_000_usize, odd in any::<bool>()) {
+    fn what_is_cut_of_a_beginning_is_cut_of_all(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, known in 0..1_000_000_usize, odd in any::<bool>(), is_fine in any::<bool>()) {
+        let grain = if is_fine { Grain::Byte } else { Grain::Word };
         let mut payload = noise(seed, bytes);
         if odd {
             // Nothing to cut at.
             payload.fill(0);
         }
-        let pieces = cut_segment(7, &payload, None);
-        let first = cut_beginning(7, &payload[..known.min(bytes)], None);
+        let pieces = cut_segment(7, &payload, grain, None);
+        let first = cut_beginning(7, &payload[..known.min(bytes)], grain, None);
         prop_assert!(pieces.starts_with(&first));
         let left = known.min(bytes) - first.last().map_or(0, |piece| piece.range.end - 7);
         prop_assert!(left <= MAX_CHUNK_BYTES as usize, "{left} bytes wait for what follows");
     }
 
     #[test]
+    fn memory_is_cut_where_the_64_words_in_front_say_so(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, zeroes in 0..1_000_000_usize) {
+        let mut memory = noise(seed, bytes);
+        memory[..zeroes.min(bytes) / 2].fill(0);
+        let expected = cuts_by_definition(&memory);
+        let found = cuts(&memory, Grain::Word, true);
+        prop_assert_eq!(found.iter().map(|cut| cut.end).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn a_chunk_survives_packing(plain in prop::collection::vec(0..4_u8, 1..5000)) {
         prop_assert_eq!(unpacked(&reference(&plain, None), &pack(&plain)).unwrap(), plain);
     }
+}
+
+/// Where pieces of memory end, each place looked at by itself.
+fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
+    let says_so = |end: usize, bits: u32| {
+        let words = memory[end - 512..end].chunks(8).rev();
+        let weighed = words.zip(0..64).map(|(word, age)| {
+            let word = u64::from_le_bytes(word.try_into().unwrap());
+            ((u128::from(word) * 0x9e37_79b9_7f4a_7c15) << age) & u128::from(u64::MAX)
+        });
+        // The last so many bits of the pattern are the first of the sum.
+        let sum = weighed.fold(0_u128, |sum, word| (sum + word) & u128::from(u64::MAX));
+        sum >> (64 - bits) == 0x1a55 & ((1 << bits) - 1)
+    };
+    let (mut ends, mut start) = (Vec::new(), 0);
+    while start < memory.len() {
+        let last = memory.len().min(start + 262_144);
+        let mut places = (start + 16_384 + 8..=last).step_by(8);
+        let end = places.find(|end| says_so(*end, if *end <= start + 65_536 { 14 } else { 12 }));
+        start = end.unwrap_or(last);
+        ends.push(start);
+    }
+    ends
+}
+
+/// Bytes of chunks of `after` that `before` does not have.
+fn new_bytes(before: &[u8], after: &[u8]) -> usize {
+    let pieces = |memory: &[u8]| cut_segment(0, memory, Grain::Word, None);
+    let known: Vec<ChunkRef> = pieces(before).iter().map(|piece| piece.chunk).collect();
+    let new = pieces(after).into_iter().filter(|piece| !known.contains(&piece.chunk));
+    new.map(|piece| piece.range.len()).sum()
+}
+
+#[test]
+fn pages_that_are_put_in_or_taken_out_change_few_pieces() {
+    let memory = noise([9; 32], 3_000_000);
+    for (place, pages) in (1..12).map(|nth| (nth * 50 * 4096, nth % 5 + 1)) {
+        let mut longer = memory.clone();
+        longer.splice(place..place, noise([8; 32], pages * 4096));
+        let (put_in, taken_out) = (new_bytes(&memory, &longer), new_bytes(&longer, &memory));
+        assert!(
+            put_in <= pages * 4096 + 400_000,
+            "{put_in} bytes after {pages} pages at {place}"
+        );
+        assert!(
+            taken_out <= 400_000,
+            "{taken_out} bytes without {pages} pages at {place}"
+        );
+    }
+}
+
+#[test]
+fn memory_of_which_a_hundredth_changed_has_few_new_bytes() {
+    let memory = noise([9; 32], 30_000_000);
+    let mut changed = memory.clone();
+    changed[7_000_001..7_300_001].copy_from_slice(&noise([8; 32], 300_000));
+    let new = new_bytes(&memory, &changed);
+    assert!((300_000..=1_500_000).contains(&new), "{new} bytes");
+}
+
+#[test]
+fn zeroes_are_cut_into_pieces_that_are_alike() {
+    let pieces = cut_segment(0, &vec![0; SEGMENT_BYTES], Grain::Word, None);
+    assert_eq!(pieces.len(), SEGMENT_BYTES / MAX_CHUNK_BYTES as usize);
+    assert!(pieces.iter().all(|piece| piece.chunk == pieces[0].chunk));
 }
 
 #[test]

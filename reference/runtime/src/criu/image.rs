@@ -20,6 +20,7 @@ use super::engine::blocking;
 use super::error::CriuError;
 use super::fitness::Fitness;
 use super::rootfs::RootfsDiff;
+use crate::chunks::Grain;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
@@ -72,7 +73,7 @@ impl Images {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if is_image(name) {
                 let mut payload = Payload::default();
-                payload.push_file(&path)?;
+                payload.push_file_of(&path, grain_of(name))?;
                 images.push((name.to_owned(), payload));
             }
         }
@@ -85,8 +86,7 @@ impl Images {
         all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let (mut images, mut small, mut pages) = (Self::default(), Payload::default(), Payload::default());
         for (name, image) in all {
-            let is_pages = name.starts_with("pages-");
-            let (list, payload) = if is_pages {
+            let (list, payload) = if is_pages(&name) {
                 (&mut images.pages, &mut pages)
             } else {
                 (&mut images.small, &mut small)
@@ -117,6 +117,15 @@ impl Images {
         let pages = pages.map(|(name, bytes)| Ok((name.clone(), cursor.skip(*bytes)?)));
         pages.collect()
     }
+}
+
+fn is_pages(name: &str) -> bool {
+    name.starts_with("pages-")
+}
+
+/// Where the image of this name is to be cut.
+pub(super) fn grain_of(name: &str) -> Grain {
+    if is_pages(name) { Grain::Word } else { Grain::Byte }
 }
 
 /// No log, and nothing else that is only for people.

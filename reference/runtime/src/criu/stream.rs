@@ -26,6 +26,8 @@ use rustix::pipe::fcntl_setpipe_size;
 use tokio::net::UnixListener;
 
 use super::error::CriuError;
+use super::image::grain_of;
+use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::store::Draft;
 
@@ -88,7 +90,8 @@ fn receive_all(connection: &UnixStream, draft: &Arc<Draft>) -> io::Result<Stream
     thread::scope(|scope| {
         let mut images = Vec::new();
         let begun = each_image(connection, |name, pipe| {
-            let read = || read_image(File::from(pipe), draft);
+            let grain = grain_of(&name);
+            let read = move || read_image(File::from(pipe), grain, draft);
             let thread = thread::Builder::new().name("criu-image".to_owned());
             images.push((name, thread.spawn_scoped(scope, read)?));
             Ok(())
@@ -160,7 +163,7 @@ fn receive_pipe(connection: &UnixStream) -> io::Result<OwnedFd> {
     Err(malformed("a name comes without a pipe"))
 }
 
-fn read_image(mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
+fn read_image(mut pipe: File, grain: Grain, draft: &Arc<Draft>) -> io::Result<Payload> {
     let mut head = Vec::new();
     pipe.by_ref().take(SMALL_IMAGE_BYTES + 1).read_to_end(&mut head)?;
     if head.len() as u64 <= SMALL_IMAGE_BYTES {
@@ -168,7 +171,7 @@ fn read_image(mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
     }
     // A smaller one does as well, more slowly.
     let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
-    draft.take(&head, pipe)
+    draft.take(grain, &head, pipe)
 }
 
 fn malformed(what: &'static str) -> io::Error {

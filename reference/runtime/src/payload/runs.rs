@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::{Growing, Part, Payload, PayloadError, Segment};
-use crate::chunks::{self, Piece, SEGMENT_BYTES};
+use crate::chunks::{self, Grain, Piece, SEGMENT_BYTES};
 use crate::encryption::TenantKey;
 
 /// Bytes that follow each other in a payload, and the whole pieces that they are.
@@ -63,15 +63,15 @@ impl Runs {
     pub(crate) fn next(&mut self, key: Option<&TenantKey>) -> Result<Option<Run>, PayloadError> {
         let cut = |start: usize, plain: &[u8], is_all: bool| {
             if is_all {
-                chunks::cut_segment(start, plain, key)
+                chunks::cut_segment(start, plain, Grain::Byte, key)
             } else {
-                chunks::cut_beginning(start, plain, key)
+                chunks::cut_beginning(start, plain, Grain::Byte, key)
             }
         };
         loop {
             if let Some(segment) = self.segments.pop_front() {
                 let plain = self.read(&segment)?;
-                let pieces = cut(self.start, &plain, true);
+                let pieces = chunks::cut_segment(self.start, &plain, segment.grain, key);
                 return Ok(Some(self.run(plain, pieces)));
             }
             if let Some(follower) = &mut self.follower {

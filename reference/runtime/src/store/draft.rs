@@ -33,10 +33,10 @@ use super::plan::Base;
 use super::restore::Sealed;
 use super::seal::report;
 use super::{CheckpointKey, CheckpointStore, StoreError};
+use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::step::Step;
 pub(super) use fetch::{Unfetched, fetch};
-use flow::Flow;
 
 /// Begins drafts of one sandbox's checkpoints.
 #[derive(Clone, Debug)]
@@ -238,11 +238,12 @@ impl Begun {
 }
 
 impl Draft {
-    /// Takes `head` and all that `source` gives; returns at its end, with the part of a payload that it is. Blocks.
+    /// Takes `head` and all that `source` gives, and cuts it at such places; returns at its end, with the part of a
+    /// payload that it is. Blocks.
     ///
     /// # Errors
     /// `source` cannot be read. What the store says comes with the seal; `source` is read to its end all the same.
-    pub(crate) fn take(self: &Arc<Self>, head: &[u8], source: impl Read) -> io::Result<Payload> {
+    pub(crate) fn take(self: &Arc<Self>, grain: Grain, head: &[u8], source: impl Read) -> io::Result<Payload> {
         let mut source = head.chain(source);
         let takes = match &*self.state() {
             State::Begun(begun) => Some((Arc::clone(&begun.takes), begun.store.steps.clone())),
@@ -250,7 +251,7 @@ impl Draft {
         };
         let (nth, bytes) = match takes {
             Some((takes, steps)) => {
-                let part = takes.take(source)?;
+                let part = takes.take(grain, source)?;
                 steps.done(Step::Taken);
                 part
             }
@@ -313,11 +314,9 @@ impl fmt::Debug for Draft {
 }
 
 impl Takes {
-    /// Takes a part: its number and its bytes. Reading, and what is done with a segment, are on threads of their own.
-    fn take(self: &Arc<Self>, source: impl Read) -> io::Result<(usize, u64)> {
-        let mut flow = Flow::new(self);
-        let done = flow.run(source);
-        let surveyed = flow.end();
+    /// Takes a part: its number and its bytes.
+    fn take(&self, grain: Grain, source: impl Read) -> io::Result<(usize, u64)> {
+        let (surveyed, done) = flow::take(self, grain, source);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.push(surveyed);
         Ok((parts.len() - 1, done?))

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::depot::Depot;
 use super::plan::Reuse;
-use crate::chunks::{self, ChunkRef, Compressor, Packed, Piece};
+use crate::chunks::{self, ChunkRef, Compressor, Grain, Packed, Piece};
 use crate::encryption::TenantKey;
 use crate::envelope::{Entry, Holder};
 use crate::payload::{Payload, PayloadError, Run, Runs, Segment};
@@ -139,15 +139,32 @@ impl Workshop {
     }
 
     /// Cuts a segment that begins at `start`, and puts what is new of it in the depot.
-    pub(super) fn survey(
+    fn survey(
         &self,
         sieve: &Sieve,
         depot: &Depot,
-        start: usize,
+        (start, grain): (usize, Grain),
         plain: &Bytes,
     ) -> Result<Survey, PackError> {
-        let pieces = chunks::cut_segment(start, plain, depot.key());
+        let pieces = chunks::cut_segment(start, plain, grain, depot.key());
         let shelved = self.shelve(depot, &sieve.new_of(&pieces), plain, start)?;
+        Ok(Survey { pieces, shelved })
+    }
+
+    /// Puts what is new of `pieces` in the depot, for somebody who waits: as it is, if the depot takes it so.
+    pub(super) fn survey_in_haste(
+        &self,
+        sieve: &Sieve,
+        depot: &Depot,
+        (start, pieces): (usize, Vec<Piece>),
+        plain: &Bytes,
+    ) -> Result<Survey, PackError> {
+        let new = sieve.new_of(&pieces);
+        let shelved = if depot.takes_plain() {
+            depot.put_plain(&new, plain, start)?
+        } else {
+            depot.put(self.pack(&new, plain, start)?)?
+        };
         Ok(Survey { pieces, shelved })
     }
 
@@ -225,8 +242,8 @@ fn bytes_of<'a>(piece: &Piece, plain: &'a [u8], start: usize) -> &'a [u8] {
 /// # Errors
 /// When the payload cannot be read.
 pub(super) fn cut(payload: &Payload, key: Option<&TenantKey>) -> Result<Vec<Piece>, PackError> {
-    let pieces = Workshop::default().each_segment(payload, &payload.segments(), |_, start, plain| {
-        Ok(chunks::cut_segment(start, plain, key))
+    let pieces = Workshop::default().each_segment(payload, &payload.segments(), |segment, start, plain| {
+        Ok(chunks::cut_segment(start, plain, segment.grain, key))
     })?;
     Ok(pieces.concat())
 }
@@ -242,8 +259,8 @@ pub(super) fn survey(
     depot: &Depot,
 ) -> Result<Survey, PackError> {
     let (workshop, segments) = (Workshop::default(), payload.segments());
-    let surveyed = workshop.each_segment(payload, &segments, |_, start, plain| {
-        workshop.survey(sieve, depot, start, plain)
+    let surveyed = workshop.each_segment(payload, &segments, |segment, start, plain| {
+        workshop.survey(sieve, depot, (start, segment.grain), plain)
     })?;
     let starts = segments.iter().map(|segment| segment.start);
     let mut all: Vec<(u64, Survey)> = starts.zip(surveyed).collect();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::{Change, Disk};
 use super::{Aside, Directory, Exchanged, Objects};
+use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::store::fixture::{self, engine, noise};
 use crate::store::{CheckpointKey, CheckpointStore};
@@ -189,7 +190,7 @@ async fn log_of_seals(sizes: &[usize], compacted: &[u64], ahead: bool) -> Vec<Lo
             let (first, second) = (noise(generation, bytes / 2), noise(generation + 100, bytes - bytes / 2));
             let draft = store.intake(UID).begin().await;
             sealing = first.into();
-            sealing.append(draft.take(&[], second.as_slice()).unwrap());
+            sealing.append(draft.take(Grain::Word, &[], second.as_slice()).unwrap());
         }
         store.seal(&key(generation), &engine(), sealing).await.unwrap();
         log.lock().unwrap().push(Logged::Sealed(generation));

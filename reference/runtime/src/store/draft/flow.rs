@@ -1,123 +1,209 @@
-//! A part on its way into a draft: read by one thread, a segment at a time, and worked on by the cores.
+//! A part on its way into a draft: one thread reads and cuts it, others name its chunks and write them.
 //!
-//! As many segments are in memory as come back in time; who gives the part waits for the others.
+//! ```text
+//!  source ──read, cut──▶ a run of whole chunks ──name, sift, write──▶ depot
+//!              ▲                                        │
+//!              └──────────────── buffers ◀──────────────┘
+//! ```
+//!
+//! As many runs are in memory as come back in time; who gives the part waits for the others. Cuts are where the
+//! segments of the same bytes in memory would be cut.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use bytes::Bytes;
 
 use super::Takes;
-use crate::chunks::SEGMENT_BYTES;
+use crate::chunks::{self, Grain, MAX_CHUNK_BYTES, SEGMENT_BYTES};
 use crate::store::pack::{Survey, Workshop};
 
-/// Segments that are in memory at a time, of one part.
-pub(super) const SEGMENTS_IN_MEMORY: usize = 4;
+/// Bytes that are read before they are cut: few enough to be in the cache of a core when they are named. A whole number
+/// of such portions is a segment.
+pub(super) const PORTION_BYTES: usize = 1 << 20;
+/// Bytes that are read at once: a pipe is closed to its writer meanwhile.
+const READ_BYTES: usize = 256 << 10;
+/// What was read, behind what is left of the portion before.
+pub(super) const BUFFER_BYTES: usize = PORTION_BYTES + MAX_CHUNK_BYTES as usize;
+/// Buffers besides those of the threads that work: one is read into, the others wait. Memory that is touched for the
+/// first time costs more than what is done with it, so they are few.
+const BUFFERS_TO_SPARE: usize = 3;
+/// With more threads it is the one that reads which is waited for.
+const MOST_THREADS: usize = 4;
 
-/// Segments of one part on their way: read by one thread, worked on by the cores, each in a buffer that comes back.
-pub(super) struct Flow<'a> {
-    takes: &'a Arc<Takes>,
-    workshop: Arc<Workshop>,
-    back: (SyncSender<Done>, Receiver<Done>),
-    idle: Vec<Vec<u8>>,
-    under_way: usize,
-    surveyed: HashMap<usize, Survey>,
+/// Threads that work: as many as there are cores beside that of who reads. What gives the part has to run, too.
+fn threads() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, MOST_THREADS)
 }
 
-/// A segment that was worked on.
-struct Done {
+/// Buffers of one part.
+pub(super) fn buffers() -> usize {
+    threads() + BUFFERS_TO_SPARE
+}
+
+/// Whole chunks side by side, at the beginning of a buffer.
+struct Run {
+    /// Where they begin in the part.
     start: usize,
     buffer: Vec<u8>,
-    surveyed: Option<Survey>,
+    cuts: Vec<Range<usize>>,
 }
 
-impl<'a> Flow<'a> {
-    pub(super) fn new(takes: &'a Arc<Takes>) -> Self {
-        Self {
+/// Takes a part, which is cut at such places; gives what it is made of, and its bytes. Blocks until all was taken.
+pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read) -> (Survey, io::Result<u64>) {
+    let ((runs, next), (back, idle)) = (channel(), channel());
+    let works = Works {
+        takes,
+        workshop: Workshop::default(),
+        next: Mutex::new(next),
+        surveyed: Mutex::default(),
+    };
+    let done = thread::scope(|scope| {
+        let reader = Reader {
             takes,
-            workshop: Arc::default(),
-            back: sync_channel(SEGMENTS_IN_MEMORY),
-            idle: Vec::new(),
-            under_way: 0,
-            surveyed: HashMap::new(),
+            grain,
+            runs,
+            idle,
+            made: 0,
+        };
+        for _ in 0..threads() {
+            let (works, back) = (&works, back.clone());
+            let thread = thread::Builder::new().name("store-chunks".to_owned());
+            thread.spawn_scoped(scope, move || works.go_on(&back))?;
         }
+        drop(back);
+        reader.read(source)
+    });
+    let surveyed = works.surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut all = Survey::default();
+    for run in surveyed.into_values() {
+        all.append(run);
     }
+    (all, done)
+}
 
+/// Reads and cuts.
+struct Reader<'a> {
+    takes: &'a Takes,
+    grain: Grain,
+    runs: Sender<Run>,
+    idle: Receiver<Vec<u8>>,
+    /// Buffers that there are.
+    made: usize,
+}
+
+impl Reader<'_> {
     /// Gives the bytes that were read.
-    pub(super) fn run(&mut self, mut source: impl Read) -> io::Result<u64> {
-        let mut start = 0;
+    fn read(mut self, mut source: impl Read) -> io::Result<u64> {
+        let (mut buffer, mut start, mut uncut) = (self.buffer()?, 0, 0);
         loop {
-            let mut buffer = self.buffer();
-            buffer.clear();
-            let read = source.by_ref().take(SEGMENT_BYTES as u64).read_to_end(&mut buffer)?;
-            if read == 0 {
-                return Ok(start as u64);
-            }
+            let known = uncut + fill(&mut source, &mut buffer[uncut..uncut + PORTION_BYTES])?;
+            let is_end = known - uncut < PORTION_BYTES;
             // Without a store what comes is read and forgotten.
             if self.takes.has_failed() {
-                self.idle.push(buffer);
-            } else {
-                self.work_on(start, buffer);
+                let forgotten = if is_end {
+                    0
+                } else {
+                    io::copy(&mut source, &mut io::sink())?
+                };
+                return Ok((start + known) as u64 + forgotten);
             }
-            start += read;
+            let is_all = is_end || (start + known).is_multiple_of(SEGMENT_BYTES);
+            let cuts = chunks::cuts(&buffer[..known], self.grain, is_all);
+            let cut = cuts.last().map_or(0, |last| last.end);
+            let mut next = if is_end { Vec::new() } else { self.buffer()? };
+            uncut = known - cut;
+            next[..uncut].copy_from_slice(&buffer[cut..known]);
+            let buffer_of_run = std::mem::replace(&mut buffer, next);
+            // Fails when nobody works any more; then no buffer comes back either.
+            let _ = self.runs.send(Run {
+                start,
+                buffer: buffer_of_run,
+                cuts,
+            });
+            start += cut;
+            if is_end {
+                return Ok(start as u64);
+            }
         }
     }
 
     /// One that nobody uses; waits for it when there are enough.
-    fn buffer(&mut self) -> Vec<u8> {
-        while self.under_way == SEGMENTS_IN_MEMORY {
-            self.wait_for_one();
+    fn buffer(&mut self) -> io::Result<Vec<u8>> {
+        if let Ok(idle) = self.idle.try_recv() {
+            return Ok(idle);
         }
-        self.idle.pop().unwrap_or_else(|| Vec::with_capacity(SEGMENT_BYTES))
+        if self.made == buffers() {
+            let idle = self.idle.recv();
+            return idle.map_err(|_| io::Error::other("nobody works on what is read"));
+        }
+        self.made += 1;
+        Ok(vec![0; BUFFER_BYTES])
     }
+}
 
-    fn work_on(&mut self, start: usize, buffer: Vec<u8>) {
-        self.under_way += 1;
-        let (takes, workshop) = (Arc::clone(self.takes), Arc::clone(&self.workshop));
-        let back = self.back.0.clone();
-        rayon::spawn(move || {
-            let plain = Bytes::from(buffer);
-            let surveyed = match workshop.survey(&takes.sieve, &takes.depot, start, &plain) {
-                Ok(surveyed) => Some(surveyed),
-                Err(error) => {
-                    takes.fail(error);
-                    None
-                }
-            };
-            // Before anybody hears of it: the draft has to be nobody else's.
-            drop(takes);
-            let buffer = if plain.is_unique() { plain.into() } else { Vec::new() };
-            // Whoever waits has a place for each that is under way.
-            let _ = back.send(Done {
-                start,
-                buffer,
-                surveyed,
-            });
-        });
-    }
-
-    fn wait_for_one(&mut self) {
-        self.under_way -= 1;
-        if let Ok(done) = self.back.1.recv() {
-            self.idle.push(done.buffer);
-            self.surveyed
-                .extend(done.surveyed.map(|surveyed| (done.start, surveyed)));
+/// Reads until the buffer is full or the source ends; gives the bytes.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let end = buffer.len().min(filled + READ_BYTES);
+        match source.read(&mut buffer[filled..end]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(filled)
+}
 
-    /// All of the part, in order.
-    pub(super) fn end(mut self) -> Survey {
-        while self.under_way > 0 {
-            self.wait_for_one();
+/// Names and writes, on several threads.
+struct Works<'a> {
+    takes: &'a Takes,
+    workshop: Workshop,
+    next: Mutex<Receiver<Run>>,
+    /// By where each run begins.
+    surveyed: Mutex<BTreeMap<usize, Survey>>,
+}
+
+impl Works<'_> {
+    /// Works on runs until there are no more, and gives their buffers back.
+    fn go_on(&self, back: &Sender<Vec<u8>>) {
+        loop {
+            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(run) = next else { return };
+            // Nobody wants it behind the last run.
+            let _ = back.send(self.work_on(run));
         }
-        let mut starts: Vec<usize> = self.surveyed.keys().copied().collect();
-        starts.sort_unstable();
-        let mut all = Survey::default();
-        for start in starts {
-            all.append(self.surveyed.remove(&start).unwrap_or_default());
+    }
+
+    fn work_on(&self, run: Run) -> Vec<u8> {
+        let Run { start, buffer, cuts } = run;
+        let buffer = Bytes::from(buffer);
+        let plain = buffer.slice(..cuts.last().map_or(0, |last| last.end));
+        let depot = &self.takes.depot;
+        let pieces = chunks::named(start, &plain, &cuts, depot.key());
+        let surveyed = self
+            .workshop
+            .survey_in_haste(&self.takes.sieve, depot, (start, pieces), &plain);
+        match surveyed {
+            Ok(run) => {
+                let mut surveyed = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner);
+                surveyed.insert(start, run);
+            }
+            Err(error) => self.takes.fail(error),
         }
-        all
+        drop(plain);
+        // A store in memory keeps it.
+        if buffer.is_unique() {
+            buffer.into()
+        } else {
+            vec![0; BUFFER_BYTES]
+        }
     }
 }

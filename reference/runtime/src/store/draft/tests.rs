@@ -10,7 +10,7 @@ use object_store::local::LocalFileSystem;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::flow::SEGMENTS_IN_MEMORY;
+use super::flow::{BUFFER_BYTES, PORTION_BYTES, buffers};
 use super::*;
 use crate::chunks::SEGMENT_BYTES;
 use crate::encryption::TenantKeys;
@@ -64,7 +64,8 @@ async fn payload_of(draft: &Arc<Draft>, parts: &[Vec<u8>]) -> Payload {
                 payload.push(part);
             } else {
                 let (head, rest) = part.split_at(part.len() / 3);
-                payload.append(draft.take(head, Cursor::new(rest)).unwrap());
+                let grain = if nth % 4 == 1 { Grain::Byte } else { Grain::Word };
+                payload.append(draft.take(grain, head, Cursor::new(rest)).unwrap());
             }
         }
         payload
@@ -193,6 +194,43 @@ async fn what_was_sealed_before_is_recognised_and_what_differs_is_refused() {
     assert_eq!(files_in(&directory), files);
 }
 
+/// Gives a few bytes at a time.
+struct Trickles<'a>(&'a [u8]);
+
+impl Read for Trickles<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(65_521);
+        self.0.read(&mut buffer[..length])
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_is_cut_as_a_file_of_the_same_bytes_would_be() {
+    let files = tempfile::tempdir().unwrap();
+    for (nth, bytes) in [2 * MIB, SEGMENT_BYTES, 2 * SEGMENT_BYTES + 300_000]
+        .into_iter()
+        .enumerate()
+    {
+        let memory = noise(nth as u64, bytes);
+        let path = files.path().join(nth.to_string());
+        fs::write(&path, &memory).unwrap();
+        for grain in [Grain::Byte, Grain::Word] {
+            let (store, _directory) = on_disk();
+            let mut payload = Payload::default();
+            payload.push_file_of(&path, grain).unwrap();
+            let first = store.seal(&key(1), &engine(), payload).await.unwrap();
+            let (draft, memory) = (store.intake(UID).begin().await, memory.clone());
+            let take = move || draft.take(grain, &memory[..1000], Trickles(&memory[1000..])).unwrap();
+            let taken = tokio::task::spawn_blocking(take).await.unwrap();
+            assert_eq!(
+                store.seal(&key(1), &engine(), taken).await.unwrap(),
+                first,
+                "{bytes} bytes by {grain:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_draft_over_the_quota_fails_its_seal_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -231,7 +269,11 @@ async fn a_part_that_breaks_off_is_an_error_and_nothing_of_it_is_left() {
     let (store, directory) = on_disk();
     let draft = store.intake(UID).begin().await;
     let taking = Arc::clone(&draft);
-    let take = move || taking.take(&[], Breaks(Cursor::new(noise(1, 6 * MIB)))).map(drop);
+    let take = move || {
+        taking
+            .take(Grain::Word, &[], Breaks(Cursor::new(noise(1, 6 * MIB))))
+            .map(drop)
+    };
     tokio::task::spawn_blocking(take).await.unwrap().unwrap_err();
     assert!(!files_in(&directory).is_empty(), "some of it was taken");
     draft.abandon().await;
@@ -260,7 +302,6 @@ impl Read for Counted<'_> {
 
 #[tokio::test]
 async fn who_gives_waits_for_a_disk_that_is_slower() {
-    const SEGMENTS: usize = SEGMENTS_IN_MEMORY + 4;
     let folder = tempfile::tempdir().unwrap();
     let (written, open): (Arc<AtomicU64>, Arc<AtomicBool>) = (Arc::default(), Arc::default());
     let (counted, gate) = (Arc::clone(&written), Arc::clone(&open));
@@ -279,7 +320,7 @@ async fn who_gives_waits_for_a_disk_that_is_slower() {
     let store = CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)));
     let draft = store.intake(UID).begin().await;
     let read = AtomicU64::new(0);
-    let full = (SEGMENTS_IN_MEMORY * SEGMENT_BYTES) as u64;
+    let full = (buffers() * PORTION_BYTES) as u64;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while read.load(Ordering::SeqCst) < full {
@@ -288,17 +329,14 @@ async fn who_gives_waits_for_a_disk_that_is_slower() {
             open.store(true, Ordering::SeqCst);
         });
         let mut source = Counted {
-            left: SEGMENTS * SEGMENT_BYTES,
+            left: (buffers() + 4) * BUFFER_BYTES,
             read: &read,
             written: &written,
             furthest: 0,
         };
-        draft.take(&[], &mut source).unwrap();
-        assert!(
-            source.furthest <= full + SEGMENT_BYTES as u64,
-            "{} bytes ahead",
-            source.furthest
-        );
+        draft.take(Grain::Word, &[], &mut source).unwrap();
+        let most = (buffers() * BUFFER_BYTES) as u64;
+        assert!(source.furthest <= most, "{} bytes ahead", source.furthest);
     });
     draft.abandon().await;
 }
