@@ -18,9 +18,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -57,6 +59,7 @@ pub(super) struct Listing(Bytes);
 pub(super) struct Baseline {
     ground: Ground,
     listing: Listing,
+    index: OnceLock<Index>,
 }
 
 impl Ground {
@@ -142,17 +145,35 @@ impl Listing {
         &self.0
     }
 
-    /// The names in each folder, by its path.
-    fn folders(&self) -> HashMap<&[u8], Vec<&[u8]>> {
-        let mut folders = HashMap::new();
-        let mut words = self.0.split(|byte| *byte == 0);
-        while let Some(folder) = words.next().filter(|folder| !folder.is_empty()) {
-            let names = words.by_ref().take_while(|name| !name.is_empty());
-            folders.insert(folder, names.collect());
+    /// Where the names in each folder are, by its path.
+    fn index(&self) -> Index {
+        let mut index = Index::new();
+        let (mut at, mut folder) = (0, None);
+        for word in self.0.split(|byte| *byte == 0) {
+            let next = at + word.len() + 1;
+            match &folder {
+                None if word.is_empty() => break,
+                None => folder = Some((self.0.slice(at..at + word.len()), next)),
+                Some(_) if !word.is_empty() => {}
+                Some((path, begin)) => {
+                    index.insert(path.clone(), *begin..at);
+                    folder = None;
+                }
+            }
+            at = next;
         }
-        folders
+        index
+    }
+
+    /// The names at a place of the index.
+    fn names(&self, place: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let names = self.0[place].split(|byte| *byte == 0);
+        names.filter(|name| !name.is_empty())
     }
 }
+
+/// By the path of a folder, where its names are in a listing.
+type Index = HashMap<Bytes, Range<usize>>;
 
 fn put(listing: &mut Vec<u8>, word: &[u8]) {
     listing.extend_from_slice(word);
@@ -161,7 +182,16 @@ fn put(listing: &mut Vec<u8>, word: &[u8]) {
 
 impl Baseline {
     pub(super) fn new(ground: Ground, listing: Listing) -> Self {
-        Self { ground, listing }
+        Self {
+            ground,
+            listing,
+            index: OnceLock::new(),
+        }
+    }
+
+    /// Does ahead what a look for changes needs, whatever it finds.
+    pub(super) fn prepare(&self) -> &Index {
+        self.index.get_or_init(|| self.listing.index())
     }
 
     pub(super) fn listing(&self) -> &Listing {
@@ -171,12 +201,13 @@ impl Baseline {
     /// What has changed, and the bytes of the files in it.
     pub(super) fn diff(&self) -> Result<(RootfsDiff, Payload), CriuError> {
         let (mut diff, mut files) = (RootfsDiff::default(), Payload::default());
-        let (image, mounted) = (self.listing.folders(), mount_points()?);
+        let (image, mounted) = (self.prepare(), mount_points()?);
         for root in &self.ground.roots {
             let mut folders = vec![root.at.clone()];
             while let Some(folder) = folders.pop() {
                 let of_image = image.get(folder.as_os_str().as_bytes());
-                let mut gone: BTreeSet<&[u8]> = of_image.into_iter().flatten().copied().collect();
+                let of_image = of_image.into_iter().cloned();
+                let mut gone: BTreeSet<&[u8]> = of_image.flat_map(|place| self.listing.names(place)).collect();
                 for found in fs::read_dir(&folder).map_err(CriuError::file("list", &folder))? {
                     let path = found.map_err(CriuError::file("list", &folder))?.path();
                     let was_there = path.file_name().is_some_and(|name| gone.remove(name.as_bytes()));

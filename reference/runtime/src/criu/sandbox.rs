@@ -197,6 +197,11 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
+        // CRIU has not much to do for the second core at first.
+        let baseline = Arc::clone(&self.baseline);
+        tokio::task::spawn_blocking(move || {
+            baseline.prepare();
+        });
         let written = Written::dump(&self.criu, self.tree.root(), &self.place).await?;
         Ok((written, stopped))
     }
