@@ -25,6 +25,7 @@ pub mod oracle;
 mod preflight;
 mod probe;
 mod profile;
+mod pulse;
 mod remains;
 mod report;
 mod run;
@@ -50,8 +51,9 @@ pub use preflight::{
 };
 pub use probe::{Authorities, AuthoritiesError, nodes_show_usage};
 pub use profile::{
-    ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, Pointer, PointerError,
-    Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish, profile_schema,
+    ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, PodIdentityDialect, Pointer,
+    PointerError, Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish,
+    profile_schema,
 };
 pub use report::{
     CaseReport, ChangeKind, Changed, ClusterFacts, Difference, Environment, Finding, Form, FoundReport, MachineFacts,

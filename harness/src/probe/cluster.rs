@@ -1,7 +1,7 @@
 //! The custom resource, its Pods and its Events, as kubectl would see them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kube::api::{
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::Fault;
 use crate::history::{Journal, Occurrence, Owner, Watched};
 use crate::profile::{Dialect, Trigger};
+use crate::pulse::Patience;
 use crate::target::KubernetesTarget;
 
 /// Whose writes these are, where the API server keeps that.
@@ -41,11 +42,11 @@ pub(crate) struct Cluster {
     pub(crate) dialect: Arc<Dialect>,
     resource: ApiResource,
     journal: Journal,
-    patience: Duration,
+    patience: Patience,
 }
 
 impl Cluster {
-    pub(crate) fn new(target: &KubernetesTarget, dialect: &Dialect, journal: Journal, patience: Duration) -> Self {
+    pub(crate) fn new(target: &KubernetesTarget, dialect: &Dialect, journal: Journal, patience: Patience) -> Self {
         let (client, namespace) = (target.client.clone(), target.namespace.clone());
         Self {
             client,
@@ -91,12 +92,8 @@ impl Cluster {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<Result<T, (u16, String)>, Fault> {
         let start = Instant::now();
-        let answer = tokio::time::timeout(self.patience, request).await.map_err(|_| {
-            Fault::Claim(format!(
-                "{method} {path} had no answer within {} s",
-                self.patience.as_secs()
-            ))
-        })?;
+        let answer = self.patience.begin().within(request).await;
+        let answer = answer.map_err(|late| late.fault(|within| format!("{method} {path} had no answer {within}")))?;
         let outcome = match answer {
             Ok(value) => Ok(value),
             Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),

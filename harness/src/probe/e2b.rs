@@ -1,13 +1,14 @@
 //! E2B over plain HTTP, as any SDK would speak it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::http::HttpAnswer;
 use super::{Body, ExecutionStream, Fault, Http, HttpError, HttpRequest};
 use crate::history::{Journal, Occurrence};
+use crate::pulse::Patience;
 use crate::scenario::{KeyUse, Method, Plane, TokenUse};
 use crate::target::E2bEndpoint;
 
@@ -17,7 +18,7 @@ pub(crate) struct E2bClient {
     http: Http,
     endpoint: E2bEndpoint,
     journal: Journal,
-    patience: Duration,
+    patience: Patience,
 }
 
 /// Where a sandbox's own servers are, and what opens them.
@@ -80,7 +81,7 @@ fn short(text: &str) -> &str {
 }
 
 impl E2bClient {
-    pub(crate) fn new(http: Http, endpoint: E2bEndpoint, journal: Journal, patience: Duration) -> Self {
+    pub(crate) fn new(http: Http, endpoint: E2bEndpoint, journal: Journal, patience: Patience) -> Self {
         Self {
             http,
             endpoint,
@@ -144,13 +145,13 @@ impl E2bClient {
             body: Body::Json(body),
         };
         let request = self.request(call)?;
-        let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
-        let started = started.map_err(|_| Fault::Claim("execute had no answer in time".to_owned()))?;
+        let started = self.patience.begin().within(self.http.send(request)).await;
+        let started = started.map_err(|late| late.fault(|within| format!("execute had no answer {within}")))?;
         let answer = started.map_err(|error| self.unanswered("execute", Plane::CodeInterpreter, error))?;
         if answer.status != 200 {
             return Err(Fault::Claim(format!("execute answered {}", answer.status)));
         }
-        Ok(ExecutionStream::new(answer, self.patience))
+        Ok(ExecutionStream::new(answer, self.patience.clone()))
     }
 
     /// Starts a process in a sandbox; the answer goes on while it runs.
@@ -167,8 +168,8 @@ impl E2bClient {
             body: Body::Framed(request.clone()),
         };
         let (request, start) = (self.request(call)?, Instant::now());
-        let started = tokio::time::timeout(self.patience, self.http.send(request)).await;
-        let started = started.map_err(|_| Fault::Claim("the command had no answer in time".to_owned()))?;
+        let started = self.patience.begin().within(self.http.send(request)).await;
+        let started = started.map_err(|late| late.fault(|within| format!("the command had no answer {within}")))?;
         let answer = started.map_err(|error| self.unanswered("start the command", Plane::Envd, error))?;
         self.journal.note(Occurrence::Request {
             method: Method::Post.as_str().to_owned(),
@@ -191,13 +192,9 @@ impl E2bClient {
         let (method, path, plane) = (call.method.as_str(), call.path.to_owned(), call.plane);
         let request = self.request(call)?;
         let start = Instant::now();
-        let answered = tokio::time::timeout(self.patience, self.answer(request)).await;
-        let late = |_| {
-            let seconds = self.patience.as_secs();
-            Fault::Claim(format!("{method} {path} had no answer within {seconds} s"))
-        };
+        let answered = self.patience.begin().within(self.answer(request)).await;
         let answer = answered
-            .map_err(late)?
+            .map_err(|late| late.fault(|within| format!("{method} {path} had no answer {within}")))?
             .map_err(|error| self.unanswered(&format!("{method} {path}"), plane, error))?;
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.journal.note(Occurrence::Request {

@@ -1,29 +1,28 @@
 //! What a code interpreter answers while the code still runs.
 
-use std::time::Duration;
-
 use super::Fault;
 use super::http::HttpAnswer;
+use crate::pulse::Patience;
 
 /// An answer that has begun.
 #[derive(Debug)]
 pub(crate) struct ExecutionStream {
     answer: HttpAnswer,
-    patience: Duration,
+    patience: Patience,
 }
 
 impl ExecutionStream {
-    pub(crate) const fn new(answer: HttpAnswer, patience: Duration) -> Self {
+    pub(crate) const fn new(answer: HttpAnswer, patience: Patience) -> Self {
         Self { answer, patience }
     }
 
     /// Reads until the answer holds that text.
     pub(crate) async fn until(&mut self, text: &str) -> Result<(), Fault> {
         let mut read = Vec::new();
-        let deadline = tokio::time::Instant::now() + self.patience;
+        let deadline = self.patience.begin();
         while !String::from_utf8_lossy(&read).contains(text) {
-            let chunk = tokio::time::timeout_at(deadline, self.answer.chunk()).await;
-            let chunk = chunk.map_err(|_| Fault::Claim("execute had no output in time".to_owned()))?;
+            let chunk = deadline.within(self.answer.chunk()).await;
+            let chunk = chunk.map_err(|late| late.fault(|within| format!("execute had no output {within}")))?;
             let chunk = chunk.map_err(|error| Fault::harness("read what execute answers", error))?;
             let Some(bytes) = chunk else {
                 let read = String::from_utf8_lossy(&read);

@@ -1,5 +1,7 @@
 //! What is worth knowing of a report besides its cases.
 
+use std::time::Duration;
+
 use super::{CaseReport, INTERRUPTED, Outcome, Report};
 
 impl Report {
@@ -20,6 +22,7 @@ impl Report {
             notes.push("cases of what is claimed were left out, which is no success".to_owned());
         }
         notes.extend(self.patience());
+        notes.extend(self.held_up());
         notes.extend(self.could_claim.iter().map(|found| {
             let (name, cases) = (found.capability.as_str(), found.cases.len());
             format!("could claim {name}: {cases} cases of it pass")
@@ -39,6 +42,15 @@ impl Report {
     fn patience(&self) -> Option<String> {
         let departures = self.provenance.options.limits.departures().join(", ");
         (!departures.is_empty()).then(|| format!("judged with more patience than the contract has: {departures}"))
+    }
+
+    /// Where the suite could not look for half of the time or more.
+    fn held_up(&self) -> Option<String> {
+        let (held_up, all) = (self.provenance.environment.suite.held_up_seconds, self.seconds);
+        let told = held_up > 0 && Duration::from_secs(held_up).as_secs_f64() * 2.0 >= all;
+        told.then(|| {
+            format!("the machine of the suite was busy: it was held up for {held_up} of {all:.0} s, and waited that much longer for the target")
+        })
     }
 
     fn provisional_cases(&self) -> Option<String> {

@@ -105,6 +105,15 @@ pub struct MachineFacts {
     pub criu: Option<String>,
     /// Processors that the suite may use.
     pub processors: usize,
+    /// Seconds of the run in which the suite itself was held up, since its machine was busy with something else. Limits
+    /// were that much longer.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub held_up_seconds: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_none(seconds: &u64) -> bool {
+    *seconds == 0
 }
 
 /// A cluster.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::RunOptions;
 use super::case::attempt;
 use super::plan::{Plan, plan};
+use super::world::Course;
 use crate::history::Watches;
 use crate::report::{CaseReport, INTERRUPTED, Outcome, RunEvent};
 use crate::suite::Case;
@@ -18,6 +19,7 @@ pub(super) struct Batch<'a> {
     pub(super) target: &'a Arc<Target>,
     pub(super) watches: Option<&'a Arc<Watches>>,
     pub(super) options: &'a RunOptions,
+    pub(super) course: &'a Course,
     pub(super) jobs: usize,
     /// Whether an earlier case keeps the others from being run.
     pub(super) stopped: bool,
@@ -87,9 +89,9 @@ impl Batch<'_> {
             title: case.scenario.title.clone(),
         });
         let (target, watches, case) = (Arc::clone(self.target), self.watches.cloned(), case.clone());
-        let stop = self.options.stop.clone();
+        let course = self.course.clone();
         let task = running.spawn(async move {
-            let report = attempt(&case, &target, watches.as_deref(), &stop).await;
+            let report = attempt(&case, &target, watches.as_deref(), &course).await;
             match unclaimed {
                 Some(lacks) => report.unclaimed(&lacks),
                 None => report,

@@ -8,19 +8,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
-use super::world::World;
+use super::world::{Course, World};
 use crate::capability::Capability;
 use crate::history::{Change, History, Listening, Occurrence, Owner, Watches};
 use crate::laboratory::FaultControls;
 use crate::oracle::{self, JUDGED, Violation};
 use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
+use crate::pulse::{Late, Pulse};
 use crate::report::{CaseReport, Outcome};
-use crate::scenario::{Front, Method, Span, Variables};
+use crate::scenario::{Front, Method, Scenario, Variables};
 use crate::suite::Case;
 use crate::target::Target;
 
 /// How long the watches may take to report the deletions at the end of a case.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The label of cases that wait for times that the target was told.
+const TIMERS: &str = "timers";
 /// How long they must be silent then: each kind of object comes by a watch of its own.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -28,8 +31,12 @@ const QUIET: Duration = Duration::from_millis(50);
 pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
     match plan(case, target, &[], false) {
         Plan::Run => {
-            let (watches, never) = (watches_of(target).await, CancellationToken::new());
-            attempt(case, target, watches.as_ref(), &never).await
+            let watches = watches_of(target).await;
+            let course = Course {
+                stop: CancellationToken::new(),
+                pulse: Pulse::start(),
+            };
+            attempt(case, target, watches.as_ref(), &course).await
         }
         Plan::Try(reason) => CaseReport::not_run(case, Outcome::NotClaimed, reason),
         Plan::Leave(outcome, reason) => CaseReport::not_run(case, outcome, reason),
@@ -41,11 +48,11 @@ pub(super) async fn attempt(
     case: &Case,
     target: &Arc<Target>,
     watches: Option<&Watches>,
-    stop: &CancellationToken,
+    course: &Course,
 ) -> CaseReport {
     let laboratory = target.laboratory.as_ref();
     let Some(laboratory) = laboratory.filter(|_| case.scenario.needs.contains(&Capability::Faults)) else {
-        return attempt_on(case, target, watches, None, stop).await;
+        return attempt_on(case, target, watches, None, course).await;
     };
     match laboratory.open().await {
         Ok(bench) => {
@@ -55,7 +62,7 @@ pub(super) async fn attempt(
                 &Arc::new(bench.target),
                 watches.as_ref(),
                 Some(bench.faults),
-                stop,
+                course,
             )
             .await
         }
@@ -68,17 +75,19 @@ async fn attempt_on(
     target: &Arc<Target>,
     watches: Option<&Watches>,
     faults: Option<FaultControls>,
-    stop: &CancellationToken,
+    course: &Course,
 ) -> CaseReport {
     let start = Instant::now();
     let http = match http_client(case, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
-    let world = World::new(Arc::clone(target), case, http, stop.clone()).with_faults(faults);
+    let world = World::new(Arc::clone(target), case, http, course).with_faults(faults);
     // Everything that oracles judge is noted before the first step is done.
     let listening: Option<Listening> = watches.map(|watches| watches.listen(world.journal.clone()));
+    let whole = world.pulse.deadline(Duration::MAX);
     let outcome = limited(&world, case).await;
+    let outcome = outcome.map_err(|fault| if_punctual(fault, &case.scenario, whole.late()));
     if world.fault_controls().is_ok() {
         // What cannot be ended goes with the instance.
         let _ = world.end_faults().await;
@@ -113,13 +122,27 @@ pub(super) async fn watches_of(target: &Target) -> Option<Watches> {
 async fn limited(world: &World, case: &Case) -> Result<(), StepFault> {
     let limit = world.target.limits().of_case(case.scenario.timeout);
     let steps = steps::all(world, &case.scenario.steps, String::new(), Variables::new());
-    tokio::time::timeout(limit, steps).await.unwrap_or_else(|_| {
-        let fault = Fault::Claim(format!("the case did not end within its {}", Span::from(limit)));
+    let ended = world.pulse.deadline(limit).within(steps).await;
+    ended.unwrap_or_else(|late| {
         Err(StepFault {
             path: "timeout".to_owned(),
-            fault,
+            fault: late.fault(|within| format!("the case did not end {within}")),
         })
     })
+}
+
+/// What a broken claim about times is worth: nothing, if the suite was not there at the time.
+fn if_punctual(fault: StepFault, scenario: &Scenario, late: Late) -> StepFault {
+    let timed = scenario.labels.iter().any(|label| label == TIMERS);
+    match fault.fault {
+        Fault::Claim(why) if timed && late.mostly_held_up() => StepFault {
+            fault: Fault::Harness(format!(
+                "{why}; the suite was held up for most of the case, which asks it to be in time: its machine is too busy to tell"
+            )),
+            ..fault
+        },
+        Fault::Claim(_) | Fault::Harness(_) | Fault::Untestable(_) => fault,
+    }
 }
 
 /// Deletes everything that the case made; gives what is still there afterwards.
@@ -160,13 +183,13 @@ async fn clean_up(world: &World) -> Vec<String> {
 }
 
 async fn still_there(world: &World, alias: &str) -> Option<String> {
-    let deadline = Instant::now() + world.target.limits().delete.duration();
+    let deadline = world.pulse.deadline(world.target.limits().delete.duration());
     let mut changes = world.journal.changes();
     loop {
         changes.mark_unchanged();
         match world.gone(alias).await {
             Ok(Ok(())) => return None,
-            Ok(Err(why)) if Instant::now() >= deadline => return Some(why),
+            Ok(Err(why)) if deadline.is_over() => return Some(why),
             Ok(Err(_)) => {
                 let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
             }
@@ -313,4 +336,31 @@ fn keep_only(history: &mut History, names: &[String], kind: &str) {
 fn is_of(change: &Change, names: &[String], kind: &str) -> bool {
     let owner = Owner::of(&change.state, kind).map_or_else(|| change.text("/metadata/name"), |owner| owner.name);
     names.iter().any(|name| name == owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    fn scenario(label: &str) -> Scenario {
+        let text = format!(
+            "id: a\ntitle: A claim\nrequirements: [TIME-01]\nlabels: [{label}]\nvia: [e2b]\nsteps:\n  - create: {{}}\n"
+        );
+        Scenario::parse("a.yaml", &text, &Catalogue::load().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_claim_about_times_is_not_judged_by_a_suite_that_was_not_there() {
+        let seconds = Duration::from_secs;
+        for (label, held_up, blamed) in [("timers", 1, true), ("timers", 9, false), ("smoke", 9, true)] {
+            let fault = StepFault {
+                path: "1".to_owned(),
+                fault: Fault::Claim("it is gone".to_owned()),
+            };
+            let late = Late::of(seconds(60), seconds(10), seconds(held_up));
+            let found = if_punctual(fault, &scenario(label), late).fault;
+            assert_eq!(matches!(found, Fault::Claim(_)), blamed, "{label} {held_up}");
+        }
+    }
 }

@@ -34,11 +34,12 @@ impl World {
 
     async fn run_command(&self, step: &Command, address: &Address) -> Result<Ended, Fault> {
         let mut answer = self.e2b()?.start_process(address, &request(step)).await?;
-        let deadline = tokio::time::Instant::now() + self.target.limits().change.duration();
+        let deadline = self.pulse.deadline(self.target.limits().change.duration());
         let (mut decoder, mut ended) = (ProcessDecoder::default(), Ended::default());
         loop {
-            let piece = tokio::time::timeout_at(deadline, answer.chunk()).await;
-            let piece = piece.map_err(|_| Fault::Claim(format!("{:?} did not end in time", step.command)))?;
+            let piece = deadline.within(answer.chunk()).await;
+            let piece =
+                piece.map_err(|late| late.fault(|within| format!("{:?} did not end {within}", step.command)))?;
             // A stream that breaks off is the target's doing: the command was started.
             let piece = piece.map_err(|error| Fault::Claim(format!("{:?} broke off: {error}", step.command)))?;
             let Some(piece) = piece else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::inside::plain;
 use super::steps::POLL;
@@ -86,7 +86,7 @@ impl World {
     /// A phase counts once the status speaks of the newest generation.
     async fn phase(&self, wanted: &PhaseIs, patience: Duration) -> Finding {
         let dialect = self.dialect()?;
-        let deadline = Instant::now() + patience;
+        let deadline = self.pulse.deadline(patience);
         let mut changes = self.journal.changes();
         let (resource, reading) = loop {
             changes.mark_unchanged();
@@ -95,7 +95,7 @@ impl World {
                 Err(why) => return Ok(Err(why)),
             };
             let reading = dialect.read(&resource);
-            if reading.is_current() || Instant::now() >= deadline {
+            if reading.is_current() || deadline.is_over() {
                 break (resource, reading);
             }
             let _ = timeout(POLL, changes.changed()).await;

@@ -31,6 +31,7 @@ async fn machine() -> MachineFacts {
         architecture: std::env::consts::ARCH.to_owned(),
         kernel: kernel.map(|text| text.trim().to_owned()),
         criu: criu().await,
+        held_up_seconds: 0,
         processors: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::steps::POLL;
 use super::world::World;
@@ -153,11 +152,11 @@ impl World {
     }
 
     pub(super) async fn any_request(&self, step: &Http) -> Result<(), Fault> {
-        let deadline = Instant::now() + step.within.map_or(Duration::ZERO, Span::duration);
+        let deadline = self.pulse.deadline(step.within.map_or(Duration::ZERO, Span::duration));
         let mut changes = self.journal.changes();
         loop {
             match self.request_once(step).await {
-                Err(Fault::Claim(_)) if Instant::now() < deadline => self.goes_on()?,
+                Err(Fault::Claim(_)) if !deadline.is_over() => self.goes_on()?,
                 outcome => return outcome,
             }
             changes.mark_unchanged();

@@ -32,6 +32,7 @@ use crate::claims;
 use tokio_util::sync::CancellationToken;
 
 use crate::expectation::ExpectedFailures;
+use crate::pulse::Pulse;
 use crate::report::{CaseReport, Findings, Provenance, Report, RunEvent};
 use crate::suite::{Case, Filter, Suite};
 use crate::target::Target;
@@ -39,6 +40,7 @@ use crate::target::Target;
 use batch::Batch;
 pub use case::run_one;
 pub use plan::Skip;
+use world::Course;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -91,7 +93,11 @@ pub async fn run(
     mut on_event: impl FnMut(&RunEvent),
 ) -> Report {
     let (start, started_at) = (Instant::now(), crate::history::now());
-    let environment = environment::look_at(target).await;
+    let mut environment = environment::look_at(target).await;
+    let course = Course {
+        stop: options.stop.clone(),
+        pulse: Pulse::start(),
+    };
     let selected = suite.select(&options.filter);
     let rounds = (0..options.repeat.max(1)).flat_map(|_| selected.iter().cloned());
     let (alone, mut together): (Vec<Case>, Vec<Case>) = rounds.partition(|case| case.scenario.exclusive);
@@ -109,6 +115,7 @@ pub async fn run(
             target,
             watches: watches.as_ref(),
             options,
+            course: &course,
             jobs,
             stopped,
         };
@@ -116,6 +123,7 @@ pub async fn run(
         stopped = batch.stopped;
     }
     let cases = CaseReport::fold(reports);
+    environment.suite.held_up_seconds = course.pulse.held_up().as_secs();
     let findings = findings(suite, target, options, &selected, &cases);
     let provenance = Provenance::new(suite, target, options, environment, started_at);
     let report = Report::new(&suite.catalogue, target, cases, findings, provenance, start.elapsed());

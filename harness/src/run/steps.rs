@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::world::World;
 use crate::history::Occurrence;
 use crate::probe::Fault;
-use crate::scenario::{Condition, CreateObject, DeleteObject, Observe, Patch, Repeat, Step, Variables, Wait};
+use crate::scenario::{Condition, CreateObject, DeleteObject, Observe, Patch, Repeat, Span, Step, Variables, Wait};
 
 /// The outcome of steps, to come. Steps contain steps.
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), StepFault>> + Send + 'a>>;
@@ -201,15 +201,15 @@ impl World {
     /// Waits until all conditions hold at once; looks again whenever a watch reports news.
     pub(super) async fn wait_until(&self, conditions: &[Condition], within: Duration) -> Result<(), Fault> {
         let mut changes = self.journal.changes();
-        let deadline = Instant::now() + within;
+        let deadline = self.pulse.deadline(within);
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
             let Some(why) = self.first_unmet(conditions, Duration::ZERO).await? else {
                 return Ok(());
             };
-            if Instant::now() >= deadline {
-                return Err(Fault::Claim(format!("not within {} s: {why}", within.as_secs_f32())));
+            if deadline.is_over() {
+                return Err(deadline.late().fault(|within| format!("not {within}: {why}")));
             }
             let _ = tokio::time::timeout(POLL, changes.changed()).await;
         }
@@ -224,31 +224,23 @@ impl World {
         stable: Duration,
     ) -> Result<(), Fault> {
         let mut changes = self.journal.changes();
-        let deadline = Instant::now() + within;
+        let deadline = self.pulse.deadline(within);
         let (mut held_since, mut breaks) = (None, 0_u32);
         loop {
             self.goes_on()?;
             changes.mark_unchanged();
             let why = self.first_unmet(conditions, Duration::ZERO).await?;
-            let now = Instant::now();
-            match why {
-                None => {
-                    let since = *held_since.get_or_insert(now);
-                    if now.duration_since(since) >= stable {
-                        return Ok(());
-                    }
-                }
-                Some(why) => {
-                    breaks += u32::from(held_since.take().is_some());
-                    if now >= deadline {
-                        return Err(Fault::Claim(unstable(within, stable, breaks, &why)));
-                    }
-                }
+            // What begins to hold too late is not waited for.
+            let begins = why.is_none() && held_since.is_none();
+            if (begins || why.is_some()) && deadline.is_over() {
+                breaks += u32::from(held_since.is_some());
+                let why = why.unwrap_or_else(|| "it held again only after that".to_owned());
+                return Err(deadline.late().fault(|within| unstable(within, stable, breaks, &why)));
             }
-            // What began to hold too late is not waited for.
-            if held_since.is_some_and(|since| since > deadline) {
-                let why = "it held again only after that";
-                return Err(Fault::Claim(unstable(within, stable, breaks, why)));
+            if why.is_some() {
+                breaks += u32::from(held_since.take().is_some());
+            } else if held_since.get_or_insert_with(Instant::now).elapsed() >= stable {
+                return Ok(());
             }
             let _ = tokio::time::timeout(POLL, changes.changed()).await;
         }
@@ -275,12 +267,12 @@ impl World {
 }
 
 /// Why a state is not taken for reached that had to be stable.
-fn unstable(within: Duration, stable: Duration, breaks: u32, why: &str) -> String {
-    let (within, stable) = (within.as_secs_f32(), stable.as_secs_f32());
+fn unstable(within: &str, stable: Duration, breaks: u32, why: &str) -> String {
+    let stable = Span::from(stable);
     match breaks {
-        0 => format!("not within {within} s: {why}"),
-        1 => format!("not for {stable} s on end within {within} s: it came and went once: {why}"),
-        times => format!("not for {stable} s on end within {within} s: it came and went {times} times: {why}"),
+        0 => format!("not {within}: {why}"),
+        1 => format!("not for {stable} on end {within}: it came and went once: {why}"),
+        times => format!("not for {stable} on end {within}: it came and went {times} times: {why}"),
     }
 }
 

@@ -13,10 +13,20 @@ use crate::history::{Journal, Occurrence, now};
 use crate::laboratory::FaultControls;
 use crate::probe::{Address, Cluster, E2bClient, Fault, Http};
 use crate::profile::Dialect;
+use crate::pulse::{Patience, Pulse};
 use crate::report::INTERRUPTED;
 use crate::scenario::{Front, Variables, fill};
 use crate::suite::Case;
 use crate::target::Target;
+
+/// What all cases of a run share.
+#[derive(Clone)]
+pub(super) struct Course {
+    /// Cancelled when no further step may be done.
+    pub(super) stop: CancellationToken,
+    /// Counts how long the suite itself is held up.
+    pub(super) pulse: Pulse,
+}
 
 /// One running case: its fronts, its record and what it has made. Branches of a race share it.
 #[derive(Clone)]
@@ -25,6 +35,8 @@ pub(super) struct World {
     pub(super) front: Front,
     pub(super) http: Http,
     pub(super) journal: Journal,
+    /// Counts how long the suite itself is held up.
+    pub(super) pulse: Pulse,
     /// Cancelled when no further step may be done.
     stop: CancellationToken,
     cluster: Option<Cluster>,
@@ -95,23 +107,26 @@ impl Sandbox {
 }
 
 impl World {
-    pub(super) fn new(target: Arc<Target>, case: &Case, http: Http, stop: CancellationToken) -> Self {
+    pub(super) fn new(target: Arc<Target>, case: &Case, http: Http, course: &Course) -> Self {
         let (front, scenario) = (case.front, case.scenario.id.as_str());
         let journal = Journal::new();
         if let Some(endpoint) = &target.e2b {
             journal.hide(&endpoint.api_key);
         }
-        let patience = target.limits().answer.duration();
+        let patience = Patience {
+            pulse: course.pulse.clone(),
+            limit: target.limits().answer.duration(),
+        };
         let dialect = target.profile.kubernetes.as_ref();
         let cluster = target
             .kubernetes
             .as_ref()
             .zip(dialect)
-            .map(|(kubernetes, dialect)| Cluster::new(kubernetes, dialect, journal.clone(), patience));
+            .map(|(kubernetes, dialect)| Cluster::new(kubernetes, dialect, journal.clone(), patience.clone()));
         let e2b = target
             .e2b
             .as_ref()
-            .map(|endpoint| E2bClient::new(http.clone(), endpoint.clone(), journal.clone(), patience));
+            .map(|endpoint| E2bClient::new(http.clone(), endpoint.clone(), journal.clone(), patience.clone()));
         let run = format!(
             "{}-{:06x}",
             &scenario[..scenario.len().min(30)],
@@ -126,7 +141,8 @@ impl World {
             front,
             http,
             journal,
-            stop,
+            pulse: course.pulse.clone(),
+            stop: course.stop.clone(),
             cluster,
             e2b,
             faults: None,
