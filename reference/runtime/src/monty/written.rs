@@ -45,25 +45,42 @@ pub(super) fn write_dump(session: SessionRef<'_>, writer: &mut PayloadWriter) ->
     };
     let portions = Portions {
         writer,
-        portion: Vec::with_capacity(PORTION_BYTES),
+        portion: vec![0; PORTION_BYTES],
+        filled: 0,
         bytes: 0,
     };
     Ok(head + postcard::serialize_with_flavor(&written, portions)?)
 }
 
-/// Hands bytes on in portions: most of them come one by one.
+/// Hands bytes on in portions: nearly all of them come a few at a time.
 struct Portions<'a> {
     writer: &'a mut PayloadWriter,
     portion: Vec<u8>,
+    /// Bytes of the portion that are to be handed on.
+    filled: usize,
+    /// Bytes that were handed on.
     bytes: u64,
 }
 
 impl Portions<'_> {
     fn hand_on(&mut self) -> postcard::Result<()> {
-        self.bytes += self.portion.len() as u64;
-        let written = self.writer.write(&self.portion);
-        self.portion.clear();
-        written.map_err(unwanted)
+        let filled = &self.portion[..self.filled];
+        self.filled = 0;
+        self.bytes += filled.len() as u64;
+        self.writer.write(filled).map_err(unwanted)
+    }
+
+    /// Takes what has no room in the portion.
+    #[cold]
+    fn extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.hand_on()?;
+        if let Some(room) = self.portion.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.filled = bytes.len();
+            return Ok(());
+        }
+        self.bytes += bytes.len() as u64;
+        self.writer.write(bytes).map_err(unwanted)
     }
 }
 
@@ -78,29 +95,48 @@ impl Flavor for Portions<'_> {
 
     #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        if self.portion.len() == PORTION_BYTES {
-            self.hand_on()?;
-        }
-        self.portion.push(byte);
-        Ok(())
+        self.try_extend(&[byte])
     }
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if self.portion.len() + bytes.len() > PORTION_BYTES {
-            self.hand_on()?;
-        }
-        if bytes.len() <= PORTION_BYTES {
-            self.portion.extend_from_slice(bytes);
-            return Ok(());
-        }
-        self.bytes += bytes.len() as u64;
-        self.writer.write(bytes).map_err(unwanted)
+        let end = self.filled + bytes.len();
+        let Some(room) = self.portion.get_mut(self.filled..end) else {
+            return self.extend(bytes);
+        };
+        copy(bytes, room);
+        self.filled = end;
+        Ok(())
     }
 
     fn finalize(mut self) -> postcard::Result<u64> {
         self.hand_on()?;
         Ok(self.bytes)
+    }
+}
+
+/// Copies to a slice of the same length. Numbers and names have a few bytes each, and to call the system's copy for
+/// each takes as long as all else of a dump.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    match from.len() {
+        0 => {}
+        1 => copy_ends::<1>(from, to),
+        2..4 => copy_ends::<2>(from, to),
+        4..8 => copy_ends::<4>(from, to),
+        8..=16 => copy_ends::<8>(from, to),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first and the last `N` bytes, which are all, and may overlap.
+#[inline]
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut::<N>()) {
+        *to = *from;
+    }
+    if let (Some(from), Some(to)) = (from.last_chunk::<N>(), to.last_chunk_mut::<N>()) {
+        *to = *from;
     }
 }
 
@@ -135,6 +171,16 @@ mod tests {
             assert_eq!(written.len() as u64, bytes);
             assert!(written == expected, "{} and {} bytes", written.len(), expected.len());
             assert!(matches!(Dump::load(&written).unwrap().state, Session::Idle(_)));
+        }
+    }
+
+    #[test]
+    fn all_bytes_are_copied_whatever_their_number() {
+        let from: Vec<u8> = (1..=40).collect();
+        for bytes in 0..from.len() {
+            let mut to = vec![0; bytes];
+            copy(&from[..bytes], &mut to);
+            assert_eq!(to, from[..bytes]);
         }
     }
 
