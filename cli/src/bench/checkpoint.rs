@@ -201,7 +201,7 @@ impl Bed {
             // The interpreter's own dump, made and thrown away; the engine's is stored while it is written.
             sandbox.state_bytes().await?;
             dump.push(begun.elapsed());
-            let payload = sandbox.dump().await?.into_bytes()?;
+            let payload = sandbox.dump()?.into_bytes()?;
             bytes = payload.len();
             synced.push(self.synced_write(&payload)?);
 
@@ -211,7 +211,7 @@ impl Bed {
                 generation: 1,
             };
             let begun = Instant::now();
-            let paused = sandbox.dump().await?;
+            let paused = sandbox.dump()?;
             self.store.seal(&key, &engine_version(), paused).await?;
             pause.push(begun.elapsed());
 
@@ -263,7 +263,7 @@ impl Bed {
                     sandbox_uid: format!("at-once-{sandboxes}-{nth}"),
                     generation: 1,
                 };
-                let payload = sandbox.dump().await?;
+                let payload = sandbox.dump()?;
                 store.seal(&key, &engine_version(), payload).await?;
                 let sealed = begun.elapsed();
                 sandbox.stop().await;
@@ -283,7 +283,7 @@ impl Bed {
     /// Bytes per second into a store in memory, and what a second pause adds.
     async fn throughput(&self, keys: u32) -> anyhow::Result<Vec<Measurement>> {
         let sandbox = self.sandbox(keys).await?;
-        let heap = sandbox.dump().await?.into_bytes()?;
+        let heap = sandbox.dump()?.into_bytes()?;
         sandbox.stop().await;
         let noise = Bytes::from(noise(heap.len()));
         let mut measurements = Vec::new();

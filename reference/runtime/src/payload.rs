@@ -123,6 +123,18 @@ impl Payload {
         self.bytes == 0 && !self.is_growing()
     }
 
+    /// Bytes in all, as far as they are known: whoever writes may have said how many are to be expected.
+    pub(crate) fn expected_bytes(&self) -> Option<u64> {
+        let mut bytes = self.bytes;
+        for part in &self.parts {
+            match part {
+                Part::Growing(growing) => bytes += growing.expected_bytes()?,
+                Part::Memory(_) | Part::File { .. } | Part::Taken(_) => {}
+            }
+        }
+        Some(bytes)
+    }
+
     fn of_growing(growing: Growing) -> Self {
         Self {
             parts: vec![Part::Growing(growing)],

@@ -165,7 +165,7 @@ impl CheckpointStore {
     ) -> Result<CheckpointRecord, StoreError> {
         let place = SandboxPlace::new(&key.sandbox_uid)?;
         let payload = payload.into();
-        let (folder, removal) = (place.folder().clone(), Arc::clone(&self.removal));
+        let folder = place.folder().clone();
         let seal = Seal {
             store: self.clone(),
             place,
@@ -173,11 +173,18 @@ impl CheckpointStore {
             engine: engine.clone(),
             attempt: Uuid::new_v4(),
         };
-        objects::to_the_end("seal a checkpoint in", &folder, async move {
-            let _no_removal = removal.read().await;
-            seal.run(payload).await
-        })
-        .await
+        match Arc::clone(&self.removal).try_read_owned() {
+            // Goes on by itself, and is not handed from thread to thread first.
+            Ok(no_removal) if !payload.is_taken() => seal.at_once(payload, no_removal).await,
+            Ok(_) | Err(_) => {
+                let removal = Arc::clone(&self.removal);
+                objects::to_the_end("seal a checkpoint in", &folder, async move {
+                    let no_removal = removal.read_owned().await;
+                    seal.run(payload, no_removal).await
+                })
+                .await
+            }
+        }
     }
 
     /// The payload of a checkpoint. Every byte is checked before this returns.

@@ -203,20 +203,29 @@ async fn seals_removals_restores_and_compactions_at_once_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_the_format_before_is_read() {
+async fn checkpoints_of_the_formats_before_are_read() {
     let (directory, store) = on_disk();
     store.seal(&key(1), &sim(), heap(1, 300_000)).await.unwrap();
     compact(&store, 1).await.unwrap();
-    // The same but for its number, as long as nothing waits to be compressed.
     let envelope = directory.path().join(UID).join(format!("{:020}.ckpt", 1));
-    let mut older = fs::read(&envelope).unwrap();
-    older[8] = 2;
-    let header = usize::try_from(u32::from_le_bytes(older[12..16].try_into().unwrap())).unwrap();
-    let hash = blake3::Hasher::new()
-        .update(&older[..16])
-        .update(&older[48..48 + header])
-        .finalize();
-    older[16..48].copy_from_slice(hash.as_bytes());
-    fs::write(&envelope, older).unwrap();
-    assert!(store.load(&key(1), &sim()).await.unwrap() == heap(1, 300_000));
+    let now = fs::read(&envelope).unwrap();
+    for format in [2, 3] {
+        fs::write(&envelope, of_format(format, &now)).unwrap();
+        assert!(store.load(&key(1), &sim()).await.unwrap() == heap(1, 300_000));
+    }
+}
+
+/// The same but for its number and the hash of its body, as long as nothing waits to be compressed.
+fn of_format(format: u8, now: &[u8]) -> Vec<u8> {
+    let (fixed, rest) = now.split_at(48);
+    let header = usize::try_from(u32::from_le_bytes(fixed[12..16].try_into().unwrap())).unwrap();
+    let (header, body) = rest.split_at(header);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    header["bodyHash"] = blake3::hash(body).to_hex().as_str().into();
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut fixed = fixed[..16].to_vec();
+    fixed[8] = format;
+    fixed[12..].copy_from_slice(&u32::try_from(header.len()).unwrap().to_le_bytes());
+    let hash = blake3::Hasher::new().update(&fixed).update(&header).finalize();
+    [&fixed, hash.as_bytes().as_slice(), &header, body].concat()
 }

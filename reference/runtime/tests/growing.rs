@@ -8,13 +8,14 @@ mod noise;
 use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
-use torpor_runtime::{CheckpointStore, Payload, PayloadError, PayloadWriter, StoreError, Unwanted};
+use torpor_runtime::{CheckpointStore, EngineVersion, Payload, PayloadError, PayloadWriter, StoreError, Unwanted};
 
 use fixture::{UID, key, sim};
 use noise::noise;
 
-/// One that an envelope keeps, one that is a little too large for it, and one of several segments.
-const SIZES: [usize; 3] = [300_000, 1_060_000, 9_000_000];
+/// Two that an envelope keeps, the second of them only while it is written; one that is a little too large for it, and one
+/// of several segments.
+const SIZES: [usize; 4] = [300_000, 1_060_000, 4_250_000, 9_000_000];
 const PORTION: usize = 10_000;
 
 /// As an engine and an agent make one: something in front, and the rest written by a thread.
@@ -80,9 +81,47 @@ async fn a_repeated_seal_of_a_payload_that_grows_gives_the_same_record() {
 }
 
 #[tokio::test]
+async fn what_is_in_front_of_the_chunks_may_need_more_room_than_was_left_for_it() {
+    for (store, _directory) in stores() {
+        let engine = EngineVersion {
+            name: "long".repeat(5000),
+            version: 1,
+        };
+        let content = noise(1, SIZES[0]);
+        let record = store.seal(&key(1), &engine, finished(content.clone())).await.unwrap();
+        assert_eq!(record.stored_bytes, store.stored_bytes(UID).await.unwrap());
+        let read = store.load(&key(1), &engine).await.unwrap();
+        assert!(read == [b"head", content.as_slice()].concat());
+    }
+}
+
+#[tokio::test]
+async fn flipped_bits_and_torn_lengths_of_what_was_written_before_its_end_was_seen_are_detected() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::open(&format!("file://{}", directory.path().display())).unwrap();
+    store.seal(&key(1), &sim(), finished(noise(1, SIZES[0]))).await.unwrap();
+    let file = directory.path().join(UID).join(format!("{:020}.ckpt", 1));
+    let sound = std::fs::read(&file).unwrap();
+    // Bits of the whole file, and all around where the head, its spaces and the chunks meet.
+    let bits = (0..sound.len() * 8).step_by(9973).chain((8190 * 8)..(8194 * 8));
+    let flipped = bits.map(|bit| {
+        let mut damaged = sound.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        damaged
+    });
+    let torn = (0..sound.len()).step_by(4999).map(|length| sound[..length].to_vec());
+    for (nth, damaged) in flipped.chain(torn).enumerate() {
+        std::fs::write(&file, damaged).unwrap();
+        store.load(&key(1), &sim()).await.expect_err(&format!("damage {nth}"));
+    }
+    std::fs::write(&file, &sound).unwrap();
+    store.load(&key(1), &sim()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_second_payload_shares_with_the_first_is_not_stored_again() {
     for (store, _directory) in stores() {
-        let mut content = noise(1, SIZES[2]);
+        let mut content = noise(1, SIZES[3]);
         store.seal(&key(1), &sim(), finished(content.clone())).await.unwrap();
         let first = store.stored_bytes(UID).await.unwrap();
         content[5_000_000..5_050_000].fill(1);
@@ -111,7 +150,7 @@ async fn a_payload_that_is_not_written_to_its_end_is_no_checkpoint_and_leaves_no
                 assert_eq!(store.stored_bytes(UID).await.unwrap(), 0, "{size} bytes");
             }
         }
-        store.seal(&key(1), &sim(), finished(noise(1, SIZES[2]))).await.unwrap();
+        store.seal(&key(1), &sim(), finished(noise(1, SIZES[3]))).await.unwrap();
     }
 }
 
@@ -121,7 +160,7 @@ async fn a_store_that_fails_lets_the_writer_go() {
     let store = CheckpointStore::open(&format!("file://{}", directory.path().display())).unwrap();
     std::fs::create_dir(directory.path().join(UID)).unwrap();
     std::fs::write(directory.path().join(UID).join("packs"), "in the way").unwrap();
-    let (payload, writing) = growing(noise(1, SIZES[2]), finish);
+    let (payload, writing) = growing(noise(1, SIZES[3]), finish);
     store.seal(&key(1), &sim(), payload).await.unwrap_err();
     writing.join().unwrap();
     assert_eq!(store.stored_bytes(UID).await.unwrap(), "in the way".len() as u64);
@@ -133,7 +172,7 @@ async fn what_exceeds_the_quota_while_it_is_written_is_refused() {
     let environment = [("TORPOR_STORE_QUOTA".to_owned(), "2000000".to_owned())].into();
     let url = format!("file://{}", directory.path().display());
     let store = CheckpointStore::open_in(&url, &environment).unwrap();
-    let refused = store.seal(&key(1), &sim(), finished(noise(1, SIZES[2]))).await;
+    let refused = store.seal(&key(1), &sim(), finished(noise(1, SIZES[3]))).await;
     assert!(matches!(refused, Err(StoreError::QuotaExceeded { .. })), "{refused:?}");
     assert_eq!(store.stored_bytes(UID).await.unwrap(), 0);
     store.seal(&key(1), &sim(), finished(noise(1, SIZES[1]))).await.unwrap();

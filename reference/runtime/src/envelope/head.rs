@@ -14,9 +14,19 @@ pub struct Prefix {
     pub header_bytes: u32,
 }
 
-/// Everything before the body.
-pub(super) fn encode(header: &EnvelopeHeader) -> Result<Vec<u8>, EnvelopeError> {
-    let header = serde_json::to_vec(header).map_err(EnvelopeError::Encode)?;
+impl Prefix {
+    /// The format of the envelope, which is one that can be read.
+    #[must_use]
+    pub fn format_version(&self) -> u32 {
+        let [_, _, _, _, _, _, _, _, a, b, c, d, ..] = self.bytes;
+        u32::from_le_bytes([a, b, c, d])
+    }
+}
+
+/// Everything before the body, with spaces behind the header when it would be shorter than `room`.
+pub(super) fn encode(header: &EnvelopeHeader, room: usize) -> Result<Vec<u8>, EnvelopeError> {
+    let mut header = serde_json::to_vec(header).map_err(EnvelopeError::Encode)?;
+    header.resize(header.len().max(room.saturating_sub(PREFIX_BYTES)), b' ');
     let header_bytes = u32::try_from(header.len())
         .ok()
         .filter(|bytes| *bytes <= MAX_HEADER_BYTES)
@@ -44,15 +54,16 @@ pub fn decode_prefix(envelope: &[u8]) -> Result<Prefix, EnvelopeError> {
     if bytes[..8] != MAGIC {
         return Err(EnvelopeError::Magic);
     }
-    let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+    let header_bytes = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
+    let prefix = Prefix { bytes, header_bytes };
+    let version = prefix.format_version();
     if !(OLDEST_FORMAT_VERSION..=FORMAT_VERSION).contains(&version) {
         return Err(EnvelopeError::FormatVersion { found: version });
     }
-    let header_bytes = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
     if header_bytes > MAX_HEADER_BYTES {
         return Err(EnvelopeError::HeaderLength { found: header_bytes });
     }
-    Ok(Prefix { bytes, header_bytes })
+    Ok(prefix)
 }
 
 /// Reads the header that follows `prefix`; `envelope_bytes` is the length of the whole envelope.

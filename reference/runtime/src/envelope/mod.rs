@@ -13,12 +13,17 @@
 //!   48+H    ...  body: the table, encrypted when the header names a key, then the chunks kept here
 //! ```
 //!
+//! The hash of the body begins with the chunks and ends with the table, so that chunks can be hashed, and written behind
+//! room for what comes in front of them, before all are known; spaces behind the JSON fill such room. Up to format 3
+//! the hash was of the body as it is.
+//!
 //! They are checked in this order, each before what follows is looked at. Each byte is covered by a hash,
 //! and the length is exact: nothing may follow the body. The chunks of a small payload are in the envelope
 //! itself; those of a larger one are in packs, which the header lists: who removes checkpoints needs no key.
 
 mod error;
 mod head;
+mod kept;
 mod table;
 
 use blake3::{Hash, Hasher};
@@ -28,6 +33,7 @@ use uuid::Uuid;
 
 pub use error::EnvelopeError;
 pub use head::{Prefix, decode_header, decode_prefix};
+pub use kept::KeptChunks;
 pub use table::{Entry, Holder};
 
 use crate::chunks::ChunkRef;
@@ -36,9 +42,11 @@ use crate::encryption::{Nonce, TenantKey, TenantKeys};
 /// First bytes of each envelope. Not text, and damaged by every conversion of line ends.
 const MAGIC: [u8; 8] = *b"\x89Torp\r\n\x1a";
 /// The format that this crate writes.
-pub const FORMAT_VERSION: u32 = 3;
-/// The oldest that it reads: the same, but no chunk waits to be compressed.
+pub const FORMAT_VERSION: u32 = 4;
+/// The oldest that it reads: its body was hashed in another order, and no chunk waits to be compressed.
 pub const OLDEST_FORMAT_VERSION: u32 = 2;
+/// The first whose body is hashed from its chunks on.
+const CHUNKS_FIRST_VERSION: u32 = 4;
 /// Bytes before the header.
 pub const PREFIX_BYTES: usize = 48;
 /// A header is far smaller; more than this is damage or hostile, and is not read.
@@ -93,7 +101,7 @@ pub struct EnvelopeHeader {
     pub table_bytes: u64,
     /// Bytes of the body.
     pub body_bytes: u64,
-    /// BLAKE3 of the body, lower-case hex.
+    /// BLAKE3 of the chunks kept here and then of the table, lower-case hex; up to format 3, of the body as it is.
     pub body_hash: String,
 }
 
@@ -114,8 +122,10 @@ pub struct Contents<'a> {
     pub packs: &'a [Pack],
     /// The payload's chunks, in order.
     pub entries: &'a [Entry],
-    /// The stored bytes of the chunks that are kept in the envelope, one after the other.
-    pub kept_here: &'a [Bytes],
+    /// The chunks that are kept in the envelope.
+    pub kept_here: &'a KeptChunks,
+    /// Bytes that all in front of these chunks is to take, if it is not more.
+    pub room: usize,
     /// The key to encrypt the table with.
     pub key: Option<&'a TenantKey>,
 }
@@ -125,15 +135,15 @@ pub struct Contents<'a> {
 pub struct Encoded {
     /// Its header.
     pub header: EnvelopeHeader,
-    /// All of it, in parts that follow each other: what it keeps is not copied.
-    pub parts: Vec<Bytes>,
+    /// All in front of the chunks that it keeps.
+    pub beginning: Bytes,
 }
 
 impl Encoded {
     /// Bytes in all.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.parts.iter().map(|part| part.len() as u64).sum()
+        self.beginning.len() as u64 + self.header.body_bytes - self.header.table_bytes
     }
 
     /// Whether it has no bytes, as none has.
@@ -174,18 +184,12 @@ pub fn encode(contents: &Contents<'_>) -> Result<Encoded, EnvelopeError> {
         table = key.encrypt(table_nonce(&header), identity(&header).as_bytes(), &table);
     }
     header.table_bytes = table.len() as u64;
-    let mut hasher = Hasher::new();
-    hasher.update(&table);
-    for kept in contents.kept_here {
-        hasher.update(kept);
-    }
-    header.body_bytes = hasher.count();
-    header.body_hash = hasher.finalize().to_hex().to_string();
-    let mut beginning = head::encode(&header)?;
+    header.body_bytes = header.table_bytes + contents.kept_here.bytes();
+    header.body_hash = contents.kept_here.hash_with(&table).to_hex().to_string();
+    let mut beginning = head::encode(&header, contents.room.saturating_sub(table.len()))?;
     beginning.append(&mut table);
-    let mut parts = vec![Bytes::from(beginning)];
-    parts.extend_from_slice(contents.kept_here);
-    Ok(Encoded { header, parts })
+    let beginning = Bytes::from(beginning);
+    Ok(Encoded { header, beginning })
 }
 
 /// Reads a whole envelope and checks every byte of it; gives the payload's chunks in order.
@@ -197,10 +201,21 @@ pub fn decode(envelope: &[u8], keys: &TenantKeys) -> Result<(EnvelopeHeader, Vec
     let rest = &envelope[PREFIX_BYTES..];
     let (header, body) = rest.split_at(rest.len().min(prefix.header_bytes as usize));
     let header = decode_header(&prefix, header, envelope.len() as u64)?;
-    if blake3::hash(body).to_hex().as_str() != header.body_hash {
+    let (table, kept_here) = usize::try_from(header.table_bytes)
+        .ok()
+        .and_then(|bytes| body.split_at_checked(bytes))
+        .ok_or(EnvelopeError::TableSyntax {
+            reason: "it is longer than the body",
+        })?;
+    let hash = if prefix.format_version() < CHUNKS_FIRST_VERSION {
+        blake3::hash(body)
+    } else {
+        KeptChunks::of([kept_here]).hash_with(table)
+    };
+    if hash.to_hex().as_str() != header.body_hash {
         return Err(EnvelopeError::BodyHash);
     }
-    let entries = decode_table(&header, body, keys)?;
+    let entries = decode_table(&header, table, keys)?;
     let hash = payload_hash(entries.iter().map(|entry| entry.chunk));
     if payload_bytes(&entries) != header.payload_bytes || hash != header.payload_hash {
         return Err(EnvelopeError::TableSyntax {
@@ -216,13 +231,7 @@ pub fn kept_here(header: &EnvelopeHeader, envelope_bytes: u64) -> u64 {
     envelope_bytes - header.body_bytes + header.table_bytes
 }
 
-fn decode_table(header: &EnvelopeHeader, body: &[u8], keys: &TenantKeys) -> Result<Vec<Entry>, EnvelopeError> {
-    let table = usize::try_from(header.table_bytes)
-        .ok()
-        .and_then(|bytes| body.get(..bytes));
-    let table = table.ok_or(EnvelopeError::TableSyntax {
-        reason: "it is longer than the body",
-    })?;
+fn decode_table(header: &EnvelopeHeader, table: &[u8], keys: &TenantKeys) -> Result<Vec<Entry>, EnvelopeError> {
     let holder_bytes = |holder| match holder {
         Holder::Envelope => Some(header.body_bytes - header.table_bytes),
         Holder::Pack(nth) => header.packs.get(usize::from(nth)).map(|pack| pack.bytes),

@@ -24,8 +24,8 @@ fn engine() -> EngineVersion {
     }
 }
 
-fn envelope(key: Option<&TenantKey>) -> Vec<u8> {
-    encode(&Contents {
+fn envelope_with_room(key: Option<&TenantKey>, room: usize) -> Vec<u8> {
+    let encoded = encode(&Contents {
         sandbox_uid: "uid-1",
         generation: 7,
         engine: &engine(),
@@ -33,12 +33,15 @@ fn envelope(key: Option<&TenantKey>) -> Vec<u8> {
         added_chunk_bytes: 2,
         packs: &[],
         entries: &[entry(b"a", 0), entry(b"b", 1)],
-        kept_here: &[Bytes::from_static(b"ab")],
+        kept_here: &KeptChunks::of([&b"a"[..], b"b"]),
+        room,
         key,
-    })
-    .unwrap()
-    .parts
-    .concat()
+    });
+    [&encoded.unwrap().beginning, &b"ab"[..]].concat()
+}
+
+fn envelope(key: Option<&TenantKey>) -> Vec<u8> {
+    envelope_with_room(key, 0)
 }
 
 fn keys(id: &str, digit: char) -> TenantKeys {
@@ -60,10 +63,46 @@ fn a_decoded_envelope_says_what_was_encoded() {
 }
 
 #[test]
+fn chunks_begin_behind_the_room_that_is_left_for_what_is_in_front_of_them() {
+    let tight = envelope(None).len() - 2;
+    for room in [0, tight - 1, tight, tight + 1, 2000] {
+        let bytes = envelope_with_room(None, room);
+        let (header, _) = decode(&bytes, &TenantKeys::default()).unwrap();
+        let kept = usize::try_from(kept_here(&header, bytes.len() as u64)).unwrap();
+        assert_eq!(kept, room.max(tight));
+    }
+}
+
+/// As format 3 was written, with the hash of the body as it is.
+fn of_format_3() -> Vec<u8> {
+    let now = envelope(None);
+    let (mut header, _) = decode(&now, &TenantKeys::default()).unwrap();
+    let body = &now[now.len() - usize::try_from(header.body_bytes).unwrap()..];
+    header.body_hash = blake3::hash(body).to_hex().to_string();
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut fixed = MAGIC.to_vec();
+    fixed.extend_from_slice(&3_u32.to_le_bytes());
+    fixed.extend_from_slice(&u32::try_from(header.len()).unwrap().to_le_bytes());
+    let hash = Hasher::new().update(&fixed).update(&header).finalize();
+    [&fixed, hash.as_bytes().as_slice(), &header, body].concat()
+}
+
+#[test]
+fn an_envelope_of_the_format_before_is_read_and_its_flipped_bits_are_detected() {
+    let sound = of_format_3();
+    assert_eq!(decode(&sound, &TenantKeys::default()).unwrap().1.len(), 2);
+    for bit in 0..sound.len() * 8 {
+        let mut damaged = sound.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode(&damaged, &TenantKeys::default()).is_err(), "flipped bit {bit}");
+    }
+}
+
+#[test]
 fn every_flipped_bit_is_detected() {
     let keys = keys("k", '1');
-    for key in [None, keys.sealing()] {
-        let sound = envelope(key);
+    for (key, room) in [(None, 0), (keys.sealing(), 0), (None, 800)] {
+        let sound = envelope_with_room(key, room);
         for bit in 0..sound.len() * 8 {
             let mut damaged = sound.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -133,7 +172,7 @@ fn an_encrypted_table_opens_with_its_key_only_and_below_its_own_header_only() {
     let (mut header, _) = decode(&sound, &right).unwrap();
     let body = sound[sound.len() - usize::try_from(header.body_bytes).unwrap()..].to_vec();
     header.sandbox_uid = "another".to_owned();
-    let moved = [head::encode(&header).unwrap(), body].concat();
+    let moved = [head::encode(&header, 0).unwrap(), body].concat();
     assert!(matches!(decode(&moved, &right), Err(EnvelopeError::WrongKey { .. })));
 }
 
@@ -151,10 +190,12 @@ fn a_chunk_outside_of_what_holds_it_is_refused_when_read() {
                 bytes: 4,
             }],
             entries: &[entry],
-            kept_here: &[Bytes::from_static(b"ab")],
+            kept_here: &KeptChunks::of([&b"ab"[..]]),
+            room: 0,
             key: None,
         };
-        decode(&encode(&contents).unwrap().parts.concat(), &TenantKeys::default())
+        let beginning = encode(&contents).unwrap().beginning;
+        decode(&[&beginning, &b"ab"[..]].concat(), &TenantKeys::default())
     };
     reach(entry(b"a", 1)).unwrap();
     let pack = |nth, offset| Entry {
@@ -184,7 +225,8 @@ fn a_name_that_fits_no_header_is_refused_when_written() {
         added_chunk_bytes: 0,
         packs: &[],
         entries: &[],
-        kept_here: &[],
+        kept_here: &KeptChunks::default(),
+        room: 0,
         key: None,
     };
     assert!(matches!(encode(&contents), Err(EnvelopeError::HeaderTooLong { .. })));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 
 use super::limits::ExecutionLimits;
 use super::memory::MemoryGauge;
@@ -132,7 +132,7 @@ impl Sandbox for SandboxProcess {
     }
 
     fn checkpoint(&self) -> Answer<'_, Payload> {
-        self.dump().boxed()
+        ready(self.dump()).boxed()
     }
 
     fn thaw(&self) -> Answer<'_, ()> {

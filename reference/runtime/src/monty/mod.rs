@@ -25,6 +25,7 @@ mod sandbox;
 mod scanner;
 mod sim;
 mod time_module;
+mod worker;
 mod written;
 
 pub use engine::MontyEngine;

@@ -13,22 +13,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::ExecutionLimits;
 use super::memory::MemoryGauge;
-use super::sandbox::{MontyError, MontySandbox};
+use super::sandbox::MontyError;
+use super::worker::{Told, Worker, make};
 use crate::clock::Clock;
 use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
-use crate::payload::Payload;
+use crate::payload::{Payload, PayloadWriter};
 
 /// Deep recursion in Python is recursion here.
 const STACK_BYTES: usize = 16 << 20;
@@ -47,7 +47,7 @@ pub enum Origin {
     Checkpoint(Bytes),
 }
 
-enum Message {
+pub(super) enum Message {
     Execute {
         context: Option<String>,
         code: String,
@@ -72,11 +72,11 @@ enum Message {
     StateBytes(oneshot::Sender<u64>),
     Freeze(oneshot::Sender<()>),
     Thaw(oneshot::Sender<()>),
-    Dump(oneshot::Sender<Result<Payload, SandboxError>>),
+    Dump(PayloadWriter),
     Stop(oneshot::Sender<()>),
 }
 
-type Reply<T> = oneshot::Sender<Result<T, MontyError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, MontyError>>;
 
 /// A handle to a sandbox on its thread, shared by its clones. The thread ends when [`stop`](Self::stop) is called or the last handle goes.
 #[derive(Clone, Debug)]
@@ -84,6 +84,9 @@ pub struct SandboxProcess {
     messages: Sender<Message>,
     cpu_nanos: Arc<AtomicU64>,
     state_bytes: Arc<AtomicU64>,
+    /// Told by the thread before it answers.
+    is_frozen: Arc<AtomicBool>,
+    dumped_bytes: Arc<AtomicU64>,
     ending: CancellationToken,
     root: PathBuf,
 }
@@ -118,7 +121,16 @@ impl SandboxProcess {
         let (messages, inbox) = channel();
         let (reply, started) = oneshot::channel();
         let cpu_nanos = Arc::new(AtomicU64::new(0));
-        let meter = Arc::clone(&cpu_nanos);
+        let is_frozen = Arc::new(AtomicBool::new(false));
+        let dumped_bytes = Arc::new(AtomicU64::new(match &origin {
+            Origin::Fresh { .. } => 0,
+            Origin::Checkpoint(payload) => payload.len() as u64,
+        }));
+        let told = Told {
+            dumped_bytes: Arc::clone(&dumped_bytes),
+            cpu_nanos: Arc::clone(&cpu_nanos),
+            is_frozen: Arc::clone(&is_frozen),
+        };
         let directory = root.clone();
         thread::Builder::new()
             .name("sandbox".to_owned())
@@ -128,7 +140,7 @@ impl SandboxProcess {
                     let sandbox = sandbox.with_limits(limits).with_gauge(gauge);
                     let served = reply.send(Ok(sandbox.ending()));
                     if served.is_ok() {
-                        Worker { sandbox, meter }.run(&inbox);
+                        Worker { sandbox, told }.run(&inbox);
                     }
                 }
                 // Whoever started it may have given up.
@@ -143,6 +155,8 @@ impl SandboxProcess {
             messages,
             cpu_nanos,
             state_bytes: Arc::default(),
+            is_frozen,
+            dumped_bytes,
             ending,
             root: directory,
         })
@@ -259,12 +273,20 @@ impl SandboxProcess {
     }
 
     /// Writes a frozen sandbox down. The payload is there before it is written: who reads it is told when a session or
-    /// a file cannot be read.
+    /// a file cannot be read, or the sandbox was thawed meanwhile.
+    ///
+    /// Waits for no answer: who writes would hold up who waits for it, and who waits is to read what is written.
     ///
     /// # Errors
-    /// [`SandboxError::NotFrozen`].
-    pub async fn dump(&self) -> Result<Payload, SandboxError> {
-        self.ask(Message::Dump).await?
+    /// [`SandboxError::NotFrozen`], or the thread has ended.
+    pub fn dump(&self) -> Result<Payload, SandboxError> {
+        if !self.is_frozen.load(Ordering::Acquire) {
+            return Err(SandboxError::NotFrozen);
+        }
+        let before = self.dumped_bytes.load(Ordering::Relaxed);
+        let (writer, payload) = Payload::growing_to(Some(before).filter(|bytes| *bytes > 0));
+        let asked = self.messages.send(Message::Dump(writer));
+        asked.map(|()| payload).map_err(|_| SandboxError::Ended)
     }
 
     /// Interrupts what runs and ends the thread.
@@ -278,112 +300,5 @@ impl SandboxProcess {
         let (reply, answer) = oneshot::channel();
         self.messages.send(message(reply)).map_err(|_| SandboxError::Ended)?;
         answer.await.map_err(|_| SandboxError::Ended)
-    }
-}
-
-fn make(root: &Path, origin: Origin, program_sink: ExecutionSink, clock: Clock) -> Result<MontySandbox, MontyError> {
-    match origin {
-        Origin::Fresh { env, program } => {
-            let mut sandbox = MontySandbox::fresh(root, env, clock)?;
-            if let Some(code) = program {
-                sandbox.start_program(code, program_sink);
-            }
-            Ok(sandbox)
-        }
-        Origin::Checkpoint(payload) => MontySandbox::restore(root, &payload, &program_sink, clock),
-    }
-}
-
-struct Worker {
-    sandbox: MontySandbox,
-    meter: Arc<AtomicU64>,
-}
-
-impl Worker {
-    fn run(mut self, inbox: &Receiver<Message>) {
-        loop {
-            self.sandbox.poll();
-            self.read_meter();
-            let message = match self.sandbox.wake_in() {
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(pause) => self.wait(inbox, pause),
-            };
-            match message {
-                Ok(Message::Stop(reply)) => {
-                    drop(self);
-                    let _ = reply.send(());
-                    return;
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-                Ok(message) => self.handle(message),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-
-    /// Waits for a message, but not longer than `pause`.
-    fn wait(&self, inbox: &Receiver<Message>, pause: Duration) -> Result<Message, RecvTimeoutError> {
-        let clock = self.sandbox.clock();
-        let waited = inbox.recv_timeout(clock.real(pause));
-        if matches!(waited, Err(RecvTimeoutError::Timeout)) {
-            clock.pass(pause);
-        }
-        waited
-    }
-
-    fn handle(&mut self, message: Message) {
-        // Whoever asked may have gone; only a freeze has to know.
-        match message {
-            Message::Execute {
-                context,
-                code,
-                env,
-                sink,
-                reply,
-            } => {
-                drop(reply.send(self.sandbox.execute(context.as_deref(), code, env, sink)));
-            }
-            Message::Contexts(reply) => drop(reply.send(self.sandbox.contexts())),
-            Message::CreateContext { cwd, reply } => drop(reply.send(self.sandbox.create_context(cwd.as_deref()))),
-            Message::RestartContext { id, reply } => drop(reply.send(self.sandbox.restart_context(&id))),
-            Message::RemoveContext { id, reply } => drop(reply.send(self.sandbox.remove_context(&id))),
-            Message::Env(reply) => drop(reply.send(self.sandbox.env().clone())),
-            Message::StateBytes(reply) => drop(reply.send(self.sandbox.state_bytes())),
-            Message::Freeze(reply) => {
-                let was_frozen = self.sandbox.is_frozen();
-                self.sandbox.freeze();
-                if reply.send(()).is_err() && !was_frozen {
-                    self.sandbox.thaw();
-                }
-            }
-            Message::Thaw(reply) => {
-                self.sandbox.thaw();
-                let _ = reply.send(());
-            }
-            Message::Dump(reply) => self.dump(reply),
-            // Answered by the loop.
-            Message::Stop(_) => {}
-        }
-    }
-
-    fn dump(&self, reply: oneshot::Sender<Result<Payload, SandboxError>>) {
-        if !self.sandbox.is_frozen() {
-            drop(reply.send(Err(SandboxError::NotFrozen)));
-            return;
-        }
-        let (writer, payload) = Payload::growing();
-        if reply.send(Ok(payload)).is_ok() {
-            self.sandbox.dump(writer);
-        }
-    }
-
-    fn read_meter(&self) {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-        self.meter.store(
-            seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
-            Ordering::Relaxed,
-        );
     }
 }

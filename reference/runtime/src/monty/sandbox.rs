@@ -102,7 +102,7 @@ impl MontySandbox {
         })
     }
 
-    /// The sandbox that [`dump`](Self::dump) wrote, with its files laid out below the empty `root`.
+    /// The sandbox that a dump wrote, with its files laid out below the empty `root`.
     /// Its sleepers go on at once; the program's output goes to `program`.
     ///
     /// # Errors
@@ -153,14 +153,19 @@ impl MontySandbox {
     }
 
     /// Writes everything down. Only between calls of [`poll`](Self::poll), where every execution has ended or sleeps.
-    /// Whoever reads the payload is told when a session or a file cannot be read.
-    pub fn dump(&self, mut writer: PayloadWriter) {
+    /// Whoever reads the payload is told when a session or a file cannot be read. Gives its bytes, if it came to its end.
+    pub(super) fn dump(&self, mut writer: PayloadWriter) -> Option<u64> {
         match self.write(&mut writer) {
             Ok(()) => {
+                let bytes = writer.bytes();
                 // Who does not want it is not waiting.
                 let _ = writer.finish();
+                Some(bytes)
             }
-            Err(error) => writer.fail(error),
+            Err(error) => {
+                writer.fail(error);
+                None
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub struct PayloadWriter {
     segment: BytesMut,
     /// Bytes of the segment that were handed over.
     handed_over: usize,
+    /// Bytes that were written.
+    bytes: u64,
 }
 
 /// Nobody reads the payload any more.
@@ -41,19 +43,33 @@ enum Message {
 
 /// Reads it, once: clones share what is left.
 #[derive(Clone, Debug)]
-pub(crate) struct Growing(Arc<Mutex<Receiver<Message>>>);
+pub(crate) struct Growing {
+    runs: Arc<Mutex<Receiver<Message>>>,
+    expected_bytes: Option<u64>,
+}
 
 impl Payload {
     /// A payload that is written while it is read, and what writes it.
     #[must_use]
     pub fn growing() -> (PayloadWriter, Self) {
+        Self::growing_to(None)
+    }
+
+    /// The same, of about so many bytes, if that is known. Any number may come.
+    #[must_use]
+    pub fn growing_to(expected_bytes: Option<u64>) -> (PayloadWriter, Self) {
         let (runs, read) = channel();
         let writer = PayloadWriter {
             runs,
             segment: BytesMut::new(),
             handed_over: 0,
+            bytes: 0,
         };
-        (writer, Self::of_growing(Growing(Arc::new(Mutex::new(read)))))
+        let growing = Growing {
+            runs: Arc::new(Mutex::new(read)),
+            expected_bytes,
+        };
+        (writer, Self::of_growing(growing))
     }
 }
 
@@ -63,6 +79,7 @@ impl PayloadWriter {
     /// # Errors
     /// Nobody wants them.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), Unwanted> {
+        self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.segment.capacity() == 0 {
                 self.segment = BytesMut::with_capacity(SEGMENT_BYTES);
@@ -77,6 +94,12 @@ impl PayloadWriter {
             }
         }
         Ok(())
+    }
+
+    /// Bytes that were written.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Nothing follows.
@@ -105,19 +128,23 @@ impl PayloadWriter {
 }
 
 impl Growing {
+    pub(super) fn expected_bytes(&self) -> Option<u64> {
+        self.expected_bytes
+    }
+
     /// The next bytes, all of one segment: each has [`SEGMENT_BYTES`], but for the last one. `None` at the end. Blocks
     /// until there are some.
     ///
     /// # Errors
     /// The writer failed, or ended too early.
     pub(super) fn next(&self) -> Result<Option<BytesMut>, PayloadError> {
-        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.recv().map_err(|_| PayloadError::Cut)?.read()
     }
 
     /// As [`next`](Self::next), and `None` when nothing is there yet.
     pub(super) fn next_if_there(&self) -> Option<Result<Option<BytesMut>, PayloadError>> {
-        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         match runs.try_recv() {
             Ok(message) => Some(message.read()),
             Err(TryRecvError::Empty) => None,

@@ -35,7 +35,7 @@ use super::seal::report;
 use super::{CheckpointKey, CheckpointStore, StoreError};
 use crate::chunks::{self, Compressor, Encoding};
 use crate::encryption::TenantKeys;
-use crate::envelope::{self, Contents, Entry, Holder, Pack};
+use crate::envelope::{self, Contents, Entry, Holder, KeptChunks, Pack};
 
 /// Plain bytes that are compressed before it is asked again whether to go on.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -200,14 +200,17 @@ impl Compaction {
             added_chunk_bytes: bytes,
             packs: &packs,
             entries: &entries,
-            kept_here: &kept_here,
+            kept_here: &KeptChunks::of(kept_here.iter().map(|stored| &**stored)),
+            room: 0,
             key: None,
         };
         let encoded = envelope::encode(&contents).map_err(|source| StoreError::Envelope {
             key: self.key.clone(),
             source,
         })?;
-        self.exchange(sealed.bytes, encoded.parts, pack).await?;
+        let mut parts = vec![encoded.beginning];
+        parts.extend(kept_here);
+        self.exchange(sealed.bytes, parts, pack).await?;
         Ok(Compacted { before, after: bytes })
     }
 

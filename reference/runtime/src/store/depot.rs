@@ -120,6 +120,17 @@ impl Depot {
         Ok(entries)
     }
 
+    /// What is held in memory from `offset` on, in order; chunks are not taken apart.
+    pub(super) fn held_from(&self, offset: u64) -> Vec<Bytes> {
+        match &self.place {
+            Place::Memory(held) => {
+                let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.range(offset..).map(|(_, bytes)| bytes.clone()).collect()
+            }
+            Place::Pack(_) => Vec::new(),
+        }
+    }
+
     fn write(&self, offset: u64, bytes: Bytes) -> Result<(), PackError> {
         if bytes.is_empty() || offset + bytes.len() as u64 > self.room {
             return Ok(());

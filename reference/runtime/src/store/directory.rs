@@ -200,30 +200,37 @@ impl Directory {
         .await
     }
 
-    /// As [`stage`](Self::stage), without a pack. Blocks.
-    pub(super) fn stage_now(
-        &self,
-        envelope: &object_store::path::Path,
-        writer: Uuid,
-        contents: &[Bytes],
-    ) -> Result<Aside, StoreError> {
+    /// An envelope beside its place, empty. Blocks.
+    pub(super) fn begin_now(&self, envelope: &object_store::path::Path, writer: Uuid) -> Result<Aside, StoreError> {
         let path = self.root.join(envelope.as_ref());
-        let staged = aside::stage(self, None, &path, writer, contents);
-        staged.map_err(|source| StoreError::Directory {
+        let begun = Aside::create(self, &path, writer);
+        begun.map_err(|source| StoreError::Directory {
             attempt: "write",
             path,
             source,
         })
     }
 
+    /// Writes parts of an envelope one after the other; more of it follows later. Blocks.
+    pub(super) fn write_early_now(aside: &Aside, parts: &[Bytes], mut at: u64) -> Result<(), StoreError> {
+        for part in parts {
+            aside.write_early(part, at).map_err(failed_with(aside, "write"))?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes the rest of an envelope without packs, from its beginning on. When this returns all but its own name is on
+    /// disk. Blocks.
+    pub(super) fn stage_now(aside: &Aside, parts: &[Bytes]) -> Result<(), StoreError> {
+        let written = aside::write_all(aside, parts).and_then(|()| aside::settle(aside));
+        written.map_err(failed_with(aside, "write"))
+    }
+
     /// As [`publish`](Self::publish). Blocks.
     pub(super) fn publish_now(aside: Aside) -> Result<Created, StoreError> {
-        let path = aside.place().to_owned();
-        aside.publish().map_err(|source| StoreError::Directory {
-            attempt: "put in place",
-            path,
-            source,
-        })
+        let failed = failed_with(&aside, "put in place");
+        aside.publish().map_err(failed)
     }
 
     /// Puts a file in its place unless there is one. It is on disk when this returns.
@@ -305,6 +312,11 @@ impl Directory {
         done.flatten()
             .map_err(|source| StoreError::Directory { attempt, path, source })
     }
+}
+
+fn failed_with(aside: &Aside, attempt: &'static str) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = aside.place().to_owned();
+    move |source| StoreError::Directory { attempt, path, source }
 }
 
 fn is_folder(path: &Path) -> io::Result<bool> {

@@ -2,12 +2,13 @@
 //! Knows nothing of checkpoints.
 
 use std::sync::Arc;
+use std::thread;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -300,6 +301,29 @@ pub(super) async fn to_the_end<T: Send + 'static>(
         Ok(done) => done,
         Err(source) => Err(backend(attempt, place, source.into())),
     }
+}
+
+/// Runs `work`, which waits for another thread that is at work meanwhile, on a thread of its own. The scheduler begins
+/// a new thread on a core that has nothing to do; one that it wakes it leaves where it ran last, often behind the very
+/// thread that woke it.
+pub(super) async fn beside<T: Send + 'static>(
+    attempt: &'static str,
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+        let store = "threads";
+        backend(attempt, place, object_store::Error::Generic { store, source })
+    };
+    let (done, result) = oneshot::channel();
+    thread::Builder::new()
+        .name("store".to_owned())
+        .spawn(move || {
+            // Who waited may have gone.
+            let _ = done.send(work());
+        })
+        .map_err(|source| failed(source.into()))?;
+    result.await.map_err(|source| failed(source.into()))
 }
 
 /// Runs `work`, which needs the cores for long, where it keeps no task waiting.

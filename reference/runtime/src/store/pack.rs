@@ -300,20 +300,42 @@ pub(super) fn survey_runs(
     sieve: &Sieve,
     depot: &Depot,
 ) -> Result<(Survey, Payload), PackError> {
-    let workshop = Workshop::default();
-    let (mut survey, mut payload) = (Survey::default(), Payload::default());
-    let mut begun = begun.into_iter();
-    while let Some(run) = begun
-        .next()
-        .map_or_else(|| rest.next(depot.key()), |run| Ok(Some(run)))?
-    {
-        let Run { start, plain, pieces } = run;
-        let shelved = workshop.shelve(depot, &sieve.new_of(&pieces), &plain, start)?;
-        survey.shelved.extend(shelved);
-        survey.pieces.extend(pieces);
-        payload.push(plain);
+    let mut surveyor = Surveyor::default();
+    for run in begun {
+        surveyor.take(run, sieve, depot)?;
     }
-    Ok((survey, payload))
+    while let Some(run) = rest.next(depot.key())? {
+        surveyor.take(run, sieve, depot)?;
+    }
+    Ok(surveyor.end())
+}
+
+/// Surveys a payload run by run.
+#[derive(Default)]
+pub(super) struct Surveyor {
+    workshop: Workshop,
+    survey: Survey,
+    payload: Payload,
+}
+
+impl Surveyor {
+    /// Puts what is new of the next run in the depot.
+    ///
+    /// # Errors
+    /// When there is no memory to compress with, or a chunk cannot be written.
+    pub(super) fn take(&mut self, run: Run, sieve: &Sieve, depot: &Depot) -> Result<(), PackError> {
+        let Run { start, plain, pieces } = run;
+        let shelved = self.workshop.shelve(depot, &sieve.new_of(&pieces), &plain, start)?;
+        self.survey.shelved.extend(shelved);
+        self.survey.pieces.extend(pieces);
+        self.payload.push(plain);
+        Ok(())
+    }
+
+    /// What was taken, and what it is in full.
+    pub(super) fn end(self) -> (Survey, Payload) {
+        (self.survey, self.payload)
+    }
 }
 
 /// The pieces of a surveyed payload, and where the chunks are that `reuse` has not: in the depot, which is to be

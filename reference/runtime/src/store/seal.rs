@@ -19,22 +19,26 @@ use std::sync::Arc;
 
 use blake3::Hash;
 use bytes::Bytes;
+use tokio::sync::OwnedRwLockReadGuard;
 use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
 use super::depot::Depot;
 use super::draft::{Begun, Room};
-use super::objects::{Created, NewPack, Staged, on_the_cores};
+use super::objects::{Created, NewPack, Staged, beside, on_the_cores};
 use super::pack::{self, PackError, Sieve, Survey};
 use super::place::SandboxPlace;
 use super::plan::{self, Base, Reuse};
 use super::restore::Sealed;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
 use crate::chunks::Piece;
-use crate::envelope::{self, Contents, Encoded, Entry, Holder, Pack};
+use crate::envelope::{self, Contents, Encoded, Entry, Holder, KeptChunks, Pack};
 use crate::payload::{Payload, PayloadError};
 use crate::step::Step;
-use small::{Large, SizedUp};
+use small::Large;
+
+/// As long as there is one, this program removes nothing from the store.
+pub(super) type NoRemoval = OwnedRwLockReadGuard<()>;
 
 /// One call to seal.
 pub(super) struct Seal {
@@ -53,7 +57,9 @@ struct Made<'a> {
     new: &'a HashMap<Hash, Entry>,
     new_bytes: u64,
     packs: &'a [Pack],
-    kept_here: &'a [Bytes],
+    kept_here: &'a KeptChunks,
+    /// Bytes for all in front of these.
+    room: usize,
 }
 
 /// How a seal ended well.
@@ -78,28 +84,21 @@ impl From<StoreError> for Failed {
 }
 
 impl Seal {
-    pub(super) async fn run(mut self, payload: Payload) -> Result<CheckpointRecord, StoreError> {
-        let payload = payload.joined();
-        if payload.is_taken() {
-            self.store.objects.check().await?;
+    /// Seals any payload; nothing is removed meanwhile.
+    pub(super) async fn run(mut self, payload: Payload, no_removal: NoRemoval) -> Result<CheckpointRecord, StoreError> {
+        if !payload.is_taken() {
+            return self.at_once(payload, no_removal).await;
         }
+        self.store.objects.check().await?;
         // Nobody writes what was taken.
-        if payload.is_taken() && payload.is_growing() {
+        if payload.is_growing() {
             return Err(self.unreadable(PayloadError::Taken));
         }
-        if let Some(begun) = self.begun(&payload).await? {
-            self.attempt = begun.attempt;
-            let done = Box::pin(self.large(Large::Whole(payload), *begun)).await;
-            return self.ended(done).await;
-        }
-        let seal = Arc::new(self);
-        let done = match seal.size_up(payload).await {
-            Ok(SizedUp::Small(small)) => seal.small(small).await,
-            Ok(SizedUp::Put(small, created)) => seal.became(small.record, created, &small.pieces).await,
-            Ok(SizedUp::Large(large)) => Box::pin(seal.large_from_its_beginning(large)).await,
-            Err(error) => Err(error.into()),
-        };
-        seal.ended(done).await
+        let payload = payload.joined();
+        let begun = self.begun(&payload).await?;
+        self.attempt = begun.attempt;
+        let done = Box::pin(self.large(Large::Whole(payload), *begun)).await;
+        self.ended(done).await
     }
 
     async fn ended(&self, done: Result<Outcome, Failed>) -> Result<CheckpointRecord, StoreError> {
@@ -152,10 +151,12 @@ impl Seal {
             new: &new,
             new_bytes,
             packs: &packs,
-            kept_here: &[],
+            kept_here: &KeptChunks::default(),
+            room: 0,
         })?;
         let new_pack = held.filter(|_| has_new).map(|held| held.into_pack(place));
-        let (record, staged) = self.stage(encoded, new_pack).await?;
+        let record = record_of(&encoded.header, encoded.len());
+        let staged = self.stage(vec![encoded.beginning], new_pack).await?;
         if has_new {
             self.store.steps.done(Step::Packed);
         }
@@ -209,11 +210,17 @@ impl Seal {
         depot: &Arc<Depot>,
     ) -> Result<(Survey, Payload), StoreError> {
         let depot = Arc::clone(depot);
+        let is_growing = matches!(large, Large::Growing(..));
         let survey = move || match large {
             Large::Whole(payload) => Ok((pack::survey(&payload, &sieve, taken, &depot)?, payload)),
             Large::Growing(begun, rest) => pack::survey_runs(begun, rest, &sieve, &depot),
         };
-        let survey = on_the_cores("cut the payload for", self.place.folder(), survey).await?;
+        let attempt = "cut the payload for";
+        let survey = if is_growing {
+            beside(attempt, self.place.folder(), survey).await?
+        } else {
+            on_the_cores(attempt, self.place.folder(), survey).await?
+        };
         survey.map_err(|error| self.not_packed(error))
     }
 
@@ -267,6 +274,7 @@ impl Seal {
             packs: made.packs,
             entries: &entries,
             kept_here: made.kept_here,
+            room: made.room,
             key: self.store.keys.sealing(),
         };
         envelope::encode(&contents).map_err(|source| StoreError::Envelope {
@@ -276,11 +284,9 @@ impl Seal {
     }
 
     /// All but the one step that makes a checkpoint of what was written.
-    async fn stage(&self, encoded: Encoded, pack: Option<NewPack>) -> Result<(CheckpointRecord, Staged), StoreError> {
-        let record = record_of(&encoded.header, encoded.len());
+    async fn stage(&self, parts: Vec<Bytes>, pack: Option<NewPack>) -> Result<Staged, StoreError> {
         let place = self.place.envelope(self.key.generation);
-        let staged = self.store.objects.stage(pack, &place, self.attempt, encoded.parts);
-        Ok((record, staged.await?))
+        self.store.objects.stage(pack, &place, self.attempt, parts).await
     }
 
     /// That step.

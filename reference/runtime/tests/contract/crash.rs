@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// What a halted program says.
 const HALTED: &str = "halted";
 /// More than is kept in an envelope, so that every step of a seal is made.
-const HEAP: &str = "heap = [str(i * 7919 % 1000003) for i in range(200000)]";
+const HEAP: &str = "heap = [str(i * 7919 % 1000003) for i in range(600000)]";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -253,7 +253,7 @@ async fn second_life(kind: Kind, store: &str) -> Verdict {
     let reader = store.reader(&key(newest), &engine.version()).await?;
     let subject = bench.restore(reader).await?;
     let kept = subject.value("[x, open('/home/user/x').read(), len(heap)]").await?;
-    let expected = format!("[{newest}, '{newest}', 200000]");
+    let expected = format!("[{newest}, '{newest}', 600000]");
     hold(kept == expected, "the context is that of the checkpoint", kept)?;
     subject.sandbox.restored().await?;
     subject.run(None, "x = 3").await?;

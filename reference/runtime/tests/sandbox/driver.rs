@@ -74,5 +74,5 @@ pub(crate) async fn value(sandbox: &SandboxProcess, code: &str) -> String {
 
 pub(crate) async fn dump(sandbox: &SandboxProcess) -> Vec<u8> {
     sandbox.freeze(Duration::from_mins(1)).await.unwrap();
-    sandbox.dump().await.unwrap().into_bytes().unwrap().to_vec()
+    sandbox.dump().unwrap().into_bytes().unwrap().to_vec()
 }

@@ -19,7 +19,7 @@ use std::thread;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::Directory;
+use super::{Directory, Disk};
 use crate::store::objects::{Created, Exchanged};
 
 /// With so many bytes that are not on disk a file that grows is synced, while it does.
@@ -69,6 +69,13 @@ impl Aside {
 
     pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.directory.disk.write_at(&self.file, &self.path, bytes, at)
+    }
+
+    /// As [`write_at`](Self::write_at), for what there is time to write until the sync.
+    pub(super) fn write_early(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_at(bytes, at)?;
+        Disk::begin_with(&self.file, at, bytes.len() as u64);
+        Ok(())
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -147,21 +154,32 @@ pub(super) fn stage(
 ) -> io::Result<Aside> {
     let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
     let staged = Aside::create(directory, envelope, writer)?;
-    let mut written = 0;
-    for part in contents {
-        staged.write_at(part, written)?;
-        written += part.len() as u64;
-    }
+    write_all(&staged, contents)?;
     if let Some((file, place)) = pack {
         directory.disk.sync_file(&file, &place)?;
         sync_folder_of(directory, &place)?;
         // Its entry for the folder of packs, which may be new.
         sync_folder_of(directory, envelope)?;
     }
+    settle(&staged)?;
+    Ok(staged)
+}
+
+/// Writes parts one after the other, from the beginning on.
+pub(super) fn write_all(aside: &Aside, parts: &[bytes::Bytes]) -> io::Result<()> {
+    let mut written = 0;
+    for part in parts {
+        aside.write_at(part, written)?;
+        written += part.len() as u64;
+    }
+    Ok(())
+}
+
+/// Puts an envelope that was written on disk, and its folder.
+pub(super) fn settle(staged: &Aside) -> io::Result<()> {
     staged.sync()?;
     // The folder of the sandbox may be new.
-    directory.disk.sync_folder(&directory.root)?;
-    Ok(staged)
+    staged.directory.disk.sync_folder(&staged.directory.root)
 }
 
 /// A file that several threads write, synced while it grows. There is none as long as nothing was written.
@@ -254,10 +272,6 @@ impl Drop for Growing {
         }
         self.progress.lock().complete = true;
         self.progress.changed.notify_all();
-        // Now, and not when whoever still syncs it is done.
-        if let Some(aside) = &*self.file.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = self.directory.disk.remove(&aside.path);
-        }
     }
 }
 

@@ -18,7 +18,11 @@ use crate::store::{CheckpointKey, CheckpointStore};
 const UID: &str = "failing";
 /// More than an envelope keeps.
 const LARGE: usize = 1_050_000;
+/// The same, of what is written meanwhile.
+const LONG: usize = 4_300_000;
 const SMALL: usize = 10_000;
+/// Kept by an envelope, and written before its end is seen.
+const MIDDLE: usize = 300_000;
 
 /// A change by the names that were used, below the store's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,11 +162,44 @@ fn key(generation: u64) -> CheckpointKey {
 
 /// Every change that the seals of so many bytes make, one after the other, and then the compactions of some.
 async fn log_of(sizes: &[usize], compacted: &[u64]) -> Vec<Logged> {
-    log_of_seals(sizes, compacted, false).await
+    log_of_seals(sizes, compacted, Made::AtOnce).await
 }
 
-/// The same; the second half of each payload may be taken before the seal begins.
-async fn log_of_seals(sizes: &[usize], compacted: &[u64], ahead: bool) -> Vec<Logged> {
+/// How the payloads of a test come to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    AtOnce,
+    /// The second half is taken before the seal begins.
+    HalfAhead,
+    /// Written while it is sealed.
+    Meanwhile,
+}
+
+impl Made {
+    async fn payload(self, store: &CheckpointStore, generation: u64, bytes: usize) -> Payload {
+        match self {
+            Self::AtOnce => noise(generation, bytes).into(),
+            Self::HalfAhead => {
+                let (first, second) = (noise(generation, bytes / 2), noise(generation + 100, bytes - bytes / 2));
+                let draft = store.intake(UID).begin().await;
+                let mut payload = Payload::from(first);
+                payload.append(draft.take(Grain::Word, &[], second.as_slice()).unwrap());
+                payload
+            }
+            Self::Meanwhile => {
+                let (mut writer, payload) = Payload::growing();
+                std::thread::spawn(move || {
+                    writer.write(&noise(generation, bytes)).unwrap();
+                    writer.finish().unwrap();
+                });
+                payload
+            }
+        }
+    }
+}
+
+/// The same, of payloads that are made so.
+async fn log_of_seals(sizes: &[usize], compacted: &[u64], made: Made) -> Vec<Logged> {
     let folder = tempfile::tempdir().unwrap();
     let log: Arc<Mutex<Vec<Logged>>> = Arc::default();
     let (root, told) = (folder.path().to_owned(), Arc::clone(&log));
@@ -185,13 +222,7 @@ async fn log_of_seals(sizes: &[usize], compacted: &[u64], ahead: bool) -> Vec<Lo
     let files = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
     let store = CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)));
     for (generation, bytes) in (1..).zip(sizes) {
-        let mut sealing = Payload::from(noise(generation, *bytes));
-        if ahead {
-            let (first, second) = (noise(generation, bytes / 2), noise(generation + 100, bytes - bytes / 2));
-            let draft = store.intake(UID).begin().await;
-            sealing = first.into();
-            sealing.append(draft.take(Grain::Word, &[], second.as_slice()).unwrap());
-        }
+        let sealing = made.payload(&store, generation, *bytes).await;
         store.seal(&key(generation), &engine(), sealing).await.unwrap();
         log.lock().unwrap().push(Logged::Sealed(generation));
     }
@@ -249,7 +280,7 @@ async fn wherever_the_machine_fails_what_was_sealed_is_whole_and_nothing_else_is
 
 #[tokio::test]
 async fn wherever_the_machine_fails_what_was_taken_ahead_is_sealed_whole_or_not_at_all() {
-    let log = log_of_seals(&[LARGE, LARGE], &[1], true).await;
+    let log = log_of_seals(&[LARGE, LARGE], &[1], Made::HalfAhead).await;
     assert_eq!(first_wrong(&log).await, None);
     // The pack is on disk before the envelope names it: with its sync left out that is not so.
     let pack = |change: &Logged| matches!(change, Logged::FileSynced(path) if path.starts_with(format!("{UID}/packs")));
@@ -259,9 +290,19 @@ async fn wherever_the_machine_fails_what_was_taken_ahead_is_sealed_whole_or_not_
 }
 
 #[tokio::test]
+async fn wherever_the_machine_fails_what_was_written_while_it_was_sealed_is_whole_or_not_there() {
+    let log = log_of_seals(&[MIDDLE, LONG], &[1], Made::Meanwhile).await;
+    assert_eq!(first_wrong(&log).await, None);
+    // Chunks were written before what comes in front of them.
+    let is_bytes = |change: &Logged| matches!(change, Logged::Bytes(..));
+    let first = log.iter().find(|change| is_bytes(change)).unwrap();
+    assert!(matches!(first, Logged::Bytes(_, at, _) if *at > 0), "{first:?}");
+}
+
+#[tokio::test]
 async fn a_seal_waits_for_no_sync_that_it_could_do_without() {
-    for bytes in [SMALL, LARGE] {
-        let log = log_of(&[bytes], &[]).await;
+    for (bytes, made) in [(SMALL, Made::AtOnce), (MIDDLE, Made::Meanwhile), (LARGE, Made::AtOnce)] {
+        let log = log_of_seals(&[bytes], &[], made).await;
         let syncs: Vec<usize> = (0..log.len())
             .filter(|nth| matches!(log[*nth], Logged::FileSynced(_) | Logged::FolderSynced(_)))
             .collect();

@@ -18,16 +18,14 @@ use crate::store::restore::Sealed;
 use crate::store::{CheckpointKey, StoreError};
 
 impl Seal {
-    /// What was done of the payload before this call.
-    pub(super) async fn begun(&self, payload: &Payload) -> Result<Option<Box<Begun>>, StoreError> {
+    /// What was done before this call of a payload that was taken.
+    pub(super) async fn begun(&self, payload: &Payload) -> Result<Box<Begun>, StoreError> {
         let spent = || StoreError::Spent { key: self.key.clone() };
         let mut taken = payload.taken_parts();
-        let Some((_, first)) = taken.next() else {
-            return Ok(None);
-        };
+        let (_, first) = taken.next().ok_or_else(spent)?;
         let claimed = first.draft.claim(&self.store, &self.place).await?.ok_or_else(spent)?;
         if taken.all(|(_, other)| Arc::ptr_eq(&other.draft, &first.draft)) {
-            return Ok(Some(claimed));
+            return Ok(claimed);
         }
         claimed.abandon().await;
         Err(spent())
