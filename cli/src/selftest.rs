@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::StreamExt as _;
-use torpor_harness::{Case, CaseReport, Filter, Profile, Suite, Target, run_one};
+use torpor_harness::{Case, CaseReport, Filter, Profile, Suite, Target, run_one, run_one_by_the_clock};
 
 use crate::args::{Output, SelftestArgs};
 use crate::conformance::{Subject, start_embedded};
@@ -160,23 +160,43 @@ async fn try_cases(
         .filter(|(id, _)| selected.contains(id.as_str()))
         .map(|(id, case)| {
             if must_fail.contains(&id.as_str()) {
-                (shortened(case), Arc::clone(&impatient))
+                Attempt::ToFail(shortened(case), Arc::clone(&impatient))
             } else {
-                (case.clone(), Arc::clone(&patient))
+                Attempt::ToPass(case.clone(), Arc::clone(&patient))
             }
         });
-    let (alone, together): (Vec<_>, Vec<_>) = prepared.partition(|(case, _)| case.scenario.exclusive);
+    let (alone, together): (Vec<_>, Vec<_>) = prepared.partition(|attempt| attempt.case().scenario.exclusive);
     let mut reports = side_by_side(together, jobs.max(1)).await;
     reports.extend(side_by_side(alone, 1).await);
     plane.stop().await;
     Ok(reports)
 }
 
-async fn side_by_side(cases: Vec<(Case, Arc<Target>)>, jobs: usize) -> Vec<CaseReport> {
-    let mut running = Vec::new();
-    for (case, target) in cases {
-        running.push(async move { run_one(&case, &target).await });
+/// A case to run, and what it is meant to do.
+enum Attempt {
+    /// To fail.
+    ToFail(Case, Arc<Target>),
+    /// To pass.
+    ToPass(Case, Arc<Target>),
+}
+
+impl Attempt {
+    const fn case(&self) -> &Case {
+        match self {
+            Self::ToFail(case, _) | Self::ToPass(case, _) => case,
+        }
     }
+
+    async fn run(self) -> CaseReport {
+        match self {
+            Self::ToFail(case, target) => run_one_by_the_clock(&case, &target).await,
+            Self::ToPass(case, target) => run_one(&case, &target).await,
+        }
+    }
+}
+
+async fn side_by_side(attempts: Vec<Attempt>, jobs: usize) -> Vec<CaseReport> {
+    let running: Vec<_> = attempts.into_iter().map(Attempt::run).collect();
     futures::stream::iter(running).buffer_unordered(jobs).collect().await
 }
 

@@ -38,7 +38,7 @@ use crate::suite::{Case, Filter, Suite};
 use crate::target::Target;
 
 use batch::Batch;
-pub use case::run_one;
+pub use case::{run_one, run_one_by_the_clock};
 pub use plan::Skip;
 use world::Course;
 

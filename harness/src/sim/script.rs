@@ -95,8 +95,13 @@ impl Script {
 
     /// Makes what is missing, so that the sandbox runs.
     fn run_up(&mut self, slot: u8) {
-        self.create(slot, false);
+        self.make(slot);
         self.resume(slot, true);
+    }
+
+    /// Makes it if it is missing; of every other sandbox the timeout pauses.
+    fn make(&mut self, slot: u8) {
+        self.create(slot, slot % 2 == 1);
     }
 
     fn create(&mut self, slot: u8, auto_pause: bool) {
@@ -180,7 +185,7 @@ impl Script {
     }
 
     fn pause(&mut self, slot: u8, by_sdk: bool) {
-        self.create(slot, false);
+        self.make(slot);
         let Some(present) = self.model.running(slot) else {
             return;
         };
@@ -213,7 +218,7 @@ impl Script {
     }
 
     fn storm(&mut self, slot: u8, toggles: u8, ends_paused: bool) {
-        self.create(slot, false);
+        self.make(slot);
         let Some(present) = self.model.present(slot) else {
             return;
         };
@@ -244,7 +249,7 @@ impl Script {
         self.step(json!({"set-timeout": {"sandbox": alias(slot), "seconds": 1}}));
         self.requirements.insert("TIME-01");
         if pauses {
-            self.requirements.insert("CTX-10");
+            self.requirements.extend(["CTX-10", "TIME-04"]);
             self.rest(slot);
         } else {
             self.gone(slot);

@@ -97,6 +97,13 @@ fn the_model_keeps_what_a_timeout_does() {
 }
 
 #[test]
+fn of_every_other_sandbox_that_is_made_on_the_way_the_timeout_pauses() {
+    let ended = |slot| scenario("sim-1", "One sequence", &[deed(slot, Act::Timeout)]);
+    assert!(ended(0).contains("not-found") && !ended(0).contains("is: paused"));
+    assert!(ended(1).contains("auto-pause: true") && ended(1).contains("is: paused"));
+}
+
+#[test]
 fn a_crash_strikes_what_is_asked_for_next_and_only_a_sandbox_that_is_there() {
     let crash = Act::Crash { write: 2, after: true };
     let toggle = Act::Toggle { by_sdk: true };
