@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate may depend on. A crate that is not listed fails the test.
-const DIRECTION: [(&str, &[&str]); 13] = [
+const DIRECTION: [(&str, &[&str]); 14] = [
     ("torpor-api", &[]),
-    ("torpor-runtime", &["torpor-api"]),
+    ("torpor-userfaultfd", &[]),
+    ("torpor-runtime", &["torpor-api", "torpor-userfaultfd"]),
     ("torpor-agent", &["torpor-api", "torpor-runtime"]),
     ("torpor-controller", &["torpor-api"]),
     ("torpor-gateway", &["torpor-api"]),

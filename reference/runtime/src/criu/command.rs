@@ -1,19 +1,16 @@
 //! The `criu` command line.
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::error::CriuError;
 
 /// Unlinked files up to this size are kept.
 const GHOST_LIMIT: &str = "1G";
-/// What the daemon of lazy pages has to say.
-const LAZY_PAGES_LOG: &str = "lazy-pages.log";
-/// The oldest version whose page server is spoken to here.
+/// The oldest version with which memory that comes later was tried.
 pub(super) const LAZY_NEEDED: Version = Version(4, 2, 0);
 /// Lines of a log that an error repeats.
 const ERROR_LINES: usize = 4;
@@ -103,8 +100,8 @@ impl Criu {
         Err(CriuError::Dump { message })
     }
 
-    /// Brings the tree in `images` back, with the caller as its parent; `lazily`, with the memory that
-    /// [`lazy_pages`](Self::lazy_pages) gives.
+    /// Brings the tree in `images` back, with the caller as its parent; `lazily`, without the memory that may come later,
+    /// and with who puts it in listening there.
     pub(super) async fn restore(&self, images: &Path, lazily: bool) -> Result<(), CriuError> {
         let options = [
             "restore",
@@ -125,29 +122,6 @@ impl Criu {
         }
         let message = explain(&output, &images.join("restore.log"));
         Err(CriuError::Restore { message })
-    }
-
-    /// Starts to give processes their memory as they touch it, from the page server at the other end of
-    /// `connection`. Says one byte on its standard output when it is ready, and ends when everything is there.
-    pub(super) fn lazy_pages(&self, images: &Path, connection: OwnedFd) -> Result<Child, CriuError> {
-        let mut command = Command::new(&self.program);
-        command.args(["lazy-pages", "--page-server", "--ps-socket", "0", "--status-fd", "1"]);
-        command.args(["--log-file", LAZY_PAGES_LOG, "--images-dir"]).arg(images);
-        command
-            .stdin(connection)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        command.spawn().map_err(|source| CriuError::NotInstalled {
-            program: self.program.clone(),
-            source,
-        })
-    }
-
-    /// The last errors of [`lazy_pages`](Self::lazy_pages).
-    pub(super) fn lazy_pages_said(images: &Path) -> String {
-        let log = std::fs::read_to_string(images.join(LAZY_PAGES_LOG)).unwrap_or_default();
-        errors_of(&log)
     }
 
     /// Never killed half-way: that would leave processes with code of CRIU's in them.

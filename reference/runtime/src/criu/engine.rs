@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::OnceCell;
@@ -28,6 +30,8 @@ use crate::step::{Step, Steps};
 use crate::store::EngineVersion;
 
 const HOME: &str = "/home/user";
+/// How often a restore that has failed is looked after.
+const LOOK: Duration = Duration::from_millis(5);
 /// What every process of a sandbox has in its environment, unless the sandbox says otherwise.
 const ENVIRONMENT: [(&str, &str); 4] = [
     ("HOME", HOME),
@@ -36,10 +40,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
     ("USER", "root"),
 ];
 
-/// What a program touches before it first answers is somewhere in as many bytes, most of the time: a kernel with
-/// IPython and numpy has about 45 MB.
-const EAGER_BYTES: u64 = 48 << 20;
-/// To bring in less than this beyond those takes no longer than to start what brings it in later.
+/// Memory that takes no longer to be laid out than to be brought in later.
 const LAZY_FROM_BYTES: u64 = 16 << 20;
 
 /// How the engine is set up.
@@ -51,9 +52,7 @@ pub struct CriuConfig {
     pub init: Vec<OsString>,
     /// Where init listens: a path in the sandbox that nothing else uses.
     pub socket: PathBuf,
-    /// Bytes of memory that are there when restored processes run.
-    pub eager_bytes: u64,
-    /// With at least so many bytes beyond those, processes run before that part of their memory is there.
+    /// With at least so many bytes of memory that may come later, processes run before it is there.
     pub lazy_from_bytes: u64,
     /// Is told the steps of checkpoints and restores.
     pub steps: Steps,
@@ -67,7 +66,6 @@ impl CriuConfig {
             criu: "criu".into(),
             init,
             socket: "/run/torpor/init.sock".into(),
-            eager_bytes: EAGER_BYTES,
             lazy_from_bytes: LAZY_FROM_BYTES,
             steps: Steps::default(),
         }
@@ -205,19 +203,12 @@ impl CriuEngine {
 
     /// Runs the processes in `images`, with all of their memory or ahead of it.
     async fn restore_tree(&self, tree: Tree, images: &Path, pages: Pages) -> Result<Paging, CriuError> {
-        let mut plan = Plan::read(images, &pages)?;
+        let plan = Plan::read(images, &pages)?;
         let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
-        plan.hasten(self.config.eager_bytes);
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
-            plan.write_into(images)?;
-            // While the one waits for the disk the other starts.
-            let laid_out = async {
-                plan.lay_out_needed(&pages, images).await?;
-                self.config.steps.done(Step::MemoryLaidOut);
-                Ok(())
-            };
-            let ((), lazy) = tokio::try_join!(laid_out, LazyPages::start(&self.criu, images, plan.clone()))?;
-            self.criu.restore(images, true).await?;
+            let mut lazy = LazyPages::start(images, &plan)?;
+            self.restore_ahead(tree, images, &mut lazy, plan.lay_out_needed(&pages, images))
+                .await?;
             return Ok(lazy.guard(tree, images));
         }
         lay_out_pages(&pages, images).await?;
@@ -225,6 +216,49 @@ impl CriuEngine {
         self.criu.restore(images, false).await?;
         fs::remove_dir_all(images).map_err(CriuError::file("remove", images))?;
         Ok(Paging::complete())
+    }
+
+    /// Runs the processes in `images` ahead of the memory that `lazy` puts in. CRIU begins while `laid_out` lays out the
+    /// memory that it reads itself.
+    async fn restore_ahead(
+        &self,
+        tree: Tree,
+        images: &Path,
+        lazy: &mut LazyPages,
+        laid_out: impl Future<Output = Result<(), CriuError>>,
+    ) -> Result<(), CriuError> {
+        let mut restore = pin!(self.criu.restore(images, true));
+        tokio::select! {
+            biased;
+            // It fails before it would wait.
+            restored = &mut restore => return restored,
+            laid_out = laid_out => match laid_out {
+                Ok(()) => lazy.admit(),
+                // CRIU finds nobody to connect to.
+                Err(error) => {
+                    lazy.close();
+                    drop(restore.await);
+                    return Err(error);
+                }
+            },
+        }
+        self.config.steps.done(Step::MemoryLaidOut);
+        let lost = tokio::select! {
+            biased;
+            restored = &mut restore => match restored {
+                Ok(()) => return Ok(()),
+                // Without anybody who puts pages in CRIU fails as well, and does not know why.
+                Err(error) => return Err(lazy.lost().now_or_never().unwrap_or(error)),
+            },
+            lost = lazy.lost() => lost,
+        };
+        // It may wait for a page that never comes: it ends with what it has made.
+        loop {
+            tree.kill().await;
+            if tokio::time::timeout(LOOK, &mut restore).await.is_ok() {
+                return Err(lost);
+            }
+        }
     }
 
     /// What a start and a restore have in common: the system is fit, the agent's own files are there, and what

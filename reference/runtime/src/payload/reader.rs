@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 
 use super::PayloadError;
 use crate::store::SealedPayload;
@@ -17,6 +18,8 @@ use crate::store::SealedPayload;
 /// Bytes that are read from a store at once when a range is copied, and how many such reads are under way.
 const WINDOW_BYTES: u64 = 4 << 20;
 const WINDOWS: usize = 3;
+/// What is in memory can be read in any parts; these are as large as chunks are.
+const CUT_BYTES: u64 = 64 << 10;
 
 /// A payload that is stored, or a range of one. Clones read the same one.
 #[derive(Clone, Debug)]
@@ -87,6 +90,44 @@ impl PayloadReader {
                 Ok(bytes.slice(range(self.range.start)..range(self.range.end)))
             }
             Source::Sealed(sealed) => Ok(sealed.read(self.range.clone()).await?),
+        }
+    }
+
+    /// Where the parts of it begin that are checked by themselves, so that each should be read once and as a whole.
+    pub(crate) fn cuts(&self) -> Vec<u64> {
+        match &self.source {
+            Source::Sealed(sealed) => sealed.cuts(&self.range),
+            Source::Memory(_) => (0..self.len().div_ceil(CUT_BYTES)).map(|nth| nth * CUT_BYTES).collect(),
+        }
+    }
+
+    /// Whether [`read_here`](Self::read_here) waits for no more than a disk.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        match &self.source {
+            Source::Sealed(sealed) => sealed.is_on_disk(),
+            Source::Memory(_) => true,
+        }
+    }
+
+    /// Makes `plain` all of it, on this thread, which may be none of an async runtime's; `stored` is room for what is
+    /// in between, and a store that is away is asked by way of `runtime`.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub(crate) fn read_here(
+        &self,
+        runtime: &Handle,
+        stored: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), PayloadError> {
+        match &self.source {
+            Source::Sealed(sealed) if sealed.is_on_disk() => Ok(sealed.read_here(&self.range, stored, plain)?),
+            Source::Sealed(_) | Source::Memory(_) => {
+                let bytes = runtime.block_on(self.read())?;
+                plain.clear();
+                plain.extend_from_slice(&bytes);
+                Ok(())
+            }
         }
     }
 

@@ -89,7 +89,20 @@ impl SealedPayload {
 
     fn copy_group(&self, buffers: &mut Buffers, group: Range<usize>, target: &Target<'_>) -> Result<(), PayloadError> {
         let Buffers { stored, plain } = buffers;
-        let entries = &self.entries[group.clone()];
+        self.unpack_into(group.clone(), stored, plain)?;
+        let start = self.starts[group.start];
+        let wanted = target.range.start.max(start)..target.range.end.min(start + plain.len() as u64);
+        let place = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+        let wanted_bytes = &plain[place(wanted.start)..place(wanted.end)];
+        let written = target
+            .file
+            .write_all_at(wanted_bytes, target.at + (wanted.start - target.range.start));
+        written.map_err(PayloadError::file("write", target.path))
+    }
+
+    /// Makes `plain` the bytes of chunks that follow each other, by way of `stored`.
+    fn unpack_into(&self, chunks: Range<usize>, stored: &mut Vec<u8>, plain: &mut Vec<u8>) -> Result<(), StoreError> {
+        let entries = &self.entries[chunks];
         plain.resize(entries.iter().map(|entry| entry.chunk.length as usize).sum(), 0);
         let mut rest = plain.as_mut_slice();
         for entry in entries {
@@ -99,14 +112,41 @@ impl SealedPayload {
             let unpacked = unpack_one(&self.header, &self.store.keys, entry, stored, chunk);
             unpacked.map_err(|damaged| self.damaged(damaged))?;
         }
-        let start = self.starts[group.start];
-        let wanted = target.range.start.max(start)..target.range.end.min(start + plain.len() as u64);
-        let place = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
-        let wanted_bytes = &plain[place(wanted.start)..place(wanted.end)];
-        let written = target
-            .file
-            .write_all_at(wanted_bytes, target.at + (wanted.start - target.range.start));
-        written.map_err(PayloadError::file("write", target.path))
+        Ok(())
+    }
+
+    /// Where in some of its bytes, which it has, chunks begin.
+    pub(crate) fn cuts(&self, range: &Range<u64>) -> Vec<u64> {
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let begin = |start: &u64| start.saturating_sub(range.start);
+        self.starts[self.chunks_of(range)].iter().map(begin).collect()
+    }
+
+    /// Makes `plain` some of its bytes, which it has, on this very thread, by way of `stored`. It has to be
+    /// [on disk](Self::is_on_disk).
+    ///
+    /// # Errors
+    /// Anything of it is missing or damaged.
+    pub(crate) fn read_here(
+        &self,
+        range: &Range<u64>,
+        stored: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if range.is_empty() {
+            plain.clear();
+            return Ok(());
+        }
+        let chunks = self.chunks_of(range);
+        let in_front = range.start - self.starts[chunks.start];
+        self.unpack_into(chunks, stored, plain)?;
+        let place = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(plain.len());
+        let (in_front, behind) = (place(in_front), place(in_front + (range.end - range.start)));
+        plain.truncate(behind);
+        plain.drain(..in_front);
+        Ok(())
     }
 
     /// The stored bytes of a chunk; of one that nothing holds there are none, which its check refuses.

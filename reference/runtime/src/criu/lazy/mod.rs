@@ -1,46 +1,49 @@
 //! Restoring processes before their memory: pages come when they are touched, and the rest behind them.
 //!
 //! ```text
-//!  process ──fault──▶ userfaultfd ──▶ criu lazy-pages ──socket──▶ page server ──▶ store, each chunk checked
-//!                          ▲                                           │
-//!                          └── held open by this process ──────────────┘
+//!  process ──fault──▶ userfaultfd ──▶ pager ◀──chunks, each checked── supply ◀── store
+//!      ▲                                │
+//!      └───────────── page ─────────────┘
 //! ```
 //!
-//! A page that never comes must never be read as zeroes, which is what the kernel gives once nobody holds the
-//! `userfaultfd`. So the agent holds it as well: when the source or `criu lazy-pages` fails, whoever waits for a page
-//! waits on, and the whole tree is killed before the descriptor is let go. The sealed checkpoint is as it was.
+//! CRIU makes the processes and hands over the `userfaultfd` of each; nothing else of it stays. A page that never comes
+//! must never be read as zeroes, which is what the kernel gives once nobody holds the `userfaultfd`. So when the store
+//! fails whoever waits for a page waits on, and the whole tree is killed before the descriptors are let go. The sealed
+//! checkpoint is as it was.
 //!
 //! Left out: what becomes of a sandbox whose tree was killed. [`Sandbox::restored`](crate::Sandbox::restored) tells.
 
 mod guard;
+mod handover;
+mod memory;
+mod missing;
 mod pagemap;
-mod server;
-mod source;
+mod pager;
+mod supply;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as Pair;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use futures::{StreamExt, TryStreamExt};
-use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
-use tokio::process::Child;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
-use super::command::Criu;
 use super::error::CriuError;
 use super::image::{Pages, path_in};
 use super::tree::Tree;
+use crate::engine::chain;
 use crate::payload::PayloadReader;
 pub(super) use guard::Paging;
-use guard::{Faults, Restoring};
+use guard::Restoring;
+use handover::Handover;
+use missing::Missing;
 use pagemap::{Pagemap, PagemapError};
-use server::{ServeError, serve};
-use source::Source;
+use pager::{Paged, Pager, PagerError};
+use supply::{Image, Supply};
 
 /// Needed pages that are so many bytes apart are read together.
 const GAP_BYTES: u64 = 64 << 10;
@@ -86,48 +89,26 @@ impl Plan {
         self.maps.values().map(Pagemap::lazy_bytes).sum()
     }
 
-    /// Makes up to `budget` bytes of what may come later be there from the beginning.
+    /// What comes later, by the number of its image: the most urgent first.
     ///
-    /// A page that is touched before it came costs far more than one that is there. What every step of a program
-    /// touches is in the small areas of a memory (stacks, variables, tables) and at the beginning of the heap.
-    pub(super) fn hasten(&mut self, budget: u64) {
+    /// What every step of a program touches is in the small areas of a memory (stacks, variables, tables) and at the
+    /// beginning of the heap, which is the largest.
+    fn order(&self) -> Vec<(u64, Range<u64>)> {
         let of_process = |(pid, map): (&u64, &Pagemap)| {
-            let pid = *pid;
-            map.lazy_areas()
-                .into_iter()
-                .map(move |(bytes, runs)| (bytes, pid, runs))
+            let (pid, number) = (*pid, map.pages_id);
+            let area = |(bytes, runs): (u64, Range<usize>)| {
+                let runs = &map.runs[runs];
+                let start = runs.first().map_or(0, |run| run.offset);
+                (bytes, pid, number, start..start + bytes)
+            };
+            map.lazy_areas().into_iter().map(area).collect::<Vec<_>>()
         };
         let mut areas: Vec<_> = self.maps.iter().flat_map(of_process).collect();
-        areas.sort_unstable_by_key(|(bytes, pid, runs)| (*bytes, *pid, runs.start));
-        let mut left = budget;
-        for (_, pid, runs) in areas {
-            let Some(map) = self.maps.get_mut(&pid) else { continue };
-            for nth in runs {
-                let bytes = map.runs.get(nth).map_or(0, pagemap::Run::bytes);
-                map.split(nth, left);
-                // Only the last one is cut, so the places of the others stay.
-                match left.checked_sub(bytes) {
-                    Some(rest) => left = rest,
-                    None => return,
-                }
-            }
-        }
-    }
-
-    /// Says in the images in `dir` which pages may come later.
-    ///
-    /// # Errors
-    /// An image cannot be written.
-    pub(super) fn write_into(&self, dir: &Path) -> Result<(), CriuError> {
-        for (pid, map) in &self.maps {
-            let path = dir.join(format!("pagemap-{pid}.img"));
-            let image = fs::read(&path).map_err(CriuError::file("read", &path))?;
-            let written = map.write_into(&image).map_err(|error| unreadable(&path, &error))?;
-            if written != image {
-                fs::write(&path, written).map_err(CriuError::file("write", &path))?;
-            }
-        }
-        Ok(())
+        areas.sort_unstable_by_key(|(bytes, pid, _, offsets)| (*bytes, *pid, offsets.start));
+        areas
+            .into_iter()
+            .map(|(_, _, number, offsets)| (number, offsets))
+            .collect()
     }
 
     /// Writes the images of pages with holes where pages may come later.
@@ -183,56 +164,95 @@ fn unreadable(path: &Path, error: &PagemapError) -> CriuError {
     }
 }
 
-/// `criu lazy-pages` with its page server, before there is a tree.
+/// What puts pages into memory, before there is any. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct LazyPages {
-    daemon: Child,
-    server: JoinHandle<Result<(), ServeError>>,
-    faults: JoinHandle<Faults>,
+    supply: Arc<Supply>,
+    ended: oneshot::Receiver<Paged>,
+    paged: Option<Paged>,
 }
 
 impl LazyPages {
-    /// Starts it for the images in `dir`; answers when a restore may begin.
+    /// Begins to unpack pages, and waits for a restore of the images in `dir`, which goes on when it is
+    /// [admitted](Self::admit).
     ///
     /// # Errors
-    /// It does not start.
-    pub(super) async fn start(criu: &Criu, dir: &Path, plan: Plan) -> Result<Self, CriuError> {
-        let failed = CriuError::init("serve pages");
-        let pair = Pair::pair().and_then(|(ours, theirs)| {
-            ours.set_nonblocking(true)?;
-            Ok((UnixStream::from_std(ours)?, theirs))
-        });
-        let (ours, theirs) = pair.map_err(failed)?;
-        let mut daemon = criu.lazy_pages(dir, OwnedFd::from(theirs))?;
-        let server = tokio::spawn(serve(ours, Source::new(plan.maps, plan.images)));
-        // It says that it is ready by one byte.
-        let mut ready = [0];
-        let said = match &mut daemon.stdout {
-            Some(stdout) => stdout.read_exact(&mut ready).await.map(drop),
-            None => Ok(()),
+    /// The kernel has no thread, descriptor or socket for it.
+    pub(super) fn start(dir: &Path, plan: &Plan) -> Result<Self, CriuError> {
+        Self::begin(dir, plan).map_err(CriuError::init("serve pages"))
+    }
+
+    fn begin(dir: &Path, plan: &Plan) -> io::Result<Self> {
+        let handover = Handover::listen(dir)?;
+        let numbers: BTreeMap<u64, usize> = plan.images.keys().copied().zip(0..).collect();
+        let images = plan.images.values().cloned().map(Image::new).collect();
+        let order = plan.order().into_iter();
+        let order: Vec<_> = order
+            .filter_map(|(number, offsets)| Some((*numbers.get(&number)?, offsets)))
+            .collect();
+        let expected = plan.maps.iter();
+        let expected =
+            expected.filter_map(|(pid, map)| Some((*pid, (*numbers.get(&map.pages_id)?, Missing::all(map)))));
+        let supply = Supply::begin(images, &order)?;
+        let pager = Pager::new(Arc::clone(&supply), handover, expected.collect());
+        let (tell, ended) = oneshot::channel();
+        let lazy = Self {
+            supply,
+            ended,
+            paged: None,
         };
-        if said.is_err() {
-            return Err(CriuError::Pages {
-                message: Criu::lazy_pages_said(dir),
-            });
+        thread::Builder::new()
+            .name("put-pages-in".to_owned())
+            .spawn(move || drop(tell.send(pager.run())))?;
+        Ok(lazy)
+    }
+
+    /// Lets CRIU make processes, which it waits for: images of memory are all there.
+    pub(super) fn admit(&self) {
+        self.supply.admit();
+    }
+
+    /// Puts nothing in any more. CRIU, if it waits, finds nobody.
+    pub(super) fn close(&self) {
+        self.supply.close();
+    }
+
+    /// Answers when all pages are there.
+    ///
+    /// # Errors
+    /// Why they will not be. What is missing goes on missing until this is dropped.
+    async fn ended(&mut self) -> Result<(), &PagerError> {
+        if self.paged.is_none() {
+            self.paged = (&mut self.ended).await.ok();
         }
-        let faults = Faults::of(&daemon).map_err(CriuError::init("hold on to its memory"))?;
-        Ok(Self {
-            daemon,
-            server,
-            faults: tokio::spawn(faults.hold()),
-        })
+        match &self.paged {
+            Some(paged) => paged.outcome.as_ref().copied(),
+            None => Err(&PagerError::Ended),
+        }
+    }
+
+    /// Answers when pages cannot be had, and never for another reason.
+    pub(super) async fn lost(&mut self) -> CriuError {
+        match self.ended().await {
+            // Of its failures CRIU tells itself.
+            Ok(()) | Err(PagerError::Criu(_)) => std::future::pending().await,
+            Err(error) => CriuError::Pages { message: chain(error) },
+        }
     }
 
     /// Watches over the tree that was restored, until all of its memory is there or cannot be had.
     pub(super) fn guard(self, tree: Tree, dir: &Path) -> Paging {
         Paging::begin(Restoring {
-            daemon: self.daemon,
-            server: self.server,
-            faults: self.faults,
+            lazy: self,
             tree,
             dir: dir.to_owned(),
         })
+    }
+}
+
+impl Drop for LazyPages {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -242,29 +262,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_areas_and_the_beginning_of_the_largest_are_there_first() {
+    fn small_areas_come_first_and_the_largest_last() {
         let run = |pages: Range<u64>| Run {
             addresses: pages.start * PAGE_BYTES..pages.end * PAGE_BYTES,
             offset: pages.start * PAGE_BYTES,
             lazy: true,
         };
-        let map = |runs: Vec<Run>| Pagemap { pages_id: 1, runs };
-        let mut plan = Plan {
+        let map = |pages_id, runs: Vec<Run>| Pagemap { pages_id, runs };
+        let plan = Plan {
             maps: BTreeMap::from([
-                (10, map(vec![run(0..4), run(4..8), run(10..11)])),
-                (11, map(vec![run(0..3)])),
+                (10, map(1, vec![run(0..4), run(4..8), run(10..11)])),
+                (11, map(2, vec![run(0..3)])),
             ]),
             images: BTreeMap::new(),
         };
-        plan.hasten(9 * PAGE_BYTES);
-        let later = |pid| -> Vec<Range<u64>> {
-            let runs = plan.maps[&pid].runs.iter().filter(|run| run.lazy);
-            runs.map(|run| run.addresses.start / PAGE_BYTES..run.addresses.end / PAGE_BYTES)
-                .collect()
-        };
-        assert_eq!(later(10), std::iter::once(5..8).collect::<Vec<_>>());
-        assert_eq!(later(11), []);
-        plan.hasten(u64::MAX);
-        assert_eq!(plan.lazy_bytes(), 0);
+        let order: Vec<_> = plan
+            .order()
+            .into_iter()
+            .map(|(number, offsets)| (number, offsets.start / PAGE_BYTES..offsets.end / PAGE_BYTES))
+            .collect();
+        assert_eq!(order, [(1, 10..11), (2, 0..3), (1, 0..8)]);
     }
 }

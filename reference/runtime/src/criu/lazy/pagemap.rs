@@ -86,35 +86,6 @@ impl Pagemap {
         Ok(map)
     }
 
-    /// Where the bytes of these addresses are in the image of pages; `None` unless they are side by side in it.
-    pub(super) fn place(&self, addresses: &Range<u64>) -> Option<Range<u64>> {
-        let nth = self.runs.partition_point(|run| run.addresses.end <= addresses.start);
-        let run = self.runs.get(nth)?;
-        if addresses.start < run.addresses.start || addresses.end > run.addresses.end {
-            return None;
-        }
-        let start = run.offset + (addresses.start - run.addresses.start);
-        Some(start..start + (addresses.end - addresses.start))
-    }
-
-    /// The first `bytes` of a run that may come later, rounded down to pages, are there from the beginning.
-    pub(super) fn split(&mut self, nth: usize, bytes: u64) {
-        let Some(run) = self.runs.get_mut(nth) else { return };
-        let bytes = (bytes - bytes % PAGE_BYTES).min(run.bytes());
-        let at = run.addresses.start + bytes;
-        let rest = Run {
-            addresses: at..run.addresses.end,
-            offset: run.offset + bytes,
-            lazy: run.lazy,
-        };
-        if rest.bytes() == 0 {
-            run.lazy = false;
-        } else if bytes > 0 {
-            (run.addresses.end, run.lazy) = (at, false);
-            self.runs.insert(nth + 1, rest);
-        }
-    }
-
     /// The runs that may come later and whose addresses follow each other, with the bytes of all of them: CRIU cuts
     /// memory into runs of a mebibyte.
     pub(super) fn lazy_areas(&self) -> Vec<(u64, Range<usize>)> {
@@ -135,29 +106,6 @@ impl Pagemap {
     pub(super) fn lazy_bytes(&self) -> u64 {
         let lazy = self.runs.iter().filter(|run| run.lazy);
         lazy.map(Run::bytes).sum()
-    }
-
-    /// The image that this was read from, with an entry for each run as it is here.
-    pub(super) fn write_into(&self, image: &[u8]) -> Result<Vec<u8>, PagemapError> {
-        let (magic, mut rest) = image.split_at_checked(MAGIC_BYTES).ok_or(PagemapError::Cut)?;
-        let mut written = magic.to_vec();
-        let head = Fields::next(&mut rest)?.ok_or(PagemapError::Missing("number of its pages"))?;
-        head.write(&mut written);
-        while let Some(entry) = Fields::next(&mut rest)? {
-            let (addresses, flags) = entry.pages()?;
-            if flags & PRESENT == 0 {
-                entry.write(&mut written);
-                continue;
-            }
-            let first = self.runs.partition_point(|run| run.addresses.start < addresses.start);
-            for run in self.runs[first..]
-                .iter()
-                .take_while(|run| run.addresses.end <= addresses.end)
-            {
-                entry.of_run(run).write(&mut written);
-            }
-        }
-        Ok(written)
     }
 }
 
@@ -201,33 +149,6 @@ impl Fields {
         Ok((start..start.saturating_add(bytes), self.get(FLAGS).unwrap_or(PRESENT)))
     }
 
-    /// The entry for a run that is a part of this one.
-    fn of_run(&self, run: &Run) -> Self {
-        let value = |(field, value): &(u64, u64)| {
-            let value = match *field {
-                START => run.addresses.start,
-                PAGES => run.bytes() / PAGE_BYTES,
-                PAGES_BEFORE if self.get(PAGES).is_none() => run.bytes() / PAGE_BYTES,
-                FLAGS if !run.lazy => value & !LAZY,
-                _ => *value,
-            };
-            (*field, value)
-        };
-        Self(self.0.iter().map(value).collect())
-    }
-
-    /// As [`next`](Self::next) reads it.
-    fn write(&self, to: &mut Vec<u8>) {
-        let mut message = Vec::new();
-        for (field, value) in &self.0 {
-            put_varint(field << 3, &mut message);
-            put_varint(*value, &mut message);
-        }
-        // A message is a few dozen bytes.
-        to.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
-        to.extend_from_slice(&message);
-    }
-
     fn get(&self, field: u64) -> Option<u64> {
         self.0
             .iter()
@@ -249,14 +170,6 @@ fn varint(rest: &mut &[u8]) -> Result<u64, PagemapError> {
     }
 }
 
-fn put_varint(mut value: u64, to: &mut Vec<u8>) {
-    while value > 0x7f {
-        to.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    to.push(value.to_le_bytes()[0]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,8 +179,21 @@ mod tests {
 
     fn message(fields: &[(u64, u64)]) -> Vec<u8> {
         let mut message = Vec::new();
-        Fields(fields.to_vec()).write(&mut message);
-        message
+        for (field, value) in fields {
+            put_varint(field << 3, &mut message);
+            put_varint(*value, &mut message);
+        }
+        let mut framed = u32::try_from(message.len()).expect("small").to_le_bytes().to_vec();
+        framed.extend(message);
+        framed
+    }
+
+    fn put_varint(mut value: u64, to: &mut Vec<u8>) {
+        while value > 0x7f {
+            to.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        to.push(value.to_le_bytes()[0]);
     }
 
     fn image() -> Vec<u8> {
@@ -281,43 +207,22 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_found_by_their_addresses() {
+    fn pages_are_in_the_image_one_run_behind_the_other() {
         let map = Pagemap::parse(&image()).expect("a pagemap");
-        assert_eq!(
-            (map.pages_id, map.runs.len(), map.lazy_bytes()),
-            (7, 2, 10 * PAGE_BYTES)
-        );
-        assert_eq!(map.place(&(A..A + 2 * PAGE_BYTES)), Some(0..2 * PAGE_BYTES));
-        assert_eq!(
-            map.place(&(A + PAGE_BYTES..A + 2 * PAGE_BYTES)),
-            Some(PAGE_BYTES..2 * PAGE_BYTES)
-        );
-        assert_eq!(map.place(&(A - 1..A)), None, "before the first");
-        assert_eq!(map.place(&(A..A + 1 + 2 * PAGE_BYTES)), None, "beyond the run");
-    }
-
-    #[test]
-    fn the_beginning_of_a_run_is_there_and_the_rest_comes_later() {
-        let mut map = Pagemap::parse(&image()).expect("a pagemap");
-        assert_eq!(
-            map.write_into(&image()).expect("an image"),
-            image(),
-            "nothing was changed"
-        );
-        map.split(1, 3 * PAGE_BYTES + 1);
-        let [_, there, later] = map.runs.as_slice() else {
-            panic!("three runs: {:?}", map.runs)
-        };
-        assert_eq!((there.bytes(), there.lazy), (3 * PAGE_BYTES, false));
-        assert_eq!((later.bytes(), later.lazy), (7 * PAGE_BYTES, true));
-        assert_eq!(
-            (there.addresses.end, there.offset + there.bytes()),
-            (later.addresses.start, later.offset)
-        );
-        let written = map.write_into(&image()).expect("an image");
-        assert_eq!(Pagemap::parse(&written).expect("a pagemap"), map);
-        map.split(2, u64::MAX);
-        assert_eq!((map.runs.len(), map.lazy_bytes()), (3, 0), "the rest is there as well");
+        let expected = [
+            Run {
+                addresses: A..A + 2 * PAGE_BYTES,
+                offset: 0,
+                lazy: false,
+            },
+            Run {
+                addresses: B..B + 10 * PAGE_BYTES,
+                offset: 2 * PAGE_BYTES,
+                lazy: true,
+            },
+        ];
+        assert_eq!((map.pages_id, map.runs.as_slice()), (7, expected.as_slice()));
+        assert_eq!(map.lazy_bytes(), 10 * PAGE_BYTES);
     }
 
     #[test]
@@ -342,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn large_numbers_are_written_as_they_are_read() {
+    fn large_numbers_are_read_as_they_are_written() {
         for value in [0, 0x7f, 0x80, 0x7fff_ffff_f000, u64::MAX] {
             let mut written = Vec::new();
             put_varint(value, &mut written);

@@ -1,0 +1,219 @@
+//! Which pages one memory still misses, and where the bytes of each are in the image of pages. Pure.
+//!
+//! Pages are looked for by their place in the image, in which they come, and by their address, at which they are
+//! touched. The first never changes; the second does when the process moves its memory.
+
+use std::ops::Range;
+
+use super::pagemap::{PAGE_BYTES, Pagemap};
+
+/// What one memory misses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// By their place in the image, which no two share.
+    parts: Vec<Part>,
+}
+
+/// Pages that follow each other in the image and in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) address: u64,
+    /// Where the first one is in the image.
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+impl Part {
+    fn addresses(&self) -> Range<u64> {
+        self.address..self.address + self.bytes
+    }
+
+    fn offsets(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes
+    }
+
+    /// Of it, what is at these bytes from its beginning on.
+    fn slice(&self, bytes: Range<u64>) -> Self {
+        Self {
+            address: self.address + bytes.start,
+            offset: self.offset + bytes.start,
+            bytes: bytes.end - bytes.start,
+        }
+    }
+}
+
+/// What two ranges have in common, counted from the beginning of the first.
+fn common(range: &Range<u64>, with: &Range<u64>) -> Option<Range<u64>> {
+    let (start, end) = (range.start.max(with.start), range.end.min(with.end));
+    (start < end).then(|| start - range.start..end - range.start)
+}
+
+impl Missing {
+    /// All that may come later.
+    pub(super) fn all(map: &Pagemap) -> Self {
+        let part = |run: &super::pagemap::Run| Part {
+            address: run.addresses.start,
+            offset: run.offset,
+            bytes: run.bytes(),
+        };
+        Self {
+            parts: map.runs.iter().filter(|run| run.lazy).map(part).collect(),
+        }
+    }
+
+    /// The place in the image of a page that is missed.
+    pub(super) fn place(&self, address: u64) -> Option<u64> {
+        let part = self.parts.iter().find(|part| part.addresses().contains(&address))?;
+        Some(part.offset + (address - part.address))
+    }
+
+    /// What is missed of a part of the image.
+    pub(super) fn within(&self, offsets: &Range<u64>) -> Vec<Part> {
+        let first = self.parts.partition_point(|part| part.offsets().end <= offsets.start);
+        let parts = self.parts[first..].iter();
+        let parts = parts.map_while(|part| Some(part.slice(common(&part.offsets(), offsets)?)));
+        parts.collect()
+    }
+
+    /// Up to where, from `address` on, nothing is missed; at most `end`.
+    pub(super) fn free_until(&self, address: u64, end: u64) -> u64 {
+        let behind = self.parts.iter().filter(|part| part.addresses().end > address);
+        let next = behind.map(|part| part.address).min();
+        next.unwrap_or(end).clamp(address, end)
+    }
+
+    /// A part of the image is there.
+    pub(super) fn came(&mut self, offsets: &Range<u64>) {
+        self.cut(|part| common(&part.offsets(), offsets));
+    }
+
+    /// Some memory was given back: nothing is missed of it any more.
+    pub(super) fn gave_back(&mut self, addresses: &Range<u64>) {
+        self.cut(|part| common(&part.addresses(), addresses));
+    }
+
+    /// Memory was moved.
+    pub(super) fn moved(&mut self, from: u64, to: u64, bytes: u64) {
+        let addresses = from..from.saturating_add(bytes);
+        let moved: Vec<Part> = self
+            .parts
+            .iter()
+            .filter_map(|part| Some(part.slice(common(&part.addresses(), &addresses)?)))
+            .collect();
+        self.gave_back(&addresses);
+        for part in moved {
+            let address = part.address - from + to;
+            let nth = self.parts.partition_point(|other| other.offset < part.offset);
+            self.parts.insert(nth, Part { address, ..part });
+        }
+    }
+
+    /// Takes out of each part what `out` says of it.
+    fn cut(&mut self, out: impl Fn(&Part) -> Option<Range<u64>>) {
+        let rest = |part: &Part| match out(part) {
+            None => [Some(*part), None],
+            Some(out) => {
+                [part.slice(0..out.start), part.slice(out.end..part.bytes)].map(|rest| (rest.bytes > 0).then_some(rest))
+            }
+        };
+        self.parts = self.parts.iter().flat_map(rest).flatten().collect();
+    }
+}
+
+/// The pages that are in a part of the image as a whole.
+pub(super) fn whole_pages(offsets: &Range<u64>) -> Range<u64> {
+    let start = offsets.start.next_multiple_of(PAGE_BYTES);
+    start..(offsets.end - offsets.end % PAGE_BYTES).max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::pagemap::Run;
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Came(u64, u64),
+        GaveBack(u64, u64),
+        Moved(u64, u64, u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            (0..40_u64, 0..9_u64).prop_map(|(at, pages)| Change::Came(at, pages)),
+            (0..80_u64, 0..9_u64).prop_map(|(at, pages)| Change::GaveBack(at, pages)),
+            // To where nothing is.
+            (0..60_u64, 0..9_u64, 1..9_u64).prop_map(|(from, pages, to)| Change::Moved(from, 1000 * to, pages)),
+        ]
+    }
+
+    /// Three runs, of which two may come later.
+    fn memory() -> Pagemap {
+        let run = |pages: Range<u64>, offset, lazy| Run {
+            addresses: pages.start * PAGE_BYTES..pages.end * PAGE_BYTES,
+            offset: offset * PAGE_BYTES,
+            lazy,
+        };
+        Pagemap {
+            pages_id: 1,
+            runs: vec![run(5..15, 0, true), run(15..20, 10, false), run(40..60, 15, true)],
+        }
+    }
+
+    proptest! {
+        /// The model knows of each page where it is, and nothing of parts.
+        #[test]
+        fn it_misses_what_a_list_of_single_pages_would(changes in proptest::collection::vec(change(), 0..20)) {
+            let mut missing = Missing::all(&memory());
+            let mut model: BTreeMap<u64, u64> = (0..10).map(|page| (page, 5 + page)).collect();
+            model.extend((15..35).map(|page| (page, 25 + page)));
+            for change in changes {
+                let bytes = |start: u64, pages: u64| start * PAGE_BYTES..(start + pages) * PAGE_BYTES;
+                match change {
+                    Change::Came(at, pages) => {
+                        missing.came(&bytes(at, pages));
+                        model.retain(|offset, _| !(at..at + pages).contains(offset));
+                    }
+                    Change::GaveBack(at, pages) => {
+                        missing.gave_back(&bytes(at, pages));
+                        model.retain(|_, address| !(at..at + pages).contains(address));
+                    }
+                    Change::Moved(from, to, pages) => {
+                        if model.values().any(|address| (to..to + pages).contains(address)) {
+                            continue;
+                        }
+                        missing.moved(from * PAGE_BYTES, to * PAGE_BYTES, pages * PAGE_BYTES);
+                        let there = model.values_mut().filter(|address| (from..from + pages).contains(*address));
+                        there.for_each(|address| *address = *address - from + to);
+                    }
+                }
+                let pages = |part: Part| {
+                    let page = move |nth| (part.offset / PAGE_BYTES + nth, part.address / PAGE_BYTES + nth);
+                    (0..part.bytes / PAGE_BYTES).map(page)
+                };
+                let all: BTreeMap<u64, u64> = missing.within(&(0..u64::MAX)).into_iter().flat_map(pages).collect();
+                prop_assert_eq!(&all, &model);
+                for (offset, address) in &model {
+                    prop_assert_eq!(missing.place(address * PAGE_BYTES), Some(offset * PAGE_BYTES));
+                    let only = Part { address: address * PAGE_BYTES, offset: offset * PAGE_BYTES, bytes: PAGE_BYTES };
+                    prop_assert_eq!(missing.within(&bytes(*offset, 1)), vec![only]);
+                }
+                for address in 0..80 {
+                    let next = model.values().copied().filter(|there| *there >= address).min().unwrap_or(80).min(80);
+                    prop_assert_eq!(missing.free_until(address * PAGE_BYTES, 80 * PAGE_BYTES), next * PAGE_BYTES);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pages_that_are_only_begun_are_not_whole() {
+        assert_eq!(whole_pages(&(1..8193)), 4096..8192);
+        assert_eq!(whole_pages(&(0..8192)), 0..8192);
+        assert!(whole_pages(&(1..4095)).is_empty());
+    }
+}

@@ -1,0 +1,330 @@
+//! The pages of a checkpoint on their way from the store: each chunk is read, checked and unpacked once, by whoever
+//! needs it first.
+//!
+//! ```text
+//!  order ──next, a few chunks──▶ unpackers ──▶ ready ──▶ pager
+//!     └──────────one that was touched────────────────────▶
+//! ```
+//!
+//! Buffers come back, and there are only so many: memory that is touched for the first time costs more than what is
+//! done with it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZero;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::process::setpriority_process;
+use tokio::runtime::Handle;
+
+use crate::payload::{PayloadError, PayloadReader};
+
+/// Bytes of chunks that are unpacked one after the other, more or less.
+const PORTION_BYTES: u64 = 256 << 10;
+/// Buffers in all: what is unpacked before there is any memory to put it in.
+const BUFFERS: usize = 96;
+/// Portions that are asked for at the same time of a store that is away.
+const ASKED_AT_ONCE: usize = 8;
+
+/// The least urgent priority that a thread can have.
+const BEHIND_ALL: i32 = 19;
+
+/// A chunk, by its image and its place in it.
+pub(super) type ChunkId = (usize, usize);
+
+/// An image of pages, and where its chunks begin.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    pub(super) reader: PayloadReader,
+    cuts: Vec<u64>,
+}
+
+impl Image {
+    pub(super) fn new(reader: PayloadReader) -> Self {
+        Self {
+            cuts: reader.cuts(),
+            reader,
+        }
+    }
+
+    /// The chunks that have some of these bytes.
+    pub(super) fn chunks(&self, offsets: &Range<u64>) -> Range<usize> {
+        let first = self.cuts.partition_point(|cut| *cut <= offsets.start).max(1) - 1;
+        first..self.cuts.partition_point(|cut| *cut < offsets.end)
+    }
+
+    /// The bytes of chunks that follow each other.
+    fn offsets(&self, chunks: &Range<usize>) -> Range<u64> {
+        let begin = |nth: usize| self.cuts.get(nth).copied().unwrap_or(self.reader.len());
+        begin(chunks.start)..begin(chunks.end)
+    }
+}
+
+/// A part of an image that was read and checked.
+#[derive(Debug)]
+pub(super) struct Portion {
+    pub(super) image: usize,
+    pub(super) offsets: Range<u64>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Room for what is in between, to be used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Room(Vec<u8>);
+
+/// What is shared by those who unpack and the one who puts pages in.
+#[derive(Debug)]
+pub(super) struct Supply {
+    images: Vec<Image>,
+    runtime: Handle,
+    stock: Mutex<Stock>,
+    /// There is a buffer, or nothing is to be done any more.
+    freed: Condvar,
+    bell: OwnedFd,
+}
+
+#[derive(Debug)]
+struct Stock {
+    /// What is needed, the most urgent first.
+    order: Vec<ChunkId>,
+    next: usize,
+    /// Of each image, the chunks that somebody unpacks or has unpacked.
+    begun: Vec<Vec<bool>>,
+    ready: VecDeque<Result<Portion, PayloadError>>,
+    spare: Vec<Vec<u8>>,
+    /// Portions that somebody unpacks now.
+    under_way: usize,
+    buffers: usize,
+    /// CRIU may make processes.
+    admitted: bool,
+    closed: bool,
+}
+
+/// What there is to put in.
+#[derive(Debug)]
+pub(super) enum Next {
+    Portion(Portion),
+    /// The bell rings when there is one.
+    Wait,
+    /// All of the order was given.
+    Nothing,
+}
+
+impl Supply {
+    /// Begins to unpack what is in `order`: parts of images, the most urgent first.
+    pub(super) fn begin(images: Vec<Image>, order: &[(usize, Range<u64>)]) -> io::Result<Arc<Self>> {
+        let chunks = order.iter().flat_map(|(image, offsets)| {
+            let chunks = images.get(*image).map_or(0..0, |of| of.chunks(offsets));
+            chunks.map(|chunk| (*image, chunk))
+        });
+        let at_once = if images.iter().all(|image| image.reader.is_at_hand()) {
+            thread::available_parallelism().map_or(1, NonZero::get)
+        } else {
+            ASKED_AT_ONCE
+        };
+        let supply = Arc::new(Self {
+            stock: Mutex::new(Stock {
+                order: chunks.collect(),
+                next: 0,
+                begun: images.iter().map(|image| vec![false; image.cuts.len()]).collect(),
+                ready: VecDeque::new(),
+                spare: Vec::new(),
+                under_way: 0,
+                buffers: 0,
+                admitted: false,
+                closed: false,
+            }),
+            images,
+            runtime: Handle::current(),
+            freed: Condvar::new(),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        });
+        for _ in 0..at_once {
+            let supply = Arc::clone(&supply);
+            thread::Builder::new()
+                .name("unpack-pages".to_owned())
+                .spawn(move || supply.unpack())?;
+        }
+        Ok(supply)
+    }
+
+    /// Ends the unpacking, and rings the bell.
+    pub(super) fn close(&self) {
+        self.stock().closed = true;
+        self.freed.notify_all();
+        self.ring();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.stock().closed
+    }
+
+    /// Lets CRIU make processes.
+    pub(super) fn admit(&self) {
+        self.stock().admitted = true;
+        self.ring();
+    }
+
+    pub(super) fn is_admitted(&self) -> bool {
+        self.stock().admitted
+    }
+
+    /// Readable when something has changed.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// Silences the bell.
+    pub(super) fn answer(&self) {
+        // There is nothing to read when it did not ring.
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+
+    pub(super) fn image(&self, nth: usize) -> Option<&Image> {
+        self.images.get(nth)
+    }
+
+    /// The next portion in order.
+    ///
+    /// # Errors
+    /// One could not be read.
+    pub(super) fn next(&self) -> Result<Next, PayloadError> {
+        let mut stock = self.stock();
+        match stock.ready.pop_front() {
+            Some(portion) => Ok(Next::Portion(portion?)),
+            None if stock.under_way > 0 || stock.upcoming().is_some() => Ok(Next::Wait),
+            None => Ok(Next::Nothing),
+        }
+    }
+
+    /// One chunk before all others; `None` while somebody else unpacks it, or if it was given already.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn at_once(&self, chunk: ChunkId, room: &mut Room) -> Result<Option<Portion>, PayloadError> {
+        let (image, nth) = chunk;
+        let mut stock = self.stock();
+        if stock.begin(chunk) {
+            let buffer = stock.spare.pop().unwrap_or_default();
+            drop(stock);
+            return self.read(image, nth..nth + 1, buffer, room).map(Some);
+        }
+        let at = self
+            .images
+            .get(image)
+            .map_or(0..0, |of| of.offsets(&(nth..nth + 1)))
+            .start;
+        let is_it = |ready: &Result<Portion, PayloadError>| {
+            ready
+                .as_ref()
+                .is_ok_and(|portion| portion.image == image && portion.offsets.contains(&at))
+        };
+        let found = stock.ready.iter().position(is_it);
+        found.and_then(|found| stock.ready.remove(found)).transpose()
+    }
+
+    /// Takes back the buffer of a portion that was put in.
+    pub(super) fn give_back(&self, portion: Portion) {
+        self.stock().spare.push(portion.bytes);
+        self.freed.notify_one();
+    }
+
+    /// What each unpacker does, until nothing is left to do.
+    fn unpack(&self) {
+        // CRIU, the pager and the processes hand on to each other all the time: none of them may wait for a slice of
+        // this thread to end. Where it cannot step back it takes its share.
+        let _ = setpriority_process(None, BEHIND_ALL);
+        let mut room = Room::default();
+        while let Some((image, chunks, buffer)) = self.take() {
+            let read = self.read(image, chunks, buffer, &mut room);
+            let mut stock = self.stock();
+            stock.under_way -= 1;
+            stock.ready.push_back(read);
+            drop(stock);
+            self.ring();
+        }
+    }
+
+    /// The next chunks to be unpacked, with a buffer; `None` when there is nothing left to do.
+    fn take(&self) -> Option<(usize, Range<usize>, Vec<u8>)> {
+        let mut stock = self.stock();
+        loop {
+            if stock.closed {
+                return None;
+            }
+            let (image, first) = stock.upcoming()?;
+            let buffer = match stock.spare.pop() {
+                Some(buffer) => buffer,
+                None if stock.buffers < BUFFERS => {
+                    stock.buffers += 1;
+                    Vec::new()
+                }
+                None => {
+                    stock = self.freed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+            };
+            let of = self.images.get(image)?;
+            let mut chunks = first..first;
+            while stock.upcoming() == Some((image, chunks.end)) {
+                let bytes = of.offsets(&(first..chunks.end + 1));
+                if !chunks.is_empty() && bytes.end - bytes.start > PORTION_BYTES {
+                    break;
+                }
+                stock.begin((image, chunks.end));
+                chunks.end += 1;
+            }
+            stock.under_way += 1;
+            return Some((image, chunks, buffer));
+        }
+    }
+
+    fn read(
+        &self,
+        image: usize,
+        chunks: Range<usize>,
+        mut bytes: Vec<u8>,
+        Room(stored): &mut Room,
+    ) -> Result<Portion, PayloadError> {
+        let (offsets, reader) = match self.images.get(image) {
+            Some(of) => (of.offsets(&chunks), of.reader.clone()),
+            None => (0..0, PayloadReader::from(Vec::new())),
+        };
+        let part = reader.slice(offsets.clone())?;
+        part.read_here(&self.runtime, stored, &mut bytes)?;
+        Ok(Portion { image, offsets, bytes })
+    }
+
+    fn ring(&self) {
+        // It fails when it has rung 2^64 times and nobody answered.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stock {
+    /// The first in order that nobody has begun.
+    fn upcoming(&mut self) -> Option<ChunkId> {
+        while let Some(&(image, nth)) = self.order.get(self.next) {
+            if !*self.begun.get(image)?.get(nth)? {
+                return Some((image, nth));
+            }
+            self.next += 1;
+        }
+        None
+    }
+
+    /// Whether nobody had begun it.
+    fn begin(&mut self, (image, nth): ChunkId) -> bool {
+        let begun = self.begun.get_mut(image).and_then(|chunks| chunks.get_mut(nth));
+        begun.is_some_and(|begun| !std::mem::replace(begun, true))
+    }
+}
