@@ -80,6 +80,13 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
     if let Some(Err(error)) = elsewhere.then(|| target::addresses(&args, &profile)) {
         return Ok(Exit::usage(&error));
     }
+    // Nobody wants to learn after the run that its report has no place.
+    if let Some(folder) = &args.reporting.report
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        let place = format!("--report {}: make the directory", folder.display());
+        return Ok(Exit::usage(&anyhow::Error::new(error).context(place)));
+    }
     stop_by_signal(options.stop.clone())?;
     let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -96,7 +96,8 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
     let kubernetes = match &mut profile.kubernetes {
         Some(dialect) => {
             IMAGE.clone_into(&mut dialect.image);
-            Some(kubernetes(&plane.data_dir().join("kubeconfig"), NAMESPACE).await?)
+            let path = plane.data_dir().join("kubeconfig");
+            Some(kubernetes(&path, read_kubeconfig(&path)?, NAMESPACE).await?)
         }
         None => None,
     };
@@ -164,20 +165,20 @@ pub fn capabilities(args: &ConformanceArgs, profile: &Profile) -> anyhow::Result
 /// Where a target elsewhere is.
 #[derive(Debug)]
 pub struct Addresses<'a> {
-    kubeconfig: Option<&'a Path>,
+    kubeconfig: Option<(&'a Path, Kubeconfig)>,
     e2b: Option<E2bEndpoint>,
 }
 
-/// What the options say of where a target elsewhere is. Nothing is looked at.
+/// What the options say of where a target elsewhere is. Files are read, and no address is asked.
 ///
 /// # Errors
-/// An address is missing, is none, or is of no use with this profile.
+/// An address is missing, is none, or is of no use with this profile, or a file cannot be read.
 pub fn addresses<'a>(args: &'a ConformanceArgs, profile: &Profile) -> anyhow::Result<Addresses<'a>> {
     let kubeconfig = match (args.target, &args.kubeconfig) {
         (TargetKind::E2b, _) => None,
         (_, Some(path)) => {
             profile.dialect()?;
-            Some(path.as_path())
+            Some((path.as_path(), read_kubeconfig(path)?))
         }
         (_, None) => bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG"),
     };
@@ -201,7 +202,7 @@ pub fn addresses<'a>(args: &'a ConformanceArgs, profile: &Profile) -> anyhow::Re
 pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
     let Addresses { kubeconfig, e2b } = addresses(args, &profile)?;
     let kubernetes = match kubeconfig {
-        Some(path) => Some(kubernetes(path, args.namespace.as_deref().unwrap_or_default()).await?),
+        Some((path, file)) => Some(kubernetes(path, file, args.namespace.as_deref().unwrap_or_default()).await?),
         None => None,
     };
     let adapter = profile.adapter();
@@ -288,10 +289,13 @@ fn authorities(args: &ConformanceArgs) -> anyhow::Result<Authorities> {
     Authorities::from_pem(&pem).with_context(what)
 }
 
-async fn kubernetes(kubeconfig: &Path, namespace: &str) -> anyhow::Result<KubernetesTarget> {
-    let read = Kubeconfig::read_from(kubeconfig);
-    let kubeconfig_file = read.with_context(|| format!("read the kubeconfig {}", kubeconfig.display()))?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig_file, &KubeConfigOptions::default()).await;
+fn read_kubeconfig(path: &Path) -> anyhow::Result<Kubeconfig> {
+    // Its message holds that of its source.
+    Kubeconfig::read_from(path).map_err(|error| anyhow!("read the kubeconfig {}: {error}", path.display()))
+}
+
+async fn kubernetes(kubeconfig: &Path, file: Kubeconfig, namespace: &str) -> anyhow::Result<KubernetesTarget> {
+    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let config = config.with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
     let mut config = config;
     let agent = HeaderValue::from_static(concat!("torpor-conformance/", env!("CARGO_PKG_VERSION")));

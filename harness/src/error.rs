@@ -3,8 +3,7 @@
 use serde::de::DeserializeOwned;
 
 /// A file that does not say what it should.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
     /// The file, as it was named to the suite.
     pub file: String,
@@ -15,6 +14,23 @@ pub struct YamlError {
     /// What is wrong there and what is allowed.
     pub message: String,
 }
+
+impl std::fmt::Display for YamlError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            file,
+            line,
+            column,
+            message,
+        } = self;
+        match line {
+            0 => write!(out, "{file}: {message}"),
+            _ => write!(out, "{file}:{line}:{column}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for YamlError {}
 
 /// Everything that is wrong with a set of scenario files.
 #[derive(Clone, Debug, PartialEq, Eq)]

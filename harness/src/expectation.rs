@@ -34,7 +34,15 @@ pub struct ExpectedFailure {
     pub reason: String,
     /// The last day on which it is excused, UTC.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "day")]
     pub expires: Date,
+}
+
+/// Reads a day, and says how one is written.
+fn day<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Date, D::Error> {
+    let text = String::deserialize(source)?;
+    let wrong = |_| serde::de::Error::custom(format!("`expires: {text}` is no day, expected e.g. 2027-03-31"));
+    text.parse().map_err(wrong)
 }
 
 /// What came of an entry in a run.

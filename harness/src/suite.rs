@@ -106,11 +106,13 @@ impl Suite {
         let mut suite = Self::embedded()?;
         if let Some(folder) = folder {
             suite.extend_catalogue(&folder.join(CATALOGUE))?;
-            suite.add(
-                read_folder(folder)
-                    .map_err(|error| ScenarioErrors(vec![error]))?
-                    .into_iter(),
-            )?;
+            let files = read_folder(folder).map_err(|error| ScenarioErrors(vec![error]))?;
+            // Whoever names a folder means something in it.
+            if files.is_empty() {
+                let message = "no scenario is in it: a file `ID.yaml` for each, at any depth";
+                return Err(ScenarioErrors(vec![whole(folder, message.to_owned())]));
+            }
+            suite.add(files.into_iter())?;
         }
         Ok(suite)
     }
@@ -184,11 +186,16 @@ impl Suite {
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> YamlError {
+    whole(path, format!("read scenarios: {error}"))
+}
+
+/// What is wrong with a file or folder as a whole.
+fn whole(path: &Path, message: String) -> YamlError {
     YamlError {
         file: path.display().to_string(),
         line: 0,
         column: 0,
-        message: format!("read scenarios: {error}"),
+        message,
     }
 }
 

@@ -327,3 +327,15 @@ async fn every_form_speaks_of_the_failure_and_none_of_the_key() {
         assert!(text.contains(says), "{form:?}: {text}");
     }
 }
+
+#[tokio::test]
+async fn what_a_report_of_selected_cases_left_out_is_neither_worse_nor_gone() {
+    let (whole, part) = (report(Defect::None, &[]).await, report(Defect::None, &["starts"]).await);
+    for difference in [Difference::between(&whole, &part), Difference::between(&part, &whole)] {
+        let silent = difference.requirements.is_empty() && difference.cases.is_empty();
+        assert!(silent && !difference.is_regression(), "{difference:?}");
+        assert!(difference.notes.iter().any(|note| note.contains("selected cases only")));
+    }
+    let broken = report(Defect::ForgetsOnResume, &["keeps"]).await;
+    assert!(Difference::between(&whole, &broken).is_regression());
+}

@@ -115,7 +115,8 @@ fn conclusion(found: &FoundReport, findings: usize) -> String {
         report.ended_at.strftime("%Y-%m-%d")
     );
     if findings > 0 {
-        return format!("rejected: {findings} things in it cannot be so; it says {of}");
+        let things = if findings == 1 { "thing" } else { "things" };
+        return format!("rejected: {findings} {things} in it cannot be so; it says {of}");
     }
     format!(
         "consistent and unchanged since it was written: {of}\n\

@@ -2,9 +2,9 @@
 //!
 //! A regression is what held before and does not now, for whatever reason, or what came to
 //! something worse than before. What only one of the reports knows is named and is none: the
-//! suites differ.
+//! suites differ. Of what a report of selected cases left out, nothing can be said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -74,9 +74,12 @@ impl Difference {
     /// Compares two reports.
     #[must_use]
     pub fn between(old: &Report, new: &Report) -> Self {
+        let unasked: BTreeSet<&str> = [old, new].into_iter().flat_map(left_out).collect();
         let requirements = |report: &Report| -> Vec<(String, Outcome, Option<String>)> {
             let all = report.requirements.iter();
-            all.map(|requirement| (requirement.id.clone(), requirement.result, None))
+            let asked = all.filter(|requirement| !unasked.contains(requirement.id.as_str()));
+            asked
+                .map(|requirement| (requirement.id.clone(), requirement.result, None))
                 .collect()
         };
         let cases = |report: &Report| -> Vec<(String, Outcome, Option<String>)> {
@@ -84,11 +87,17 @@ impl Difference {
             all.map(|case| (case.id.clone(), case.result, case.reason.clone()))
                 .collect()
         };
+        let mut cases = changes(cases(old), cases(new));
+        cases.retain(|change| match change.kind {
+            ChangeKind::Regression | ChangeKind::Improvement => true,
+            ChangeKind::Added => !old.partial,
+            ChangeKind::Removed => !new.partial,
+        });
         Self {
             verdict: (old.verdict, new.verdict),
             notes: notes(old, new),
             requirements: changes(requirements(old), requirements(new)),
-            cases: changes(cases(old), cases(new)),
+            cases,
         }
     }
 
@@ -100,13 +109,24 @@ impl Difference {
     }
 }
 
+/// The requirements of which a report of selected cases says nothing.
+fn left_out(report: &Report) -> impl Iterator<Item = &str> {
+    let untested = report
+        .requirements
+        .iter()
+        .filter(|requirement| requirement.result == Outcome::Untested);
+    untested
+        .filter(|_| report.partial)
+        .map(|requirement| requirement.id.as_str())
+}
+
 fn notes(old: &Report, new: &Report) -> Vec<String> {
     let differ = |what: &str, from: &str, to: &str| (from != to).then(|| format!("{what}: {from} before, {to} now"));
     let (before, after) = (&old.provenance, &new.provenance);
     let partial = |name: &str, report: &Report| {
         report
             .partial
-            .then(|| format!("the {name} report is of selected cases only"))
+            .then(|| format!("the {name} report is of selected cases only; of the others nothing is said here"))
     };
     [
         differ("target", &old.target, &new.target),

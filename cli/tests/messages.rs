@@ -1,0 +1,76 @@
+//! Bad input to `torpor conformance`: said before anything is run, with what to do, and the exit code of a wrong command.
+
+#![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
+
+use std::path::Path;
+use std::process::Command;
+
+/// What it says to these arguments, with the exit code of a command that made no sense.
+fn refused(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .arg("conformance")
+        .args(args)
+        .env_remove("KUBECONFIG")
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was run");
+    said
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+#[test]
+fn a_folder_without_scenarios_is_refused_rather_than_left_out() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = text(folder.path());
+    let said = refused(&["--scenarios", path]);
+    assert!(said.contains(&format!("{path}: no scenario is in it")), "{said}");
+    let missing = folder.path().join("nowhere");
+    let said = refused(&["--scenarios", text(&missing)]);
+    // A file as a whole has no line.
+    assert!(
+        said.contains("nowhere: read scenarios: No such file") && !said.contains(":0:0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_read_is_named_once_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let missing = folder.path().join("kubeconfig");
+    let said = refused(&["--target", "kubeconfig", "--kubeconfig", text(&missing)]);
+    assert!(said.contains("read the kubeconfig"), "{said}");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+    std::fs::write(&missing, "not: [a kubeconfig\n").expect("a file");
+    let said = refused(&["--target", "kubeconfig", "--kubeconfig", text(&missing)]);
+    assert!(said.contains("line 1"), "{said}");
+}
+
+#[test]
+fn a_report_that_has_no_place_is_refused_before_the_run() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let said = refused(&["--report", text(&file.join("reports"))]);
+    assert!(
+        said.contains("--report") && said.contains("make the directory"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_day_that_is_none_is_told_with_how_one_is_written() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("known.yaml");
+    let entry = "expectedFailures:\n  - id: CTX-04\n    owner: me\n    reason: known\n    expires: soon\n";
+    std::fs::write(&file, entry).expect("a file");
+    let said = refused(&["--expected-failures", text(&file)]);
+    assert!(
+        said.contains("known.yaml:5:14: `expires: soon` is no day, expected e.g. 2027-03-31"),
+        "{said}"
+    );
+}
