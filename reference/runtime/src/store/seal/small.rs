@@ -97,7 +97,7 @@ enum Stands {
 }
 
 /// A payload on its way into an envelope.
-struct Intake<'a> {
+struct Filling<'a> {
     seal: &'a Seal,
     sieve: Sieve,
     depot: Arc<Depot>,
@@ -171,15 +171,15 @@ impl Seal {
                 Large::Whole(payload)
             }));
         }
-        let (mut intake, mut rest) = (Intake::new(self, limit, payload.is_growing())?, payload.runs());
+        let (mut filling, mut rest) = (Filling::new(self, limit, payload.is_growing())?, payload.runs());
         let key = self.store.keys.sealing();
         while let Some(run) = rest.next(key).map_err(|source| self.unreadable(source))? {
-            intake.take(run)?;
-            if intake.bytes > limit {
-                return Ok(SizedUp::Large(Large::Growing(intake.runs, rest)));
+            filling.take(run)?;
+            if filling.bytes > limit {
+                return Ok(SizedUp::Large(Large::Growing(filling.runs, rest)));
             }
         }
-        intake.end()
+        filling.end()
     }
 
     /// The most that an envelope keeps of such a payload.
@@ -203,7 +203,7 @@ impl Seal {
     }
 }
 
-impl<'a> Intake<'a> {
+impl<'a> Filling<'a> {
     fn new(seal: &'a Seal, limit: u64, is_growing: bool) -> Result<Self, StoreError> {
         // What does not fit into a quota is found out later, and is small.
         let place = depot::Place::Memory(Mutex::default());
@@ -301,4 +301,18 @@ impl<'a> Intake<'a> {
 
 fn kept(chunks: &[Bytes]) -> KeptChunks {
     KeptChunks::of(chunks.iter().map(|stored| &**stored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_of_its_own_is_for_what_is_long_in_the_making_or_may_be() {
+        let growing = |expected| Looks::of(&Payload::growing_to(expected).1);
+        assert_eq!(growing(None), Looks::LongInTheMaking);
+        assert_eq!(growing(Some(BESIDE_BYTES)), Looks::LongInTheMaking);
+        assert_eq!(growing(Some(BESIDE_BYTES - 1)), Looks::Whole);
+        assert_eq!(Looks::of(&Payload::from(vec![0; 1 << 20])), Looks::Whole);
+    }
 }
