@@ -176,10 +176,10 @@ impl CriuEngine {
         let pages = image.images.pages(&mut cursor)?;
         make_parent(&image.socket)?;
         let tree = Tree::new(image.root);
+        // Before any of them runs: what they started first would have the ids that agents have.
+        advance_pids(image.images.last_task().unwrap_or(image.root))?;
         let paging = self.restore_tree(tree, &images, pages).await?;
         self.config.steps.done(Step::Restored);
-        let last = tree.last_pid().map_err(CriuError::init("list its processes"))?;
-        advance_pids(last)?;
         tree.go_on(&image.stopped)?;
         let client = InitClient::new(image.socket);
         client.ready().await?;

@@ -97,6 +97,12 @@ impl Images {
         (images, small, pages)
     }
 
+    /// The highest id of a process or a thread: there is an image of the registers of each.
+    pub(super) fn last_task(&self) -> Option<u32> {
+        let id = |name: &str| name.strip_prefix("core-")?.strip_suffix(".img")?.parse().ok();
+        self.small.iter().filter_map(|(name, _)| id(name)).max()
+    }
+
     /// Writes the small images, which come next, into a new directory.
     pub(super) async fn lay_out(&self, cursor: &mut PayloadCursor, dir: &Path) -> Result<(), CriuError> {
         fs::create_dir_all(dir).map_err(CriuError::file("make", dir))?;

@@ -42,11 +42,6 @@ impl Tree {
         Ok(members)
     }
 
-    /// The largest pid of the tree.
-    pub(super) fn last_pid(self) -> io::Result<u32> {
-        Ok(self.members()?.into_keys().max().unwrap_or(self.root))
-    }
-
     /// The processes that stand stopped.
     pub(super) fn stopped(self) -> io::Result<BTreeSet<u32>> {
         let stopped = |(pid, status): (u32, ProcessStatus)| (status.state == 'T').then_some(pid);
