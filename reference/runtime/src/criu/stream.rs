@@ -35,7 +35,7 @@ use crate::store::Draft;
 const SOCKET: &str = "streamer-capture.sock";
 /// An image up to this size stays in memory.
 const SMALL_IMAGE_BYTES: u64 = 256 << 10;
-/// As much as anybody may have in a pipe: processes are woken once for so much.
+/// For pages, as much as anybody may have in a pipe: processes are woken once for so much.
 const PIPE_BYTES: usize = 1 << 20;
 /// A name is far shorter.
 const LONGEST_REQUEST: usize = 4096;
@@ -164,13 +164,16 @@ fn receive_pipe(connection: &UnixStream) -> io::Result<OwnedFd> {
 }
 
 fn read_image(mut pipe: File, grain: Grain, draft: &Arc<Draft>) -> io::Result<Payload> {
+    match grain {
+        // A smaller one does as well, more slowly.
+        Grain::Word => drop(fcntl_setpipe_size(&pipe, PIPE_BYTES)),
+        Grain::Byte => {}
+    }
     let mut head = Vec::new();
     pipe.by_ref().take(SMALL_IMAGE_BYTES + 1).read_to_end(&mut head)?;
     if head.len() as u64 <= SMALL_IMAGE_BYTES {
         return Ok(head.into());
     }
-    // A smaller one does as well, more slowly.
-    let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
     draft.take(grain, &head, pipe)
 }
 

@@ -37,6 +37,7 @@ use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::step::Step;
 pub(super) use fetch::{Unfetched, fetch};
+use flow::Buffers;
 
 /// Begins drafts of one sandbox's checkpoints.
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ pub(super) struct Begun {
 pub(super) struct Takes {
     pub(super) depot: Arc<Depot>,
     pub(super) sieve: Sieve,
+    buffers: Arc<Buffers>,
     parts: Mutex<Vec<Survey>>,
     failed: Mutex<Option<PackError>>,
 }
@@ -196,14 +198,17 @@ impl Begun {
             takes: Arc::new(Takes {
                 depot,
                 sieve: Sieve::new(known),
+                buffers: Arc::default(),
                 parts: Mutex::default(),
                 failed: Mutex::default(),
             }),
         })
     }
 
-    /// Notes the attempt on a task of its own.
+    /// Notes the attempt on a task of its own, and makes buffers on another.
     fn while_others_work(mut self) -> Self {
+        let buffers = Arc::clone(&self.takes.buffers);
+        tokio::task::spawn_blocking(move || buffers.prepare());
         let (noting, folder) = (tokio::spawn(self.noted), self.place.folder().clone());
         let noted = async move {
             let lost = |source: tokio::task::JoinError| objects::backend("note a seal in", &folder, source.into());

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -46,6 +46,38 @@ pub(super) fn buffers() -> usize {
     threads() + BUFFERS_TO_SPARE
 }
 
+/// Buffers that nobody uses, of one draft: what one part has touched the next does not touch for the first time.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// Makes as many as one part needs, and touches them: somebody has time for it before the first part comes.
+    pub(super) fn prepare(&self) {
+        let touched = (0..buffers()).map(|_| vec![1; BUFFER_BYTES]).collect();
+        self.give(touched);
+    }
+
+    /// No more than one part needs.
+    fn take(&self) -> Vec<Vec<u8>> {
+        let mut list = self.list();
+        let left = list.len().saturating_sub(buffers());
+        list.split_off(left)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.list().len()
+    }
+
+    fn give(&self, buffers: Vec<Vec<u8>>) {
+        self.list().extend(buffers);
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whole chunks side by side, at the beginning of a buffer.
 struct Run {
     /// Where they begin in the part.
@@ -57,6 +89,7 @@ struct Run {
 /// Takes a part, which is cut at such places; gives what it is made of, and its bytes. Blocks until all was taken.
 pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read) -> (Survey, io::Result<u64>) {
     let ((runs, next), (back, idle)) = (channel(), channel());
+    let mut ready = takes.buffers.take();
     let works = Works {
         takes,
         workshop: Workshop::default(),
@@ -68,8 +101,9 @@ pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read) -> (Survey, i
             takes,
             grain,
             runs,
-            idle,
-            made: 0,
+            idle: &idle,
+            made: ready.len(),
+            ready: &mut ready,
         };
         for _ in 0..threads() {
             let (works, back) = (&works, back.clone());
@@ -79,6 +113,8 @@ pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read) -> (Survey, i
         drop(back);
         reader.read(source)
     });
+    ready.extend(idle);
+    takes.buffers.give(ready);
     let surveyed = works.surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut all = Survey::default();
     for run in surveyed.into_values() {
@@ -92,7 +128,9 @@ struct Reader<'a> {
     takes: &'a Takes,
     grain: Grain,
     runs: Sender<Run>,
-    idle: Receiver<Vec<u8>>,
+    idle: &'a Receiver<Vec<u8>>,
+    /// Buffers that were not used yet.
+    ready: &'a mut Vec<Vec<u8>>,
     /// Buffers that there are.
     made: usize,
 }
@@ -135,10 +173,11 @@ impl Reader<'_> {
 
     /// One that nobody uses; waits for it when there are enough.
     fn buffer(&mut self) -> io::Result<Vec<u8>> {
-        if let Ok(idle) = self.idle.try_recv() {
+        // What was used last is still in the cache.
+        if let Some(idle) = self.idle.try_recv().ok().or_else(|| self.ready.pop()) {
             return Ok(idle);
         }
-        if self.made == buffers() {
+        if self.made >= buffers() {
             let idle = self.idle.recv();
             return idle.map_err(|_| io::Error::other("nobody works on what is read"));
         }

@@ -252,6 +252,28 @@ async fn a_store_that_cannot_begin_says_so_when_it_is_to_seal() {
     assert!(matches!(refused, Err(StoreError::DirectoryGone { .. })), "{refused:?}");
 }
 
+#[tokio::test]
+async fn the_next_part_has_the_buffers_of_the_one_before() {
+    let (store, _directory) = on_disk();
+    let draft = store.intake(UID).begin().await;
+    for part in 0..5 {
+        let draft = Arc::clone(&draft);
+        let take = move || {
+            draft
+                .take(Grain::Word, &[], Cursor::new(noise(part, 2 * MIB)))
+                .map(drop)
+        };
+        tokio::task::spawn_blocking(take).await.unwrap().unwrap();
+    }
+    let there = match &*draft.state() {
+        State::Begun(begun) => begun.takes.buffers.len(),
+        State::Failed(_) | State::Spent => 0,
+    };
+    // Those of the first part, and those that were made meanwhile.
+    assert!((1..=2 * buffers()).contains(&there), "{there} buffers");
+    draft.abandon().await;
+}
+
 /// Gives some bytes, and then an error.
 struct Breaks(Cursor<Vec<u8>>);
 
