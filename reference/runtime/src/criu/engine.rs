@@ -170,16 +170,25 @@ impl CriuEngine {
         image.images.lay_out(&mut cursor, &images).await?;
         image.rootfs.lay_out(&mut cursor).await?;
         self.config.steps.done(Step::FilesLaidOut);
-        // Nobody lists the image again: the container is of the same one.
-        let listing = Listing::from_bytes(cursor.take(image.listing).await?);
-        let baseline = Arc::new(Baseline::new(ground, listing));
+        let listing = cursor.skip(image.listing)?;
         let pages = image.images.pages(&mut cursor)?;
         make_parent(&image.socket)?;
         let tree = Tree::new(image.root);
         // Before any of them runs: what they started first would have the ids that agents have.
         advance_pids(image.images.last_task().unwrap_or(image.root))?;
-        let paging = self.restore_tree(tree, &images, pages).await?;
+        // Nobody lists the image again: the container is of the same one. Only the next pause looks at it.
+        let (paging, listing) = tokio::join!(self.restore_tree(tree, &images, pages), listing.read());
+        let paging = paging?;
         self.config.steps.done(Step::Restored);
+        let listing = match listing {
+            Ok(listing) => Listing::from_bytes(listing),
+            Err(error) => {
+                paging.stop();
+                tree.kill().await;
+                return Err(CriuError::from(error).into());
+            }
+        };
+        let baseline = Arc::new(Baseline::new(ground, listing));
         tree.go_on(&image.stopped)?;
         let client = InitClient::new(image.socket);
         client.ready().await?;

@@ -18,6 +18,8 @@ use crate::store::SealedPayload;
 /// Bytes that are read from a store at once when a range is copied, and how many such reads are under way.
 const WINDOW_BYTES: u64 = 4 << 20;
 const WINDOWS: usize = 3;
+/// Bytes that are read at once from its beginning on where that costs little: what follows may be pages that come later.
+const NEAR_BYTES: u64 = 512 << 10;
 /// What is in memory can be read in any parts; these are as large as chunks are.
 const CUT_BYTES: u64 = 64 << 10;
 
@@ -237,7 +239,9 @@ impl PayloadCursor {
         }
         if bytes > self.window.len() as u64 {
             let unread = self.unread();
-            let (window, rest) = unread.split_at(unread.len().min(bytes.max(WINDOW_BYTES)))?;
+            // Of what is far away more is read than is asked for: each way there takes long.
+            let ahead = if unread.is_at_hand() { NEAR_BYTES } else { WINDOW_BYTES };
+            let (window, rest) = unread.split_at(unread.len().min(bytes.max(ahead)))?;
             self.window = window.read().await?;
             self.rest = rest;
         }
