@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use torpor_harness::{
-    Dialect, KubernetesTarget, Lodging, OwnNamespace, Report, RunOptions, Suite, Target, claims_of_target, preflight,
+    Dialect, KubernetesTarget, Lodging, OwnNamespace, Report, RunOptions, Suite, Target, claims_of_target,
+    endpoint_answers, preflight,
 };
 
 use crate::conformance::args::ConformanceArgs;
@@ -25,6 +26,7 @@ pub async fn run(
     suite: &Suite,
     options: &RunOptions,
 ) -> anyhow::Result<Report> {
+    endpoint_answers(&target).await?;
     let Some(kubernetes) = target.kubernetes.clone() else {
         return Ok(run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await);
     };

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,6 +19,47 @@ fn refused(args: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was run");
     said
+}
+
+/// What is said of an E2B API at this address, where the suite could not find out anything.
+fn undecided(url: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args([
+            "conformance",
+            "--target",
+            "e2b",
+            "--e2b-api-key",
+            "e2b_00",
+            "--e2b-url",
+            url,
+        ])
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "nothing was run");
+    said
+}
+
+#[test]
+fn an_e2b_api_that_does_not_answer_or_refuses_the_key_is_told_once_and_nothing_is_run() {
+    let said = undecided("http://127.0.0.1:1");
+    assert!(said.contains("does not answer") && said.contains("--e2b-url"), "{said}");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody asks");
+        let asked = stream.read(&mut [0; 4096]).expect("a request");
+        let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        stream.write_all(answer.as_bytes()).expect("an answer");
+        asked
+    });
+    let said = undecided(&url);
+    assert!(
+        said.contains("answers 401 to the key; is --e2b-api-key right?"),
+        "{said}"
+    );
+    assert!(server.join().expect("the server") > 0);
 }
 
 fn text(path: &Path) -> &str {

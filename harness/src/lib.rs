@@ -61,6 +61,6 @@ pub use report::{
     RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, render_line,
     report_schema, verify,
 };
-pub use run::{RunOptions, Skip, run, run_one, run_one_by_the_clock};
+pub use run::{EndpointRefusal, RunOptions, Skip, endpoint_answers, run, run_one, run_one_by_the_clock};
 pub use suite::{Case, Filter, Suite};
 pub use target::{E2bEndpoint, KubernetesTarget, StorageProbe, Target, UsageSource};

@@ -88,7 +88,7 @@ async fn attempt_on(
     course: &Course,
 ) -> CaseReport {
     let start = Instant::now();
-    let http = match http_client(case, target) {
+    let http = match http_client(&case.id, target) {
         Ok(http) => http,
         Err(error) => return CaseReport::not_run(case, Outcome::Error, format!("make an HTTP client: {error}")),
     };
@@ -113,8 +113,8 @@ async fn attempt_on(
 
 /// Who looks at the target's own logs sees which case a request belongs to. A target on this
 /// machine is spoken to directly, whatever proxy the environment names.
-fn http_client(case: &Case, target: &Target) -> Result<Http, HttpError> {
-    let agent = format!("torpor-conformance/{} {}", env!("CARGO_PKG_VERSION"), case.id);
+pub(super) fn http_client(case: &str, target: &Target) -> Result<Http, HttpError> {
+    let agent = format!("torpor-conformance/{} {case}", env!("CARGO_PKG_VERSION"));
     let way = if target.is_local() {
         Way::Direct
     } else {

@@ -10,6 +10,7 @@ mod canaries;
 mod case;
 mod commands;
 mod conditions;
+mod endpoint;
 mod environment;
 mod faults;
 mod inside;
@@ -39,6 +40,7 @@ use crate::target::Target;
 
 use batch::Batch;
 pub use case::{run_one, run_one_by_the_clock};
+pub use endpoint::{EndpointRefusal, endpoint_answers};
 pub use plan::Skip;
 use world::Course;
 
