@@ -61,10 +61,11 @@ impl Memory {
         self.ended
     }
 
-    /// Learns what happened to it; a child that was forked is a memory of its own.
-    pub(super) fn learn(&mut self) -> io::Result<Vec<Self>> {
-        let (mut children, mut events) = (Vec::new(), Vec::new());
-        self.userfault.read(&mut events)?;
+    /// Learns what happened to it; a child that was forked is a memory of its own, and is among `children` whatever fails
+    /// afterwards: what it misses reads as zeroes once nobody has it.
+    pub(super) fn learn(&mut self, children: &mut Vec<Self>) -> io::Result<()> {
+        let mut events = Vec::new();
+        let read = self.userfault.read(&mut events);
         for event in events {
             match event {
                 Event::Fault { address } => self.touched.push(address),
@@ -73,7 +74,7 @@ impl Memory {
                 Event::Remove(addresses) => self.missing.gave_back(&addresses),
             }
         }
-        Ok(children)
+        read
     }
 
     /// The pages that were touched since the last call.
@@ -107,7 +108,7 @@ impl Memory {
                 Err(Refused::NotThere) => continue,
                 Err(Refused::Changing) => {
                     // What changed may have been this.
-                    others.extend(self.learn()?);
+                    self.learn(others)?;
                     std::thread::yield_now();
                     parts = self.missing.within(&(part.offset..offsets.end));
                     parts.reverse();
@@ -146,7 +147,7 @@ impl Memory {
                 // There or gone by now: whoever waits finds out.
                 Err(Refused::Exists | Refused::NotThere) => return self.wake(address..end),
                 Err(Refused::Changing) => {
-                    others.extend(self.learn()?);
+                    self.learn(others)?;
                     std::thread::yield_now();
                     end = self.missing.free_until(address, end);
                 }
@@ -171,4 +172,33 @@ impl Memory {
 /// The half of a part, in whole pages.
 fn half(part: &Part) -> u64 {
     (part.bytes / PAGE_BYTES / 2).max(1) * PAGE_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::fd::{IntoRawFd as _, OwnedFd};
+
+    use super::super::pagemap::Pagemap;
+    use super::*;
+
+    #[test]
+    fn a_forked_child_is_kept_when_what_follows_cannot_be_understood() {
+        let (reader, mut events) = std::io::pipe().expect("a pipe");
+        let child = File::open("/dev/null").expect("a descriptor").into_raw_fd();
+        let mut fork = [0_u8; 32];
+        fork[0] = 0x13;
+        fork[8..12].copy_from_slice(&child.to_ne_bytes());
+        events.write_all(&[fork, [0xff; 32]].concat()).expect("written");
+
+        let map = Pagemap {
+            pages_id: 1,
+            runs: Vec::new(),
+        };
+        let mut parent = Memory::new(0, OwnedFd::from(reader).into(), Missing::all(&map));
+        let mut children = Vec::new();
+        assert!(parent.learn(&mut children).is_err());
+        assert_eq!(children.len(), 1);
+    }
 }

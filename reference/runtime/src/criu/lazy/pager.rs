@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,6 +31,8 @@ pub(super) enum PagerError {
     Criu(#[source] io::Error),
     #[error("the sandbox was ended")]
     Ended,
+    #[error("put pages in: a defect, of which the log has more")]
+    Defect,
 }
 
 /// How it ended. Pages that did not come are read as zeroes when this is dropped.
@@ -81,7 +84,8 @@ impl Pager {
 
     /// Puts in all pages, or all until something fails or the supply is closed.
     pub(super) fn run(mut self) -> Paged {
-        let outcome = self.work();
+        // Even a defect must not let go of memory before its processes are killed: what is missing would read as zeroes.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.work())).unwrap_or(Err(PagerError::Defect));
         tracing::debug!(
             faults = self.faults,
             ?outcome,
@@ -138,10 +142,10 @@ impl Pager {
         let said: Vec<bool> = all.iter().map(|of| !of.revents().is_empty()).collect();
         let (memories, others) = said.split_at(self.memories.len());
         let mut children = Vec::new();
-        for (memory, _) in self.memories.iter_mut().zip(memories).filter(|(_, said)| **said) {
-            children.extend(memory.learn()?);
-        }
+        let mut changed = self.memories.iter_mut().zip(memories).filter(|(_, said)| **said);
+        let learned = changed.try_for_each(|(memory, _)| memory.learn(&mut children));
         self.memories.extend(children);
+        learned?;
         if others.first() == Some(&true) {
             self.supply.answer();
             if self.supply.is_admitted() {
@@ -180,8 +184,9 @@ impl Pager {
                 self.faults += 1;
                 let Some(place) = self.memories[nth].place(address) else {
                     let mut children = Vec::new();
-                    self.memories[nth].zero(address, &mut children)?;
+                    let zeroed = self.memories[nth].zero(address, &mut children);
                     self.memories.extend(children);
+                    zeroed?;
                     continue;
                 };
                 self.put_at_once(self.memories[nth].image, place)?;
@@ -257,8 +262,9 @@ impl Pager {
         while nth < self.memories.len() {
             if self.memories[nth].image == image {
                 let mut children = Vec::new();
-                self.memories[nth].put(read, self.finished, &mut children)?;
+                let put = self.memories[nth].put(read, self.finished, &mut children);
                 self.memories.extend(children);
+                put?;
             }
             nth += 1;
         }
