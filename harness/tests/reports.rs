@@ -102,6 +102,19 @@ async fn any_edit_shows_in_the_digest() {
     }
 }
 
+#[tokio::test]
+async fn what_was_not_selected_is_called_so_in_every_form_for_people() {
+    let (part, whole) = (report(Defect::None, &["keeps"]).await, report(Defect::None, &[]).await);
+    for (form, word) in [
+        (Form::Text, "not selected"),
+        (Form::Markdown, "not-selected"),
+        (Form::Html, ">not selected<"),
+    ] {
+        assert!(part.render(form).unwrap().contains(word), "{form:?}");
+        assert!(!whole.render(form).unwrap().contains(word), "{form:?}");
+    }
+}
+
 type Edit = (&'static str, fn(&mut Value), &'static [&'static str]);
 
 /// Each edit with everything that is then found to be wrong, also with a digest that fits.

@@ -43,7 +43,7 @@ fn counts(page: &mut String, report: &Report) {
         .collect();
     page.push_str("| |");
     for kind in &kinds {
-        let _ = write!(page, " {} |", kind.as_str());
+        let _ = write!(page, " {} |", report.word_for(*kind));
     }
     let _ = write!(page, "\n|---|{}\n| requirements |", "---:|".repeat(kinds.len()));
     for kind in &kinds {
@@ -123,7 +123,7 @@ fn requirements(page: &mut String, report: &Report) {
             page,
             "| {} | {} | {} |",
             requirement.id,
-            requirement.result.as_str(),
+            report.word_for(requirement.result),
             plain(&requirement.text)
         );
     }

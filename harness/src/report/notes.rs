@@ -5,6 +5,15 @@ use std::time::Duration;
 use super::{CaseReport, INTERRUPTED, Outcome, Report};
 
 impl Report {
+    /// What a result is called for people: in a run of selected cases a requirement without one was left out by whoever
+    /// selected, and not by the suite.
+    pub(super) const fn word_for(&self, outcome: Outcome) -> &'static str {
+        match outcome {
+            Outcome::Untested if self.partial => "not-selected",
+            other => other.as_str(),
+        }
+    }
+
     /// What else is worth knowing, a line each: what kept the run from success beside its
     /// cases, what makes its verdict worth less, and what could be claimed.
     #[must_use]

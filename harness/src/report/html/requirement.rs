@@ -34,12 +34,12 @@ pub(super) fn section(report: &Report) -> Markup {
                 input type="search" placeholder="filter by id or word" aria-label="filter";
                 label { input type="checkbox"; " only what did not pass" }
             }
-            @for (group, members) in &groups { (group_of(group, titles.get(*group).map_or("", String::as_str), members)) }
+            @for (group, members) in &groups { (group_of(group, titles.get(*group).map_or("", String::as_str), members, report.partial)) }
         }
     }
 }
 
-fn group_of(group: &str, title: &str, members: &[&RequirementReport]) -> Markup {
+fn group_of(group: &str, title: &str, members: &[&RequirementReport], partial: bool) -> Markup {
     let counted = |wanted: &[Outcome]| members.iter().filter(|member| wanted.contains(&member.result)).count();
     let kept = counted(&[Outcome::Pass]);
     let silent = counted(&[Outcome::NotClaimed, Outcome::Untested]);
@@ -49,19 +49,20 @@ fn group_of(group: &str, title: &str, members: &[&RequirementReport]) -> Markup 
                 span.id { (group) } " " (title)
                 span.tally { (kept) " of " (members.len() - silent) " kept" }
             }
-            @for requirement in members { (row(requirement)) }
+            @for requirement in members { (row(requirement, partial)) }
         }
     }
 }
 
-fn row(requirement: &RequirementReport) -> Markup {
+fn row(requirement: &RequirementReport, partial: bool) -> Markup {
+    let left_out = partial && matches!(requirement.result, Outcome::Untested);
     let open = matches!(requirement.result, Outcome::Fail | Outcome::Error);
     html! {
         details.requirement #(anchor(&requirement.id)) data-result=(requirement.result.as_str()) open[open] {
             summary {
                 span.id { (requirement.id) }
-                span.text { (requirement.text) @if requirement.level.as_str() != "core" { " " span.level { (requirement.level.as_str()) } } }
-                (badge(requirement.result))
+                span.text { (coded(&requirement.text)) @if requirement.level.as_str() != "core" { " " span.level { (requirement.level.as_str()) } } }
+                @if left_out { span.badge.untested { "not selected" } } @else { (badge(requirement.result)) }
             }
             @if let Some(why) = &requirement.untestable { p { "No case can show it: " (why) } }
             @if requirement.cases.is_empty() { p { "No case of this run speaks of it." } }
@@ -71,5 +72,25 @@ fn row(requirement: &RequirementReport) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Text with what stands between backticks as code.
+fn coded(text: &str) -> Markup {
+    html! {
+        @for (nth, part) in text.split('`').enumerate() {
+            @if nth % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        let page = coded("`kubectl get <x>` shows `phase`.").into_string();
+        assert_eq!(page, "<code>kubectl get &lt;x&gt;</code> shows <code>phase</code>.");
     }
 }
