@@ -36,7 +36,7 @@ impl Pulse {
     pub(crate) fn start() -> Self {
         let micros = Arc::new(AtomicU64::new(0));
         let mut beat = JoinSet::new();
-        beat.spawn(count(Arc::clone(&micros)));
+        beat.spawn(count(Arc::clone(&micros), queued(), Instant::now()));
         Self {
             micros,
             _beat: Arc::new(beat),
@@ -205,12 +205,10 @@ fn whole(time: Duration) -> Span {
     })
 }
 
-/// Adds up how long nothing of this process could go on that wanted to.
-async fn count(micros: Arc<AtomicU64>) {
-    let mut ticks = tokio::time::interval(PERIOD);
+/// Adds up how long nothing of this process could go on that wanted to, since `last`, when threads had waited as `before`.
+async fn count(micros: Arc<AtomicU64>, mut before: BTreeMap<u32, Duration>, mut last: Instant) {
+    let mut ticks = tokio::time::interval_at(last + PERIOD, PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
-    let (mut before, mut last) = (queued(), Instant::now());
     loop {
         ticks.tick().await;
         let (now, elapsed) = (queued(), last.elapsed());
@@ -321,8 +319,10 @@ mod tests {
         let pulse = Pulse::start();
         let deadline = pulse.deadline(Duration::from_millis(50));
         // The only thread of this runtime is held up: nothing else of it can go on.
-        tokio::task::yield_now().await;
-        std::thread::park_timeout(Duration::from_secs(1));
+        let began = Instant::now();
+        while let Some(rest) = seconds(1).checked_sub(began.elapsed()) {
+            std::thread::park_timeout(rest);
+        }
         let counted = async {
             while pulse.held_up() < Duration::from_millis(500) {
                 tokio::task::yield_now().await;

@@ -56,6 +56,8 @@ fn a_folder_adds_scenarios_and_its_faults_are_reported_with_their_place() {
 #[test]
 fn requirements_of_a_vendor_take_nothing_from_the_contract() {
     let folder = tempfile::tempdir().unwrap();
+    let text = "id: mine\ntitle: A claim\nrequirements: [CTX-01]\nvia: [e2b]\nsteps:\n  - create: {}\n";
+    std::fs::write(folder.path().join("mine.yaml"), text).unwrap();
     let load = |text: &str| {
         std::fs::write(folder.path().join("catalogue.yaml"), text).unwrap();
         Suite::load(Some(folder.path())).map_err(|errors| errors.to_string())
