@@ -215,7 +215,11 @@ fn judge_execution(step: &Run, execution: &Execution) -> Result<(), String> {
     if let Some(expected) = &step.text
         && execution.text.as_ref() != Some(expected)
     {
-        return Err(format!("{code:?} gave {:?} instead of {expected:?}", execution.text));
+        let gave = match &execution.text {
+            Some(text) => format!("{text:?}"),
+            None => "nothing".to_owned(),
+        };
+        return Err(format!("{code:?} gave {gave} instead of {expected:?}"));
     }
     if let Some(expected) = &step.stdout
         && execution.stdout.trim_end() != expected.trim_end()
