@@ -24,7 +24,7 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["OBS-01"], &["a-paused-sandbox-names-no-pod"])
     .touches(RESUMES)
-    .spares(&["paused-has-no-pod", "deleting-by-sdk-while-running"]),
+    .spares(BEFORE_A_RESUME),
     controller(
         "first-pod-named-after-resume",
         "names the first Pod of a sandbox, also when another one runs",
@@ -41,7 +41,7 @@ pub(super) const FAULTS: &[Fault] = &[
     .breaks(&["OBS-01"], &["a-paused-sandbox-names-no-pod"])
     // Traffic goes to where the first one was.
     .touches(RESUMES)
-    .spares(&["paused-has-no-pod", "deleting-by-sdk-while-running"]),
+    .spares(BEFORE_A_RESUME),
     controller(
         "dying-pod-taken-for-alive",
         "takes the Pod of the pause, which is being deleted, for the one that serves after a resume",
@@ -49,9 +49,11 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["FSM-05"], &["a-resume-waits-for-the-dying-pod"])
     .touches(RESUMES)
-    .spares(&["paused-has-no-pod", "deleting-by-sdk-while-running"]),
+    .spares(BEFORE_A_RESUME),
 ];
 
+/// What is to pass all the same: cases that look before anything resumes.
+const BEFORE_A_RESUME: &[&str] = &["paused-has-no-pod", "deleting-by-sdk-while-running"];
 /// The fields of a status that name a Pod.
 const IDENTITY: [&str; 3] = ["podInfo", "sandboxIp", "nodeName"];
 
@@ -76,7 +78,8 @@ fn named_pod(choose: fn(Naming) -> Value) -> Hooks {
                 return server.answer(call).await;
             };
             let before = truth.get(&name).unwrap_or_else(|| json!({}));
-            let meant = merged(&before, &call.body["status"]);
+            let mut meant = before.clone();
+            json_patch::merge(&mut meant, &call.body["status"]);
             if names_one(&meant) {
                 last.put(&name, meant.clone());
                 first.first(&name, &meant);
@@ -113,23 +116,6 @@ fn named_pod(choose: fn(Naming) -> Value) -> Hooks {
 /// Whether a status names a Pod.
 fn names_one(status: &Value) -> bool {
     !status["podInfo"].is_null()
-}
-
-/// JSON merge patch.
-fn merged(before: &Value, patch: &Value) -> Value {
-    let Some(fields) = patch.as_object() else {
-        return patch.clone();
-    };
-    let mut after = before.as_object().cloned().unwrap_or_default();
-    for (name, value) in fields {
-        let new = merged(&before[name], value);
-        if new.is_null() {
-            after.remove(name);
-        } else {
-            after.insert(name.clone(), new);
-        }
-    }
-    Value::Object(after)
 }
 
 fn dying_pod_taken_for_alive() -> Hooks {
