@@ -80,19 +80,47 @@ struct Sum(u64);
 
 impl Sum {
     fn add(&mut self, word: [u8; WORD]) {
-        let spread = u64::from_le_bytes(word).wrapping_mul(SPREAD);
-        self.0 = (self.0 << 1).wrapping_add(spread);
+        self.0 = (self.0 << 1).wrapping_add(spread(word));
     }
 
     /// Adds words until so many of the highest bits are those of the pattern; gives how many bytes that took.
     fn find(&mut self, bytes: &[u8], bits: u32) -> Option<usize> {
         let pattern = PATTERN & ((1 << bits) - 1);
-        for (nth, word) in words(bytes).iter().enumerate() {
+        let is_cut = |sum: u64| sum >> (u64::BITS - bits) == pattern;
+        let (fours, rest) = words(bytes).as_chunks::<4>();
+        for (nth, four) in fours.iter().enumerate() {
+            let sums = self.after_each_of(*four);
+            // Without a jump for each: hardly any of them is one.
+            if is_cut(sums[0]) | is_cut(sums[1]) | is_cut(sums[2]) | is_cut(sums[3]) {
+                let which = sums.iter().position(|sum| is_cut(*sum)).unwrap_or_default();
+                return Some((nth * sums.len() + which + 1) * WORD);
+            }
+            self.0 = sums[3];
+        }
+        for (nth, word) in rest.iter().enumerate() {
             self.add(*word);
-            if self.0 >> (u64::BITS - bits) == pattern {
-                return Some((nth + 1) * WORD);
+            if is_cut(self.0) {
+                return Some((fours.as_flattened().len() + nth + 1) * WORD);
             }
         }
         None
     }
+
+    /// The sums after each of four words. The words are added up first, so that the next four wait for one shift and one
+    /// addition instead of four.
+    fn after_each_of(&self, words: [[u8; WORD]; 4]) -> [u64; 4] {
+        let [one, two, three, four] = words.map(spread);
+        let first_two = (one << 1).wrapping_add(two);
+        let last_two = (three << 1).wrapping_add(four);
+        [
+            (self.0 << 1).wrapping_add(one),
+            (self.0 << 2).wrapping_add(first_two),
+            (self.0 << 3).wrapping_add((first_two << 1).wrapping_add(three)),
+            (self.0 << 4).wrapping_add((first_two << 2).wrapping_add(last_two)),
+        ]
+    }
+}
+
+fn spread(word: [u8; WORD]) -> u64 {
+    u64::from_le_bytes(word).wrapping_mul(SPREAD)
 }

@@ -1,15 +1,19 @@
-//! What CRIU wrote of a tree that stands: where it is, and what becomes of it.
+//! What is written of a tree that stands, by CRIU and of the files that have changed: where it is, and what becomes of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::baseline::Baseline;
 use super::command::{Criu, Sink};
+use super::engine::blocking;
 use super::error::CriuError;
 use super::image::Images;
+use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
@@ -21,6 +25,18 @@ pub(super) struct Written {
     /// The directory that CRIU had for them, with its log.
     directory: PathBuf,
     images: Kept,
+    changes: Changes,
+}
+
+/// What has changed of the files of a container; nothing changes as long as the tree stands.
+type Found = Result<(RootfsDiff, Payload), CriuError>;
+
+/// Looks for what has changed.
+#[derive(Debug)]
+struct Changes {
+    baseline: Arc<Baseline>,
+    /// Somebody looks already.
+    found: Option<oneshot::Receiver<Found>>,
 }
 
 /// Where images are.
@@ -35,7 +51,13 @@ enum Kept {
 impl Written {
     /// Writes the tree below `root` down, to the store of its place if there is one, and leaves it stopped. If it
     /// fails the tree goes on.
-    pub(super) async fn dump(criu: &Criu, root: u32, place: &Place) -> Result<Self, CriuError> {
+    pub(super) async fn dump(
+        criu: &Criu,
+        root: u32,
+        place: &Place,
+        baseline: &Arc<Baseline>,
+    ) -> Result<Self, CriuError> {
+        let mut changes = Changes::prepared(baseline);
         let directory = place.directory.join("images");
         empty(&directory)?;
         let images = match &place.intake {
@@ -43,9 +65,18 @@ impl Written {
                 criu.dump(root, &directory, Sink::Files).await?;
                 Kept::Files
             }
-            Some(intake) => stream(criu, root, &directory, intake).await?,
+            Some(intake) => stream(criu, root, &directory, intake, changes.look()).await?,
         };
-        Ok(Self { directory, images })
+        Ok(Self {
+            directory,
+            images,
+            changes,
+        })
+    }
+
+    /// What has changed of the container's files, and the bytes of those that have.
+    pub(super) async fn changes(&mut self) -> Found {
+        self.changes.found().await
     }
 
     /// Writes the tree, which stands, down once more if what there is was given to a call that sealed it, or failed to.
@@ -84,6 +115,44 @@ impl Written {
     }
 }
 
+impl Changes {
+    /// Looks as far as can be looked while processes run: CRIU has not much to do for the second core at first, where a new
+    /// thread begins. Without one it is done later.
+    fn prepared(baseline: &Arc<Baseline>) -> Self {
+        let preparing = Arc::clone(baseline);
+        let thread = thread::Builder::new().name("baseline".to_owned());
+        let _ = thread.spawn(move || {
+            preparing.prepare();
+        });
+        Self {
+            baseline: Arc::clone(baseline),
+            found: None,
+        }
+    }
+
+    /// What looks for them, on a thread of its own, when everything stands.
+    fn look(&mut self) -> impl FnOnce() + Send + 'static {
+        let (tell, found) = oneshot::channel();
+        self.found = Some(found);
+        let baseline = Arc::clone(&self.baseline);
+        move || {
+            let thread = thread::Builder::new().name("changes".to_owned());
+            // Without it somebody looks later. Who asked may have gone.
+            let _ = thread.spawn(move || drop(tell.send(baseline.diff())));
+        }
+    }
+
+    async fn found(&mut self) -> Found {
+        if let Some(found) = self.found.take()
+            && let Ok(found) = found.await
+        {
+            return found;
+        }
+        let baseline = Arc::clone(&self.baseline);
+        blocking(move || baseline.diff()).await
+    }
+}
+
 /// Makes an empty directory.
 fn empty(directory: &Path) -> Result<(), CriuError> {
     if directory.exists() {
@@ -93,7 +162,13 @@ fn empty(directory: &Path) -> Result<(), CriuError> {
 }
 
 /// Has the store begin while CRIU does, and take what it writes.
-async fn stream(criu: &Criu, root: u32, directory: &Path, intake: &Intake) -> Result<Kept, CriuError> {
+async fn stream(
+    criu: &Criu,
+    root: u32,
+    directory: &Path,
+    intake: &Intake,
+    at_last: impl FnOnce() + Send + 'static,
+) -> Result<Kept, CriuError> {
     let streamer = Streamer::listen(directory)?;
     let (ended, begun) = (CancellationToken::new(), OnceCell::new());
     let draft = async || Arc::clone(begun.get_or_init(|| intake.begin()).await);
@@ -102,7 +177,7 @@ async fn stream(criu: &Criu, root: u32, directory: &Path, intake: &Intake) -> Re
         ended.cancel();
         done
     };
-    let received = streamer.receive(draft(), ended.cancelled());
+    let received = streamer.receive(draft(), ended.cancelled(), at_last);
     let (dumped, received, draft) = tokio::join!(dump, received, draft());
     let images = match (dumped, received) {
         (Ok(()), Ok(images)) => images,

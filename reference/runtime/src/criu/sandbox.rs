@@ -24,7 +24,6 @@ use super::client::{HungUp, InitClient};
 use super::command::Criu;
 use super::contexts::Contexts;
 use super::dump::Written;
-use super::engine::blocking;
 use super::error::CriuError;
 use super::fitness::Fitness;
 use super::image::{CriuImage, Images, ProgramImage};
@@ -197,12 +196,7 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        // CRIU has not much to do for the second core at first.
-        let baseline = Arc::clone(&self.baseline);
-        tokio::task::spawn_blocking(move || {
-            baseline.prepare();
-        });
-        let written = Written::dump(&self.criu, self.tree.root(), &self.place).await?;
+        let written = Written::dump(&self.criu, self.tree.root(), &self.place, &self.baseline).await?;
         Ok((written, stopped))
     }
 
@@ -234,16 +228,12 @@ impl CriuSandbox {
             listing: self.baseline.listing().as_bytes().len() as u64,
         };
         let (images, mut body, pages) = written.collect()?;
-        let baseline = Arc::clone(&self.baseline);
-        let payload = blocking(move || {
-            let (rootfs, files) = baseline.diff()?;
-            (image.images, image.rootfs) = (images, rootfs);
-            body.append(files);
-            body.push(baseline.listing().as_bytes().clone());
-            body.append(pages);
-            Ok(Payload::headed(&image, body)?)
-        });
-        let payload = payload.await?;
+        let (rootfs, files) = written.changes().await?;
+        (image.images, image.rootfs) = (images, rootfs);
+        body.append(files);
+        body.push(self.baseline.listing().as_bytes().clone());
+        body.append(pages);
+        let payload = Payload::headed(&image, body).map_err(CriuError::from)?;
         self.steps.done(Step::WrittenDown);
         Ok(payload)
     }

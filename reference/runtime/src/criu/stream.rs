@@ -19,8 +19,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionbio;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pipe::fcntl_setpipe_size;
 use tokio::net::UnixListener;
@@ -33,10 +36,15 @@ use crate::store::Draft;
 
 /// Where CRIU connects to, in the directory of its images.
 const SOCKET: &str = "streamer-capture.sock";
+/// What CRIU writes when it has written everything of the tree.
+const LAST_IMAGE: &str = "inventory.img";
 /// An image up to this size stays in memory.
 const SMALL_IMAGE_BYTES: u64 = 256 << 10;
 /// For pages, as much as anybody may have in a pipe: processes are woken once for so much.
 const PIPE_BYTES: usize = 1 << 20;
+/// How often one looks for what CRIU wrote. Whoever waits for it instead is woken by each of its writes, where it runs and
+/// in its stead: to begin and end 45 small images took it milliseconds.
+const LOOK: Duration = Duration::from_micros(250);
 /// A name is far shorter.
 const LONGEST_REQUEST: usize = 4096;
 /// The field of a request that has the name, and its type: a string.
@@ -60,11 +68,13 @@ impl Streamer {
         Ok(Self { listener, path })
     }
 
-    /// Takes what the dump that now begins writes, up to its end; none if it ends before it connects.
+    /// Takes what the dump that now begins writes, up to its end; none if it ends before it connects. `at_last` is called
+    /// when its last image comes.
     pub(super) async fn receive(
         self,
         draft: impl Future<Output = Arc<Draft>>,
         dumped: impl Future<Output = ()>,
+        at_last: impl FnOnce() + Send + 'static,
     ) -> Result<Streamed, CriuError> {
         let failed = CriuError::file("read what CRIU writes to", &self.path);
         let accepted = tokio::select! {
@@ -79,46 +89,144 @@ impl Streamer {
             let connection = accepted?.0.into_std()?;
             connection.set_nonblocking(false)?;
             let draft = draft.await;
-            let receive = move || receive_all(&connection, &draft);
+            let receive = move || receive_all(&connection, &draft, at_last);
             tokio::task::spawn_blocking(receive).await.map_err(io::Error::other)?
         };
         received.await.map_err(failed)
     }
 }
 
-fn receive_all(connection: &UnixStream, draft: &Arc<Draft>) -> io::Result<Streamed> {
+fn receive_all(connection: &UnixStream, draft: &Arc<Draft>, at_last: impl FnOnce()) -> io::Result<Streamed> {
     thread::scope(|scope| {
         let mut images = Vec::new();
-        let begun = each_image(connection, |name, pipe| {
-            let grain = grain_of(&name);
-            let read = move || read_image(File::from(pipe), grain, draft);
-            let thread = thread::Builder::new().name("criu-image".to_owned());
-            images.push((name, thread.spawn_scoped(scope, read)?));
-            Ok(())
-        });
-        if begun.is_err() {
+        let received = receive_while_it_writes(connection, draft, scope, &mut images, at_last);
+        if received.is_err() {
             // Otherwise CRIU would wait for somebody to read from its pipes.
             let _ = connection.shutdown(Shutdown::Both);
         }
-        let mut all = Streamed::with_capacity(images.len());
-        for (name, image) in images {
-            let read = image.join();
-            all.push((
-                name,
-                read.map_err(|_| io::Error::other("an image was not read to its end"))??,
-            ));
-        }
-        begun.map(|()| all)
+        received?;
+        let whole = |(name, image): (String, Image<'_>)| Ok((name, image.end()?));
+        images.into_iter().map(whole).collect()
     })
 }
 
-/// Tells each image that CRIU begins, until it hangs up.
-fn each_image(connection: &UnixStream, mut begin: impl FnMut(String, OwnedFd) -> io::Result<()>) -> io::Result<()> {
-    while let Some(name) = receive_name(connection)? {
-        let pipe = receive_pipe(connection)?;
-        begin(name, pipe)?;
+/// Looks again and again for what CRIU has begun and written, until it has hung up and ended all.
+fn receive_while_it_writes<'scope>(
+    connection: &'scope UnixStream,
+    draft: &'scope Arc<Draft>,
+    scope: &'scope Scope<'scope, '_>,
+    images: &mut Vec<(String, Image<'scope>)>,
+    at_last: impl FnOnce(),
+) -> io::Result<()> {
+    let (mut is_connected, mut at_last) = (true, Some(at_last));
+    loop {
+        while is_connected && is_readable(connection)? {
+            match receive_name(connection)? {
+                Some(name) => {
+                    if name == LAST_IMAGE
+                        && let Some(at_last) = at_last.take()
+                    {
+                        at_last();
+                    }
+                    let image = Image::begun(&name, receive_pipe(connection)?, draft, scope)?;
+                    images.push((name, image));
+                }
+                None => is_connected = false,
+            }
+        }
+        let mut is_open = false;
+        for (_, image) in &mut *images {
+            is_open |= image.go_on(draft, scope)?;
+        }
+        if !is_connected && !is_open {
+            return Ok(());
+        }
+        thread::sleep(LOOK);
     }
-    Ok(())
+}
+
+/// An image on its way.
+enum Image<'scope> {
+    /// Small so far.
+    Open { pipe: File, bytes: Vec<u8> },
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Read by a thread of its own.
+    Large(ScopedJoinHandle<'scope, io::Result<Payload>>),
+}
+
+impl<'scope> Image<'scope> {
+    fn begun(
+        name: &str,
+        pipe: OwnedFd,
+        draft: &'scope Arc<Draft>,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> io::Result<Self> {
+        match grain_of(name) {
+            Grain::Word => {
+                // A smaller one does as well, more slowly.
+                let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
+                Self::large(Grain::Word, Vec::new(), pipe.into(), draft, scope)
+            }
+            Grain::Byte => {
+                ioctl_fionbio(&pipe, true)?;
+                Ok(Self::Open {
+                    pipe: pipe.into(),
+                    bytes: Vec::new(),
+                })
+            }
+        }
+    }
+
+    fn large(
+        grain: Grain,
+        head: Vec<u8>,
+        pipe: File,
+        draft: &'scope Arc<Draft>,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> io::Result<Self> {
+        let thread = thread::Builder::new().name("criu-image".to_owned());
+        let read = move || read_image(grain, head, pipe, draft);
+        Ok(Self::Large(thread.spawn_scoped(scope, read)?))
+    }
+
+    /// Reads what there is; says whether more is looked for here.
+    fn go_on(&mut self, draft: &'scope Arc<Draft>, scope: &'scope Scope<'scope, '_>) -> io::Result<bool> {
+        let Self::Open { pipe, bytes } = self else {
+            return Ok(false);
+        };
+        let room = SMALL_IMAGE_BYTES + 1 - bytes.len() as u64;
+        match pipe.by_ref().take(room).read_to_end(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            done => done?,
+        };
+        let (pipe, bytes) = (pipe.try_clone()?, std::mem::take(bytes));
+        *self = if bytes.len() as u64 > SMALL_IMAGE_BYTES {
+            ioctl_fionbio(&pipe, false)?;
+            Self::large(Grain::Byte, bytes, pipe, draft, scope)?
+        } else {
+            Self::Whole(bytes)
+        };
+        Ok(false)
+    }
+
+    /// All of it, once CRIU has ended it.
+    fn end(self) -> io::Result<Payload> {
+        match self {
+            Self::Whole(bytes) => Ok(bytes.into()),
+            Self::Open { .. } => Err(ErrorKind::UnexpectedEof.into()),
+            Self::Large(thread) => {
+                let read = thread.join();
+                read.map_err(|_| io::Error::other("an image was not read to its end"))?
+            }
+        }
+    }
+}
+
+/// Whether there is something to read from `connection`, or nobody at its other end.
+fn is_readable(connection: &UnixStream) -> io::Result<bool> {
+    let mut asked = [PollFd::new(connection, PollFlags::IN)];
+    Ok(poll(&mut asked, Some(&Timespec::default()))? > 0)
 }
 
 /// The name of the next image: the length of a request, and the request, which has one field.
@@ -163,14 +271,9 @@ fn receive_pipe(connection: &UnixStream) -> io::Result<OwnedFd> {
     Err(malformed("a name comes without a pipe"))
 }
 
-fn read_image(mut pipe: File, grain: Grain, draft: &Arc<Draft>) -> io::Result<Payload> {
-    match grain {
-        // A smaller one does as well, more slowly.
-        Grain::Word => drop(fcntl_setpipe_size(&pipe, PIPE_BYTES)),
-        Grain::Byte => {}
-    }
-    let mut head = Vec::new();
-    pipe.by_ref().take(SMALL_IMAGE_BYTES + 1).read_to_end(&mut head)?;
+fn read_image(grain: Grain, mut head: Vec<u8>, mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
+    let room = (SMALL_IMAGE_BYTES + 1).saturating_sub(head.len() as u64);
+    pipe.by_ref().take(room).read_to_end(&mut head)?;
     if head.len() as u64 <= SMALL_IMAGE_BYTES {
         return Ok(head.into());
     }
@@ -220,7 +323,7 @@ mod tests {
         let intake = CheckpointStore::open("memory://").expect("a store").intake("streamed");
         let connection = UnixStream::connect(directory.path().join(SOCKET)).expect("connected");
         let criu = tokio::task::spawn_blocking(move || work(connection));
-        let received = streamer.receive(intake.begin(), std::future::pending()).await;
+        let received = streamer.receive(intake.begin(), std::future::pending(), || {}).await;
         criu.await.expect("CRIU has ended");
         received
     }
@@ -279,7 +382,7 @@ mod tests {
         let nobody = std::future::pending();
         assert!(
             streamer
-                .receive(nobody, std::future::ready(()))
+                .receive(nobody, std::future::ready(()), || {})
                 .await
                 .expect("none")
                 .is_empty()

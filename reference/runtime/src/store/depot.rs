@@ -5,6 +5,7 @@
 //! are, since who compacts may not have the key.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +73,22 @@ impl Depot {
                 Place::Memory(_) => true,
                 Place::Pack(pack) => !pack.lags(),
             }
+    }
+
+    /// What has the folders above the pack on disk; if it fails that is done later.
+    pub(super) fn maker_of_folders(&self) -> Option<impl FnOnce() -> io::Result<()> + Send + use<>> {
+        match &self.place {
+            Place::Memory(_) => None,
+            Place::Pack(pack) => Some(pack.maker_of_folders()),
+        }
+    }
+
+    /// Has the disk begin with what it was not given yet: somebody will wait for all of it soon.
+    pub(super) fn hurry(&self) {
+        match &self.place {
+            Place::Memory(_) => {}
+            Place::Pack(pack) => pack.hurry(),
+        }
     }
 
     /// Takes pieces of `plain`, which begins at `start` of the payload, as they are.

@@ -37,7 +37,6 @@ use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::step::Step;
 pub(super) use fetch::{Unfetched, fetch};
-use flow::Buffers;
 
 /// Begins drafts of one sandbox's checkpoints.
 #[derive(Clone, Debug)]
@@ -78,7 +77,6 @@ pub(super) struct Begun {
 pub(super) struct Takes {
     pub(super) depot: Arc<Depot>,
     pub(super) sieve: Sieve,
-    buffers: Arc<Buffers>,
     parts: Mutex<Vec<Survey>>,
     failed: Mutex<Option<PackError>>,
 }
@@ -198,17 +196,17 @@ impl Begun {
             takes: Arc::new(Takes {
                 depot,
                 sieve: Sieve::new(known),
-                buffers: Arc::default(),
                 parts: Mutex::default(),
                 failed: Mutex::default(),
             }),
         })
     }
 
-    /// Notes the attempt on a task of its own, and makes buffers on another.
+    /// Notes the attempt on a task of its own, and has the folders of the pack made.
     fn while_others_work(mut self) -> Self {
-        let buffers = Arc::clone(&self.takes.buffers);
-        tokio::task::spawn_blocking(move || buffers.prepare());
+        if let Some(make_folders) = self.takes.depot.maker_of_folders() {
+            tokio::task::spawn_blocking(make_folders);
+        }
         let (noting, folder) = (tokio::spawn(self.noted), self.place.folder().clone());
         let noted = async move {
             let lost = |source: tokio::task::JoinError| objects::backend("note a seal in", &folder, source.into());
@@ -248,7 +246,7 @@ impl Draft {
     ///
     /// # Errors
     /// `source` cannot be read. What the store says comes with the seal; `source` is read to its end all the same.
-    pub(crate) fn take(self: &Arc<Self>, grain: Grain, head: &[u8], source: impl Read) -> io::Result<Payload> {
+    pub(crate) fn take(self: &Arc<Self>, grain: Grain, head: &[u8], source: impl Read + Send) -> io::Result<Payload> {
         let mut source = head.chain(source);
         let takes = match &*self.state() {
             State::Begun(begun) => Some((Arc::clone(&begun.takes), begun.store.steps.clone())),
@@ -320,7 +318,7 @@ impl fmt::Debug for Draft {
 
 impl Takes {
     /// Takes a part: its number and its bytes.
-    fn take(&self, grain: Grain, source: impl Read) -> io::Result<(usize, u64)> {
+    fn take(&self, grain: Grain, source: impl Read + Send) -> io::Result<(usize, u64)> {
         let (surveyed, done) = flow::take(self, grain, source);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.push(surveyed);

@@ -11,7 +11,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -122,7 +121,7 @@ impl Supply {
             chunks.map(|chunk| (*image, chunk))
         });
         let at_once = if images.iter().all(|image| image.reader.is_at_hand()) {
-            thread::available_parallelism().map_or(1, NonZero::get)
+            rayon::current_num_threads()
         } else {
             ASKED_AT_ONCE
         };

@@ -13,6 +13,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -24,6 +25,8 @@ use crate::store::objects::{Created, Exchanged};
 
 /// With so many bytes that are not on disk a file that grows is synced, while it does.
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
+/// A file that grows takes room on disk by so many bytes.
+const ROOM_BYTES: u64 = 8 << 20;
 /// With so many bytes that are not on disk it is the disk that everything waits for.
 const LAG_BYTES: u64 = 32 << 20;
 
@@ -152,6 +155,7 @@ pub(super) fn stage(
     writer: Uuid,
     contents: &[bytes::Bytes],
 ) -> io::Result<Aside> {
+    let are_known = pack.as_ref().is_some_and(Growing::has_folders);
     let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
     let staged = Aside::create(directory, envelope, writer)?;
     write_all(&staged, contents)?;
@@ -159,9 +163,14 @@ pub(super) fn stage(
         directory.disk.sync_file(&file, &place)?;
         sync_folder_of(directory, &place)?;
         // Its entry for the folder of packs, which may be new.
-        sync_folder_of(directory, envelope)?;
+        if !are_known {
+            sync_folder_of(directory, envelope)?;
+        }
     }
-    settle(&staged)?;
+    staged.sync()?;
+    if !are_known {
+        sync_root(directory)?;
+    }
     Ok(staged)
 }
 
@@ -178,8 +187,12 @@ pub(super) fn write_all(aside: &Aside, parts: &[bytes::Bytes]) -> io::Result<()>
 /// Puts an envelope that was written on disk, and its folder.
 pub(super) fn settle(staged: &Aside) -> io::Result<()> {
     staged.sync()?;
-    // The folder of the sandbox may be new.
-    staged.directory.disk.sync_folder(&staged.directory.root)
+    sync_root(&staged.directory)
+}
+
+/// The folder of the sandbox may be new.
+fn sync_root(directory: &Directory) -> io::Result<()> {
+    directory.disk.sync_folder(&directory.root)
 }
 
 /// A file that several threads write, synced while it grows. There is none as long as nothing was written.
@@ -188,8 +201,16 @@ pub(in crate::store) struct Growing {
     directory: Directory,
     place: PathBuf,
     writer: Uuid,
-    file: Mutex<Option<Arc<Aside>>>,
+    file: Mutex<Option<Begun>>,
     progress: Arc<Progress>,
+    has_folders: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    aside: Arc<Aside>,
+    /// Bytes from the beginning that have room on disk.
+    roomy: u64,
 }
 
 #[derive(Debug, Default)]
@@ -204,6 +225,8 @@ struct Bytes {
     synced: u64,
     /// Somebody syncs while others write.
     syncing: bool,
+    /// So many bytes are synced however few they are.
+    hurried: u64,
     complete: bool,
     failed: Option<io::Error>,
 }
@@ -216,12 +239,36 @@ impl Growing {
             writer,
             file: Mutex::default(),
             progress: Arc::default(),
+            has_folders: Arc::default(),
         }
+    }
+
+    /// What has the folders above it on disk, for as long as nobody waits for that. Whoever removes them removes the note
+    /// on this seal as well, which then does not come.
+    pub(in crate::store) fn maker_of_folders(&self) -> impl FnOnce() -> io::Result<()> + Send + use<> {
+        let (directory, place, has_folders) = (
+            self.directory.clone(),
+            self.place.clone(),
+            Arc::clone(&self.has_folders),
+        );
+        move || {
+            directory.make_folders_of(&place)?;
+            sync_root(&directory)?;
+            if let Some(packs) = place.parent() {
+                sync_folder_of(&directory, packs)?;
+            }
+            has_folders.store(true, Ordering::Release);
+            Ok(())
+        }
+    }
+
+    fn has_folders(&self) -> bool {
+        self.has_folders.load(Ordering::Acquire)
     }
 
     /// Writes `bytes` where nobody else does.
     pub(in crate::store) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let file = self.file()?;
+        let file = self.file_with_room_for(at + bytes.len() as u64)?;
         file.write_at(bytes, at)?;
         let mut progress = self.progress.lock();
         progress.written += bytes.len() as u64;
@@ -237,28 +284,44 @@ impl Growing {
         Ok(())
     }
 
+    /// Has what was written synced soon, if somebody syncs.
+    pub(in crate::store) fn hurry(&self) {
+        let mut progress = self.progress.lock();
+        progress.hurried = progress.written;
+        drop(progress);
+        self.progress.changed.notify_all();
+    }
+
     /// Whether the disk is slower than those who write.
     pub(in crate::store) fn lags(&self) -> bool {
         let progress = self.progress.lock();
         progress.written - progress.synced > LAG_BYTES
     }
 
-    fn file(&self) -> io::Result<Arc<Aside>> {
+    fn file_with_room_for(&self, bytes: u64) -> io::Result<Arc<Aside>> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &*file {
-            return Ok(Arc::clone(file));
+        let begun = match &mut *file {
+            Some(begun) => begun,
+            none => none.insert(Begun {
+                aside: Arc::new(Aside::create(&self.directory, &self.place, self.writer)?),
+                roomy: 0,
+            }),
+        };
+        if bytes > begun.roomy {
+            let end = bytes.next_multiple_of(ROOM_BYTES);
+            Disk::take_room(&begun.aside.file, begun.roomy, end - begun.roomy);
+            begun.roomy = end;
         }
-        let created = Arc::new(Aside::create(&self.directory, &self.place, self.writer)?);
-        *file = Some(Arc::clone(&created));
-        Ok(created)
+        Ok(Arc::clone(&begun.aside))
     }
 
     /// The file, which has its place now and is not synced; none when nothing was written.
     fn complete(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
-        let Some(aside) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some(Begun { aside, .. }) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(None);
         };
         self.progress.complete()?;
+        Disk::give_room_back(&aside.file)?;
         self.directory.disk.rename(&aside.path, &self.place)?;
         Ok(Some((Arc::clone(&aside.file), self.place.clone())))
     }
@@ -267,8 +330,8 @@ impl Growing {
 impl Drop for Growing {
     fn drop(&mut self) {
         // Now, and not when whoever syncs it has ended.
-        if let Some(aside) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            aside.remove();
+        if let Some(begun) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            begun.aside.remove();
         }
         self.progress.lock().complete = true;
         self.progress.changed.notify_all();
@@ -277,7 +340,7 @@ impl Drop for Growing {
 
 impl Bytes {
     fn is_behind(&self) -> bool {
-        self.written - self.synced >= EARLY_SYNC_BYTES
+        self.written - self.synced >= EARLY_SYNC_BYTES || self.hurried > self.synced
     }
 }
 

@@ -84,6 +84,20 @@ impl Disk {
         let _ = (file, at, bytes);
     }
 
+    /// Takes room for so many bytes of a file that is not longer for it, so that to write them does not look for room block
+    /// by block. Nothing is promised: what has no room yet gets it when it is written, and that fails if there is none.
+    pub(super) fn take_room(file: &File, at: u64, bytes: u64) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, at, bytes);
+        #[cfg(not(target_os = "linux"))]
+        let _ = (file, at, bytes);
+    }
+
+    /// Gives back the room behind the end of a file.
+    pub(super) fn give_room_back(file: &File) -> io::Result<()> {
+        file.set_len(file.metadata()?.len())
+    }
+
     /// Fails when `to` is there.
     pub(super) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::hard_link(from, to)?;

@@ -1,19 +1,17 @@
-//! A part on its way into a draft: one thread reads and cuts it, others name its chunks and write them.
+//! A part on its way into a draft: threads take turns to read and cut it, and name and write side by side what each has.
 //!
 //! ```text
-//!  source ──read, cut──▶ a run of whole chunks ──name, sift, write──▶ depot
-//!              ▲                                        │
-//!              └──────────────── buffers ◀──────────────┘
+//!  source ──read a portion, cut it──▶ a run of whole chunks ──name, sift, write──▶ depot
+//!           one thread at a time                              all others
 //! ```
 //!
-//! As many runs are in memory as come back in time; who gives the part waits for the others. Cuts are where the
-//! segments of the same bytes in memory would be cut.
+//! Whoever is done reads next, so no core waits for another one's share, and there is as much of a part in memory as there
+//! are threads; who gives the part waits for them. Cuts are where the segments of the same bytes in memory would be cut.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -22,167 +20,105 @@ use super::Takes;
 use crate::chunks::{self, Grain, MAX_CHUNK_BYTES, SEGMENT_BYTES};
 use crate::store::pack::{Survey, Workshop};
 
-/// Bytes that are read before they are cut: few enough to be in the cache of a core when they are named. A whole number
-/// of such portions is a segment.
+/// Bytes that are read before they are cut: few enough to be in the cache of a core when they are named, and memory that
+/// is touched for the first time costs more than what is done with it. A whole number of such portions is a segment.
 pub(super) const PORTION_BYTES: usize = 1 << 20;
-/// Bytes that are read at once: a pipe is closed to its writer meanwhile.
-const READ_BYTES: usize = 256 << 10;
-/// What was read, behind what is left of the portion before.
-pub(super) const BUFFER_BYTES: usize = PORTION_BYTES + MAX_CHUNK_BYTES as usize;
-/// Buffers besides those of the threads that work: one is read into, the others wait. Memory that is touched for the
-/// first time costs more than what is done with it, so they are few.
-const BUFFERS_TO_SPARE: usize = 3;
-/// With more threads it is the one that reads which is waited for.
+/// In front of a portion: what the one before it leaves uncut, which is less than a chunk.
+const ROOM_BYTES: usize = MAX_CHUNK_BYTES as usize;
+pub(super) const BUFFER_BYTES: usize = ROOM_BYTES + PORTION_BYTES;
+/// With more threads it is reading that is waited for.
 const MOST_THREADS: usize = 4;
 
-/// Threads that work: as many as there are cores beside that of who reads. What gives the part has to run, too.
-fn threads() -> usize {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    cores.saturating_sub(1).clamp(1, MOST_THREADS)
+/// Threads that take a part: as many as there are cores.
+pub(super) fn threads() -> usize {
+    // Those of the pool: to ask the system reads what is mounted each time, and takes as long as to read a megabyte.
+    rayon::current_num_threads().min(MOST_THREADS)
 }
 
-/// Buffers of one part.
-pub(super) fn buffers() -> usize {
-    threads() + BUFFERS_TO_SPARE
-}
-
-/// Buffers that nobody uses, of one draft: what one part has touched the next does not touch for the first time.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
-
-impl Buffers {
-    /// Makes as many as one part needs, and touches them: somebody has time for it before the first part comes.
-    pub(super) fn prepare(&self) {
-        let touched = (0..buffers()).map(|_| vec![1; BUFFER_BYTES]).collect();
-        self.give(touched);
-    }
-
-    /// No more than one part needs.
-    fn take(&self) -> Vec<Vec<u8>> {
-        let mut list = self.list();
-        let left = list.len().saturating_sub(buffers());
-        list.split_off(left)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.list().len()
-    }
-
-    fn give(&self, buffers: Vec<Vec<u8>>) {
-        self.list().extend(buffers);
-    }
-
-    fn list(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whole chunks side by side, at the beginning of a buffer.
+/// Whole chunks side by side.
 struct Run {
     /// Where they begin in the part.
     start: usize,
-    buffer: Vec<u8>,
+    /// Where they begin in the buffer.
+    begin: usize,
     cuts: Vec<Range<usize>>,
 }
 
 /// Takes a part, which is cut at such places; gives what it is made of, and its bytes. Blocks until all was taken.
-pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read) -> (Survey, io::Result<u64>) {
-    let ((runs, next), (back, idle)) = (channel(), channel());
-    let mut ready = takes.buffers.take();
+pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read + Send) -> (Survey, io::Result<u64>) {
     let works = Works {
         takes,
         workshop: Workshop::default(),
-        next: Mutex::new(next),
-        surveyed: Mutex::default(),
-    };
-    let done = thread::scope(|scope| {
-        let reader = Reader {
-            takes,
+        rest: Mutex::new(Rest {
+            source,
             grain,
-            runs,
-            idle: &idle,
-            made: ready.len(),
-            ready: &mut ready,
-        };
-        for _ in 0..threads() {
-            let (works, back) = (&works, back.clone());
+            uncut: Vec::with_capacity(ROOM_BYTES),
+            start: 0,
+            bytes: 0,
+            is_at_end: false,
+        }),
+        surveyed: Mutex::default(),
+        failed: Mutex::default(),
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads() {
             let thread = thread::Builder::new().name("store-chunks".to_owned());
-            thread.spawn_scoped(scope, move || works.go_on(&back))?;
+            // Without it the others do all.
+            let _ = thread.spawn_scoped(scope, || works.go_on());
         }
-        drop(back);
-        reader.read(source)
+        works.go_on();
     });
-    ready.extend(idle);
-    takes.buffers.give(ready);
+    takes.depot.hurry();
     let surveyed = works.surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut all = Survey::default();
     for run in surveyed.into_values() {
         all.append(run);
     }
-    (all, done)
+    let bytes = works.rest.into_inner().unwrap_or_else(PoisonError::into_inner).bytes;
+    let failed = works.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (all, failed.map_or(Ok(bytes), Err))
 }
 
-/// Reads and cuts.
-struct Reader<'a> {
-    takes: &'a Takes,
+/// What was not read yet.
+struct Rest<R> {
+    source: R,
     grain: Grain,
-    runs: Sender<Run>,
-    idle: &'a Receiver<Vec<u8>>,
-    /// Buffers that were not used yet.
-    ready: &'a mut Vec<Vec<u8>>,
-    /// Buffers that there are.
-    made: usize,
+    /// The end of what was read that may be the beginning of a chunk.
+    uncut: Vec<u8>,
+    /// Where that begins in the part.
+    start: usize,
+    /// Bytes that were read.
+    bytes: u64,
+    is_at_end: bool,
 }
 
-impl Reader<'_> {
-    /// Gives the bytes that were read.
-    fn read(mut self, mut source: impl Read) -> io::Result<u64> {
-        let (mut buffer, mut start, mut uncut) = (self.buffer()?, 0, 0);
-        loop {
-            let known = uncut + fill(&mut source, &mut buffer[uncut..uncut + PORTION_BYTES])?;
-            let is_end = known - uncut < PORTION_BYTES;
-            // Without a store what comes is read and forgotten.
-            if self.takes.has_failed() {
-                let forgotten = if is_end {
-                    0
-                } else {
-                    io::copy(&mut source, &mut io::sink())?
-                };
-                return Ok((start + known) as u64 + forgotten);
-            }
-            let is_all = is_end || (start + known).is_multiple_of(SEGMENT_BYTES);
-            let cuts = chunks::cuts(&buffer[..known], self.grain, is_all);
-            let cut = cuts.last().map_or(0, |last| last.end);
-            let mut next = if is_end { Vec::new() } else { self.buffer()? };
-            uncut = known - cut;
-            next[..uncut].copy_from_slice(&buffer[cut..known]);
-            let buffer_of_run = std::mem::replace(&mut buffer, next);
-            // Fails when nobody works any more; then no buffer comes back either.
-            let _ = self.runs.send(Run {
-                start,
-                buffer: buffer_of_run,
-                cuts,
-            });
-            start += cut;
-            if is_end {
-                return Ok(start as u64);
-            }
+impl<R: Read> Rest<R> {
+    /// The chunks that end in the next portion, in `buffer`; none at the end.
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<Option<Run>> {
+        if self.is_at_end {
+            return Ok(None);
         }
+        let bytes = fill(&mut self.source, &mut buffer[ROOM_BYTES..])?;
+        self.bytes += bytes as u64;
+        self.is_at_end = bytes < PORTION_BYTES;
+        let (begin, end) = (ROOM_BYTES - self.uncut.len(), ROOM_BYTES + bytes);
+        buffer[begin..ROOM_BYTES].copy_from_slice(&self.uncut);
+        let known = &buffer[begin..end];
+        let is_all = self.is_at_end || (self.start + known.len()).is_multiple_of(SEGMENT_BYTES);
+        let cuts = chunks::cuts(known, self.grain, is_all);
+        let cut = cuts.last().map_or(0, |last| last.end);
+        self.uncut.clear();
+        self.uncut.extend_from_slice(&known[cut..]);
+        let start = self.start;
+        self.start += cut;
+        Ok(Some(Run { start, begin, cuts }))
     }
 
-    /// One that nobody uses; waits for it when there are enough.
-    fn buffer(&mut self) -> io::Result<Vec<u8>> {
-        // What was used last is still in the cache.
-        if let Some(idle) = self.idle.try_recv().ok().or_else(|| self.ready.pop()) {
-            return Ok(idle);
-        }
-        if self.made >= buffers() {
-            let idle = self.idle.recv();
-            return idle.map_err(|_| io::Error::other("nobody works on what is read"));
-        }
-        self.made += 1;
-        Ok(vec![0; BUFFER_BYTES])
+    /// Reads all, for who gives it; nobody wants it.
+    fn forget(&mut self) -> io::Result<()> {
+        self.is_at_end = true;
+        self.bytes += io::copy(&mut self.source, &mut io::sink())?;
+        Ok(())
     }
 }
 
@@ -190,8 +126,7 @@ impl Reader<'_> {
 fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        let end = buffer.len().min(filled + READ_BYTES);
-        match source.read(&mut buffer[filled..end]) {
+        match source.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -201,30 +136,45 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Names and writes, on several threads.
-struct Works<'a> {
+/// What the threads share.
+struct Works<'a, R> {
     takes: &'a Takes,
     workshop: Workshop,
-    next: Mutex<Receiver<Run>>,
+    rest: Mutex<Rest<R>>,
     /// By where each run begins.
     surveyed: Mutex<BTreeMap<usize, Survey>>,
+    /// Why the source was not read to its end.
+    failed: Mutex<Option<io::Error>>,
 }
 
-impl Works<'_> {
-    /// Works on runs until there are no more, and gives their buffers back.
-    fn go_on(&self, back: &Sender<Vec<u8>>) {
-        loop {
-            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(run) = next else { return };
-            // Nobody wants it behind the last run.
-            let _ = back.send(self.work_on(run));
+impl<R: Read> Works<'_, R> {
+    /// Works until nothing is left.
+    fn go_on(&self) {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while let Some(run) = self.next(&mut buffer) {
+            buffer = self.work_on(run, buffer);
         }
     }
 
-    fn work_on(&self, run: Run) -> Vec<u8> {
-        let Run { start, buffer, cuts } = run;
+    fn next(&self, buffer: &mut [u8]) -> Option<Run> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without a store what comes is read and forgotten.
+        let next = if self.takes.has_failed() {
+            rest.forget().map(|()| None)
+        } else {
+            rest.next(buffer)
+        };
+        next.unwrap_or_else(|error| {
+            rest.is_at_end = true;
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            None
+        })
+    }
+
+    fn work_on(&self, run: Run, buffer: Vec<u8>) -> Vec<u8> {
+        let Run { start, begin, cuts } = run;
         let buffer = Bytes::from(buffer);
-        let plain = buffer.slice(..cuts.last().map_or(0, |last| last.end));
+        let plain = buffer.slice(begin..begin + cuts.last().map_or(0, |last| last.end));
         let depot = &self.takes.depot;
         let pieces = chunks::named(start, &plain, &cuts, depot.key());
         let surveyed = self

@@ -10,7 +10,7 @@ use object_store::local::LocalFileSystem;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::flow::{BUFFER_BYTES, PORTION_BYTES, buffers};
+use super::flow::{BUFFER_BYTES, PORTION_BYTES, threads};
 use super::*;
 use crate::chunks::SEGMENT_BYTES;
 use crate::encryption::TenantKeys;
@@ -252,28 +252,6 @@ async fn a_store_that_cannot_begin_says_so_when_it_is_to_seal() {
     assert!(matches!(refused, Err(StoreError::DirectoryGone { .. })), "{refused:?}");
 }
 
-#[tokio::test]
-async fn the_next_part_has_the_buffers_of_the_one_before() {
-    let (store, _directory) = on_disk();
-    let draft = store.intake(UID).begin().await;
-    for part in 0..5 {
-        let draft = Arc::clone(&draft);
-        let take = move || {
-            draft
-                .take(Grain::Word, &[], Cursor::new(noise(part, 2 * MIB)))
-                .map(drop)
-        };
-        tokio::task::spawn_blocking(take).await.unwrap().unwrap();
-    }
-    let there = match &*draft.state() {
-        State::Begun(begun) => begun.takes.buffers.len(),
-        State::Failed(_) | State::Spent => 0,
-    };
-    // Those of the first part, and those that were made meanwhile.
-    assert!((1..=2 * buffers()).contains(&there), "{there} buffers");
-    draft.abandon().await;
-}
-
 /// Gives some bytes, and then an error.
 struct Breaks(Cursor<Vec<u8>>);
 
@@ -342,7 +320,7 @@ async fn who_gives_waits_for_a_disk_that_is_slower() {
     let store = CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)));
     let draft = store.intake(UID).begin().await;
     let read = AtomicU64::new(0);
-    let full = (buffers() * PORTION_BYTES) as u64;
+    let full = (threads() * PORTION_BYTES) as u64;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while read.load(Ordering::SeqCst) < full {
@@ -351,13 +329,13 @@ async fn who_gives_waits_for_a_disk_that_is_slower() {
             open.store(true, Ordering::SeqCst);
         });
         let mut source = Counted {
-            left: (buffers() + 4) * BUFFER_BYTES,
+            left: (threads() + 4) * BUFFER_BYTES,
             read: &read,
             written: &written,
             furthest: 0,
         };
         draft.take(Grain::Word, &[], &mut source).unwrap();
-        let most = (buffers() * BUFFER_BYTES) as u64;
+        let most = (threads() * BUFFER_BYTES) as u64;
         assert!(source.furthest <= most, "{} bytes ahead", source.furthest);
     });
     draft.abandon().await;
