@@ -46,6 +46,7 @@ pub(crate) fn container(pod: &SandboxPod, config: &DockerConfig) -> Result<Conta
                 .env
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
+                .chain([format!("{}=0", env::ALLOCATOR)])
                 .collect(),
         ),
         labels: Some(HashMap::from([
@@ -134,6 +135,14 @@ mod tests {
         let command = body.cmd.expect("a command");
         assert_eq!(command[4..], ["--log=debug", "--", "bash", "-c", "true"]);
         assert_eq!(body.labels.expect("labels")[NODE_LABEL], "node");
+        let variables = body.env.expect("variables");
+        assert_eq!(
+            variables,
+            [
+                "TORPOR_STORE=file:///data/checkpoints/",
+                "MIMALLOC_ARENA_EAGER_COMMIT=0"
+            ]
+        );
     }
 
     #[test]

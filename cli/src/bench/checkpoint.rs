@@ -20,7 +20,8 @@ use url::Url;
 
 use super::args::CheckpointBenchArgs;
 use super::figures::{Samples, per_second};
-use super::report::{Better, Measurement, Report, Target};
+use super::heap::{HeapFigures, size};
+use super::report::{Measurement, Report, Target};
 use super::{plot, progress};
 use crate::engine::EngineKind;
 
@@ -37,27 +38,10 @@ const TYPICAL_HEAP: u32 = 10_000;
 const LARGE_HEAP: u32 = 1_000_000;
 /// How often.
 const SEALS: usize = 5;
-/// Above this a pause is held against a factor of the dump, below it against a millisecond.
-const LARGE_BYTES: usize = 2_000_000;
-/// Up to here the dump is over before a disk has acknowledged anything: to what it may take comes a synced write.
-const SHORT_DUMP_BYTES: usize = 10_000_000;
-const FACTOR: f64 = 1.3;
-const MILLISECOND: f64 = 1.0;
-
 /// Where the checkpoints and the files of the sandboxes are.
 struct Bed {
     directory: TempDir,
     store: CheckpointStore,
-}
-
-/// One heap: what was measured of it, in milliseconds.
-struct HeapFigures {
-    bytes: usize,
-    dump: Samples,
-    pause: Samples,
-    load: Samples,
-    resume: Samples,
-    synced_write: Samples,
 }
 
 /// Measures all.
@@ -191,6 +175,14 @@ impl Bed {
         Ok(took)
     }
 
+    /// What it takes to read a checkpoint and to start a sandbox of it.
+    async fn resumed(&self, key: &CheckpointKey) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let payload = self.store.load(key, &engine_version()).await?;
+        let read = begun.elapsed();
+        Ok(read + self.start(payload.into()).await?)
+    }
+
     async fn heap(&self, keys: u32, repetitions: usize) -> anyhow::Result<HeapFigures> {
         let sandbox = self.sandbox(keys).await?;
         let mut durations: [Vec<Duration>; 5] = Default::default();
@@ -215,11 +207,14 @@ impl Bed {
             self.store.seal(&key, &engine_version(), paused).await?;
             pause.push(begun.elapsed());
 
-            load.push(self.start(payload).await?);
-            let begun = Instant::now();
-            let payload = self.store.load(&key, &engine_version()).await?;
-            let read = begun.elapsed();
-            resume.push(read + self.start(payload.into()).await?);
+            // In turns: who comes second finds the memory that the first has given back.
+            if repetition.is_multiple_of(2) {
+                load.push(self.start(payload).await?);
+                resume.push(self.resumed(&key).await?);
+            } else {
+                resume.push(self.resumed(&key).await?);
+                load.push(self.start(payload).await?);
+            }
             self.store.remove_all(&key.sandbox_uid).await?;
         }
         sandbox.stop().await;
@@ -330,44 +325,6 @@ async fn sealed_in_memory(payload: &Bytes, key: &CheckpointKey) -> anyhow::Resul
     Ok((store, begun.elapsed()))
 }
 
-impl HeapFigures {
-    fn measurements(&self) -> [Measurement; 3] {
-        let size = size(self.bytes);
-        let (dump, load) = (self.dump.percentile_ms(50), self.load.percentile_ms(50));
-        let pause_limit = if self.bytes <= LARGE_BYTES {
-            dump + MILLISECOND
-        } else if self.bytes <= SHORT_DUMP_BYTES {
-            dump * FACTOR + self.synced_write.percentile_ms(50)
-        } else {
-            dump * FACTOR
-        };
-        let against = |name: &str, samples: &Samples, baseline: f64, limit: f64| {
-            Measurement::new(format!("{name}, {size}"), "ms", samples.percentile_ms(50))
-                .latency(samples)
-                .beside(Some(baseline), Better::Smaller)
-                .target(Target::AtMost(limit))
-        };
-        let write = format!("plain synced write, {size}");
-        [
-            against("pause until sealed, beside dump", &self.pause, dump, pause_limit),
-            against(
-                "resume, beside load",
-                &self.resume,
-                load,
-                (load * FACTOR).max(load + MILLISECOND),
-            ),
-            Measurement::new(write, "ms", self.synced_write.percentile_ms(50)).latency(&self.synced_write),
-        ]
-    }
-
-    fn points(&self) -> plot::Points {
-        plot::Points {
-            bytes: self.bytes,
-            milliseconds: [&self.dump, &self.pause, &self.load, &self.resume].map(|samples| samples.percentile_ms(50)),
-        }
-    }
-}
-
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
@@ -375,14 +332,6 @@ fn milliseconds(duration: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "sizes in a benchmark are far below 2^52")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
-}
-
-fn size(bytes: usize) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..1_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
-    }
 }
 
 /// Bytes that do not compress (xorshift).

@@ -12,6 +12,7 @@ mod controller;
 #[cfg(target_os = "linux")]
 mod criu;
 mod figures;
+mod heap;
 mod load;
 mod plot;
 mod report;

@@ -79,7 +79,7 @@ impl AgentConfig {
         };
         let generation = |text: &String| text.parse().map_err(|_| ConfigError::Generation(text.clone()));
         let restore = environment.get(env::RESTORE_GENERATION).map(generation).transpose()?;
-        let visible = |(name, _): &(&String, &String)| !name.starts_with(env::PREFIX);
+        let visible = |(name, _): &(&String, &String)| !name.starts_with(env::PREFIX) && *name != env::ALLOCATOR;
         let env = environment
             .iter()
             .filter(visible)
@@ -116,6 +116,7 @@ mod tests {
             (env::SANDBOX_NAMESPACE, "ns"),
             (env::SANDBOX_NAME, "sb"),
             (env::SANDBOX_UID, "u1"),
+            (env::ALLOCATOR, "0"),
             ("GREETING", "hello"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -7,7 +7,7 @@ use std::process::Command;
 pub const SANDBOX_IMAGE: &str = "torpor/code-interpreter:latest";
 
 /// What CRIU needs; `docs/engines.md` says what for.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     "--rm",
     "--cap-add=SYS_ADMIN",
     "--cap-add=SYS_PTRACE",
@@ -17,6 +17,7 @@ const OPTIONS: [&str; 9] = [
     "--security-opt=systempaths=unconfined",
     "--tmpfs=/run",
     "--network=none",
+    "--env=MIMALLOC_ARENA_EAGER_COMMIT=0",
 ];
 
 /// `docker run`, up to further options, the image and the program. The container is removed when it ends.

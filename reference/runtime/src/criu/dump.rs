@@ -13,6 +13,7 @@ use super::command::{Criu, Sink};
 use super::engine::blocking;
 use super::error::CriuError;
 use super::image::Images;
+use super::image_files::empty;
 use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
 use crate::engine::{Place, chain};
@@ -151,14 +152,6 @@ impl Changes {
         let baseline = Arc::clone(&self.baseline);
         blocking(move || baseline.diff()).await
     }
-}
-
-/// Makes an empty directory.
-fn empty(directory: &Path) -> Result<(), CriuError> {
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(CriuError::file("empty", directory))?;
-    }
-    fs::create_dir_all(directory).map_err(CriuError::file("make", directory))
 }
 
 /// Has the store begin while CRIU does, and take what it writes.

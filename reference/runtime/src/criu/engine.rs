@@ -19,6 +19,8 @@ use super::contexts::Contexts;
 use super::error::CriuError;
 use super::fitness::{Fitness, KERNEL_DATA};
 use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
+use super::image_files::ImageFiles;
+use super::init::INIT_ALLOCATOR;
 use super::kernel::SCRIPT;
 use super::lazy::{LazyPages, Paging, Plan};
 use super::sandbox::{CriuSandbox, Parts};
@@ -166,8 +168,12 @@ impl CriuEngine {
         self.config.steps.done(Step::Read);
         self.recall(&image.fitness);
         let (ground, script) = self.prepare(&place.directory).await?;
-        let images = place.directory.join("images");
-        image.images.lay_out(&mut cursor, &images).await?;
+        // Beside the socket, and not where the next dump writes.
+        let files = ImageFiles::none_in(
+            self.config.socket.with_file_name("images"),
+            place.directory.join("restored-images"),
+        )?;
+        image.images.lay_out(&mut cursor, &files).await?;
         image.rootfs.lay_out(&mut cursor).await?;
         self.config.steps.done(Step::FilesLaidOut);
         let listing = cursor.skip(image.listing)?;
@@ -177,7 +183,7 @@ impl CriuEngine {
         // Before any of them runs: what they started first would have the ids that agents have.
         advance_pids(image.images.last_task().unwrap_or(image.root))?;
         // Nobody lists the image again: the container is of the same one. Only the next pause looks at it.
-        let (paging, listing) = tokio::join!(self.restore_tree(tree, &images, pages), listing.read());
+        let (paging, listing) = tokio::join!(self.restore_tree(tree, &files, pages), listing.read());
         let paging = paging?;
         self.config.steps.done(Step::Restored);
         let listing = match listing {
@@ -210,20 +216,21 @@ impl CriuEngine {
         Ok(Arc::new(sandbox))
     }
 
-    /// Runs the processes in `images`, with all of their memory or ahead of it.
-    async fn restore_tree(&self, tree: Tree, images: &Path, pages: Pages) -> Result<Paging, CriuError> {
+    /// Runs the processes in these images, with all of their memory or ahead of it.
+    async fn restore_tree(&self, tree: Tree, files: &ImageFiles, pages: Pages) -> Result<Paging, CriuError> {
+        let images = files.directory();
         let plan = Plan::read(images, &pages)?;
         let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
             let mut lazy = LazyPages::start(images, &plan)?;
-            self.restore_ahead(tree, images, &mut lazy, plan.lay_out_needed(&pages, images))
+            self.restore_ahead(tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
                 .await?;
-            return Ok(lazy.guard(tree, images));
+            return Ok(lazy.guard(tree, files));
         }
-        lay_out_pages(&pages, images).await?;
+        lay_out_pages(&pages, files).await?;
         self.config.steps.done(Step::MemoryLaidOut);
         self.criu.restore(images, false).await?;
-        fs::remove_dir_all(images).map_err(CriuError::file("remove", images))?;
+        files.remove()?;
         Ok(Paging::complete())
     }
 
@@ -295,6 +302,7 @@ impl CriuEngine {
             .args(&self.config.init)
             .arg(&self.config.socket)
             .env_clear()
+            .env(torpor_api::env::ALLOCATOR, INIT_ALLOCATOR)
             .envs(env)
             .current_dir("/")
             .stdin(Stdio::null())

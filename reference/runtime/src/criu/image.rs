@@ -8,7 +8,8 @@
 //! come last, so that a restore can begin without them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::contexts::ContextsImage;
 use super::engine::blocking;
 use super::error::CriuError;
 use super::fitness::Fitness;
+use super::image_files::ImageFiles;
 use super::rootfs::RootfsDiff;
 use crate::chunks::Grain;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
@@ -103,16 +105,19 @@ impl Images {
         self.small.iter().filter_map(|(name, _)| id(name)).max()
     }
 
-    /// Writes the small images, which come next, into a new directory.
-    pub(super) async fn lay_out(&self, cursor: &mut PayloadCursor, dir: &Path) -> Result<(), CriuError> {
-        fs::create_dir_all(dir).map_err(CriuError::file("make", dir))?;
+    /// Writes the small images, which come next.
+    pub(super) async fn lay_out(&self, cursor: &mut PayloadCursor, files: &ImageFiles) -> Result<(), CriuError> {
         let mut contents = Vec::with_capacity(self.small.len());
         for (name, bytes) in &self.small {
-            contents.push((path_in(dir, name), cursor.take(*bytes).await?));
+            contents.push((name.clone(), cursor.take(*bytes).await?));
         }
+        let files = files.clone();
         blocking(move || {
-            let mut contents = contents.into_iter();
-            contents.try_for_each(|(path, content)| fs::write(&path, content).map_err(CriuError::file("write", &path)))
+            for (name, content) in contents {
+                let (mut file, path) = files.create(&name, content.len() as u64)?;
+                file.write_all(&content).map_err(CriuError::file("write", &path))?;
+            }
+            Ok(())
         })
         .await
     }
@@ -140,16 +145,10 @@ fn is_image(name: &str) -> bool {
 }
 
 /// Writes the pages beside the other images.
-pub(super) async fn lay_out_pages(pages: &Pages, dir: &Path) -> Result<(), CriuError> {
+pub(super) async fn lay_out_pages(pages: &Pages, files: &ImageFiles) -> Result<(), CriuError> {
     for (name, content) in pages {
-        let path = path_in(dir, name);
-        let file = File::create(&path).map_err(CriuError::file("write", &path))?;
+        let (file, path) = files.create(name, content.len())?;
         content.copy_to(&Arc::new(file), 0, &path).await?;
     }
     Ok(())
-}
-
-/// A name is one that a directory listing gave; whatever else it says, it stays in `dir`.
-pub(super) fn path_in(dir: &Path, name: &str) -> PathBuf {
-    dir.join(Path::new(name).file_name().unwrap_or_default())
 }

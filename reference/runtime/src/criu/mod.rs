@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod fitness;
 mod image;
+mod image_files;
 mod init;
 mod kernel;
 mod lazy;

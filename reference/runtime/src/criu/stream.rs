@@ -351,6 +351,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_last_image_is_told_once_and_when_it_begins() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let streamer = Streamer::listen(directory.path()).expect("a socket");
+        let intake = CheckpointStore::open("memory://").expect("a store").intake("streamed");
+        let mut connection = UnixStream::connect(directory.path().join(SOCKET)).expect("connected");
+        let (tell, told) = std::sync::mpsc::channel();
+        let criu = tokio::task::spawn_blocking(move || {
+            drop(begin(&mut connection, "core-1.img"));
+            let last = begin(&mut connection, LAST_IMAGE);
+            told.recv().expect("told before it ends");
+            drop((last, begin(&mut connection, LAST_IMAGE)));
+            drop(connection);
+            assert!(told.recv().is_err(), "told again");
+        });
+        let at_last = move || tell.send(()).expect("somebody hears");
+        let received = streamer.receive(intake.begin(), std::future::pending(), at_last);
+        assert_eq!(received.await.expect("read").len(), 3);
+        criu.await.expect("CRIU has ended");
+    }
+
+    #[tokio::test]
     async fn what_is_not_the_name_of_an_image_is_refused_and_criu_does_not_wait() {
         for request in [b"\x12\x01a".as_slice(), b"\x0a\x05a", b"\x0a\x01\xff", b""] {
             let refused = received(move |mut connection| {

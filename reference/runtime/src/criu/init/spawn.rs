@@ -9,7 +9,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::net::unix::pipe;
+use torpor_api::env;
 
+use super::INIT_ALLOCATOR;
 use crate::engine::{ProcessSpec, TerminalSize};
 
 /// Where a process starts unless it says otherwise.
@@ -39,16 +41,18 @@ pub(super) fn spawn(spec: &ProcessSpec) -> io::Result<(Child, Streams)> {
 
 fn command(spec: &ProcessSpec, program: &str) -> Command {
     let mut command = Command::new(program);
-    command
-        .envs(&spec.env)
-        .current_dir(spec.cwd.as_deref().unwrap_or(HOME))
-        .process_group(0);
+    // What is for init alone; a value of the sandbox's own goes on.
+    if std::env::var(env::ALLOCATOR).is_ok_and(|value| value == INIT_ALLOCATOR) {
+        command.env_remove(env::ALLOCATOR);
+    }
+    command.envs(&spec.env).current_dir(spec.cwd.as_deref().unwrap_or(HOME));
     command
 }
 
 fn with_pipes(spec: &ProcessSpec) -> io::Result<(Child, Streams)> {
     let mut child = command(spec, &spec.program)
         .args(&spec.args)
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -74,12 +78,10 @@ fn with_terminal(spec: &ProcessSpec, size: TerminalSize) -> io::Result<(Child, S
     let name = ptsname(&terminal, Vec::new())?;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let inside = rustix::fs::open(name, flags, Mode::empty())?;
-    let child = Command::new("setsid")
+    let child = command(spec, "setsid")
         .arg("--ctty")
         .arg(&spec.program)
         .args(&spec.args)
-        .envs(&spec.env)
-        .current_dir(spec.cwd.as_deref().unwrap_or(HOME))
         .stdin(inside.try_clone()?)
         .stdout(inside.try_clone()?)
         .stderr(inside)

@@ -9,14 +9,12 @@
 //!     └──────────────────────────────▶ Failed
 //! ```
 
-use std::fs;
-use std::path::PathBuf;
-
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::LazyPages;
 use crate::criu::error::CriuError;
+use crate::criu::image_files::ImageFiles;
 use crate::criu::tree::Tree;
 use crate::engine::chain;
 
@@ -40,7 +38,7 @@ pub(super) struct Restoring {
     pub(super) lazy: LazyPages,
     pub(super) tree: Tree,
     /// The images, to be removed in the end.
-    pub(super) dir: PathBuf,
+    pub(super) files: ImageFiles,
 }
 
 impl Paging {
@@ -109,8 +107,9 @@ impl Restoring {
         }
         // Only now may the kernel forget about pages that did not come.
         drop(self.lazy);
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
-            tracing::debug!(%error, path = %self.dir.display(), "remove the images of a restored sandbox");
+        if let Err(error) = self.files.remove() {
+            let error: &dyn std::error::Error = &error;
+            tracing::debug!(error, "remove the images of a restored sandbox");
         }
         finished
     }

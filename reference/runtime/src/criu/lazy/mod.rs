@@ -22,7 +22,7 @@ mod pager;
 mod supply;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -33,7 +33,8 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::oneshot;
 
 use super::error::CriuError;
-use super::image::{Pages, path_in};
+use super::image::Pages;
+use super::image_files::ImageFiles;
 use super::tree::Tree;
 use crate::engine::chain;
 use crate::payload::PayloadReader;
@@ -112,11 +113,10 @@ impl Plan {
     }
 
     /// Writes the images of pages with holes where pages may come later.
-    pub(super) async fn lay_out_needed(&self, pages: &Pages, dir: &Path) -> Result<(), CriuError> {
+    pub(super) async fn lay_out_needed(&self, pages: &Pages, files: &ImageFiles) -> Result<(), CriuError> {
         let mut parts = Vec::new();
         for (name, reader) in pages {
-            let path = path_in(dir, name);
-            let file = File::create(&path).map_err(CriuError::file("write", &path))?;
+            let (file, path) = files.create(name, reader.len())?;
             file.set_len(reader.len()).map_err(CriuError::file("write", &path))?;
             let file = Arc::new(file);
             for range in self.needed(name, reader.len()) {
@@ -241,11 +241,11 @@ impl LazyPages {
     }
 
     /// Watches over the tree that was restored, until all of its memory is there or cannot be had.
-    pub(super) fn guard(self, tree: Tree, dir: &Path) -> Paging {
+    pub(super) fn guard(self, tree: Tree, files: &ImageFiles) -> Paging {
         Paging::begin(Restoring {
             lazy: self,
             tree,
-            dir: dir.to_owned(),
+            files: files.clone(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -250,6 +251,19 @@ async fn a_store_that_cannot_begin_says_so_when_it_is_to_seal() {
     let store = on_disk().0;
     let refused = store.seal(&key(1), &engine(), payload).await;
     assert!(matches!(refused, Err(StoreError::DirectoryGone { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_pack_keeps_no_room_on_disk_that_it_does_not_fill() {
+    let (store, directory) = on_disk();
+    let payload = taken_ahead(&store, &[vec![1], noise(1, 2 * MIB)]).await;
+    store.seal(&key(1), &engine(), payload).await.unwrap();
+    let pack = fs::metadata(&files_in(&directory)[0]).unwrap();
+    let (on_disk, bytes) = (pack.blocks() * 512, pack.len());
+    assert!(
+        bytes >= 2 * MIB as u64 && on_disk <= bytes + (64 << 10),
+        "{on_disk} of {bytes} bytes"
+    );
 }
 
 /// Gives some bytes, and then an error.
