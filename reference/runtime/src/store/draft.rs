@@ -202,12 +202,18 @@ impl Begun {
         })
     }
 
-    /// Notes the attempt on a task of its own, and has the folders of the pack made.
+    /// Notes the attempt on a task of its own, and has the folders of the pack made behind that.
     fn while_others_work(mut self) -> Self {
-        if let Some(make_folders) = self.takes.depot.maker_of_folders() {
-            tokio::task::spawn_blocking(make_folders);
-        }
-        let (noting, folder) = (tokio::spawn(self.noted), self.place.folder().clone());
+        let (noted, make_folders) = (self.noted, self.takes.depot.maker_of_folders());
+        let noting = tokio::spawn(async move {
+            let base = noted.await?;
+            if let Some(make_folders) = make_folders {
+                // What fails here is done again, and said, by the seal.
+                drop(tokio::task::spawn_blocking(make_folders).await);
+            }
+            Ok(base)
+        });
+        let folder = self.place.folder().clone();
         let noted = async move {
             let lost = |source: tokio::task::JoinError| objects::backend("note a seal in", &folder, source.into());
             noting.await.map_err(lost).flatten()
