@@ -23,9 +23,9 @@ use tokio::runtime::Handle;
 use crate::payload::{PayloadError, PayloadReader};
 
 /// Bytes of chunks that are unpacked one after the other, more or less.
-const PORTION_BYTES: u64 = 64 << 10;
+const PORTION_BYTES: u64 = 256 << 10;
 /// Buffers in all: what is unpacked before there is any memory to put it in.
-const BUFFERS: usize = 256;
+const BUFFERS: usize = 96;
 /// Portions that are asked for at the same time of a store that is away.
 const ASKED_AT_ONCE: usize = 8;
 
