@@ -196,8 +196,8 @@ impl CriuEngine {
         };
         let baseline = Arc::new(Baseline::new(ground, listing));
         tree.go_on(&image.stopped)?;
-        let client = InitClient::new(image.socket);
-        client.ready().await?;
+        let (client, pages) = (InitClient::new(image.socket), paging.clone());
+        unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
         let contexts = Contexts::restored(client.clone(), script, image.contexts);
         let sandbox = CriuSandbox::new(Parts {
             criu: self.criu.clone(),
@@ -211,7 +211,7 @@ impl CriuEngine {
             place,
             env: image.env,
         });
-        sandbox.listen(image.program).await?;
+        unless_lost(&pages, sandbox.listen(image.program)).await?;
         self.config.steps.done(Step::Serving);
         Ok(Arc::new(sandbox))
     }
@@ -335,6 +335,20 @@ impl Engine for CriuEngine {
 
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         self.bring_back(place, payload).boxed()
+    }
+}
+
+/// What `reached` gives. When nobody is reached since memory cannot be had, that is said.
+async fn unless_lost<T>(
+    pages: &Paging,
+    reached: impl Future<Output = Result<T, SandboxError>>,
+) -> Result<T, SandboxError> {
+    match reached.await {
+        Ok(reached) => Ok(reached),
+        Err(error) => {
+            pages.done().await?;
+            Err(error)
+        }
     }
 }
 

@@ -131,6 +131,13 @@ async fn output_and_exit(bench: Bench) -> Verdict {
     let (said, exit) = read(&bench, &mut stream, |_| false).await?;
     hold(exit == Some(Exit::Code(3)), "the exit code is told", exit)?;
     hold(said.len() == 588_895 + 5, "every byte comes", said.len())?;
+    let mut stream = processes(&subject)?.start(bash("env")).await?;
+    let (said, _) = read(&bench, &mut stream, |_| false).await?;
+    hold(
+        said.contains("GREETING=hello\n") && !said.contains("MIMALLOC"),
+        "it has the environment of the sandbox, and not of what keeps it",
+        said,
+    )?;
     let mut stream = processes(&subject)?.start(bash("sleep 1000")).await?;
     processes(&subject)?.signal(stream.pid, 9).await?;
     let (_, exit) = read(&bench, &mut stream, |_| false).await?;
