@@ -38,6 +38,7 @@ const TYPICAL_HEAP: u32 = 10_000;
 const LARGE_HEAP: u32 = 1_000_000;
 /// How often.
 const SEALS: usize = 5;
+
 /// Where the checkpoints and the files of the sandboxes are.
 struct Bed {
     directory: TempDir,

@@ -59,9 +59,9 @@ pub mod env {
     pub const STORE_QUOTA: &str = "TORPOR_STORE_QUOTA";
     /// All of the above start with this; none of them is shown to the code in the sandbox.
     pub const PREFIX: &str = "TORPOR_";
-    /// With `0` the allocator of the agent and of init takes memory by the page and not in huge pages at the start: less to write
-    /// down, and to be touched for the first time. Set by nodes that run real processes; not shown to the code in the
-    /// sandbox either. Source: `mi_option_arena_eager_commit` of mimalloc.
+    /// With `0` the allocator of the agent and of init takes memory by the page, not in huge pages at the start: less to
+    /// write down, and to be touched for the first time. Set by nodes that run real processes; not shown to the code in
+    /// the sandbox either. Source: `mi_option_arena_eager_commit` of mimalloc.
     pub const ALLOCATOR: &str = "MIMALLOC_ARENA_EAGER_COMMIT";
 }
 

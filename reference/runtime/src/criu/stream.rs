@@ -5,13 +5,14 @@
 //! Source followed: `criu/img-streamer.c` and `images/img-streamer.proto` of CRIU.
 //!
 //! ```text
-//!  criu ──name, pipe──▶ one thread for each image ──small──▶ memory
-//!                                                 └─large──▶ a draft in the store
+//!  criu ──name, pipe──▶ one thread that looks again and again ──small──▶ memory
+//!                                        └─pages, large──▶ one of its own ──▶ a draft in the store
 //! ```
 //!
 //! Leaves out what the images mean. Where there is nobody to take them, CRIU writes files.
 
-use std::fs::File;
+mod arriving;
+
 use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
@@ -19,29 +20,22 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, Scope, ScopedJoinHandle};
+use std::thread::{self, Scope};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ioctl_fionbio;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::pipe::fcntl_setpipe_size;
 use tokio::net::UnixListener;
 
 use super::error::CriuError;
-use super::image::grain_of;
-use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::store::Draft;
+use arriving::Image;
 
 /// Where CRIU connects to, in the directory of its images.
 const SOCKET: &str = "streamer-capture.sock";
 /// What CRIU writes when it has written everything of the tree.
 const LAST_IMAGE: &str = "inventory.img";
-/// An image up to this size stays in memory.
-const SMALL_IMAGE_BYTES: u64 = 256 << 10;
-/// For pages, as much as anybody may have in a pipe: processes are woken once for so much.
-const PIPE_BYTES: usize = 1 << 20;
 /// How often one looks for what CRIU wrote. Whoever waits for it instead is woken by each of its writes, where it runs and
 /// in its stead: to begin and end 45 small images took it milliseconds.
 const LOOK: Duration = Duration::from_micros(250);
@@ -145,84 +139,6 @@ fn receive_while_it_writes<'scope>(
     }
 }
 
-/// An image on its way.
-enum Image<'scope> {
-    /// Small so far.
-    Open { pipe: File, bytes: Vec<u8> },
-    /// All of it.
-    Whole(Vec<u8>),
-    /// Read by a thread of its own.
-    Large(ScopedJoinHandle<'scope, io::Result<Payload>>),
-}
-
-impl<'scope> Image<'scope> {
-    fn begun(
-        name: &str,
-        pipe: OwnedFd,
-        draft: &'scope Arc<Draft>,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> io::Result<Self> {
-        match grain_of(name) {
-            Grain::Word => {
-                // A smaller one does as well, more slowly.
-                let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
-                Self::large(Grain::Word, Vec::new(), pipe.into(), draft, scope)
-            }
-            Grain::Byte => {
-                ioctl_fionbio(&pipe, true)?;
-                Ok(Self::Open {
-                    pipe: pipe.into(),
-                    bytes: Vec::new(),
-                })
-            }
-        }
-    }
-
-    fn large(
-        grain: Grain,
-        head: Vec<u8>,
-        pipe: File,
-        draft: &'scope Arc<Draft>,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> io::Result<Self> {
-        let thread = thread::Builder::new().name("criu-image".to_owned());
-        let read = move || read_image(grain, head, pipe, draft);
-        Ok(Self::Large(thread.spawn_scoped(scope, read)?))
-    }
-
-    /// Reads what there is; says whether more is looked for here.
-    fn go_on(&mut self, draft: &'scope Arc<Draft>, scope: &'scope Scope<'scope, '_>) -> io::Result<bool> {
-        let Self::Open { pipe, bytes } = self else {
-            return Ok(false);
-        };
-        let room = SMALL_IMAGE_BYTES + 1 - bytes.len() as u64;
-        match pipe.by_ref().take(room).read_to_end(bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
-            done => done?,
-        };
-        let (pipe, bytes) = (pipe.try_clone()?, std::mem::take(bytes));
-        *self = if bytes.len() as u64 > SMALL_IMAGE_BYTES {
-            ioctl_fionbio(&pipe, false)?;
-            Self::large(Grain::Byte, bytes, pipe, draft, scope)?
-        } else {
-            Self::Whole(bytes)
-        };
-        Ok(false)
-    }
-
-    /// All of it, once CRIU has ended it.
-    fn end(self) -> io::Result<Payload> {
-        match self {
-            Self::Whole(bytes) => Ok(bytes.into()),
-            Self::Open { .. } => Err(ErrorKind::UnexpectedEof.into()),
-            Self::Large(thread) => {
-                let read = thread.join();
-                read.map_err(|_| io::Error::other("an image was not read to its end"))?
-            }
-        }
-    }
-}
-
 /// Whether there is something to read from `connection`, or nobody at its other end.
 fn is_readable(connection: &UnixStream) -> io::Result<bool> {
     let mut asked = [PollFd::new(connection, PollFlags::IN)];
@@ -269,15 +185,6 @@ fn receive_pipe(connection: &UnixStream) -> io::Result<OwnedFd> {
         }
     }
     Err(malformed("a name comes without a pipe"))
-}
-
-fn read_image(grain: Grain, mut head: Vec<u8>, mut pipe: File, draft: &Arc<Draft>) -> io::Result<Payload> {
-    let room = (SMALL_IMAGE_BYTES + 1).saturating_sub(head.len() as u64);
-    pipe.by_ref().take(room).read_to_end(&mut head)?;
-    if head.len() as u64 <= SMALL_IMAGE_BYTES {
-        return Ok(head.into());
-    }
-    draft.take(grain, &head, pipe)
 }
 
 fn malformed(what: &'static str) -> io::Error {

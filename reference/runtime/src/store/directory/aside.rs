@@ -8,7 +8,8 @@
 //!
 //! Before an envelope is linked all that it names is on disk, and the names of all that; when it is on disk
 //! itself the checkpoint is sealed. Each sync waits for the disk, and there is none that this order does not need:
-//! a pack that nothing names yet may take its place before it is synced.
+//! a pack that nothing names yet may take its place before it is synced, and folders that are there before anybody waits
+//! are synced then.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
