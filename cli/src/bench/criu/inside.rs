@@ -21,9 +21,8 @@ use super::CriuFigures;
 use crate::bench::progress;
 use crate::engine;
 
-const HEAPS: [u64; 4] = [0, 64, 256, 1024];
 const LARGEST_QUICK_HEAP: u64 = 64;
-const REPETITIONS: usize = 5;
+const QUICK_REPETITIONS: usize = 2;
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(2);
 /// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
@@ -41,6 +40,12 @@ pub struct InsideArgs {
     /// A directory for the checkpoint store
     #[arg(long, value_name = "DIR")]
     pub store: PathBuf,
+    /// Heaps beyond that of an empty kernel, in MiB
+    #[arg(long, value_name = "MIB", value_delimiter = ',', default_values_t = [0, 64, 256, 1024])]
+    pub heaps: Vec<u64>,
+    /// Pauses and resumes of each
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub repetitions: usize,
 }
 
 /// Measures all heaps, and prints the figures as JSON.
@@ -62,9 +67,11 @@ pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
         timeline,
     };
     let mut all = Vec::new();
-    for mebibytes in HEAPS.into_iter().filter(|size| !quick || *size <= LARGEST_QUICK_HEAP) {
+    let repetitions = if quick { QUICK_REPETITIONS } else { args.repetitions };
+    let heaps = args.heaps.iter().copied();
+    for mebibytes in heaps.filter(|size| !quick || *size <= LARGEST_QUICK_HEAP) {
         progress(&format!("the criu engine, a heap of {mebibytes} MiB"));
-        all.push(bed.heap(mebibytes, if quick { 2 } else { REPETITIONS }).await?);
+        all.push(bed.heap(mebibytes, repetitions).await?);
     }
     serde_json::to_writer(std::io::stdout(), &all).context("print the figures")
 }

@@ -22,7 +22,7 @@ use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
 use super::image_files::ImageFiles;
 use super::init::INIT_ALLOCATOR;
 use super::kernel::SCRIPT;
-use super::lazy::{LazyPages, Paging, Plan};
+use super::lazy::{LazyPages, Paging, Plan, Touched};
 use super::sandbox::{CriuSandbox, Parts};
 use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
 use super::tree::Tree;
@@ -146,6 +146,7 @@ impl CriuEngine {
             tree,
             baseline,
             paging: Paging::complete(),
+            touched: Touched::default(),
             steps: self.config.steps.clone(),
             place,
             env: fresh.env,
@@ -183,7 +184,7 @@ impl CriuEngine {
         // Before any of them runs: what they started first would have the ids that agents have.
         advance_pids(image.images.last_task().unwrap_or(image.root))?;
         // Nobody lists the image again: the container is of the same one. Only the next pause looks at it.
-        let (paging, listing) = tokio::join!(self.restore_tree(tree, &files, pages), listing.read());
+        let (paging, listing) = tokio::join!(self.restore_tree(tree, &files, pages, &image.touched), listing.read());
         let paging = paging?;
         self.config.steps.done(Step::Restored);
         let listing = match listing {
@@ -194,7 +195,6 @@ impl CriuEngine {
                 return Err(CriuError::from(error).into());
             }
         };
-        let baseline = Arc::new(Baseline::new(ground, listing));
         tree.go_on(&image.stopped)?;
         let (client, pages) = (InitClient::new(image.socket), paging.clone());
         unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
@@ -205,8 +205,9 @@ impl CriuEngine {
             client,
             contexts,
             tree,
-            baseline,
+            baseline: Arc::new(Baseline::new(ground, listing)),
             paging,
+            touched: image.touched,
             steps: self.config.steps.clone(),
             place,
             env: image.env,
@@ -217,12 +218,18 @@ impl CriuEngine {
     }
 
     /// Runs the processes in these images, with all of their memory or ahead of it.
-    async fn restore_tree(&self, tree: Tree, files: &ImageFiles, pages: Pages) -> Result<Paging, CriuError> {
+    async fn restore_tree(
+        &self,
+        tree: Tree,
+        files: &ImageFiles,
+        pages: Pages,
+        touched: &Touched,
+    ) -> Result<Paging, CriuError> {
         let images = files.directory();
         let plan = Plan::read(images, &pages)?;
         let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
-            let mut lazy = LazyPages::start(images, &plan)?;
+            let mut lazy = LazyPages::start(images, &plan, touched)?;
             self.restore_ahead(tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
                 .await?;
             return Ok(lazy.guard(tree, files));

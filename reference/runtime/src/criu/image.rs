@@ -21,12 +21,13 @@ use super::engine::blocking;
 use super::error::CriuError;
 use super::fitness::Fitness;
 use super::image_files::ImageFiles;
+use super::lazy::Touched;
 use super::rootfs::RootfsDiff;
 use crate::chunks::Grain;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
-pub(super) const IMAGE_VERSION: u32 = 4;
+pub(super) const IMAGE_VERSION: u32 = 5;
 
 /// Everything of one sandbox but the bytes of images and files.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub(super) struct CriuImage {
     pub(super) contexts: ContextsImage,
     pub(super) images: Images,
     pub(super) rootfs: RootfsDiff,
+    /// Pages that were waited for after restores before this.
+    pub(super) touched: Touched,
     /// Bytes of the names that the container's image has.
     pub(super) listing: u64,
 }

@@ -29,7 +29,7 @@ use super::fitness::Fitness;
 use super::image::{CriuImage, Images, ProgramImage};
 use super::init::Request;
 use super::kernel::Lines;
-use super::lazy::Paging;
+use super::lazy::{Paging, Touched};
 use super::tree::Tree;
 use crate::engine::{
     Answer, ExecutionEvent, Interpreter, Place, ProcessEvent, ProcessSpec, ProcessStream, Processes, Sandbox,
@@ -47,6 +47,8 @@ pub(super) struct Parts {
     pub(super) tree: Tree,
     pub(super) baseline: Arc<Baseline>,
     pub(super) paging: Paging,
+    /// Pages that were waited for after restores before the one that `paging` is of.
+    pub(super) touched: Touched,
     pub(super) steps: Steps,
     pub(super) place: Place,
     pub(super) env: BTreeMap<String, String>,
@@ -62,6 +64,7 @@ pub(super) struct CriuSandbox {
     tree: Tree,
     baseline: Arc<Baseline>,
     paging: Paging,
+    touched: Touched,
     steps: Steps,
     place: Place,
     env: BTreeMap<String, String>,
@@ -100,6 +103,7 @@ impl CriuSandbox {
             tree: parts.tree,
             baseline: parts.baseline,
             paging: parts.paging,
+            touched: parts.touched,
             steps: parts.steps,
             place: parts.place,
             env: parts.env,
@@ -225,6 +229,7 @@ impl CriuSandbox {
             contexts: self.contexts.image(),
             images: Images::default(),
             rootfs: super::rootfs::RootfsDiff::default(),
+            touched: self.touched.and(&self.paging.touched()),
             listing: self.baseline.listing().as_bytes().len() as u64,
         };
         let (images, mut body, pages) = written.collect()?;

@@ -12,6 +12,7 @@
 //! Leaves out what the images mean. Where there is nobody to take them, CRIU writes files.
 
 mod arriving;
+mod backlog;
 
 use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::mem::MaybeUninit;

@@ -12,6 +12,7 @@
 //! A part is given once. What it shares with the newest checkpoint is passed over; should that checkpoint not do after
 //! all, its chunks are read from there and written again.
 
+mod cores;
 mod fetch;
 mod flow;
 #[cfg(test)]

@@ -12,7 +12,7 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::LazyPages;
+use super::{LazyPages, Touched};
 use crate::criu::error::CriuError;
 use crate::criu::image_files::ImageFiles;
 use crate::criu::tree::Tree;
@@ -28,7 +28,8 @@ pub(in crate::criu) struct Paging {
 #[derive(Clone, Debug)]
 enum State {
     Underway,
-    Complete,
+    /// These pages were waited for.
+    Complete(Touched),
     /// Why the rest will not come.
     Failed(String),
 }
@@ -45,7 +46,7 @@ impl Paging {
     /// For a tree whose memory is there.
     pub(in crate::criu) fn complete() -> Self {
         Self {
-            state: watch::Sender::new(State::Complete).subscribe(),
+            state: watch::Sender::new(State::Complete(Touched::default())).subscribe(),
             ending: CancellationToken::new(),
         }
     }
@@ -59,7 +60,7 @@ impl Paging {
         };
         tokio::spawn(async move {
             let outcome = restoring.watch(&ending).await;
-            sender.send_replace(outcome.map_or_else(State::Failed, |()| State::Complete));
+            sender.send_replace(outcome.map_or_else(State::Failed, State::Complete));
         });
         paging
     }
@@ -72,13 +73,21 @@ impl Paging {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| !matches!(state, State::Underway)).await;
         match settled.as_deref() {
-            Ok(State::Complete) => Ok(()),
+            Ok(State::Complete(_)) => Ok(()),
             Ok(State::Failed(message)) => Err(CriuError::Pages {
                 message: message.clone(),
             }),
             Ok(State::Underway) | Err(_) => Err(CriuError::Pages {
                 message: "nobody serves them any more".to_owned(),
             }),
+        }
+    }
+
+    /// The pages that were waited for; none before all memory is there.
+    pub(in crate::criu) fn touched(&self) -> Touched {
+        match &*self.state.borrow() {
+            State::Complete(touched) => touched.clone(),
+            State::Underway | State::Failed(_) => Touched::default(),
         }
     }
 
@@ -89,11 +98,14 @@ impl Paging {
 }
 
 impl Restoring {
-    async fn watch(mut self, ending: &CancellationToken) -> Result<(), String> {
+    async fn watch(mut self, ending: &CancellationToken) -> Result<Touched, String> {
+        let stepping_back = self.lazy.stepping_back();
         let finished = tokio::select! {
             () = ending.cancelled() => Err("the sandbox was ended".to_owned()),
             ended = self.lazy.ended() => ended.map_err(|error| chain(error)),
+            never = stepping_back => match never {},
         };
+        let finished = finished.map(|()| self.lazy.touched());
         if let Err(reason) = &finished {
             if ending.is_cancelled() {
                 tracing::debug!(reason, "what is left of the memory of a restored sandbox is given up");

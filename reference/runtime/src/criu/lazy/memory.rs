@@ -16,6 +16,8 @@ const ZEROES_BYTES: u64 = 64 << 10;
 pub(super) struct Memory {
     /// The number of the image that has them.
     pub(super) image: usize,
+    /// Whose it is; `None` for a child of somebody who was restored.
+    pub(super) pid: Option<u64>,
     userfault: Userfault,
     missing: Missing,
     /// Pages that were touched and are not there yet.
@@ -42,9 +44,10 @@ impl Read<'_> {
 }
 
 impl Memory {
-    pub(super) fn new(image: usize, userfault: Userfault, missing: Missing) -> Self {
+    pub(super) fn new(image: usize, pid: Option<u64>, userfault: Userfault, missing: Missing) -> Self {
         Self {
             image,
+            pid,
             userfault,
             missing,
             touched: Vec::new(),
@@ -69,7 +72,7 @@ impl Memory {
         for event in events {
             match event {
                 Event::Fault { address } => self.touched.push(address),
-                Event::Fork(userfault) => children.push(Self::new(self.image, userfault, self.missing.clone())),
+                Event::Fork(userfault) => children.push(Self::new(self.image, None, userfault, self.missing.clone())),
                 Event::Remap { from, to, bytes } => self.missing.moved(from, to, bytes),
                 Event::Remove(addresses) => self.missing.gave_back(&addresses),
             }
@@ -196,7 +199,7 @@ mod tests {
             pages_id: 1,
             runs: Vec::new(),
         };
-        let mut parent = Memory::new(0, OwnedFd::from(reader).into(), Missing::all(&map));
+        let mut parent = Memory::new(0, None, OwnedFd::from(reader).into(), Missing::all(&map));
         let mut children = Vec::new();
         assert!(parent.learn(&mut children).is_err());
         assert_eq!(children.len(), 1);

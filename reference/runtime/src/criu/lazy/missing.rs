@@ -40,6 +40,17 @@ impl Part {
             bytes: bytes.end - bytes.start,
         }
     }
+
+    /// What is left of it without these bytes, counted from its beginning on.
+    fn without(&self, out: Option<Range<u64>>) -> impl Iterator<Item = Self> + use<> {
+        let rest = match out {
+            None => [Some(*self), None],
+            Some(out) => {
+                [self.slice(0..out.start), self.slice(out.end..self.bytes)].map(|rest| (rest.bytes > 0).then_some(rest))
+            }
+        };
+        rest.into_iter().flatten()
+    }
 }
 
 /// What two ranges have in common, counted from the beginning of the first.
@@ -82,14 +93,23 @@ impl Missing {
         next.unwrap_or(end).clamp(address, end)
     }
 
-    /// A part of the image is there.
+    /// A part of the image is there. It costs what lies there, and not all that is missed.
     pub(super) fn came(&mut self, offsets: &Range<u64>) {
-        self.cut(|part| common(&part.offsets(), offsets));
+        let first = self.parts.partition_point(|part| part.offsets().end <= offsets.start);
+        let lie_there = |part: &&Part| common(&part.offsets(), offsets).is_some();
+        let last = first + self.parts[first..].iter().take_while(lie_there).count();
+        let rest = self.parts[first..last].iter();
+        let rest: Vec<Part> = rest
+            .flat_map(|part| part.without(common(&part.offsets(), offsets)))
+            .collect();
+        self.parts.splice(first..last, rest);
     }
 
     /// Some memory was given back: nothing is missed of it any more.
     pub(super) fn gave_back(&mut self, addresses: &Range<u64>) {
-        self.cut(|part| common(&part.addresses(), addresses));
+        let rest = self.parts.iter();
+        let rest = rest.flat_map(|part| part.without(common(&part.addresses(), addresses)));
+        self.parts = rest.collect();
     }
 
     /// Memory was moved.
@@ -106,17 +126,6 @@ impl Missing {
             let nth = self.parts.partition_point(|other| other.offset < part.offset);
             self.parts.insert(nth, Part { address, ..part });
         }
-    }
-
-    /// Takes out of each part what `out` says of it.
-    fn cut(&mut self, out: impl Fn(&Part) -> Option<Range<u64>>) {
-        let rest = |part: &Part| match out(part) {
-            None => [Some(*part), None],
-            Some(out) => {
-                [part.slice(0..out.start), part.slice(out.end..part.bytes)].map(|rest| (rest.bytes > 0).then_some(rest))
-            }
-        };
-        self.parts = self.parts.iter().flat_map(rest).flatten().collect();
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Left out: what becomes of a sandbox whose tree was killed. [`Sandbox::restored`](crate::Sandbox::restored) tells.
 
+mod edges;
 mod guard;
 mod handover;
 mod memory;
@@ -20,14 +21,17 @@ mod missing;
 mod pagemap;
 mod pager;
 mod supply;
+mod touched;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::oneshot;
@@ -45,9 +49,14 @@ use missing::Missing;
 use pagemap::{Pagemap, PagemapError};
 use pager::{Paged, Pager, PagerError};
 use supply::{Image, Supply};
+pub(super) use touched::Touched;
 
 /// Needed pages that are so many bytes apart are read together.
 const GAP_BYTES: u64 = 64 << 10;
+
+/// After a restore, as long as the first answers take. Who waits for memory longer than that has it sooner when those who
+/// bring it have their share of the processor.
+const STEPS_BACK: Duration = Duration::from_millis(50);
 
 /// Parts of the pages that are laid out at the same time.
 const PARTS_AT_ONCE: usize = 4;
@@ -92,9 +101,22 @@ impl Plan {
 
     /// What comes later, by the number of its image: the most urgent first.
     ///
-    /// What every step of a program touches is in the small areas of a memory (stacks, variables, tables) and at the
-    /// beginning of the heap, which is the largest.
-    fn order(&self) -> Vec<(u64, Range<u64>)> {
+    /// That is what was waited for after an earlier restore. What every step of a program touches besides is in the small
+    /// areas of a memory (stacks, variables, tables) and at the beginning of the heap, which is the largest.
+    fn order(&self, touched: &Touched) -> Vec<(u64, Range<u64>)> {
+        self.touched(touched).chain(self.areas()).collect()
+    }
+
+    /// Where these pages are, by the number of their image.
+    fn touched(&self, touched: &Touched) -> impl Iterator<Item = (u64, Range<u64>)> {
+        touched.pages().filter_map(|page| {
+            let map = self.maps.get(&page.pid)?;
+            Some((map.pages_id, map.lazy_page(page.address)?))
+        })
+    }
+
+    /// What comes later, by the number of its image: the smallest areas of memory first.
+    fn areas(&self) -> Vec<(u64, Range<u64>)> {
         let of_process = |(pid, map): (&u64, &Pagemap)| {
             let (pid, number) = (*pid, map.pages_id);
             let area = |(bytes, runs): (u64, Range<usize>)| {
@@ -173,28 +195,31 @@ pub(super) struct LazyPages {
 }
 
 impl LazyPages {
-    /// Begins to unpack pages, and waits for a restore of the images in `dir`, which goes on when it is
-    /// [admitted](Self::admit).
+    /// Begins to unpack pages, those that were `touched` first, and waits for a restore of the images in `dir`, which goes
+    /// on when it is [admitted](Self::admit).
     ///
     /// # Errors
     /// The kernel has no thread, descriptor or socket for it.
-    pub(super) fn start(dir: &Path, plan: &Plan) -> Result<Self, CriuError> {
-        Self::begin(dir, plan).map_err(CriuError::init("serve pages"))
+    pub(super) fn start(dir: &Path, plan: &Plan, touched: &Touched) -> Result<Self, CriuError> {
+        Self::begin(dir, plan, touched).map_err(CriuError::init("serve pages"))
     }
 
-    fn begin(dir: &Path, plan: &Plan) -> io::Result<Self> {
+    fn begin(dir: &Path, plan: &Plan, touched: &Touched) -> io::Result<Self> {
         let handover = Handover::listen(dir)?;
         let numbers: BTreeMap<u64, usize> = plan.images.keys().copied().zip(0..).collect();
         let images = plan.images.values().cloned().map(Image::new).collect();
-        let order = plan.order().into_iter();
+        let order = plan.order(touched).into_iter();
         let order: Vec<_> = order
             .filter_map(|(number, offsets)| Some((*numbers.get(&number)?, offsets)))
             .collect();
+        let first = plan.touched(touched);
+        let first = first.filter_map(|(number, page)| Some((*numbers.get(&number)?, page.start)));
+        let first = first.collect();
         let expected = plan.maps.iter();
         let expected =
             expected.filter_map(|(pid, map)| Some((*pid, (*numbers.get(&map.pages_id)?, Missing::all(map)))));
         let supply = Supply::begin(images, &order)?;
-        let pager = Pager::new(Arc::clone(&supply), handover, expected.collect());
+        let pager = Pager::new(Arc::clone(&supply), handover, expected.collect()).putting_first(first);
         let (tell, ended) = oneshot::channel();
         let lazy = Self {
             supply,
@@ -210,6 +235,16 @@ impl LazyPages {
     /// Lets CRIU make processes, which it waits for: images of memory are all there.
     pub(super) fn admit(&self) {
         self.supply.admit();
+    }
+
+    /// Ends, after a while, that those who unpack and put in leave the processor to everybody else.
+    fn stepping_back(&self) -> impl Future<Output = Infallible> + use<> {
+        let supply = Arc::clone(&self.supply);
+        async move {
+            tokio::time::sleep(STEPS_BACK).await;
+            supply.press_on();
+            std::future::pending().await
+        }
     }
 
     /// Puts nothing in any more. CRIU, if it waits, finds nobody.
@@ -229,6 +264,14 @@ impl LazyPages {
             Some(paged) => paged.outcome.as_ref().copied(),
             None => Err(&PagerError::Ended),
         }
+    }
+
+    /// The pages that were waited for, once all are there.
+    fn touched(&self) -> Touched {
+        self.paged
+            .as_ref()
+            .map(|paged| paged.touched.clone())
+            .unwrap_or_default()
     }
 
     /// Answers when pages cannot be had, and never for another reason.
@@ -259,10 +302,11 @@ impl Drop for LazyPages {
 #[cfg(test)]
 mod tests {
     use super::pagemap::{PAGE_BYTES, Run};
+    use super::touched::Page;
     use super::*;
 
     #[test]
-    fn small_areas_come_first_and_the_largest_last() {
+    fn what_was_waited_for_comes_first_then_small_areas_and_the_largest_last() {
         let run = |pages: Range<u64>| Run {
             addresses: pages.start * PAGE_BYTES..pages.end * PAGE_BYTES,
             offset: pages.start * PAGE_BYTES,
@@ -277,10 +321,20 @@ mod tests {
             images: BTreeMap::new(),
         };
         let order: Vec<_> = plan
-            .order()
+            .order(&Touched::default())
             .into_iter()
             .map(|(number, offsets)| (number, offsets.start / PAGE_BYTES..offsets.end / PAGE_BYTES))
             .collect();
         assert_eq!(order, [(1, 10..11), (2, 0..3), (1, 0..8)]);
+
+        let mut touched = Touched::default();
+        for (pid, page) in [(10, 5), (11, 2), (10, 20), (12, 0)] {
+            let address = page * PAGE_BYTES;
+            touched.note(Page { pid, address });
+        }
+        let first = [(1, 5 * PAGE_BYTES..6 * PAGE_BYTES), (2, 2 * PAGE_BYTES..3 * PAGE_BYTES)];
+        let known = plan.order(&touched);
+        assert_eq!(known[..2], first, "and what is not there any more is passed over");
+        assert_eq!(known[2..], plan.order(&Touched::default()));
     }
 }

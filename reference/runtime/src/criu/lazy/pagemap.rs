@@ -102,6 +102,17 @@ impl Pagemap {
         areas
     }
 
+    /// Where in the image the page at `address` is, if it may come later.
+    pub(super) fn lazy_page(&self, address: u64) -> Option<Range<u64>> {
+        let nth = self.runs.partition_point(|run| run.addresses.end <= address);
+        let run = self
+            .runs
+            .get(nth)
+            .filter(|run| run.lazy && run.addresses.contains(&address))?;
+        let offset = run.offset + (address - run.addresses.start);
+        Some(offset..offset + PAGE_BYTES)
+    }
+
     /// Bytes of all pages that may come later.
     pub(super) fn lazy_bytes(&self) -> u64 {
         let lazy = self.runs.iter().filter(|run| run.lazy);

@@ -3,7 +3,7 @@
 //! It runs on a thread of its own. Between two faults of a process are microseconds, and a first answer has hundreds of
 //! them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +11,17 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::edges::{Begun, edges};
 use super::handover::{Handover, Said};
 use super::memory::{Memory, Read};
 use super::missing::{Missing, whole_pages};
 use super::pagemap::PAGE_BYTES;
 use super::supply::{Next, Portion, Room, Supply};
+use super::touched::{Page, Touched};
 use crate::payload::PayloadError;
+
+/// Bytes that are put in before one looks whether somebody waits for a page, as long as one steps back.
+const SLICE_BYTES: u64 = 64 << 10;
 
 /// Why not all pages were put in.
 #[derive(Debug, thiserror::Error)]
@@ -39,14 +44,19 @@ pub(super) enum PagerError {
 #[derive(Debug)]
 pub(super) struct Paged {
     pub(super) outcome: Result<(), PagerError>,
+    /// The pages that were waited for.
+    pub(super) touched: Touched,
     _memories: Vec<Memory>,
 }
 
-/// A page of which only parts were read.
-#[derive(Debug)]
-struct Begun {
-    bytes: Vec<u8>,
-    parts: Vec<Range<usize>>,
+/// What there is to put in.
+enum Put {
+    /// There may be more.
+    Some,
+    /// More is unpacked first.
+    Wait,
+    /// All is put in.
+    All,
 }
 
 /// Puts pages in.
@@ -61,10 +71,19 @@ pub(super) struct Pager {
     begun: BTreeMap<(usize, u64), Begun>,
     /// What was read for a fault before all memory was handed over: there may be more that wants it.
     early: Vec<Portion>,
+    /// By their image and their place in it: pages that are put in before anything else.
+    first: Vec<(usize, u64)>,
+    /// What is being put in, and from where on it is not yet.
+    under_way: VecDeque<(Portion, u64)>,
     room: Room,
     finished: bool,
+    touched: Touched,
     /// Pages that somebody waited for.
     faults: usize,
+    /// Of them, those that the checkpoint does not have.
+    zeroes: usize,
+    /// Pages that were put in before anything else.
+    ahead: usize,
 }
 
 impl Pager {
@@ -76,10 +95,20 @@ impl Pager {
             memories: Vec::new(),
             begun: BTreeMap::new(),
             early: Vec::new(),
+            first: Vec::new(),
+            under_way: VecDeque::new(),
             room: Room::default(),
             finished: false,
+            touched: Touched::default(),
             faults: 0,
+            zeroes: 0,
+            ahead: 0,
         }
+    }
+
+    /// Has these pages put in before any other, by their image and their place in it.
+    pub(super) fn putting_first(self, first: Vec<(usize, u64)>) -> Self {
+        Self { first, ..self }
     }
 
     /// Puts in all pages, or all until something fails or the supply is closed.
@@ -88,12 +117,15 @@ impl Pager {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.work())).unwrap_or(Err(PagerError::Defect));
         tracing::debug!(
             faults = self.faults,
+            zeroes = self.zeroes,
+            ahead = self.ahead,
             ?outcome,
             "the memory of a restored sandbox was put in"
         );
         self.supply.close();
         Paged {
             outcome,
+            touched: self.touched,
             _memories: self.memories,
         }
     }
@@ -110,14 +142,10 @@ impl Pager {
                 wait = true;
                 continue;
             }
-            wait = match self.supply.next()? {
-                Next::Portion(portion) => {
-                    self.put(&portion)?;
-                    self.supply.give_back(portion);
-                    false
-                }
-                Next::Wait => true,
-                Next::Nothing => return Ok(()),
+            wait = match self.put_slice()? {
+                Put::Some => false,
+                Put::Wait => true,
+                Put::All => return Ok(()),
             };
             self.memories.retain(|memory| !memory.has_ended());
             if self.memories.is_empty() {
@@ -163,14 +191,40 @@ impl Pager {
             Said::Nothing => {}
             Said::Memory { pid, userfault } => {
                 let (image, missing) = self.expected.remove(&pid).ok_or(PagerError::Unknown(pid))?;
-                self.memories.push(Memory::new(image, userfault, missing));
+                self.memories.push(Memory::new(image, Some(pid), userfault, missing));
             }
             Said::Finished => {
                 self.finished = true;
-                for portion in std::mem::take(&mut self.early) {
-                    self.put(&portion)?;
-                    self.supply.give_back(portion);
-                }
+                let early = std::mem::take(&mut self.early).into_iter();
+                self.under_way.extend(early.map(|portion| {
+                    let start = portion.offsets.start;
+                    (portion, start)
+                }));
+                self.put_ahead()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts in what will be touched first, of what is unpacked: page by page, as processes begin to run and touch one each
+    /// few microseconds.
+    fn put_ahead(&mut self) -> Result<(), PagerError> {
+        while let Next::Portion(portion) = self.supply.next()? {
+            let start = portion.offsets.start;
+            self.under_way.push_back((portion, start));
+        }
+        for (image, place) in std::mem::take(&mut self.first) {
+            let has_it = |(portion, _): &&(Portion, u64)| {
+                let offsets = &portion.offsets;
+                portion.image == image && offsets.start <= place && place + PAGE_BYTES <= offsets.end
+            };
+            if let Some(nth) = self.under_way.iter().position(|of| has_it(&of))
+                && let Some((portion, start)) = self.under_way.remove(nth)
+            {
+                let put = self.put_part(&portion, place..place + PAGE_BYTES);
+                self.under_way.insert(nth, (portion, start));
+                put?;
+                self.ahead += 1;
             }
         }
         Ok(())
@@ -182,7 +236,11 @@ impl Pager {
         while nth < self.memories.len() {
             for address in self.memories[nth].take_touched() {
                 self.faults += 1;
+                if let Some(pid) = self.memories[nth].pid {
+                    self.touched.note(Page { pid, address });
+                }
                 let Some(place) = self.memories[nth].place(address) else {
+                    self.zeroes += 1;
                     let mut children = Vec::new();
                     let zeroed = self.memories[nth].zero(address, &mut children);
                     self.memories.extend(children);
@@ -200,34 +258,88 @@ impl Pager {
         Ok(())
     }
 
-    /// Puts in a page with everything that is read with it.
+    /// Puts in a page, and then what else is in its chunk.
     fn put_at_once(&mut self, image: usize, place: u64) -> Result<(), PagerError> {
         let supply = Arc::clone(&self.supply);
         let page = place..place + PAGE_BYTES;
-        let is_of_it =
-            |read: &Portion| read.image == image && read.offsets.start < page.end && page.start < read.offsets.end;
-        let early = std::mem::take(&mut self.early);
-        for portion in early.iter().filter(|read| is_of_it(read)) {
-            self.put(portion)?;
-        }
-        self.early = early;
-        for nth in supply.image(image).map_or(0..0, |of| of.chunks(&page)) {
-            let Some(portion) = supply.at_once((image, nth), &mut self.room)? else {
-                continue;
+        for (nth, chunk) in supply.image(image).map(|of| of.chunks_of(&page)).unwrap_or_default() {
+            let is_in = |portion: &Portion| portion.image == image && portion.offsets.contains(&chunk.start);
+            let known = match (
+                self.early.iter().position(is_in),
+                self.under_way.iter().position(|(of, _)| is_in(of)),
+            ) {
+                (Some(nth), _) => Some((self.early.remove(nth), None)),
+                (None, Some(nth)) => self
+                    .under_way
+                    .remove(nth)
+                    .map(|(portion, start)| (portion, Some(start))),
+                (None, None) => None,
             };
-            self.put(&portion)?;
+            let (portion, start) = match known {
+                Some(known) => known,
+                None => match supply.at_once((image, nth), &mut self.room)? {
+                    Some(portion) => (portion, None),
+                    None => continue,
+                },
+            };
+            let put = self.put_first(&portion, &page, &chunk);
             if self.finished {
-                supply.give_back(portion);
+                let start = start.unwrap_or(portion.offsets.start);
+                self.under_way.push_front((portion, start));
             } else {
                 self.early.push(portion);
             }
+            put?;
         }
         Ok(())
     }
 
-    /// Puts what was read into every memory that misses it.
-    fn put(&mut self, portion: &Portion) -> Result<(), PagerError> {
-        let whole = whole_pages(&portion.offsets);
+    /// Puts in some of what is unpacked, and not much more than others can wait for while they are let go first.
+    fn put_slice(&mut self) -> Result<Put, PagerError> {
+        let (portion, start) = match self.under_way.pop_front() {
+            Some(under_way) => under_way,
+            None => match self.supply.next()? {
+                Next::Portion(portion) => {
+                    let start = portion.offsets.start;
+                    (portion, start)
+                }
+                Next::Wait => return Ok(Put::Wait),
+                Next::Nothing => return Ok(Put::All),
+            },
+        };
+        let steps_back = self.supply.steps_back();
+        let whole = portion.offsets.end;
+        let end = if steps_back {
+            whole.min(start - start % SLICE_BYTES + SLICE_BYTES)
+        } else {
+            whole
+        };
+        self.put_part(&portion, start..end)?;
+        if end < whole {
+            self.under_way.push_front((portion, end));
+        } else {
+            self.supply.give_back(portion);
+        }
+        if steps_back {
+            // Whoever waits for this core would do so up to the scheduler's next tick, with another one idle.
+            rustix::thread::sched_yield();
+        }
+        Ok(Put::Some)
+    }
+
+    /// Puts in the `page` that somebody waits for, and what else is in its `chunk` behind it.
+    fn put_first(&mut self, portion: &Portion, page: &Range<u64>, chunk: &Range<u64>) -> Result<(), PagerError> {
+        let within =
+            |offsets: Range<u64>| offsets.start.max(portion.offsets.start)..offsets.end.min(portion.offsets.end);
+        self.put_part(portion, within(page.clone()))?;
+        let pages = chunk.start - chunk.start % PAGE_BYTES..chunk.end.next_multiple_of(PAGE_BYTES);
+        self.put_part(portion, within(pages))
+    }
+
+    /// Puts some of what was read into every memory that misses it. Where it begins or ends within a page, so does what was
+    /// read.
+    fn put_part(&mut self, portion: &Portion, offsets: Range<u64>) -> Result<(), PagerError> {
+        let whole = whole_pages(&offsets);
         let part = |offsets: &Range<u64>| {
             let place = |at: u64| usize::try_from(at - portion.offsets.start).unwrap_or(usize::MAX);
             portion
@@ -239,7 +351,7 @@ impl Pager {
             let (offset, bytes) = (whole.start, part(&whole));
             self.put_pages(portion.image, Read { offset, bytes })?;
         }
-        for edge in edges(&portion.offsets, &whole) {
+        for edge in edges(&offsets, &whole) {
             let page = edge.start - edge.start % PAGE_BYTES;
             let key = (portion.image, page);
             let begun = self.begun.entry(key).or_insert_with(Begun::new);
@@ -269,63 +381,5 @@ impl Pager {
             nth += 1;
         }
         Ok(())
-    }
-}
-
-impl Begun {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX)],
-            parts: Vec::new(),
-        }
-    }
-
-    /// Some of its bytes; the same ones may come again.
-    fn add(&mut self, at: u64, part: &[u8]) {
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
-        let range = at..at.saturating_add(part.len());
-        if let Some(place) = self.bytes.get_mut(range.clone())
-            && !self.parts.contains(&range)
-        {
-            place.copy_from_slice(part);
-            self.parts.push(range);
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.parts.iter().map(ExactSizeIterator::len).sum::<usize>() == self.bytes.len()
-    }
-}
-
-/// What of a part of an image is before and behind its whole pages, each within one page.
-fn edges(offsets: &Range<u64>, whole: &Range<u64>) -> Vec<Range<u64>> {
-    let first = offsets.start..whole.start.min(offsets.end);
-    let last = whole.end.max(first.end)..offsets.end;
-    [first, last].into_iter().filter(|edge| !edge.is_empty()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_whole_page_is_at_the_edges() {
-        let edges_of = |offsets: Range<u64>| edges(&offsets, &whole_pages(&offsets));
-        assert_eq!(edges_of(4096..12288), []);
-        assert_eq!(edges_of(4000..12300), [4000..4096, 12288..12300]);
-        assert_eq!(edges_of(4000..4200), [4000..4096, 4096..4200]);
-        assert_eq!(edges_of(4100..4200), std::iter::once(4100..4200).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_page_is_whole_when_each_of_its_parts_came_however_often() {
-        let mut begun = Begun::new();
-        begun.add(0, &[1; 1000]);
-        begun.add(0, &[1; 1000]);
-        begun.add(1000, &[2; 2096]);
-        assert!(!begun.is_whole());
-        begun.add(3096, &[3; 1000]);
-        assert!(begun.is_whole());
-        assert_eq!([begun.bytes[999], begun.bytes[1000], begun.bytes[4095]], [1, 2, 3]);
     }
 }

@@ -6,7 +6,11 @@
 //!     └──────────one that was touched────────────────────▶
 //! ```
 //!
-//! Buffers come back, and there are only so many: memory that is touched for the first time costs more than what is
+//! CRIU, the pager and the processes hand on to each other all the time, and none of them may wait for a slice of an
+//! unpacker to end: the scheduler lets who runs go on for milliseconds, however little its share is. So at first unpackers
+//! run only where nobody else wants to.
+//!
+//! Buffers come back, and only so much is in them: memory that is touched for the first time costs more than what is
 //! done with it.
 
 use std::collections::VecDeque;
@@ -18,19 +22,46 @@ use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::setpriority_process;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::runtime::Handle;
 
 use crate::payload::{PayloadError, PayloadReader};
 
 /// Bytes of chunks that are unpacked one after the other, more or less.
 const PORTION_BYTES: u64 = 256 << 10;
-/// Buffers in all: what is unpacked before there is any memory to put it in.
-const BUFFERS: usize = 96;
+/// What is unpacked before there is any memory to put it in.
+const ROOM_BYTES: u64 = 24 << 20;
 /// Portions that are asked for at the same time of a store that is away.
 const ASKED_AT_ONCE: usize = 8;
 
-/// The least urgent priority that a thread can have.
+/// The least urgent priority that a thread can have which has a share all the same.
 const BEHIND_ALL: i32 = 19;
+
+/// How those who unpack stand with everybody else who wants the processor.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    /// Whoever wants it has it at once.
+    StepsBack,
+    /// They have a share, if a small one.
+    HasShare,
+}
+
+impl Standing {
+    /// Of the thread that calls this. Where the kernel does not let it, it has the share of any other.
+    fn take(self) {
+        match self {
+            Self::StepsBack => {
+                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+            }
+            Self::HasShare => {
+                let _ = setpriority_process(None, BEHIND_ALL);
+            }
+        }
+    }
+}
 
 /// A chunk, by its image and its place in it.
 pub(super) type ChunkId = (usize, usize);
@@ -51,9 +82,15 @@ impl Image {
     }
 
     /// The chunks that have some of these bytes.
-    pub(super) fn chunks(&self, offsets: &Range<u64>) -> Range<usize> {
+    fn chunks(&self, offsets: &Range<u64>) -> Range<usize> {
         let first = self.cuts.partition_point(|cut| *cut <= offsets.start).max(1) - 1;
         first..self.cuts.partition_point(|cut| *cut < offsets.end)
+    }
+
+    /// The chunks that have some of these bytes, with the bytes of each.
+    pub(super) fn chunks_of(&self, offsets: &Range<u64>) -> Vec<(usize, Range<u64>)> {
+        let chunks = self.chunks(offsets);
+        chunks.map(|nth| (nth, self.offsets(&(nth..nth + 1)))).collect()
     }
 
     /// The bytes of chunks that follow each other.
@@ -81,7 +118,7 @@ pub(super) struct Supply {
     images: Vec<Image>,
     runtime: Handle,
     stock: Mutex<Stock>,
-    /// There is a buffer, or nothing is to be done any more.
+    /// There is room, or nothing is to be done any more.
     freed: Condvar,
     bell: OwnedFd,
 }
@@ -97,9 +134,12 @@ struct Stock {
     spare: Vec<Vec<u8>>,
     /// Portions that somebody unpacks now.
     under_way: usize,
-    buffers: usize,
+    /// Bytes that were unpacked, or soon are, and whose buffers have not come back.
+    held: u64,
     /// CRIU may make processes.
     admitted: bool,
+    /// Everybody else goes first.
+    steps_back: bool,
     closed: bool,
 }
 
@@ -120,11 +160,6 @@ impl Supply {
             let chunks = images.get(*image).map_or(0..0, |of| of.chunks(offsets));
             chunks.map(|chunk| (*image, chunk))
         });
-        let at_once = if images.iter().all(|image| image.reader.is_at_hand()) {
-            rayon::current_num_threads()
-        } else {
-            ASKED_AT_ONCE
-        };
         let supply = Arc::new(Self {
             stock: Mutex::new(Stock {
                 order: chunks.collect(),
@@ -133,8 +168,9 @@ impl Supply {
                 ready: VecDeque::new(),
                 spare: Vec::new(),
                 under_way: 0,
-                buffers: 0,
+                held: 0,
                 admitted: false,
+                steps_back: true,
                 closed: false,
             }),
             images,
@@ -142,13 +178,37 @@ impl Supply {
             freed: Condvar::new(),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
-        for _ in 0..at_once {
-            let supply = Arc::clone(&supply);
-            thread::Builder::new()
-                .name("unpack-pages".to_owned())
-                .spawn(move || supply.unpack())?;
-        }
+        supply.unpack_on_threads(Standing::StepsBack)?;
         Ok(supply)
+    }
+
+    fn unpack_on_threads(self: &Arc<Self>, standing: Standing) -> io::Result<()> {
+        let at_once = if self.images.iter().all(|image| image.reader.is_at_hand()) {
+            rayon::current_num_threads()
+        } else {
+            ASKED_AT_ONCE
+        };
+        for _ in 0..at_once {
+            let supply = Arc::clone(self);
+            let unpack = move || {
+                standing.take();
+                supply.unpack();
+            };
+            thread::Builder::new().name("unpack-pages".to_owned()).spawn(unpack)?;
+        }
+        Ok(())
+    }
+
+    /// What is left gets a share of the processor: others do not go first any more.
+    pub(super) fn press_on(self: &Arc<Self>) {
+        self.stock().steps_back = false;
+        // A thread that has stepped back stays there without a privilege. Without others it does what they would.
+        let _ = self.unpack_on_threads(Standing::HasShare);
+    }
+
+    /// Whether everybody else goes first.
+    pub(super) fn steps_back(&self) -> bool {
+        self.stock().steps_back
     }
 
     /// Ends the unpacking, and rings the bell.
@@ -200,18 +260,14 @@ impl Supply {
         }
     }
 
-    /// One chunk before all others; `None` while somebody else unpacks it, or if it was given already.
+    /// One chunk before all others, also if somebody unpacks it in all leisure. `None` while somebody fetches it: twice is
+    /// no sooner. Who asks knows what it was given.
     ///
     /// # Errors
     /// It cannot be read.
     pub(super) fn at_once(&self, chunk: ChunkId, room: &mut Room) -> Result<Option<Portion>, PayloadError> {
         let (image, nth) = chunk;
         let mut stock = self.stock();
-        if stock.begin(chunk) {
-            let buffer = stock.spare.pop().unwrap_or_default();
-            drop(stock);
-            return self.read(image, nth..nth + 1, buffer, room).map(Some);
-        }
         let at = self
             .images
             .get(image)
@@ -222,21 +278,31 @@ impl Supply {
                 .as_ref()
                 .is_ok_and(|portion| portion.image == image && portion.offsets.contains(&at))
         };
-        let found = stock.ready.iter().position(is_it);
-        found.and_then(|found| stock.ready.remove(found)).transpose()
+        if let Some(found) = stock.ready.iter().position(is_it) {
+            return stock.ready.remove(found).transpose();
+        }
+        let is_at_hand = self.images.get(image).is_some_and(|of| of.reader.is_at_hand());
+        if !stock.begin(chunk) && !is_at_hand {
+            return Ok(None);
+        }
+        let buffer = stock.spare.pop().unwrap_or_default();
+        drop(stock);
+        let portion = self.read(image, nth..nth + 1, buffer, room)?;
+        self.stock().held += portion.bytes.len() as u64;
+        Ok(Some(portion))
     }
 
     /// Takes back the buffer of a portion that was put in.
     pub(super) fn give_back(&self, portion: Portion) {
-        self.stock().spare.push(portion.bytes);
+        let mut stock = self.stock();
+        stock.held = stock.held.saturating_sub(portion.bytes.len() as u64);
+        stock.spare.push(portion.bytes);
+        drop(stock);
         self.freed.notify_one();
     }
 
     /// What each unpacker does, until nothing is left to do.
     fn unpack(&self) {
-        // CRIU, the pager and the processes hand on to each other all the time: none of them may wait for a slice of
-        // this thread to end. Where it cannot step back it takes its share.
-        let _ = setpriority_process(None, BEHIND_ALL);
         let mut room = Room::default();
         while let Some((image, chunks, buffer)) = self.take() {
             let read = self.read(image, chunks, buffer, &mut room);
@@ -256,17 +322,11 @@ impl Supply {
                 return None;
             }
             let (image, first) = stock.upcoming()?;
-            let buffer = match stock.spare.pop() {
-                Some(buffer) => buffer,
-                None if stock.buffers < BUFFERS => {
-                    stock.buffers += 1;
-                    Vec::new()
-                }
-                None => {
-                    stock = self.freed.wait(stock).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
-            };
+            if stock.held >= ROOM_BYTES {
+                stock = self.freed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let buffer = stock.spare.pop().unwrap_or_default();
             let of = self.images.get(image)?;
             let mut chunks = first..first;
             while stock.upcoming() == Some((image, chunks.end)) {
@@ -278,6 +338,8 @@ impl Supply {
                 chunks.end += 1;
             }
             stock.under_way += 1;
+            let bytes = of.offsets(&chunks);
+            stock.held += bytes.end - bytes.start;
             return Some((image, chunks, buffer));
         }
     }

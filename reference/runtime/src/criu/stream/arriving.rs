@@ -14,6 +14,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use rustix::io::ioctl_fionbio;
 use rustix::pipe::fcntl_setpipe_size;
 
+use super::backlog::backlog_of;
 use crate::chunks::Grain;
 use crate::criu::image::grain_of;
 use crate::payload::Payload;
@@ -22,7 +23,7 @@ use crate::store::Draft;
 /// An image up to this size stays in memory.
 const SMALL_IMAGE_BYTES: u64 = 256 << 10;
 /// For pages, as much as anybody may have in a pipe: processes are woken once for so much.
-const PIPE_BYTES: usize = 1 << 20;
+pub(super) const PIPE_BYTES: usize = 1 << 20;
 
 /// An image on its way.
 pub(super) enum Image<'scope> {
@@ -109,5 +110,16 @@ fn read_image(grain: Grain, mut head: Vec<u8>, mut pipe: File, draft: &Arc<Draft
     if head.len() as u64 <= SMALL_IMAGE_BYTES {
         return Ok(head.into());
     }
+    if grain == Grain::Word
+        && let Ok((mover, backlog)) = backlog_of(&pipe)
+    {
+        drop(pipe);
+        return thread::scope(|scope| {
+            let thread = thread::Builder::new().name("criu-pages".to_owned());
+            thread.spawn_scoped(scope, || mover.run())?;
+            draft.take(grain, &head, backlog)
+        });
+    }
+    // More slowly: what is read is not read ahead.
     draft.take(grain, &head, pipe)
 }

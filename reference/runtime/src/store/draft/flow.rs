@@ -17,6 +17,7 @@ use std::thread;
 use bytes::Bytes;
 
 use super::Takes;
+use super::cores::Cores;
 use crate::chunks::{self, Grain, MAX_CHUNK_BYTES, SEGMENT_BYTES};
 use crate::store::pack::{Survey, Workshop};
 
@@ -59,14 +60,16 @@ pub(super) fn take(takes: &Takes, grain: Grain, source: impl Read + Send) -> (Su
         }),
         surveyed: Mutex::default(),
         failed: Mutex::default(),
+        cores: Cores::of(threads()),
     };
     thread::scope(|scope| {
-        for _ in 1..threads() {
+        let works = &works;
+        for nth in 1..threads() {
             let thread = thread::Builder::new().name("store-chunks".to_owned());
             // Without it the others do all.
-            let _ = thread.spawn_scoped(scope, || works.go_on());
+            let _ = thread.spawn_scoped(scope, move || works.go_on(nth));
         }
-        works.go_on();
+        works.go_on(0);
     });
     takes.depot.hurry();
     let surveyed = works.surveyed.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -145,15 +148,18 @@ struct Works<'a, R> {
     surveyed: Mutex<BTreeMap<usize, Survey>>,
     /// Why the source was not read to its end.
     failed: Mutex<Option<io::Error>>,
+    cores: Cores,
 }
 
 impl<R: Read> Works<'_, R> {
-    /// Works until nothing is left.
-    fn go_on(&self) {
+    /// Works until nothing is left, as the `nth` thread.
+    fn go_on(&self, nth: usize) {
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Some(run) = self.next(&mut buffer) {
+            self.cores.spread(nth);
             buffer = self.work_on(run, buffer);
         }
+        self.cores.leave(nth);
     }
 
     fn next(&self, buffer: &mut [u8]) -> Option<Run> {
