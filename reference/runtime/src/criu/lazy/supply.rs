@@ -40,7 +40,7 @@ const ASKED_AT_ONCE: usize = 8;
 const BEHIND_ALL: i32 = 19;
 
 /// How those who unpack stand with everybody else who wants the processor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// Whoever wants it has it at once.
     StepsBack,
@@ -140,6 +140,8 @@ struct Stock {
     admitted: bool,
     /// Everybody else goes first.
     steps_back: bool,
+    /// There are others for those who step back.
+    relieved: bool,
     closed: bool,
 }
 
@@ -171,6 +173,7 @@ impl Supply {
                 held: 0,
                 admitted: false,
                 steps_back: true,
+                relieved: false,
                 closed: false,
             }),
             images,
@@ -192,7 +195,7 @@ impl Supply {
             let supply = Arc::clone(self);
             let unpack = move || {
                 standing.take();
-                supply.unpack();
+                supply.unpack(standing);
             };
             thread::Builder::new().name("unpack-pages".to_owned()).spawn(unpack)?;
         }
@@ -201,9 +204,12 @@ impl Supply {
 
     /// What is left gets a share of the processor: others do not go first any more.
     pub(super) fn press_on(self: &Arc<Self>) {
-        self.stock().steps_back = false;
         // A thread that has stepped back stays there without a privilege. Without others it does what they would.
-        let _ = self.unpack_on_threads(Standing::HasShare);
+        let relieved = self.unpack_on_threads(Standing::HasShare).is_ok();
+        let mut stock = self.stock();
+        (stock.steps_back, stock.relieved) = (false, relieved);
+        drop(stock);
+        self.freed.notify_all();
     }
 
     /// Whether everybody else goes first.
@@ -302,9 +308,9 @@ impl Supply {
     }
 
     /// What each unpacker does, until nothing is left to do.
-    fn unpack(&self) {
+    fn unpack(&self, standing: Standing) {
         let mut room = Room::default();
-        while let Some((image, chunks, buffer)) = self.take() {
+        while let Some((image, chunks, buffer)) = self.take(standing) {
             let read = self.read(image, chunks, buffer, &mut room);
             let mut stock = self.stock();
             stock.under_way -= 1;
@@ -315,10 +321,10 @@ impl Supply {
     }
 
     /// The next chunks to be unpacked, with a buffer; `None` when there is nothing left to do.
-    fn take(&self) -> Option<(usize, Range<usize>, Vec<u8>)> {
+    fn take(&self, standing: Standing) -> Option<(usize, Range<usize>, Vec<u8>)> {
         let mut stock = self.stock();
         loop {
-            if stock.closed {
+            if stock.closed || stock.relieved && standing == Standing::StepsBack {
                 return None;
             }
             let (image, first) = stock.upcoming()?;
