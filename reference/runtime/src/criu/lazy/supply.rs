@@ -138,11 +138,19 @@ struct Stock {
     held: u64,
     /// CRIU may make processes.
     admitted: bool,
-    /// Everybody else goes first.
-    steps_back: bool,
-    /// There are others for those who step back.
-    relieved: bool,
+    haste: Haste,
     closed: bool,
+}
+
+/// How urgent what is left is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// Everybody else goes first.
+    StepsBack,
+    /// Nobody goes first.
+    PressesOn,
+    /// The same, and others unpack in the stead of those who stepped back.
+    Relieved,
 }
 
 /// What there is to put in.
@@ -172,8 +180,7 @@ impl Supply {
                 under_way: 0,
                 held: 0,
                 admitted: false,
-                steps_back: true,
-                relieved: false,
+                haste: Haste::StepsBack,
                 closed: false,
             }),
             images,
@@ -206,15 +213,13 @@ impl Supply {
     pub(super) fn press_on(self: &Arc<Self>) {
         // A thread that has stepped back stays there without a privilege. Without others it does what they would.
         let relieved = self.unpack_on_threads(Standing::HasShare).is_ok();
-        let mut stock = self.stock();
-        (stock.steps_back, stock.relieved) = (false, relieved);
-        drop(stock);
+        self.stock().haste = if relieved { Haste::Relieved } else { Haste::PressesOn };
         self.freed.notify_all();
     }
 
     /// Whether everybody else goes first.
     pub(super) fn steps_back(&self) -> bool {
-        self.stock().steps_back
+        self.stock().haste == Haste::StepsBack
     }
 
     /// Ends the unpacking, and rings the bell.
@@ -324,7 +329,7 @@ impl Supply {
     fn take(&self, standing: Standing) -> Option<(usize, Range<usize>, Vec<u8>)> {
         let mut stock = self.stock();
         loop {
-            if stock.closed || stock.relieved && standing == Standing::StepsBack {
+            if stock.closed || stock.haste == Haste::Relieved && standing == Standing::StepsBack {
                 return None;
             }
             let (image, first) = stock.upcoming()?;
