@@ -119,7 +119,12 @@ impl Mover {
     /// Fills it as far as that goes; `None` at the end of what comes.
     fn fill(&self, mut held: Held) -> io::Result<Option<Held>> {
         while held.bytes < PIPE_BYTES {
-            poll(&mut [PollFd::new(&self.source, PollFlags::IN)], None)?;
+            match poll(&mut [PollFd::new(&self.source, PollFlags::IN)], None) {
+                Ok(_) => {}
+                // A child of this process has ended.
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
             match splice(&self.source, None, &held.write, None, PIPE_BYTES - held.bytes, flags) {
                 Ok(0) => break,
