@@ -20,6 +20,7 @@ mod memory;
 mod missing;
 mod pagemap;
 mod pager;
+mod standing;
 mod supply;
 mod touched;
 

@@ -21,12 +21,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::process::setpriority_process;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-};
 use tokio::runtime::Handle;
 
+use super::standing::Standing;
 use crate::payload::{PayloadError, PayloadReader};
 
 /// Bytes of chunks that are unpacked one after the other, more or less.
@@ -35,33 +32,6 @@ const PORTION_BYTES: u64 = 256 << 10;
 const ROOM_BYTES: u64 = 24 << 20;
 /// Portions that are asked for at the same time of a store that is away.
 const ASKED_AT_ONCE: usize = 8;
-
-/// The least urgent priority that a thread can have which has a share all the same.
-const BEHIND_ALL: i32 = 19;
-
-/// How those who unpack stand with everybody else who wants the processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Whoever wants it has it at once.
-    StepsBack,
-    /// They have a share, if a small one.
-    HasShare,
-}
-
-impl Standing {
-    /// Of the thread that calls this. Where the kernel does not let it, it has the share of any other.
-    fn take(self) {
-        match self {
-            Self::StepsBack => {
-                let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
-            }
-            Self::HasShare => {
-                let _ = setpriority_process(None, BEHIND_ALL);
-            }
-        }
-    }
-}
 
 /// A chunk, by its image and its place in it.
 pub(super) type ChunkId = (usize, usize);
