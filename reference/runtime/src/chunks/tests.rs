@@ -61,7 +61,7 @@ proptest! {
 
     #[test]
     fn what_is_cut_of_a_beginning_is_cut_of_all(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, known in 0..1_000_000_usize, odd in any::<bool>(), is_fine in any::<bool>()) {
-        let grain = if is_fine { Grain::Byte } else { Grain::Word };
+        let grain = if is_fine { Grain::Byte } else { Grain::Aligned };
         let mut payload = noise(seed, bytes);
         if odd {
             // Nothing to cut at.
@@ -75,11 +75,11 @@ proptest! {
     }
 
     #[test]
-    fn memory_is_cut_where_the_64_words_in_front_say_so(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, zeroes in 0..1_000_000_usize) {
+    fn memory_is_cut_where_the_1024_bytes_in_front_say_so(seed in any::<[u8; 32]>(), bytes in 1..1_000_000_usize, zeroes in 0..1_000_000_usize) {
         let mut memory = noise(seed, bytes);
         memory[..zeroes.min(bytes) / 2].fill(0);
         let expected = cuts_by_definition(&memory);
-        let found = cuts(&memory, Grain::Word, true);
+        let found = cuts(&memory, Grain::Aligned, true);
         prop_assert_eq!(found.iter().map(|cut| cut.end).collect::<Vec<_>>(), expected);
     }
 
@@ -92,10 +92,12 @@ proptest! {
 /// Where pieces of memory end, each place looked at by itself.
 fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
     let says_so = |end: usize, bits: u32| {
-        let words = memory[end - 512..end].chunks(8).rev();
-        let weighed = words.zip(0..64).map(|(word, age)| {
-            let word = u64::from_le_bytes(word.try_into().unwrap());
-            ((u128::from(word) * 0x9e37_79b9_7f4a_7c15) << age) & u128::from(u64::MAX)
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+        let strides = memory[end - 1024..end].chunks(16).rev();
+        let weighed = strides.zip(0..64).map(|(stride, age)| {
+            let second = word(&stride[8..]);
+            let folded = word(&stride[..8]) ^ ((second << 29) | (second >> 35));
+            ((u128::from(folded) * 0x9e37_79b9_7f4a_7c15) << age) & u128::from(u64::MAX)
         });
         // The last so many bits of the pattern are the first of the sum.
         let sum = weighed.fold(0_u128, |sum, word| (sum + word) & u128::from(u64::MAX));
@@ -104,8 +106,8 @@ fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
     let (mut ends, mut start) = (Vec::new(), 0);
     while start < memory.len() {
         let last = memory.len().min(start + 262_144);
-        let mut places = (start + 16_384 + 8..=last).step_by(8);
-        let end = places.find(|end| says_so(*end, if *end <= start + 65_536 { 14 } else { 12 }));
+        let mut places = (start + 16_384 + 16..=last).step_by(16);
+        let end = places.find(|end| says_so(*end, if *end <= start + 65_536 { 13 } else { 11 }));
         start = end.unwrap_or(last);
         ends.push(start);
     }
@@ -114,7 +116,7 @@ fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
 
 /// Bytes of chunks of `after` that `before` does not have.
 fn new_bytes(before: &[u8], after: &[u8]) -> usize {
-    let pieces = |memory: &[u8]| cut_segment(0, memory, Grain::Word, None);
+    let pieces = |memory: &[u8]| cut_segment(0, memory, Grain::Aligned, None);
     let known: Vec<ChunkRef> = pieces(before).iter().map(|piece| piece.chunk).collect();
     let new = pieces(after).into_iter().filter(|piece| !known.contains(&piece.chunk));
     new.map(|piece| piece.range.len()).sum()
@@ -149,7 +151,7 @@ fn memory_of_which_a_hundredth_changed_has_few_new_bytes() {
 
 #[test]
 fn zeroes_are_cut_into_pieces_that_are_alike() {
-    let pieces = cut_segment(0, &vec![0; SEGMENT_BYTES], Grain::Word, None);
+    let pieces = cut_segment(0, &vec![0; SEGMENT_BYTES], Grain::Aligned, None);
     assert_eq!(pieces.len(), SEGMENT_BYTES / MAX_CHUNK_BYTES as usize);
     assert!(pieces.iter().all(|piece| piece.chunk == pieces[0].chunk));
 }

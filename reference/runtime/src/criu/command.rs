@@ -1,15 +1,34 @@
 //! The `criu` command line.
+//!
+//! ```text
+//!  begin ──▶ loaded, reads its options from a pipe ──told──▶ dumps or restores ──▶ ended
+//! ```
+//!
+//! To load CRIU takes as long as a tenth of a dump of a small tree, so it is begun before it is needed, and its options
+//! come by the file for them that its command line names: a pipe that it reads to the end.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
 
 use super::error::CriuError;
 
 /// Unlinked files up to this size are kept.
 const GHOST_LIMIT: &str = "1G";
+/// Options of a dump and of a restore.
+const ALWAYS: &str = "tcp-close\nfile-locks\nlink-remap\nmanage-cgroups=ignore\n";
+const DUMP_LOG: &str = "dump.log";
+const RESTORE_LOG: &str = "restore.log";
+/// Where a CRIU that waits reads its options.
+const TOLD: &str = "/proc/self/fd/0";
+/// Where one that is told nothing finds nothing to restore.
+const WITHOUT_IMAGES: &str = "/proc";
 /// The oldest version with which memory that comes later was tried.
 pub(super) const LAZY_NEEDED: Version = Version(4, 2, 0);
 /// Lines of a log that an error repeats.
@@ -52,14 +71,14 @@ impl Criu {
 
     /// The version, if it can do what is needed here.
     pub(super) async fn probe(&self) -> Result<Version, CriuError> {
-        let output = self.run(&["--version"], &[]).await?;
+        let output = self.run("--version").await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = version(&printed).filter(|found| *found >= Version::NEEDED);
         let version = version.ok_or_else(|| CriuError::TooOld {
             found: printed.lines().next().unwrap_or_default().to_owned(),
             needed: Version::NEEDED.to_string(),
         })?;
-        let check = self.run(&["check"], &[]).await?;
+        let check = self.run("check").await?;
         if check.status.success() {
             return Ok(version);
         }
@@ -67,75 +86,100 @@ impl Criu {
         Err(CriuError::Check { message })
     }
 
-    /// Writes the tree below `pid` to `images`, or to who listens there, and leaves it stopped. If it fails the tree
-    /// goes on.
-    pub(super) async fn dump(&self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
-        let pid = pid.to_string();
-        let options = [
-            "dump",
-            "--tree",
-            &pid,
-            "--leave-stopped",
-            "--tcp-close",
-            "--file-locks",
-            "--link-remap",
-            "--ghost-limit",
-            GHOST_LIMIT,
-            "--manage-cgroups=ignore",
-            "--log-file",
-            "dump.log",
-            "--display-stats",
-            "--stream",
-        ];
-        let options = match sink {
-            Sink::Files => &options[..options.len() - 1],
-            Sink::Stream => &options,
-        };
-        let output = self.run(options, &[("--images-dir", images)]).await?;
-        if output.status.success() {
-            tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
-            return Ok(());
-        }
-        let message = explain(&output, &images.join("dump.log"));
-        Err(CriuError::Dump { message })
+    async fn run(&self, mode: &str) -> Result<Output, CriuError> {
+        let output = Command::new(&self.program).arg(mode).stdin(Stdio::null()).output();
+        output.await.map_err(self.not_run())
+    }
+
+    /// A CRIU that has begun, and waits to be told what to dump.
+    pub(super) fn begin_dump(&self) -> Result<WaitingDump, CriuError> {
+        self.begin("dump").map(WaitingDump)
     }
 
     /// Brings the tree in `images` back, with the caller as its parent; `lazily`, without the memory that may come later,
     /// and with who puts it in listening there.
     pub(super) async fn restore(&self, images: &Path, lazily: bool) -> Result<(), CriuError> {
-        let options = [
-            "restore",
-            "--restore-detached",
-            "--restore-sibling",
-            "--tcp-close",
-            "--file-locks",
-            "--link-remap",
-            "--manage-cgroups=ignore",
-            "--log-file",
-            "restore.log",
-            "--lazy-pages",
-        ];
-        let options = &options[..options.len() - usize::from(!lazily)];
-        let output = self.run(options, &[("--images-dir", images)]).await?;
+        let mut options = format!("restore-detached\nrestore-sibling\nlog-file {RESTORE_LOG}\n");
+        options += if lazily { "lazy-pages\n" } else { "" };
+        let output = self.begin("restore")?.go_on(&options, images).await?;
         if output.status.success() {
             return Ok(());
         }
-        let message = explain(&output, &images.join("restore.log"));
+        let message = explain(&output, &images.join(RESTORE_LOG));
         Err(CriuError::Restore { message })
     }
 
-    /// Never killed half-way: that would leave processes with code of CRIU's in them.
-    async fn run(&self, options: &[&str], paths: &[(&str, &Path)]) -> Result<Output, CriuError> {
+    /// Whoever lets go of it without a word ends it: it finds that it was not told what it needs.
+    fn begin(&self, mode: &str) -> Result<Waiting, CriuError> {
         let mut command = Command::new(&self.program);
-        command.args(options);
-        for (option, path) in paths {
-            command.arg(option).arg(path);
-        }
-        let output = command.stdin(Stdio::null()).output().await;
-        output.map_err(|source| CriuError::NotInstalled {
+        command.args([mode, "--config", TOLD]).current_dir(WITHOUT_IMAGES);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let process = command.spawn().map_err(self.not_run())?;
+        Ok(Waiting {
+            process,
             program: self.program.clone(),
-            source,
         })
+    }
+
+    fn not_run(&self) -> impl FnOnce(io::Error) -> CriuError {
+        let program = self.program.clone();
+        move |source| CriuError::NotInstalled { program, source }
+    }
+}
+
+/// A process of CRIU that has been loaded and reads its options.
+#[derive(Debug)]
+struct Waiting {
+    process: Child,
+    program: PathBuf,
+}
+
+/// Waits to be told what to dump.
+#[derive(Debug)]
+pub(super) struct WaitingDump(Waiting);
+
+impl WaitingDump {
+    /// Itself if it still waits: in a sandbox anybody can end it.
+    pub(super) fn unless_ended(mut self) -> Option<Self> {
+        matches!(self.0.process.try_wait(), Ok(None)).then_some(self)
+    }
+
+    /// Writes the tree below `pid` to `images`, or to who listens there, and leaves it stopped. If it fails the tree
+    /// goes on.
+    pub(super) async fn dump(self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
+        let mut options =
+            format!("tree {pid}\nleave-stopped\nghost-limit {GHOST_LIMIT}\nlog-file {DUMP_LOG}\ndisplay-stats\n");
+        options += match sink {
+            Sink::Files => "",
+            Sink::Stream => "stream\n",
+        };
+        let output = self.0.go_on(&options, images).await?;
+        if output.status.success() {
+            tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
+            return Ok(());
+        }
+        let message = explain(&output, &images.join(DUMP_LOG));
+        Err(CriuError::Dump { message })
+    }
+}
+
+impl Waiting {
+    /// Tells it what is to be done, and waits until it is. Never killed half-way: that would leave processes with code of
+    /// CRIU's in them.
+    async fn go_on(mut self, options: &str, images: &Path) -> Result<Output, CriuError> {
+        let directory = File::open(images).map_err(CriuError::file("open", images))?;
+        // A path of any characters and any length would not do.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
+        let told = format!("images-dir {path}\n{options}{ALWAYS}");
+        if let Some(mut input) = self.process.stdin.take() {
+            // One that does not hear it has ended, and says why.
+            let _ = input.write_all(told.as_bytes()).await;
+        }
+        let output = self.process.wait_with_output().await;
+        output.map_err(CriuError::file("wait for", &self.program))
     }
 }
 

@@ -1,21 +1,25 @@
 //! What is written of a tree that stands, by CRIU and of the files that have changed: where it is, and what becomes of it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use bytes::Bytes;
 use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::baseline::Baseline;
-use super::command::{Criu, Sink};
+use super::command::Sink;
+use super::dumper::Dumper;
 use super::engine::blocking;
 use super::error::CriuError;
 use super::image::Images;
 use super::image_files::empty;
 use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
+use crate::chunks::Grain;
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
 use crate::store::{Draft, Intake};
@@ -45,15 +49,19 @@ struct Changes {
 enum Kept {
     /// Files in the directory.
     Files,
-    /// In memory, and what is large in a store.
-    Streamed { images: Streamed, draft: Arc<Draft> },
+    /// In memory, and what is large in a store, with the names of the container's image.
+    Streamed {
+        images: Streamed,
+        names: Payload,
+        draft: Arc<Draft>,
+    },
 }
 
 impl Written {
     /// Writes the tree below `root` down, to the store of its place if there is one, and leaves it stopped. If it
     /// fails the tree goes on.
     pub(super) async fn dump(
-        criu: &Criu,
+        dumper: &Dumper,
         root: u32,
         place: &Place,
         baseline: &Arc<Baseline>,
@@ -63,10 +71,13 @@ impl Written {
         empty(&directory)?;
         let images = match &place.intake {
             None => {
-                criu.dump(root, &directory, Sink::Files).await?;
+                dumper.dump(root, &directory, Sink::Files).await?;
                 Kept::Files
             }
-            Some(intake) => stream(criu, root, &directory, intake, changes.look()).await?,
+            Some(intake) => {
+                let names = baseline.listing().as_bytes().clone();
+                stream(dumper, root, &directory, (intake, names), changes.look()).await?
+            }
         };
         Ok(Self {
             directory,
@@ -81,10 +92,10 @@ impl Written {
     }
 
     /// Writes the tree, which stands, down once more if what there is was given to a call that sealed it, or failed to.
-    pub(super) async fn renew(&mut self, criu: &Criu, root: u32) -> Result<(), CriuError> {
+    pub(super) async fn renew(&mut self, dumper: &Dumper, root: u32) -> Result<(), CriuError> {
         if self.is_spent() {
             empty(&self.directory)?;
-            criu.dump(root, &self.directory, Sink::Files).await?;
+            dumper.dump(root, &self.directory, Sink::Files).await?;
             self.images = Kept::Files;
         }
         Ok(())
@@ -98,10 +109,18 @@ impl Written {
         }
     }
 
+    /// The names of the container's image.
+    pub(super) fn names(&self) -> Payload {
+        match &self.images {
+            Kept::Files => self.changes.baseline.listing().as_bytes().clone().into(),
+            Kept::Streamed { names, .. } => names.clone(),
+        }
+    }
+
     fn is_spent(&self) -> bool {
         match &self.images {
             Kept::Files => false,
-            Kept::Streamed { images, draft } => draft.is_spent() && images.iter().any(|(_, image)| image.is_taken()),
+            Kept::Streamed { draft, .. } => draft.is_spent(),
         }
     }
 
@@ -154,40 +173,43 @@ impl Changes {
     }
 }
 
-/// Has the store begin while CRIU does, and take what it writes.
+/// Has the store begin while CRIU does, and take the names of the container's image, as long as there is nothing else to
+/// do, and then what CRIU writes.
 async fn stream(
-    criu: &Criu,
+    dumper: &Dumper,
     root: u32,
     directory: &Path,
-    intake: &Intake,
+    (intake, names): (&Intake, Bytes),
     at_last: impl FnOnce() + Send + 'static,
 ) -> Result<Kept, CriuError> {
     let streamer = Streamer::listen(directory)?;
     let (ended, begun) = (CancellationToken::new(), OnceCell::new());
     let draft = async || Arc::clone(begun.get_or_init(|| intake.begin()).await);
     let dump = async {
-        let done = criu.dump(root, directory, Sink::Stream).await;
+        let done = dumper.dump(root, directory, Sink::Stream).await;
         ended.cancel();
         done
     };
     let received = streamer.receive(draft(), ended.cancelled(), at_last);
-    let (dumped, received, draft) = tokio::join!(dump, received, draft());
-    let images = match (dumped, received) {
-        (Ok(()), Ok(images)) => images,
-        (dumped, received) => {
-            draft.abandon().await;
-            return Err(failure(dumped.err(), received.err()));
-        }
+    let named = async {
+        let draft = draft().await;
+        let failed = CriuError::init("have the names of its image taken");
+        let taken = tokio::task::spawn_blocking(move || draft.take(Grain::Byte, &names, io::empty()));
+        taken.await.map_err(io::Error::other).flatten().map_err(failed)
     };
-    if !images.iter().any(|(_, image)| image.is_taken()) {
-        draft.abandon().await;
+    let (dumped, received, names, draft) = tokio::join!(dump, received, named, draft());
+    match (dumped, received, names) {
+        (Ok(()), Ok(images), Ok(names)) => Ok(Kept::Streamed { images, names, draft }),
+        (dumped, received, names) => {
+            draft.abandon().await;
+            Err(failure([dumped.err(), received.err(), names.err()]))
+        }
     }
-    Ok(Kept::Streamed { images, draft })
 }
 
 /// What CRIU says may come of what it could not write.
-fn failure(dumped: Option<CriuError>, received: Option<CriuError>) -> CriuError {
-    let said: Vec<String> = [dumped, received].iter().flatten().map(|error| chain(error)).collect();
+fn failure(failed: [Option<CriuError>; 3]) -> CriuError {
+    let said: Vec<String> = failed.iter().flatten().map(|error| chain(error)).collect();
     let message = said.join("; ");
     CriuError::Dump { message }
 }

@@ -16,6 +16,7 @@ use super::baseline::{Baseline, Ground, Listing};
 use super::client::InitClient;
 use super::command::{Criu, LAZY_NEEDED};
 use super::contexts::Contexts;
+use super::dumper::Dumper;
 use super::error::CriuError;
 use super::fitness::{Fitness, KERNEL_DATA};
 use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
@@ -139,7 +140,7 @@ impl CriuEngine {
         client.ready().await?;
         let contexts = Contexts::fresh(client.clone(), script).await?;
         let sandbox = CriuSandbox::new(Parts {
-            criu: self.criu.clone(),
+            dumper: Dumper::new(self.criu.clone()),
             fitness: self.fit().await?.clone(),
             client,
             contexts,
@@ -200,7 +201,7 @@ impl CriuEngine {
         unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
         let contexts = Contexts::restored(client.clone(), script, image.contexts);
         let sandbox = CriuSandbox::new(Parts {
-            criu: self.criu.clone(),
+            dumper: Dumper::new(self.criu.clone()),
             fitness: self.fit().await?.clone(),
             client,
             contexts,

@@ -139,7 +139,7 @@ fn is_pages(name: &str) -> bool {
 
 /// Where the image of this name is to be cut.
 pub(super) fn grain_of(name: &str) -> Grain {
-    if is_pages(name) { Grain::Word } else { Grain::Byte }
+    if is_pages(name) { Grain::Aligned } else { Grain::Byte }
 }
 
 /// No log, and nothing else that is only for people.

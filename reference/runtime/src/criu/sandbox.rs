@@ -21,9 +21,9 @@ use futures::future::BoxFuture;
 
 use super::baseline::Baseline;
 use super::client::{HungUp, InitClient};
-use super::command::Criu;
 use super::contexts::Contexts;
 use super::dump::Written;
+use super::dumper::Dumper;
 use super::error::CriuError;
 use super::fitness::Fitness;
 use super::image::{CriuImage, Images, ProgramImage};
@@ -40,7 +40,7 @@ use crate::step::{Step, Steps};
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
-    pub(super) criu: Criu,
+    pub(super) dumper: Dumper,
     pub(super) fitness: Fitness,
     pub(super) client: InitClient,
     pub(super) contexts: Contexts,
@@ -57,7 +57,7 @@ pub(super) struct Parts {
 /// A sandbox of the CRIU engine.
 #[derive(Debug)]
 pub(super) struct CriuSandbox {
-    criu: Criu,
+    dumper: Arc<Dumper>,
     fitness: Fitness,
     client: InitClient,
     contexts: Contexts,
@@ -95,8 +95,16 @@ struct Program {
 
 impl CriuSandbox {
     pub(super) fn new(parts: Parts) -> Self {
+        let dumper = Arc::new(parts.dumper);
+        let (paging, preparing) = (parts.paging.clone(), Arc::clone(&dumper));
+        tokio::spawn(async move {
+            // Not before a restore is complete, and not for a tree that is killed.
+            if paging.done().await.is_ok() {
+                preparing.prepare();
+            }
+        });
         Self {
-            criu: parts.criu,
+            dumper,
             fitness: parts.fitness,
             client: parts.client,
             contexts: parts.contexts,
@@ -200,7 +208,7 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        let written = Written::dump(&self.criu, self.tree.root(), &self.place, &self.baseline).await?;
+        let written = Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline).await?;
         Ok((written, stopped))
     }
 
@@ -214,7 +222,7 @@ impl CriuSandbox {
         else {
             return Err(SandboxError::NotFrozen);
         };
-        written.renew(&self.criu, self.tree.root()).await?;
+        written.renew(&self.dumper, self.tree.root()).await?;
         let program = self.program().as_ref().map(|program| ProgramImage {
             pid: program.pid,
             partial: Bytes::copy_from_slice(program.lines.partial()),
@@ -236,7 +244,7 @@ impl CriuSandbox {
         let (rootfs, files) = written.changes().await?;
         (image.images, image.rootfs) = (images, rootfs);
         body.append(files);
-        body.push(self.baseline.listing().as_bytes().clone());
+        body.append(written.names());
         body.append(pages);
         let payload = Payload::headed(&image, body).map_err(CriuError::from)?;
         self.steps.done(Step::WrittenDown);
@@ -255,6 +263,7 @@ impl CriuSandbox {
             } => {
                 self.tree.go_on(stopped_before)?;
                 written.discard().await;
+                self.dumper.prepare();
             }
         }
         *stage = Stage::Running;

@@ -44,10 +44,10 @@ impl<'scope> Image<'scope> {
         scope: &'scope Scope<'scope, '_>,
     ) -> io::Result<Self> {
         match grain_of(name) {
-            Grain::Word => {
+            Grain::Aligned => {
                 // A smaller one does as well, more slowly.
                 let _ = fcntl_setpipe_size(&pipe, PIPE_BYTES);
-                Self::large(Grain::Word, Vec::new(), pipe.into(), draft, scope)
+                Self::large(Grain::Aligned, Vec::new(), pipe.into(), draft, scope)
             }
             Grain::Byte => {
                 ioctl_fionbio(&pipe, true)?;
@@ -110,7 +110,7 @@ fn read_image(grain: Grain, mut head: Vec<u8>, mut pipe: File, draft: &Arc<Draft
     if head.len() as u64 <= SMALL_IMAGE_BYTES {
         return Ok(head.into());
     }
-    if grain == Grain::Word
+    if grain == Grain::Aligned
         && let Ok((mover, backlog)) = backlog_of(&pipe)
     {
         drop(pipe);

@@ -183,7 +183,7 @@ impl Made {
                 let (first, second) = (noise(generation, bytes / 2), noise(generation + 100, bytes - bytes / 2));
                 let draft = store.intake(UID).begin().await;
                 let mut payload = Payload::from(first);
-                payload.append(draft.take(Grain::Word, &[], second.as_slice()).unwrap());
+                payload.append(draft.take(Grain::Aligned, &[], second.as_slice()).unwrap());
                 payload
             }
             Self::Meanwhile => {

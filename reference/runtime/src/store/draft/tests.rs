@@ -65,7 +65,7 @@ async fn payload_of(draft: &Arc<Draft>, parts: &[Vec<u8>]) -> Payload {
                 payload.push(part);
             } else {
                 let (head, rest) = part.split_at(part.len() / 3);
-                let grain = if nth % 4 == 1 { Grain::Byte } else { Grain::Word };
+                let grain = if nth % 4 == 1 { Grain::Byte } else { Grain::Aligned };
                 payload.append(draft.take(grain, head, Cursor::new(rest)).unwrap());
             }
         }
@@ -215,7 +215,7 @@ async fn what_is_taken_is_cut_as_a_file_of_the_same_bytes_would_be() {
         let memory = noise(nth as u64, bytes);
         let path = files.path().join(nth.to_string());
         fs::write(&path, &memory).unwrap();
-        for grain in [Grain::Byte, Grain::Word] {
+        for grain in [Grain::Byte, Grain::Aligned] {
             let (store, _directory) = on_disk();
             let mut payload = Payload::default();
             payload.push_file_of(&path, grain).unwrap();
@@ -285,7 +285,7 @@ async fn a_part_that_breaks_off_is_an_error_and_nothing_of_it_is_left() {
     let taking = Arc::clone(&draft);
     let take = move || {
         taking
-            .take(Grain::Word, &[], Breaks(Cursor::new(noise(1, 6 * MIB))))
+            .take(Grain::Aligned, &[], Breaks(Cursor::new(noise(1, 6 * MIB))))
             .map(drop)
     };
     tokio::task::spawn_blocking(take).await.unwrap().unwrap_err();
@@ -348,7 +348,7 @@ async fn who_gives_waits_for_a_disk_that_is_slower() {
             written: &written,
             furthest: 0,
         };
-        draft.take(Grain::Word, &[], &mut source).unwrap();
+        draft.take(Grain::Aligned, &[], &mut source).unwrap();
         let most = (threads() * BUFFER_BYTES) as u64;
         assert!(source.furthest <= most, "{} bytes ahead", source.furthest);
     });
