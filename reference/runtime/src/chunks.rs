@@ -32,8 +32,8 @@ pub const MAX_CHUNK_BYTES: u32 = 256 * 1024;
 /// A payload is cut in segments of so many bytes, each by itself, so that more than one core can cut.
 pub const SEGMENT_BYTES: usize = 4 << 20;
 
-/// Fewer bytes are named by one core sooner than others are woken.
-const SPREAD_BYTES: usize = 1 << 20;
+/// Fewer bytes are worked on by one core sooner than others are woken.
+pub(crate) const SPREAD_BYTES: usize = 1 << 20;
 /// The fastest regular level: a pause waits for compression, and most pages of a process are zero or text.
 const COMPRESSION_LEVEL: i32 = 1;
 /// Compression pays when it saves at least one part in so many.
@@ -106,6 +106,9 @@ pub enum ChunkError {
 /// `payload`; an empty payload has none.
 #[must_use]
 pub fn cut(payload: &[u8], key: Option<&TenantKey>) -> Vec<Piece> {
+    if payload.len() < SPREAD_BYTES {
+        return cut_segment(0, payload, Grain::Byte, key);
+    }
     let segments: Vec<Vec<Piece>> = payload
         .par_chunks(SEGMENT_BYTES)
         .enumerate()

@@ -8,14 +8,13 @@
 //! come by the file for them that its command line names: a pipe that it reads to the end.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use super::error::CriuError;
 
@@ -96,17 +95,9 @@ impl Criu {
         self.begin("dump").map(WaitingDump)
     }
 
-    /// Brings the tree in `images` back, with the caller as its parent; `lazily`, without the memory that may come later,
-    /// and with who puts it in listening there.
-    pub(super) async fn restore(&self, images: &Path, lazily: bool) -> Result<(), CriuError> {
-        let mut options = format!("restore-detached\nrestore-sibling\nlog-file {RESTORE_LOG}\n");
-        options += if lazily { "lazy-pages\n" } else { "" };
-        let output = self.begin("restore")?.go_on(&options, images).await?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let message = explain(&output, &images.join(RESTORE_LOG));
-        Err(CriuError::Restore { message })
+    /// A CRIU that has begun, and waits to be told what to restore.
+    pub(super) fn begin_restore(&self) -> Result<WaitingRestore, CriuError> {
+        self.begin("restore").map(WaitingRestore)
     }
 
     /// Whoever lets go of it without a word ends it: it finds that it was not told what it needs.
@@ -141,6 +132,10 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct WaitingDump(Waiting);
 
+/// Waits to be told what to restore.
+#[derive(Debug)]
+pub(super) struct WaitingRestore(Waiting);
+
 impl WaitingDump {
     /// Itself if it still waits: in a sandbox anybody can end it.
     pub(super) fn unless_ended(mut self) -> Option<Self> {
@@ -166,6 +161,21 @@ impl WaitingDump {
     }
 }
 
+impl WaitingRestore {
+    /// Brings the tree in `images` back, with the caller as its parent; `lazily`, without the memory that may come later,
+    /// and with who puts it in listening there.
+    pub(super) async fn restore(self, images: &Path, lazily: bool) -> Result<(), CriuError> {
+        let mut options = format!("restore-detached\nrestore-sibling\nlog-file {RESTORE_LOG}\n");
+        options += if lazily { "lazy-pages\n" } else { "" };
+        let output = self.0.go_on(&options, images).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = explain(&output, &images.join(RESTORE_LOG));
+        Err(CriuError::Restore { message })
+    }
+}
+
 impl Waiting {
     /// Tells it what is to be done, and waits until it is. Never killed half-way: that would leave processes with code of
     /// CRIU's in them.
@@ -174,9 +184,10 @@ impl Waiting {
         // A path of any characters and any length would not do.
         let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
         let told = format!("images-dir {path}\n{options}{ALWAYS}");
-        if let Some(mut input) = self.process.stdin.take() {
-            // One that does not hear it has ended, and says why.
-            let _ = input.write_all(told.as_bytes()).await;
+        if let Some(input) = self.process.stdin.take().map(ChildStdin::into_owned_fd) {
+            // The pipe has room for it, and the runtime would look first whether it has. One that does not hear it has
+            // ended, and says why.
+            let _ = input.map(|input| File::from(input).write_all(told.as_bytes()));
         }
         let output = self.process.wait_with_output().await;
         output.map_err(CriuError::file("wait for", &self.program))

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::baseline::{Baseline, Ground, Listing};
 use super::client::InitClient;
-use super::command::{Criu, LAZY_NEEDED};
+use super::command::{Criu, LAZY_NEEDED, WaitingRestore};
 use super::contexts::Contexts;
 use super::dumper::Dumper;
 use super::error::CriuError;
@@ -100,9 +100,7 @@ impl CriuEngine {
     /// # Errors
     /// CRIU is missing, too old, or lacks something of the kernel or the container.
     pub async fn probe(&self) -> Result<(), CriuError> {
-        if std::process::id() != 1 {
-            return Err(CriuError::NotFirstProcess);
-        }
+        is_first_process()?;
         self.fit().await.map(drop)
     }
 
@@ -165,6 +163,9 @@ impl CriuEngine {
     }
 
     async fn bring_back(&self, place: Place, payload: PayloadReader) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        is_first_process()?;
+        // It is loaded while the checkpoint is read.
+        let criu = self.criu.begin_restore()?;
         let mut cursor = PayloadCursor::new(payload);
         let image: CriuImage = cursor.head().await?;
         self.config.steps.done(Step::Read);
@@ -185,7 +186,10 @@ impl CriuEngine {
         // Before any of them runs: what they started first would have the ids that agents have.
         advance_pids(image.images.last_task().unwrap_or(image.root))?;
         // Nobody lists the image again: the container is of the same one. Only the next pause looks at it.
-        let (paging, listing) = tokio::join!(self.restore_tree(tree, &files, pages, &image.touched), listing.read());
+        let (paging, listing) = tokio::join!(
+            self.restore_tree(criu, tree, &files, pages, &image.touched),
+            listing.read()
+        );
         let paging = paging?;
         self.config.steps.done(Step::Restored);
         let listing = match listing {
@@ -221,6 +225,7 @@ impl CriuEngine {
     /// Runs the processes in these images, with all of their memory or ahead of it.
     async fn restore_tree(
         &self,
+        criu: WaitingRestore,
         tree: Tree,
         files: &ImageFiles,
         pages: Pages,
@@ -231,13 +236,13 @@ impl CriuEngine {
         let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
             let mut lazy = LazyPages::start(images, &plan, touched)?;
-            self.restore_ahead(tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
+            self.restore_ahead(criu, tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
                 .await?;
             return Ok(lazy.guard(tree, files));
         }
         lay_out_pages(&pages, files).await?;
         self.config.steps.done(Step::MemoryLaidOut);
-        self.criu.restore(images, false).await?;
+        criu.restore(images, false).await?;
         files.remove()?;
         Ok(Paging::complete())
     }
@@ -246,12 +251,13 @@ impl CriuEngine {
     /// memory that it reads itself.
     async fn restore_ahead(
         &self,
+        criu: WaitingRestore,
         tree: Tree,
         images: &Path,
         lazy: &mut LazyPages,
         laid_out: impl Future<Output = Result<(), CriuError>>,
     ) -> Result<(), CriuError> {
-        let mut restore = pin!(self.criu.restore(images, true));
+        let mut restore = pin!(criu.restore(images, true));
         tokio::select! {
             biased;
             // It fails before it would wait.
@@ -357,6 +363,13 @@ async fn unless_lost<T>(
             pages.done().await?;
             Err(error)
         }
+    }
+}
+
+fn is_first_process() -> Result<(), CriuError> {
+    match std::process::id() {
+        1 => Ok(()),
+        _ => Err(CriuError::NotFirstProcess),
     }
 }
 

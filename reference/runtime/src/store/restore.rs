@@ -338,7 +338,8 @@ fn unpack_all(
     spans: &Spans,
     keys: &TenantKeys,
 ) -> Result<Vec<u8>, Damaged> {
-    let mut payload = vec![0; entries.iter().map(|entry| entry.chunk.length as usize).sum()];
+    let bytes = entries.iter().map(|entry| entry.chunk.length as usize).sum();
+    let mut payload = vec![0; bytes];
     let mut rest = payload.as_mut_slice();
     let mut places = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -346,10 +347,15 @@ fn unpack_all(
         places.push((entry, plain));
         rest = behind;
     }
-    places.into_par_iter().try_for_each(|(entry, plain)| {
+    let unpack = |(entry, plain): (&Entry, &mut [u8])| {
         let stored = stored(spans, entry).unwrap_or_default();
         unpack_one(header, keys, entry, &stored, plain)
-    })?;
+    };
+    if bytes < chunks::SPREAD_BYTES {
+        places.into_iter().try_for_each(unpack)?;
+    } else {
+        places.into_par_iter().try_for_each(unpack)?;
+    }
     Ok(payload)
 }
 

@@ -82,7 +82,7 @@ pub(super) struct Pager {
     faults: usize,
     /// Of them, those that the checkpoint does not have.
     zeroes: usize,
-    /// Pages that were put in before anything else.
+    /// Pages that were known to be touched first.
     ahead: usize,
 }
 
@@ -206,26 +206,32 @@ impl Pager {
         Ok(())
     }
 
-    /// Puts in what will be touched first, of what is unpacked: page by page, as processes begin to run and touch one each
-    /// few microseconds.
+    /// Puts in what will be touched first, of what is unpacked, before processes run that touch a page each few
+    /// microseconds.
     fn put_ahead(&mut self) -> Result<(), PagerError> {
         while let Next::Portion(portion) = self.supply.next()? {
             let start = portion.offsets.start;
             self.under_way.push_back((portion, start));
         }
+        let unpacked = std::mem::take(&mut self.under_way);
+        let put = self.put_around_first(unpacked.iter().map(|(portion, _)| portion));
+        self.under_way = unpacked;
+        put
+    }
+
+    /// Puts in the first pages, and those beside them: what lay in one the last time may lie in the next one now.
+    fn put_around_first<'p>(&mut self, unpacked: impl Iterator<Item = &'p Portion>) -> Result<(), PagerError> {
+        let unpacked: BTreeMap<(usize, u64), &Portion> = unpacked
+            .map(|portion| ((portion.image, portion.offsets.start), portion))
+            .collect();
         for (image, place) in std::mem::take(&mut self.first) {
-            let has_it = |(portion, _): &&(Portion, u64)| {
-                let offsets = &portion.offsets;
-                portion.image == image && offsets.start <= place && place + PAGE_BYTES <= offsets.end
-            };
-            if let Some(nth) = self.under_way.iter().position(|of| has_it(&of))
-                && let Some((portion, start)) = self.under_way.remove(nth)
-            {
-                let put = self.put_part(&portion, place..place + PAGE_BYTES);
-                self.under_way.insert(nth, (portion, start));
-                put?;
-                self.ahead += 1;
+            let wanted = place.saturating_sub(PAGE_BYTES)..place + 2 * PAGE_BYTES;
+            // A page may begin in one portion and end in the next.
+            let of_image = unpacked.range((image, 0)..(image, wanted.end)).rev();
+            for (_, portion) in of_image.take_while(|(_, portion)| portion.offsets.end > wanted.start) {
+                self.put_part(portion, within(&wanted, portion))?;
             }
+            self.ahead += 1;
         }
         Ok(())
     }
@@ -329,11 +335,9 @@ impl Pager {
 
     /// Puts in the `page` that somebody waits for, and what else is in its `chunk` behind it.
     fn put_first(&mut self, portion: &Portion, page: &Range<u64>, chunk: &Range<u64>) -> Result<(), PagerError> {
-        let within =
-            |offsets: Range<u64>| offsets.start.max(portion.offsets.start)..offsets.end.min(portion.offsets.end);
-        self.put_part(portion, within(page.clone()))?;
+        self.put_part(portion, within(page, portion))?;
         let pages = chunk.start - chunk.start % PAGE_BYTES..chunk.end.next_multiple_of(PAGE_BYTES);
-        self.put_part(portion, within(pages))
+        self.put_part(portion, within(&pages, portion))
     }
 
     /// Puts some of what was read into every memory that misses it. Where it begins or ends within a page, so does what was
@@ -382,4 +386,9 @@ impl Pager {
         }
         Ok(())
     }
+}
+
+/// What of `offsets` is in a portion.
+fn within(offsets: &Range<u64>, portion: &Portion) -> Range<u64> {
+    offsets.start.max(portion.offsets.start)..offsets.end.min(portion.offsets.end)
 }
