@@ -15,6 +15,7 @@ use super::StoreError;
 use super::objects::{Readable, on_the_cores};
 use super::restore::SealedPayload;
 use super::unpack::{Damaged, unpack_one};
+use crate::chunks::SPREAD_BYTES;
 use crate::envelope::{Entry, Holder};
 use crate::payload::PayloadError;
 
@@ -67,6 +68,11 @@ impl SealedPayload {
                 path: &path,
             };
             let groups = payload.groups(payload.chunks_of(&target.range));
+            if target.range.end - target.range.start < SPREAD_BYTES as u64 {
+                let mut buffers = Buffers::default();
+                let mut groups = groups.into_iter();
+                return groups.try_for_each(|group| payload.copy_group(&mut buffers, group, &target));
+            }
             let groups = groups.into_par_iter();
             groups.try_for_each_init(Buffers::default, |buffers, group| {
                 payload.copy_group(buffers, group, &target)

@@ -23,6 +23,10 @@ use crate::payload::PayloadError;
 /// Bytes that are put in before one looks whether somebody waits for a page, as long as one steps back.
 const SLICE_BYTES: u64 = 64 << 10;
 
+/// Pages that are put in before processes run, as many as take them a millisecond or two, and on each side of one.
+const MOST_AHEAD: u64 = 1536;
+const MOST_BESIDE: u64 = 8;
+
 /// Why not all pages were put in.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PagerError {
@@ -219,13 +223,16 @@ impl Pager {
         put
     }
 
-    /// Puts in the first pages, and those beside them: what lay in one the last time may lie in the next one now.
+    /// Puts in the first pages, and those beside them: what lay in one the last time may lie in the next one now. The fewer
+    /// are known, the more beside each.
     fn put_around_first<'p>(&mut self, unpacked: impl Iterator<Item = &'p Portion>) -> Result<(), PagerError> {
         let unpacked: BTreeMap<(usize, u64), &Portion> = unpacked
             .map(|portion| ((portion.image, portion.offsets.start), portion))
             .collect();
-        for (image, place) in std::mem::take(&mut self.first) {
-            let wanted = place.saturating_sub(PAGE_BYTES)..place + 2 * PAGE_BYTES;
+        let first = std::mem::take(&mut self.first);
+        let beside = PAGE_BYTES * (MOST_AHEAD / first.len().max(1) as u64 / 2).clamp(1, MOST_BESIDE);
+        for (image, place) in first {
+            let wanted = place.saturating_sub(beside)..place + PAGE_BYTES + beside;
             // A page may begin in one portion and end in the next.
             let of_image = unpacked.range((image, 0)..(image, wanted.end)).rev();
             for (_, portion) in of_image.take_while(|(_, portion)| portion.offsets.end > wanted.start) {

@@ -106,7 +106,7 @@ struct Stock {
     under_way: usize,
     /// Bytes that were unpacked, or soon are, and whose buffers have not come back.
     held: u64,
-    /// CRIU may make processes.
+    /// CRIU may make processes: the memory that it reads itself is laid out.
     admitted: bool,
     haste: Haste,
     closed: bool,
@@ -163,7 +163,7 @@ impl Supply {
     }
 
     fn unpack_on_threads(self: &Arc<Self>, standing: Standing) -> io::Result<()> {
-        let at_once = if self.images.iter().all(|image| image.reader.is_at_hand()) {
+        let at_once = if self.is_at_hand() {
             rayon::current_num_threads()
         } else {
             ASKED_AT_ONCE
@@ -177,6 +177,11 @@ impl Supply {
             thread::Builder::new().name("unpack-pages".to_owned()).spawn(unpack)?;
         }
         Ok(())
+    }
+
+    /// Whether nothing has to be fetched from afar.
+    fn is_at_hand(&self) -> bool {
+        self.images.iter().all(|image| image.reader.is_at_hand())
     }
 
     /// What is left gets a share of the processor: others do not go first any more.
@@ -203,9 +208,10 @@ impl Supply {
         self.stock().closed
     }
 
-    /// Lets CRIU make processes.
+    /// Lets CRIU make processes. What they wait for is there, so others may have the cores.
     pub(super) fn admit(&self) {
         self.stock().admitted = true;
+        self.freed.notify_all();
         self.ring();
     }
 
@@ -303,7 +309,10 @@ impl Supply {
                 return None;
             }
             let (image, first) = stock.upcoming()?;
-            if stock.held >= ROOM_BYTES {
+            // Where a thread has stepped back the scheduler takes the core for one that is needed, and lays nothing there that
+            // waits for another: CRIU and those who lay out its first memory would share the other core.
+            let is_early = !stock.admitted && self.is_at_hand();
+            if stock.held >= ROOM_BYTES || is_early {
                 stock = self.freed.wait(stock).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
