@@ -13,6 +13,7 @@
 //!
 //! Left out: what becomes of a sandbox whose tree was killed. [`Sandbox::restored`](crate::Sandbox::restored) tells.
 
+mod ahead;
 mod edges;
 mod guard;
 mod handover;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::ahead::{ahead, within};
 use super::edges::{Begun, edges};
 use super::handover::{Handover, Said};
 use super::memory::{Memory, Read};
@@ -22,10 +23,6 @@ use crate::payload::PayloadError;
 
 /// Bytes that are put in before one looks whether somebody waits for a page, as long as one steps back.
 const SLICE_BYTES: u64 = 64 << 10;
-
-/// Pages that are put in before processes run, as many as take them a millisecond or two, and on each side of one.
-const MOST_AHEAD: u64 = 1536;
-const MOST_BESIDE: u64 = 8;
 
 /// Why not all pages were put in.
 #[derive(Debug, thiserror::Error)]
@@ -217,30 +214,12 @@ impl Pager {
             let start = portion.offsets.start;
             self.under_way.push_back((portion, start));
         }
-        let unpacked = std::mem::take(&mut self.under_way);
-        let put = self.put_around_first(unpacked.iter().map(|(portion, _)| portion));
+        let (unpacked, first) = (std::mem::take(&mut self.under_way), std::mem::take(&mut self.first));
+        self.ahead = first.len();
+        let mut ahead = ahead(unpacked.iter().map(|(portion, _)| portion), &first).into_iter();
+        let put = ahead.try_for_each(|(portion, offsets)| self.put_part(portion, offsets));
         self.under_way = unpacked;
         put
-    }
-
-    /// Puts in the first pages, and those beside them: what lay in one the last time may lie in the next one now. The fewer
-    /// are known, the more beside each.
-    fn put_around_first<'p>(&mut self, unpacked: impl Iterator<Item = &'p Portion>) -> Result<(), PagerError> {
-        let unpacked: BTreeMap<(usize, u64), &Portion> = unpacked
-            .map(|portion| ((portion.image, portion.offsets.start), portion))
-            .collect();
-        let first = std::mem::take(&mut self.first);
-        let beside = PAGE_BYTES * (MOST_AHEAD / first.len().max(1) as u64 / 2).clamp(1, MOST_BESIDE);
-        for (image, place) in first {
-            let wanted = place.saturating_sub(beside)..place + PAGE_BYTES + beside;
-            // A page may begin in one portion and end in the next.
-            let of_image = unpacked.range((image, 0)..(image, wanted.end)).rev();
-            for (_, portion) in of_image.take_while(|(_, portion)| portion.offsets.end > wanted.start) {
-                self.put_part(portion, within(&wanted, portion))?;
-            }
-            self.ahead += 1;
-        }
-        Ok(())
     }
 
     /// Puts in every page that was touched, unless it is being unpacked just now.
@@ -393,9 +372,4 @@ impl Pager {
         }
         Ok(())
     }
-}
-
-/// What of `offsets` is in a portion.
-fn within(offsets: &Range<u64>, portion: &Portion) -> Range<u64> {
-    offsets.start.max(portion.offsets.start)..offsets.end.min(portion.offsets.end)
 }

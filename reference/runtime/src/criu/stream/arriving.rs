@@ -113,12 +113,14 @@ fn read_image(grain: Grain, mut head: Vec<u8>, mut pipe: File, draft: &Arc<Draft
     if grain == Grain::Aligned
         && let Ok((mover, backlog)) = backlog_of(&pipe)
     {
-        drop(pipe);
-        return thread::scope(|scope| {
+        let taken = thread::scope(|scope| {
             let thread = thread::Builder::new().name("criu-pages".to_owned());
-            thread.spawn_scoped(scope, || mover.run())?;
-            draft.take(grain, &head, backlog)
+            let moving = thread.spawn_scoped(scope, || mover.run());
+            moving.is_ok().then(|| draft.take(grain, &head, backlog))
         });
+        if let Some(taken) = taken {
+            return taken;
+        }
     }
     // More slowly: what is read is not read ahead.
     draft.take(grain, &head, pipe)
