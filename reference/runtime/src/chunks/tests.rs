@@ -95,8 +95,7 @@ fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
         let strides = memory[end - 1024..end].chunks(16).rev();
         let weighed = strides.zip(0..64).map(|(stride, age)| {
-            let second = word(&stride[8..]);
-            let folded = word(&stride[..8]) ^ ((second << 29) | (second >> 35));
+            let folded = word(&stride[..8]) ^ word(&stride[8..]).rotate_left(29);
             ((u128::from(folded) * 0x9e37_79b9_7f4a_7c15) << age) & u128::from(u64::MAX)
         });
         // The last so many bits of the pattern are the first of the sum.

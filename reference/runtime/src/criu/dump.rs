@@ -52,7 +52,7 @@ enum Kept {
     /// In memory, and what is large in a store, with the names of the container's image.
     Streamed {
         images: Streamed,
-        names: Payload,
+        listing: Payload,
         draft: Arc<Draft>,
     },
 }
@@ -75,8 +75,8 @@ impl Written {
                 Kept::Files
             }
             Some(intake) => {
-                let names = baseline.listing().as_bytes().clone();
-                stream(dumper, root, &directory, (intake, names), changes.look()).await?
+                let listing = baseline.listing().as_bytes().clone();
+                stream(dumper, root, &directory, (intake, listing), changes.look()).await?
             }
         };
         Ok(Self {
@@ -110,10 +110,10 @@ impl Written {
     }
 
     /// The names of the container's image.
-    pub(super) fn names(&self) -> Payload {
+    pub(super) fn listing(&self) -> Payload {
         match &self.images {
             Kept::Files => self.changes.baseline.listing().as_bytes().clone().into(),
-            Kept::Streamed { names, .. } => names.clone(),
+            Kept::Streamed { listing, .. } => listing.clone(),
         }
     }
 
@@ -179,7 +179,7 @@ async fn stream(
     dumper: &Dumper,
     root: u32,
     directory: &Path,
-    (intake, names): (&Intake, Bytes),
+    (intake, listing): (&Intake, Bytes),
     at_last: impl FnOnce() + Send + 'static,
 ) -> Result<Kept, CriuError> {
     let streamer = Streamer::listen(directory)?;
@@ -191,24 +191,24 @@ async fn stream(
         done
     };
     let received = streamer.receive(draft(), ended.cancelled(), at_last);
-    let named = async {
+    let listed = async {
         let draft = draft().await;
-        let failed = CriuError::init("have the names of its image taken");
-        let taken = tokio::task::spawn_blocking(move || draft.take(Grain::Byte, &names, io::empty()));
+        let failed = CriuError::file("take the names of what is in", Path::new("/"));
+        let taken = tokio::task::spawn_blocking(move || draft.take(Grain::Byte, &listing, io::empty()));
         taken.await.map_err(io::Error::other).flatten().map_err(failed)
     };
-    let (dumped, received, names, draft) = tokio::join!(dump, received, named, draft());
-    match (dumped, received, names) {
-        (Ok(()), Ok(images), Ok(names)) => Ok(Kept::Streamed { images, names, draft }),
-        (dumped, received, names) => {
+    let (written, received, listing, draft) = tokio::join!(dump, received, listed, draft());
+    match (written, received, listing) {
+        (Ok(()), Ok(images), Ok(listing)) => Ok(Kept::Streamed { images, listing, draft }),
+        (written, received, listing) => {
             draft.abandon().await;
-            Err(failure([dumped.err(), received.err(), names.err()]))
+            Err(failure(&[written.err(), received.err(), listing.err()]))
         }
     }
 }
 
 /// What CRIU says may come of what it could not write.
-fn failure(failed: [Option<CriuError>; 3]) -> CriuError {
+fn failure(failed: &[Option<CriuError>; 3]) -> CriuError {
     let said: Vec<String> = failed.iter().flatten().map(|error| chain(error)).collect();
     let message = said.join("; ");
     CriuError::Dump { message }

@@ -1,40 +1,37 @@
-//! Starts and restores sandboxes by CRIU.
+//! Starts sandboxes, and restores them by CRIU.
+
+mod restore;
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::OnceCell;
 
 use super::baseline::{Baseline, Ground, Listing};
 use super::client::InitClient;
-use super::command::{Criu, LAZY_NEEDED, WaitingRestore};
+use super::command::Criu;
 use super::contexts::Contexts;
 use super::dumper::Dumper;
 use super::error::CriuError;
 use super::fitness::{Fitness, KERNEL_DATA};
-use super::image::{CriuImage, IMAGE_VERSION, Pages, lay_out_pages};
-use super::image_files::ImageFiles;
+use super::image::IMAGE_VERSION;
 use super::init::INIT_ALLOCATOR;
 use super::kernel::SCRIPT;
-use super::lazy::{LazyPages, Paging, Plan, Touched};
+use super::lazy::{Paging, Touched};
 use super::sandbox::{CriuSandbox, Parts};
 use super::system::{LAST_PID_OF_AGENT, advance_pids_beyond};
 use super::tree::Tree;
 use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, ProcessSpec, Sandbox, SandboxError};
-use crate::payload::{PayloadCursor, PayloadReader};
-use crate::step::{Step, Steps};
+use crate::payload::PayloadReader;
+use crate::step::Steps;
 use crate::store::EngineVersion;
 
 const HOME: &str = "/home/user";
-/// How often a restore that has failed is looked after.
-const LOOK: Duration = Duration::from_millis(5);
 /// What every process of a sandbox has in its environment, unless the sandbox says otherwise.
 const ENVIRONMENT: [(&str, &str); 4] = [
     ("HOME", HOME),
@@ -162,135 +159,6 @@ impl CriuEngine {
         Ok(Arc::new(sandbox))
     }
 
-    async fn bring_back(&self, place: Place, payload: PayloadReader) -> Result<Arc<dyn Sandbox>, SandboxError> {
-        is_first_process()?;
-        // It is loaded while the checkpoint is read.
-        let criu = self.criu.begin_restore()?;
-        let mut cursor = PayloadCursor::new(payload);
-        let image: CriuImage = cursor.head().await?;
-        self.config.steps.done(Step::Read);
-        self.recall(&image.fitness);
-        let (ground, script) = self.prepare(&place.directory).await?;
-        // Beside the socket, and not where the next dump writes.
-        let files = ImageFiles::none_in(
-            self.config.socket.with_file_name("images"),
-            place.directory.join("restored-images"),
-        )?;
-        image.images.lay_out(&mut cursor, &files).await?;
-        image.rootfs.lay_out(&mut cursor).await?;
-        self.config.steps.done(Step::FilesLaidOut);
-        let listing = cursor.skip(image.listing)?;
-        let pages = image.images.pages(&mut cursor)?;
-        make_parent(&image.socket)?;
-        let tree = Tree::new(image.root);
-        // Before any of them runs: what they started first would have the ids that agents have.
-        advance_pids(image.images.last_task().unwrap_or(image.root))?;
-        // Nobody lists the image again: the container is of the same one. Only the next pause looks at it.
-        let (paging, listing) = tokio::join!(
-            self.restore_tree(criu, tree, &files, pages, &image.touched),
-            listing.read()
-        );
-        let paging = paging?;
-        self.config.steps.done(Step::Restored);
-        let listing = match listing {
-            Ok(listing) => Listing::from_bytes(listing),
-            Err(error) => {
-                paging.stop();
-                tree.kill().await;
-                return Err(CriuError::from(error).into());
-            }
-        };
-        tree.go_on(&image.stopped)?;
-        let (client, pages) = (InitClient::new(image.socket), paging.clone());
-        unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
-        let contexts = Contexts::restored(client.clone(), script, image.contexts);
-        let sandbox = CriuSandbox::new(Parts {
-            dumper: Dumper::new(self.criu.clone()),
-            fitness: self.fit().await?.clone(),
-            client,
-            contexts,
-            tree,
-            baseline: Arc::new(Baseline::new(ground, listing)),
-            paging,
-            touched: image.touched,
-            steps: self.config.steps.clone(),
-            place,
-            env: image.env,
-        });
-        unless_lost(&pages, sandbox.listen(image.program)).await?;
-        self.config.steps.done(Step::Serving);
-        Ok(Arc::new(sandbox))
-    }
-
-    /// Runs the processes in these images, with all of their memory or ahead of it.
-    async fn restore_tree(
-        &self,
-        criu: WaitingRestore,
-        tree: Tree,
-        files: &ImageFiles,
-        pages: Pages,
-        touched: &Touched,
-    ) -> Result<Paging, CriuError> {
-        let images = files.directory();
-        let plan = Plan::read(images, &pages)?;
-        let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
-        if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
-            let mut lazy = LazyPages::start(images, &plan, touched)?;
-            self.restore_ahead(criu, tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
-                .await?;
-            return Ok(lazy.guard(tree, files));
-        }
-        lay_out_pages(&pages, files).await?;
-        self.config.steps.done(Step::MemoryLaidOut);
-        criu.restore(images, false).await?;
-        files.remove()?;
-        Ok(Paging::complete())
-    }
-
-    /// Runs the processes in `images` ahead of the memory that `lazy` puts in. CRIU begins while `laid_out` lays out the
-    /// memory that it reads itself.
-    async fn restore_ahead(
-        &self,
-        criu: WaitingRestore,
-        tree: Tree,
-        images: &Path,
-        lazy: &mut LazyPages,
-        laid_out: impl Future<Output = Result<(), CriuError>>,
-    ) -> Result<(), CriuError> {
-        let mut restore = pin!(criu.restore(images, true));
-        tokio::select! {
-            biased;
-            // It fails before it would wait.
-            restored = &mut restore => return restored,
-            laid_out = laid_out => match laid_out {
-                Ok(()) => lazy.admit(),
-                // CRIU finds nobody to connect to.
-                Err(error) => {
-                    lazy.close();
-                    drop(restore.await);
-                    return Err(error);
-                }
-            },
-        }
-        self.config.steps.done(Step::MemoryLaidOut);
-        let lost = tokio::select! {
-            biased;
-            restored = &mut restore => match restored {
-                Ok(()) => return Ok(()),
-                // Without anybody who puts pages in CRIU fails as well, and does not know why.
-                Err(error) => return Err(lazy.lost().now_or_never().unwrap_or(error)),
-            },
-            lost = lazy.lost() => lost,
-        };
-        // It may wait for a page that never comes: it ends with what it has made.
-        loop {
-            tree.kill().await;
-            if tokio::time::timeout(LOOK, &mut restore).await.is_ok() {
-                return Err(lost);
-            }
-        }
-    }
-
     /// What a start and a restore have in common: the system is fit, the agent's own files are there, and what
     /// changes from now on is the sandbox's.
     async fn prepare(&self, directory: &Path) -> Result<(Ground, PathBuf), CriuError> {
@@ -349,20 +217,6 @@ impl Engine for CriuEngine {
 
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
         self.bring_back(place, payload).boxed()
-    }
-}
-
-/// What `reached` gives. When nobody is reached since memory cannot be had, that is said.
-async fn unless_lost<T>(
-    pages: &Paging,
-    reached: impl Future<Output = Result<T, SandboxError>>,
-) -> Result<T, SandboxError> {
-    match reached.await {
-        Ok(reached) => Ok(reached),
-        Err(error) => {
-            pages.done().await?;
-            Err(error)
-        }
     }
 }
 

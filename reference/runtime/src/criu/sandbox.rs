@@ -244,7 +244,7 @@ impl CriuSandbox {
         let (rootfs, files) = written.changes().await?;
         (image.images, image.rootfs) = (images, rootfs);
         body.append(files);
-        body.append(written.names());
+        body.append(written.listing());
         body.append(pages);
         let payload = Payload::headed(&image, body).map_err(CriuError::from)?;
         self.steps.done(Step::WrittenDown);

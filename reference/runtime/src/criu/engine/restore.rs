@@ -1,0 +1,199 @@
+//! Bringing a sandbox back: its files, its processes, and the way to them.
+//!
+//! ```text
+//!  criu begins ────loads────┐
+//!  description, images, files ──▶ criu restore ──▶ init and kernels reached ──▶ the sandbox
+//!                          needed memory ──┘  └── the rest of it comes later
+//! ```
+//!
+//! Left out: how memory comes later (`lazy`).
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use super::super::baseline::{Baseline, Listing};
+use super::super::client::InitClient;
+use super::super::command::{LAZY_NEEDED, WaitingRestore};
+use super::super::contexts::Contexts;
+use super::super::dumper::Dumper;
+use super::super::error::CriuError;
+use super::super::image::{CriuImage, Pages, lay_out_pages};
+use super::super::image_files::ImageFiles;
+use super::super::lazy::{LazyPages, Paging, Plan, Touched};
+use super::super::sandbox::{CriuSandbox, Parts};
+use super::super::tree::Tree;
+use super::{CriuEngine, advance_pids, is_first_process, make_parent};
+use crate::engine::{Place, Sandbox, SandboxError};
+use crate::payload::{PayloadCursor, PayloadReader};
+use crate::step::Step;
+
+/// How often a restore that has failed is looked after.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl CriuEngine {
+    /// Brings a sandbox back from its checkpoint.
+    ///
+    /// # Errors
+    /// It cannot be read, or not be restored; nothing of it runs then.
+    pub(super) async fn bring_back(
+        &self,
+        place: Place,
+        payload: PayloadReader,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        is_first_process()?;
+        // It is loaded while the checkpoint is read.
+        let criu = self.criu.begin_restore()?;
+        let mut cursor = PayloadCursor::new(payload);
+        let mut image: CriuImage = cursor.head().await?;
+        self.config.steps.done(Step::Read);
+        self.recall(&image.fitness);
+        let (ground, script) = self.prepare(&place.directory).await?;
+        // Beside the socket, and not where the next dump writes.
+        let files = ImageFiles::none_in(
+            self.config.socket.with_file_name("images"),
+            place.directory.join("restored-images"),
+        )?;
+        image.images.lay_out(&mut cursor, &files).await?;
+        std::mem::take(&mut image.rootfs).lay_out(&mut cursor).await?;
+        self.config.steps.done(Step::FilesLaidOut);
+        let listing = cursor.skip(image.listing)?;
+        let pages = image.images.pages(&mut cursor)?;
+        let (paging, listing) = self.run(criu, &image, &files, pages, listing).await?;
+        let tree = Tree::new(image.root);
+        tree.go_on(&image.stopped)?;
+        let (client, pages) = (InitClient::new(image.socket), paging.clone());
+        unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
+        let contexts = Contexts::restored(client.clone(), script, image.contexts);
+        let sandbox = CriuSandbox::new(Parts {
+            dumper: Dumper::new(self.criu.clone()),
+            fitness: self.fit().await?.clone(),
+            client,
+            contexts,
+            tree,
+            baseline: Arc::new(Baseline::new(ground, listing)),
+            paging,
+            touched: image.touched,
+            steps: self.config.steps.clone(),
+            place,
+            env: image.env,
+        });
+        unless_lost(&pages, sandbox.listen(image.program)).await?;
+        self.config.steps.done(Step::Serving);
+        Ok(Arc::new(sandbox))
+    }
+
+    /// Runs the tree of `image`, and reads meanwhile what only its next pause looks at: nobody lists the image of the
+    /// container again, which is the same one.
+    async fn run(
+        &self,
+        criu: WaitingRestore,
+        image: &CriuImage,
+        files: &ImageFiles,
+        pages: Pages,
+        listing: PayloadReader,
+    ) -> Result<(Paging, Listing), CriuError> {
+        make_parent(&image.socket)?;
+        let tree = Tree::new(image.root);
+        // Before any of them runs: what they started first would have the ids that agents have.
+        advance_pids(image.images.last_task().unwrap_or(image.root))?;
+        let restored = self.restore_tree(criu, tree, files, pages, &image.touched);
+        let (paging, listing) = tokio::join!(restored, listing.read());
+        let paging = paging?;
+        self.config.steps.done(Step::Restored);
+        match listing {
+            Ok(listing) => Ok((paging, Listing::from_bytes(listing))),
+            Err(error) => {
+                paging.stop();
+                tree.kill().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Runs the processes in these images, with all of their memory or ahead of it.
+    async fn restore_tree(
+        &self,
+        criu: WaitingRestore,
+        tree: Tree,
+        files: &ImageFiles,
+        pages: Pages,
+        touched: &Touched,
+    ) -> Result<Paging, CriuError> {
+        let images = files.directory();
+        let plan = Plan::read(images, &pages)?;
+        let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
+        if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
+            let mut lazy = LazyPages::start(images, &plan, touched)?;
+            self.restore_ahead(criu, tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
+                .await?;
+            return Ok(lazy.guard(tree, files));
+        }
+        lay_out_pages(&pages, files).await?;
+        self.config.steps.done(Step::MemoryLaidOut);
+        criu.restore(images, false).await?;
+        files.remove()?;
+        Ok(Paging::complete())
+    }
+
+    /// Runs the processes in `images` ahead of the memory that `lazy` puts in. CRIU begins while `laid_out` lays out the
+    /// memory that it reads itself.
+    async fn restore_ahead(
+        &self,
+        criu: WaitingRestore,
+        tree: Tree,
+        images: &Path,
+        lazy: &mut LazyPages,
+        laid_out: impl Future<Output = Result<(), CriuError>>,
+    ) -> Result<(), CriuError> {
+        let mut restore = pin!(criu.restore(images, true));
+        tokio::select! {
+            biased;
+            // It fails before it would wait.
+            restored = &mut restore => return restored,
+            laid_out = laid_out => match laid_out {
+                Ok(()) => lazy.admit(),
+                // CRIU finds nobody to connect to.
+                Err(error) => {
+                    lazy.close();
+                    drop(restore.await);
+                    return Err(error);
+                }
+            },
+        }
+        self.config.steps.done(Step::MemoryLaidOut);
+        let lost = tokio::select! {
+            biased;
+            restored = &mut restore => match restored {
+                Ok(()) => return Ok(()),
+                // Without anybody who puts pages in CRIU fails as well, and does not know why.
+                Err(error) => return Err(lazy.lost().now_or_never().unwrap_or(error)),
+            },
+            lost = lazy.lost() => lost,
+        };
+        // It may wait for a page that never comes: it ends with what it has made.
+        loop {
+            tree.kill().await;
+            if tokio::time::timeout(LOOK, &mut restore).await.is_ok() {
+                return Err(lost);
+            }
+        }
+    }
+}
+
+/// What `reached` gives. When nobody is reached since memory cannot be had, that is said.
+async fn unless_lost<T>(
+    pages: &Paging,
+    reached: impl Future<Output = Result<T, SandboxError>>,
+) -> Result<T, SandboxError> {
+    match reached.await {
+        Ok(reached) => Ok(reached),
+        Err(error) => {
+            pages.done().await?;
+            Err(error)
+        }
+    }
+}
