@@ -23,6 +23,8 @@ use crate::engine;
 
 const LARGEST_QUICK_HEAP: u64 = 64;
 const QUICK_REPETITIONS: usize = 2;
+/// How long a sandbox is left alone before it is paused: it is paused since nobody uses it.
+const IDLE: Duration = Duration::from_millis(100);
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(2);
 /// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
@@ -172,6 +174,7 @@ impl Bed {
     }
 
     async fn pause(&self, sandbox: &dyn Sandbox, key: &CheckpointKey, figures: &mut CriuFigures) -> anyhow::Result<()> {
+        tokio::time::sleep(IDLE).await;
         self.timeline.list().clear();
         let begun = Instant::now();
         sandbox.freeze(LIMIT).await?;
