@@ -87,6 +87,12 @@ pub enum CriuError {
 }
 
 impl CriuError {
+    /// Whether CRIU met a process that was dying, whose first thread had ended and others not. Source followed:
+    /// `criu/seize.c`.
+    pub(super) fn is_of_dying_process(&self) -> bool {
+        matches!(self, Self::Dump { message } if message.contains("Zombies with threads"))
+    }
+
     pub(super) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { attempt, path, source }
@@ -94,5 +100,20 @@ impl CriuError {
 
     pub(super) fn init(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Init { attempt, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_dying_is_told_from_other_failures_of_a_dump() {
+        let dump = |message: &str| CriuError::Dump {
+            message: message.to_owned(),
+        };
+        let dying = "Error (criu/seize.c:882): Zombies with threads are not supported; Error (criu/cr-dump.c:1975): Dumping FAILED.";
+        assert!(dump(dying).is_of_dying_process());
+        assert!(!dump("Error (criu/cr-dump.c:1975): Dumping FAILED.").is_of_dying_process());
     }
 }

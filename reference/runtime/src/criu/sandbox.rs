@@ -38,6 +38,11 @@ use crate::engine::{
 use crate::payload::Payload;
 use crate::step::{Step, Steps};
 
+/// How often a tree is dumped again, and after how long, of which a process was dying: it takes a moment until all of its
+/// threads are gone.
+const MOST_LOOKS: u32 = 100;
+const LOOK: Duration = Duration::from_millis(5);
+
 /// What a sandbox is made of.
 pub(super) struct Parts {
     pub(super) dumper: Dumper,
@@ -208,8 +213,15 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        let written = Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline).await?;
-        Ok((written, stopped))
+        let mut looks = 0;
+        loop {
+            let written = Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline).await;
+            match written {
+                Err(error) if error.is_of_dying_process() && looks < MOST_LOOKS => looks += 1,
+                written => return Ok((written?, stopped)),
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn write_down(&self) -> Result<Payload, SandboxError> {
