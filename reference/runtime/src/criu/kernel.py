@@ -24,6 +24,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
 del sys.modules["jedi"]
+
 events = os.dup(1)
 requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
 telling = threading.RLock()
