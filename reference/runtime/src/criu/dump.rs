@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, oneshot};
@@ -23,6 +24,26 @@ use crate::chunks::Grain;
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
 use crate::store::{Draft, Intake};
+
+/// How often a tree is dumped again, and after how long, of which a process was dying: it takes a moment until all of its
+/// threads are gone.
+const MOST_AGAIN: u32 = 100;
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// What `dump` gives when no process is dying any more; its last failure when one does for too long. The tree goes on in
+/// between.
+pub(super) async fn outliving_the_dying<T, Dump>(mut dump: impl FnMut() -> Dump) -> Result<T, CriuError>
+where
+    Dump: Future<Output = Result<T, CriuError>>,
+{
+    for _ in 0..MOST_AGAIN {
+        match dump().await {
+            Err(error) if error.is_of_dying_process() => tokio::time::sleep(AGAIN_AFTER).await,
+            done => return done,
+        }
+    }
+    dump().await
+}
 
 /// The images of a tree.
 #[derive(Debug)]
@@ -212,4 +233,41 @@ fn failure(failed: &[Option<CriuError>; 3]) -> CriuError {
     let said: Vec<String> = failed.iter().flatten().map(|error| chain(error)).collect();
     let message = said.join("; ");
     CriuError::Dump { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    fn failed(message: &str) -> CriuError {
+        CriuError::Dump {
+            message: message.to_owned(),
+        }
+    }
+
+    /// How a dump ended that fails so often before it is done, and how often it was made.
+    async fn dumped(failures: u32, message: &str) -> (bool, u32) {
+        let mut made = 0;
+        let done = outliving_the_dying(|| {
+            made += 1;
+            ready(if made <= failures { Err(failed(message)) } else { Ok(()) })
+        });
+        let is_done = done.await.is_ok();
+        (is_done, made)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dump_that_met_a_dying_process_is_made_again_until_it_is_gone() {
+        let dying = "Zombies with threads are not supported";
+        assert_eq!(dumped(0, dying).await, (true, 1));
+        assert_eq!(dumped(MOST_AGAIN, dying).await, (true, MOST_AGAIN + 1));
+        assert_eq!(dumped(u32::MAX, dying).await, (false, MOST_AGAIN + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dump_that_failed_otherwise_is_not_made_again() {
+        assert_eq!(dumped(1, "Dumping FAILED").await, (false, 1));
+    }
 }

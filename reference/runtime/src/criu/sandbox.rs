@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 use super::baseline::Baseline;
 use super::client::{HungUp, InitClient};
 use super::contexts::Contexts;
-use super::dump::Written;
+use super::dump::{Written, outliving_the_dying};
 use super::dumper::Dumper;
 use super::error::CriuError;
 use super::fitness::Fitness;
@@ -37,11 +37,6 @@ use crate::engine::{
 };
 use crate::payload::Payload;
 use crate::step::{Step, Steps};
-
-/// How often a tree is dumped again, and after how long, of which a process was dying: it takes a moment until all of its
-/// threads are gone.
-const MOST_LOOKS: u32 = 100;
-const LOOK: Duration = Duration::from_millis(5);
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
@@ -213,15 +208,8 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        let mut looks = 0;
-        loop {
-            let written = Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline).await;
-            match written {
-                Err(error) if error.is_of_dying_process() && looks < MOST_LOOKS => looks += 1,
-                written => return Ok((written?, stopped)),
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        let dump = || Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline);
+        Ok((outliving_the_dying(dump).await?, stopped))
     }
 
     async fn write_down(&self) -> Result<Payload, SandboxError> {
