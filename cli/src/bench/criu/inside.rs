@@ -46,7 +46,7 @@ pub struct InsideArgs {
     #[arg(long, value_name = "MIB", value_delimiter = ',', default_values_t = [0, 64, 256, 1024])]
     pub heaps: Vec<u64>,
     /// Pauses and resumes of each
-    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    #[arg(long, value_name = "COUNT", default_value_t = 15)]
     pub repetitions: usize,
 }
 
