@@ -16,8 +16,9 @@ use bytes::BytesMut;
 use super::{Payload, PayloadError};
 use crate::chunks::SEGMENT_BYTES;
 
-/// Bytes that the follower gets at once. What waits to be handed over is in the cache of a core.
-const RUN_BYTES: usize = 128 << 10;
+/// Bytes that the follower gets at once. What waits to be handed over is in the cache of a core, and what is handed over at
+/// the end is cut, named and written while somebody waits.
+const RUN_BYTES: usize = 64 << 10;
 
 /// Writes a part of a payload. When it is dropped before [`finish`](Self::finish) the payload cannot be read.
 #[derive(Debug)]
