@@ -30,21 +30,6 @@ use crate::store::{Draft, Intake};
 const MOST_AGAIN: u32 = 100;
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// What `dump` gives when no process is dying any more; its last failure when one does for too long. The tree goes on in
-/// between.
-pub(super) async fn outliving_the_dying<T, Dump>(mut dump: impl FnMut() -> Dump) -> Result<T, CriuError>
-where
-    Dump: Future<Output = Result<T, CriuError>>,
-{
-    for _ in 0..MOST_AGAIN {
-        match dump().await {
-            Err(error) if error.is_of_dying_process() => tokio::time::sleep(AGAIN_AFTER).await,
-            done => return done,
-        }
-    }
-    dump().await
-}
-
 /// The images of a tree.
 #[derive(Debug)]
 pub(super) struct Written {
@@ -192,6 +177,21 @@ impl Changes {
         let baseline = Arc::clone(&self.baseline);
         blocking(move || baseline.diff()).await
     }
+}
+
+/// What `dump` gives when no process is dying any more; its last failure when one does for too long. The tree goes on in
+/// between.
+pub(super) async fn outliving_the_dying<T, Dump>(mut dump: impl FnMut() -> Dump) -> Result<T, CriuError>
+where
+    Dump: Future<Output = Result<T, CriuError>>,
+{
+    for _ in 0..MOST_AGAIN {
+        match dump().await {
+            Err(error) if error.is_of_dying_process() => tokio::time::sleep(AGAIN_AFTER).await,
+            done => return done,
+        }
+    }
+    dump().await
 }
 
 /// Has the store begin while CRIU does, and take the names of the container's image, as long as there is nothing else to
