@@ -29,6 +29,7 @@ mod draft;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod inspection;
 mod objects;
 mod pack;
 mod place;

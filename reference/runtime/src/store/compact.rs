@@ -98,7 +98,8 @@ impl CheckpointStore {
     }
 }
 
-fn is_untried(entry: &Entry) -> bool {
+/// Whether nobody has tried to compress it.
+pub(super) fn is_untried(entry: &Entry) -> bool {
     entry.form.encoding == Encoding::Untried
 }
 

@@ -27,6 +27,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::depot::{self, Depot};
+use super::inspection::Inspection;
 use super::objects;
 use super::pack::{PackError, Sieve, Survey};
 use super::place::SandboxPlace;
@@ -68,6 +69,8 @@ pub(super) struct Begun {
     pub(super) room: Option<Room>,
     /// The newest checkpoint, which may be relied on.
     pub(super) newest: Option<(CheckpointKey, Sealed)>,
+    /// What of it can be read back.
+    pub(super) inspection: Inspection,
     /// Notes the attempt; gives what of the newest checkpoint stays as long as the note does.
     pub(super) noted: BoxFuture<'static, Result<Base, StoreError>>,
     pub(super) takes: Arc<Takes>,
@@ -179,6 +182,7 @@ impl Begun {
         let next = newest.as_ref().map_or(1, |(key, _)| key.generation.saturating_add(1));
         let generation = generation.unwrap_or(next);
         let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
+        let inspection = store.inspect(&place, &base);
         let noted = {
             let (store, place) = (store.clone(), place.clone());
             async move { store.note_attempt(&place, generation, attempt, &base).await }.boxed()
@@ -193,6 +197,7 @@ impl Begun {
             generation,
             room,
             newest,
+            inspection,
             noted,
             takes: Arc::new(Takes {
                 depot,

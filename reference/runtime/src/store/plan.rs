@@ -1,9 +1,11 @@
 //! Which of the chunks that the store has a new checkpoint relies on. Pure.
 //!
-//! A pack stays as long as anything in it is needed. To rely on a pack of which little is needed would keep
-//! the rest for ever, so its needed chunks are written again: what the store keeps for a checkpoint is at
-//! most twice what it needs.
+//! A pack stays as long as anything in it is needed. To rely on packs of which little is needed would keep
+//! the rest for ever, so the needed chunks of the worst are written again: what the store keeps for a checkpoint is at
+//! most twice what it needs. That is so of all packs together, not of each: to write again takes time while somebody waits
+//! for a pause, and a compaction drops the rest when nobody does.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, HashSet};
 
 use blake3::Hash;
@@ -41,19 +43,17 @@ pub(super) fn reuse(pieces: &[Piece], base: &Base, secure: impl Fn(&Pack) -> boo
             pack.insert(entry.chunk.hash, *entry);
         }
     }
-    let mut packs: Vec<(u64, Pack, HashMap<Hash, Entry>)> = needed
+    let mut packs: Vec<Needed> = needed
         .into_iter()
-        .filter_map(|(nth, entries)| {
-            let pack = *base.packs.get(nth)?;
-            let live: u64 = entries.values().map(|entry| u64::from(entry.stored_bytes)).sum();
-            (secure(&pack) && live * 2 >= pack.bytes).then_some((live, pack, entries))
-        })
+        .filter_map(|(nth, entries)| Some(Needed::of(*base.packs.get(nth)?, entries)))
+        .filter(|needed| secure(&needed.pack))
         .collect();
-    packs.sort_unstable_by_key(|(live, pack, _)| (std::cmp::Reverse(*live), pack.id));
+    packs.sort_unstable_by_key(|needed| (Reverse(needed.bytes), needed.pack.id));
     packs.truncate(MAX_PACKS);
+    keep_the_best(&mut packs);
 
     let mut reuse = Reuse::default();
-    for (nth, (_, pack, entries)) in (0..).zip(packs) {
+    for (nth, Needed { pack, entries, .. }) in (0..).zip(packs) {
         reuse.packs.push(pack);
         let renumbered = entries.into_iter().map(|(hash, entry)| {
             let holder = Holder::Pack(nth);
@@ -62,6 +62,40 @@ pub(super) fn reuse(pieces: &[Piece], base: &Base, secure: impl Fn(&Pack) -> boo
         reuse.entries.extend(renumbered);
     }
     reuse
+}
+
+/// A pack, with what is needed of it.
+struct Needed {
+    pack: Pack,
+    entries: HashMap<Hash, Entry>,
+    /// Stored bytes of these.
+    bytes: u64,
+}
+
+impl Needed {
+    fn of(pack: Pack, entries: HashMap<Hash, Entry>) -> Self {
+        let bytes = entries.values().map(|entry| u64::from(entry.stored_bytes)).sum();
+        Self { pack, entries, bytes }
+    }
+
+    /// By how large a part of the whole is needed.
+    fn compare(&self, other: &Self) -> Ordering {
+        let part = |one: &Self, other: &Self| u128::from(one.bytes) * u128::from(other.pack.bytes);
+        part(self, other).cmp(&part(other, self))
+    }
+}
+
+/// Drops the packs of which the smallest parts are needed, until at least half of all is.
+fn keep_the_best(packs: &mut Vec<Needed>) {
+    packs.sort_by(|one, other| other.compare(one));
+    let (mut needed, mut kept) = (0, 0);
+    let is_enough = |pack: &Needed| {
+        needed += pack.bytes;
+        kept += pack.pack.bytes;
+        needed * 2 >= kept
+    };
+    let best = packs.iter().map(is_enough).take_while(|is_enough| *is_enough).count();
+    packs.truncate(best);
 }
 
 impl Reuse {
@@ -128,6 +162,19 @@ mod tests {
         assert_eq!(reuse.packs, [base.packs[0]]);
         assert_eq!(reuse.entries.len(), 5);
         assert_eq!(reuse.entries[&hash(3)], base.entries[3]);
+    }
+
+    #[test]
+    fn a_pack_of_which_little_is_needed_is_relied_on_beside_others_as_long_as_half_of_all_is() {
+        let base = base(&[0..10, 10..20, 20..30]);
+        let packs_for = |needed: &[std::ops::Range<u32>]| {
+            let needed = pieces(needed.iter().cloned().flatten());
+            reuse(&needed, &base, |_| true).packs
+        };
+        assert_eq!(packs_for(&[0..9, 10..11]), base.packs[..2]);
+        assert_eq!(packs_for(&[0..9, 10..12, 20..24]), [base.packs[0], base.packs[2], base.packs[1]]);
+        assert_eq!(packs_for(&[0..9, 10..11, 20..24]), [base.packs[0], base.packs[2]], "14 of 30");
+        assert_eq!(packs_for(&[0..4, 10..14, 20..24]), []);
     }
 
     #[test]

@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use super::objects::{Readable, on_the_cores};
 use super::place::SandboxPlace;
-use super::plan::Reuse;
 use super::unpack::{Damaged, unpack_one};
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
-use crate::chunks::{self, Piece};
-use crate::encryption::{Nonce, TenantKeys};
+use crate::chunks::{self, ChunkRef, Packed};
+use crate::encryption::TenantKeys;
 use crate::envelope::{self, Entry, Holder, PREFIX_BYTES, REMOVED};
 
 /// Chunks side by side are read at once, up to so many bytes.
@@ -162,60 +161,6 @@ impl CheckpointStore {
             None => Err(StoreError::PackMissing { key: key.clone(), pack }),
         }
     }
-
-    /// Without the packs of which a needed chunk is damaged: to rely on it would lose the context, and now its
-    /// bytes are at hand.
-    pub(super) async fn without_damage(
-        &self,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        pieces: &[Piece],
-        reuse: Reuse,
-    ) -> Result<Reuse, StoreError> {
-        let mut sound = reuse.clone();
-        for (nth, pack) in (0..).zip(&reuse.packs) {
-            let held = reuse.entries.values().filter(|entry| entry.holder == Holder::Pack(nth));
-            if !self.is_intact(place, key, pack.id, held.copied().collect()).await? {
-                tracing::warn!(pack = %pack.id, "a pack is damaged; what is needed of it is written again");
-                sound = sound.without(pieces, pack.id);
-            }
-        }
-        Ok(sound)
-    }
-
-    /// Whether all `entries` of one pack can be read back.
-    async fn is_intact(
-        &self,
-        place: &SandboxPlace,
-        key: &CheckpointKey,
-        pack: Uuid,
-        entries: Vec<Entry>,
-    ) -> Result<bool, StoreError> {
-        let Some(holder) = entries.first().map(|entry| entry.holder) else {
-            return Ok(true);
-        };
-        let Ok(Some(file)) = self.objects.open(&place.pack(pack)).await else {
-            return Ok(false);
-        };
-        let mut reads = Vec::new();
-        for span in spans_of(entries.iter().map(Entry::range)) {
-            reads.push(self.read_span(key, &file, holder, pack, span));
-        }
-        let reads = futures::stream::iter(reads).buffer_unordered(PARALLEL_SPANS);
-        let Ok(spans) = reads.try_collect::<Spans>().await else {
-            return Ok(false);
-        };
-        let keys = self.keys.clone();
-        let check = move || {
-            let key = keys.sealing();
-            entries.par_iter().all(|entry| {
-                let with = key.map(|key| (key, Nonce::of(pack, entry.offset)));
-                let stored = stored(&spans, entry);
-                stored.is_some_and(|stored| chunks::is_intact(&entry.chunk, &entry.form, &stored, with))
-            })
-        };
-        on_the_cores("check chunks of", place.folder(), check).await
-    }
 }
 
 /// Joins ranges that touch or overlap, up to [`MAX_SPAN_BYTES`]; each range is in one span.
@@ -312,6 +257,23 @@ impl SealedPayload {
         let unpack = move || unpack_all(&header, &entries, &spans, &keys);
         let unpacked = on_the_cores("unpack chunks of", self.place.folder(), unpack).await?;
         unpacked.map_err(|damaged| self.damaged(damaged))
+    }
+
+    /// The stored form of some of its chunks, which are not encrypted.
+    pub(super) async fn read_packed(&self, entries: Vec<Entry>) -> Result<Vec<(ChunkRef, Packed)>, StoreError> {
+        let mut spans = self.read_spans(&entries).await?;
+        spans.insert((Holder::Envelope, 0), self.kept_here.clone());
+        let packed = move || {
+            let packed = entries.iter().map(|entry| {
+                let (chunk, form) = (entry.chunk, entry.form);
+                let stored = stored(&spans, entry).filter(|stored| chunks::is_intact(&chunk, &form, stored, None));
+                let stored = stored.ok_or_else(|| Damaged::changed(entry))?;
+                Ok((chunk, Packed { form, stored }))
+            });
+            packed.collect()
+        };
+        let packed: Result<_, Damaged> = on_the_cores("check chunks of", self.place.folder(), packed).await?;
+        packed.map_err(|damaged| self.damaged(damaged))
     }
 
     /// Reads what packs hold of `entries`.

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::depot::Depot;
 use super::draft::{Begun, Room};
+use super::inspection::Inspection;
 use super::objects::{Created, NewPack, Staged, beside, on_the_cores};
 use super::pack::{self, PackError, Sieve, Survey};
 use super::place::SandboxPlace;
@@ -170,12 +171,9 @@ impl Seal {
     }
 
     /// What of `base` the new checkpoint relies on.
-    async fn reuse(&self, pieces: &[Piece], base: &Base) -> Result<Reuse, StoreError> {
+    async fn reuse(&self, pieces: &[Piece], base: &Base, inspection: Inspection) -> Result<Reuse, StoreError> {
         let reuse = plan::reuse(pieces, base, |_| true);
-        if !self.store.objects.on_disk() {
-            return Ok(reuse);
-        }
-        self.store.without_damage(&self.place, &self.key, pieces, reuse).await
+        self.store.without_damage(&self.place, pieces, reuse, inspection).await
     }
 
     /// Refuses what would exceed the quota; of that no more was written than fits.

@@ -10,6 +10,20 @@ pub(super) struct Damaged {
     pub(super) source: ChunkError,
 }
 
+impl Damaged {
+    /// Its stored bytes are others than were written, or not there.
+    pub(super) fn changed(entry: &Entry) -> Self {
+        Self::of(entry, ChunkError::Changed)
+    }
+
+    fn of(entry: &Entry, source: ChunkError) -> Self {
+        Self {
+            chunk: entry.chunk.hash.to_hex().to_string(),
+            source,
+        }
+    }
+}
+
 /// The plain bytes of one chunk.
 pub(super) fn unpack_one(
     header: &EnvelopeHeader,
@@ -26,8 +40,5 @@ pub(super) fn unpack_one(
     let with = key
         .zip(writer)
         .map(|(key, writer)| (key, Nonce::of(writer, entry.offset)));
-    chunks::unpack(&entry.chunk, &entry.form, stored, with, plain).map_err(|source| Damaged {
-        chunk: entry.chunk.hash.to_hex().to_string(),
-        source,
-    })
+    chunks::unpack(&entry.chunk, &entry.form, stored, with, plain).map_err(|source| Damaged::of(entry, source))
 }

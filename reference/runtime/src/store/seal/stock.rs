@@ -52,7 +52,7 @@ impl Seal {
         let (survey, base) = futures::join!(self.survey(large, sieve, taken, &depot), noted);
         let ((mut survey, payload), base) = (survey?, base?);
         self.store.steps.done(Step::Noted);
-        let reuse = self.reuse(&survey.pieces, &base).await?;
+        let reuse = self.reuse(&survey.pieces, &base, begun.inspection).await?;
         let missing = survey.missing_of_taken(&payload, &reuse);
         if !missing.is_empty() {
             survey.has_also(self.fetch(begun.newest, &missing, &depot).await?);
