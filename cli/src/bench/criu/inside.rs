@@ -150,16 +150,52 @@ impl Bed {
         for repetition in 0..repetitions {
             let (key, next) = (key(repetition), key(repetition + 1));
             self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
-            let raw = raw_dump(&mut figures)?;
+            let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced)?;
             running.sandbox.stop().await;
             drop(running);
             raw_restore(&raw, &mut figures)?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
-            running = self.resume(&key, &next, mebibytes, &mut figures).await?;
+            running = self.resume(&key, &next, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
         }
-        running.sandbox.stop().await;
+        self.pause_again(running, key(repetitions), repetitions, &mut figures)
+            .await?;
         Ok(figures)
+    }
+
+    /// Pauses a sandbox, whose first checkpoint is `key`, again and again, and keeps its last checkpoint.
+    async fn pause_again(
+        &self,
+        mut running: Running,
+        mut key: CheckpointKey,
+        repetitions: usize,
+        figures: &mut CriuFigures,
+    ) -> anyhow::Result<()> {
+        let mut first = CriuFigures {
+            mebibytes: figures.mebibytes,
+            ..CriuFigures::default()
+        };
+        let mut later = first.clone();
+        for repetition in 0..=repetitions {
+            let kept = if repetition == 0 { &mut first } else { &mut later };
+            self.pause(running.sandbox.as_ref(), &key, kept).await?;
+            let raw = raw_dump(&mut kept.dump, &mut kept.dump_synced)?;
+            fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
+            running.sandbox.stop().await;
+            drop(running);
+            self.store.remove_older_than(&key.sandbox_uid, key.generation).await?;
+            let next = CheckpointKey {
+                generation: key.generation + 1,
+                ..key.clone()
+            };
+            running = self.resume(&key, &next, kept).await?;
+            key = next;
+        }
+        running.sandbox.stop().await;
+        self.store.remove_all(&key.sandbox_uid).await?;
+        (figures.dump_again, figures.pause_again) = (later.dump, later.pause);
+        figures.stored_again_bytes = later.stored_bytes;
+        Ok(())
     }
 
     /// A place for a sandbox whose next checkpoint is `next`.
@@ -191,7 +227,6 @@ impl Bed {
         &self,
         key: &CheckpointKey,
         next: &CheckpointKey,
-        mebibytes: u64,
         figures: &mut CriuFigures,
     ) -> anyhow::Result<Running> {
         let (place, directory) = self.place(next)?;
@@ -206,8 +241,9 @@ impl Bed {
         sandbox.restored().await?;
         figures.complete.push(milliseconds(begun));
         ensure!(
-            heap == mebibytes.to_string(),
-            "the heap came back with {heap} blocks of {mebibytes}"
+            heap == figures.mebibytes.to_string(),
+            "the heap came back with {heap} blocks of {}",
+            figures.mebibytes
         );
         Ok(Running {
             sandbox,
@@ -234,19 +270,19 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
     bail!("the interpreter hung up")
 }
 
-/// Dumps the stopped tree once more, by CRIU alone.
-fn raw_dump(figures: &mut CriuFigures) -> anyhow::Result<PathBuf> {
+/// Dumps the stopped tree once more, by CRIU alone; adds how long that took, and until it was on disk.
+fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Result<PathBuf> {
     let images = tempfile::tempdir().context("make a directory")?.keep();
     let tree = root_of_tree()?.to_string();
     let begun = Instant::now();
     criu(&["dump", "--leave-stopped", "--tree", &tree], &images)?;
-    figures.dump.push(milliseconds(begun));
+    dumped.push(milliseconds(begun));
     for image in fs::read_dir(&images).context("list the images")? {
         File::open(image?.path())
             .and_then(|file| file.sync_all())
             .context("sync an image")?;
     }
-    figures.dump_synced.push(milliseconds(begun));
+    synced.push(milliseconds(begun));
     Ok(images)
 }
 

@@ -50,6 +50,12 @@ pub struct CriuFigures {
     pub freeze: Vec<f64>,
     /// Of it: when each step was done.
     pub pause_steps: Vec<(String, Vec<f64>)>,
+    /// As `pause`, of a sandbox whose last checkpoint is kept, from its second pause on.
+    pub pause_again: Vec<f64>,
+    /// `criu dump` alone beside it.
+    pub dump_again: Vec<f64>,
+    /// Bytes that the last of these checkpoints added to the store.
+    pub stored_again_bytes: u64,
     /// `criu restore` alone.
     pub restore: Vec<f64>,
     /// From a sealed checkpoint to the first answer of the interpreter.

@@ -25,6 +25,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
         samples(&figures.resume),
         samples(&figures.dump_synced),
     );
+    let (again, dump_again) = (samples(&figures.pause_again), samples(&figures.dump_again));
     let steps = |name: &str, steps: &[(String, Vec<f64>)]| -> Vec<Measurement> {
         let step = |(step, took): &(String, Vec<f64>)| row(&format!("{name}: {step}"), &samples(took));
         steps.iter().map(step).collect()
@@ -35,12 +36,21 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
         row("the same, beside criu dump and a sync", &pause).beside(Some(synced.percentile_ms(50)), Better::Smaller),
         row("of it frozen until the tree is written down", &samples(&figures.freeze)),
+        row("pause again until sealed, beside criu dump", &again)
+            .beside(Some(dump_again.percentile_ms(50)), Better::Smaller)
+            .target(Target::AtMost(FACTOR * dump_again.percentile_ms(50))),
         row("resume until the first answer, beside criu restore", &resume)
             .beside(Some(restore.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(FACTOR * restore.percentile_ms(50))),
         row("the same, whatever the heap", &resume).target(Target::AtMost(FIRST_ANSWER_MS)),
         row("of it until all memory is there", &samples(&figures.complete)),
-        stored(&heap, figures),
+        stored(&heap, "bytes stored", figures.stored_bytes, figures),
+        stored(
+            &heap,
+            "bytes stored by a pause again",
+            figures.stored_again_bytes,
+            figures,
+        ),
     ];
     rows.extend(steps("step of a pause", &figures.pause_steps));
     rows.extend(steps("step of a resume", &figures.resume_steps));
@@ -66,14 +76,10 @@ pub fn name(step: Step) -> &'static str {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes in a benchmark are far below 2^52")]
-fn stored(heap: &str, figures: &CriuFigures) -> Measurement {
+fn stored(heap: &str, name: &str, bytes: u64, figures: &CriuFigures) -> Measurement {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    Measurement::new(
-        format!("{heap}: bytes stored, beside the payload"),
-        "MB",
-        megabytes(figures.stored_bytes),
-    )
-    .beside(Some(megabytes(figures.payload_bytes)), Better::Smaller)
+    Measurement::new(format!("{heap}: {name}, beside the payload"), "MB", megabytes(bytes))
+        .beside(Some(megabytes(figures.payload_bytes)), Better::Smaller)
 }
 
 fn samples(milliseconds: &[f64]) -> Samples {

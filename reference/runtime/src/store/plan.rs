@@ -172,8 +172,15 @@ mod tests {
             reuse(&needed, &base, |_| true).packs
         };
         assert_eq!(packs_for(&[0..9, 10..11]), base.packs[..2]);
-        assert_eq!(packs_for(&[0..9, 10..12, 20..24]), [base.packs[0], base.packs[2], base.packs[1]]);
-        assert_eq!(packs_for(&[0..9, 10..11, 20..24]), [base.packs[0], base.packs[2]], "14 of 30");
+        assert_eq!(
+            packs_for(&[0..9, 10..12, 20..24]),
+            [base.packs[0], base.packs[2], base.packs[1]]
+        );
+        assert_eq!(
+            packs_for(&[0..9, 10..11, 20..24]),
+            [base.packs[0], base.packs[2]],
+            "14 of 30"
+        );
         assert_eq!(packs_for(&[0..4, 10..14, 20..24]), []);
     }
 

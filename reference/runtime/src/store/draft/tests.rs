@@ -10,6 +10,7 @@ use std::time::Duration;
 use object_store::local::LocalFileSystem;
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::flow::{BUFFER_BYTES, PORTION_BYTES, threads};
 use super::*;
@@ -114,6 +115,42 @@ async fn what_is_shared_with_a_pack_that_is_not_kept_for_it_is_written_again() {
     store.remove_older_than(UID, 2).await.unwrap();
     assert!(store.load(&key(2), &engine()).await.unwrap() == second.concat());
     assert_eq!(files_in(&directory).len(), 1, "its own pack alone");
+}
+
+/// A checkpoint of text, and then another one that shares so little of it that it is written again, by a store with a
+/// `quota` if there is one; gives how many bytes of the second nobody has tried to compress, and all it is made of.
+async fn text_written_again(is_compacted: bool, quota: Option<u64>) -> (u64, u64) {
+    let (store, _directory) = on_disk();
+    let text: Vec<u8> = (0..600_000_u32)
+        .flat_map(|line| format!("{line}\n").into_bytes())
+        .collect();
+    let first = taken_ahead(&store, &[Vec::new(), text.clone()]).await;
+    store.seal(&key(1), &engine(), first).await.unwrap();
+    if is_compacted {
+        store.compact(&key(1), &CancellationToken::new()).await.unwrap();
+    }
+    let store = CheckpointStore { quota, ..store };
+    let second = [vec![1], [&text[..text.len() / 3], &noise(2, MIB)].concat()];
+    let payload = taken_ahead(&store, &second).await;
+    store.seal(&key(2), &engine(), payload).await.unwrap();
+    store.remove_older_than(UID, 2).await.unwrap();
+    assert!(store.load(&key(2), &engine()).await.unwrap() == second.concat());
+    let bytes = store.stored_bytes(UID).await.unwrap();
+    (store.uncompressed_bytes(&key(2)).await.unwrap(), bytes)
+}
+
+#[tokio::test]
+async fn what_is_written_again_stays_compressed_or_not_but_for_a_quota() {
+    let (third, new) = (1_300_000, MIB as u64);
+    let (untried, bytes) = text_written_again(false, None).await;
+    assert!(untried > third + new && bytes > third + new, "{untried} {bytes}");
+    let (untried, bytes) = text_written_again(true, None).await;
+    assert!(
+        untried < new + (1 << 18) && bytes < new + third / 2,
+        "{untried} {bytes}"
+    );
+    let (untried, bytes) = text_written_again(false, Some(1 << 30)).await;
+    assert!(untried == 0 && bytes < new + third / 2, "{untried} {bytes}");
 }
 
 #[tokio::test]
