@@ -140,27 +140,18 @@ impl Bed {
 
     /// A frozen sandbox with a dictionary of so many keys.
     async fn sandbox(&self, keys: u32) -> anyhow::Result<SandboxProcess> {
-        let (events, mut ended) = unbounded_channel();
-        let sink = || {
-            let (events, _) = unbounded_channel();
-            ExecutionSink {
-                events,
-                interrupt: CancellationToken::new(),
-            }
+        let (events, _) = unbounded_channel();
+        let sink = ExecutionSink {
+            events,
+            interrupt: CancellationToken::new(),
         };
         let fresh = Origin::Fresh {
             env: BTreeMap::new(),
             program: None,
         };
-        let sandbox = SandboxProcess::start(self.root()?, fresh, sink(), Clock::system()).await?;
+        let sandbox = SandboxProcess::start(self.root()?, fresh, sink, Clock::system()).await?;
         let code = format!("heap = {{}}\nfor i in range({keys}):\n    heap[i] = [i * 7919 % 1000003, str(i)]");
-        let sink = ExecutionSink {
-            events,
-            interrupt: CancellationToken::new(),
-        };
-        sandbox.execute(None, code, BTreeMap::new(), sink).await?;
-        while ended.recv().await.is_some() {}
-        sandbox.freeze(FREEZE_LIMIT).await?;
+        run_and_freeze(&sandbox, code).await?;
         Ok(sandbox)
     }
 
@@ -195,10 +186,7 @@ impl Bed {
         let [dump, pause, load, resume, synced] = &mut durations;
         let mut bytes = 0;
         for repetition in 0..repetitions {
-            let begun = Instant::now();
-            // The interpreter's own dump, made and thrown away; the engine's is stored while it is written.
-            sandbox.state_bytes().await?;
-            dump.push(begun.elapsed());
+            dump.push(dumped(&sandbox).await?);
             let payload = sandbox.dump()?.into_bytes()?;
             bytes = payload.len();
             let plain = self.directory.path().join(format!("plain-{keys}-{repetition}"));
@@ -209,10 +197,7 @@ impl Bed {
                 sandbox_uid: format!("heap-{keys}-{repetition}"),
                 generation: 1,
             };
-            let begun = Instant::now();
-            let paused = sandbox.dump()?;
-            self.store.seal(&key, &engine_version(), paused).await?;
-            pause.push(begun.elapsed());
+            pause.push(self.paused(&sandbox, &key).await?);
 
             // In turns: who comes second finds the memory that the first has given back.
             if repetition.is_multiple_of(2) {
@@ -227,16 +212,53 @@ impl Bed {
                 self.store.remove_all(&key.sandbox_uid).await?;
             }
         }
+        let [dump_again, pause_again] = self.heap_again(&sandbox, keys, repetitions).await?.map(Samples::new);
         sandbox.stop().await;
         let [dump, pause, load, resume, synced_write] = durations.map(Samples::new);
         Ok(HeapFigures {
             bytes,
             dump,
             pause,
+            dump_again,
+            pause_again,
             load,
             resume,
             synced_write,
         })
+    }
+
+    /// The interpreter's own dump, and a pause, when little has changed since the pause before.
+    async fn heap_again(
+        &self,
+        sandbox: &SandboxProcess,
+        keys: u32,
+        repetitions: usize,
+    ) -> anyhow::Result<[Vec<Duration>; 2]> {
+        let mut durations: [Vec<Duration>; 2] = Default::default();
+        let [dump, pause] = &mut durations;
+        for repetition in 0..repetitions {
+            let key = |generation| CheckpointKey {
+                sandbox_uid: format!("again-{keys}-{repetition}"),
+                generation,
+            };
+            self.paused(sandbox, &key(1)).await?;
+            sandbox.thaw().await?;
+            run_and_freeze(sandbox, format!("heap['changed'] = {repetition}")).await?;
+            dump.push(dumped(sandbox).await?);
+            pause.push(self.paused(sandbox, &key(2)).await?);
+            if keys > LARGEST_OFTEN {
+                self.store.remove_all(&key(2).sandbox_uid).await?;
+            }
+        }
+        Ok(durations)
+    }
+
+    /// What it takes to write a frozen sandbox down and seal it.
+    async fn paused(&self, sandbox: &SandboxProcess, key: &CheckpointKey) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let payload = sandbox.dump()?;
+        self.store.seal(key, &engine_version(), payload).await?;
+        Ok(begun.elapsed())
     }
 
     /// What a file system takes for as many bytes, the file and its folder synced.
@@ -321,6 +343,25 @@ impl Bed {
         }
         Ok(measurements)
     }
+}
+
+/// What the interpreter's own dump takes, made and thrown away; the engine's is stored while it is written.
+async fn dumped(sandbox: &SandboxProcess) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    sandbox.state_bytes().await?;
+    Ok(begun.elapsed())
+}
+
+async fn run_and_freeze(sandbox: &SandboxProcess, code: String) -> anyhow::Result<()> {
+    let (events, mut ended) = unbounded_channel();
+    let sink = ExecutionSink {
+        events,
+        interrupt: CancellationToken::new(),
+    };
+    sandbox.execute(None, code, BTreeMap::new(), sink).await?;
+    while ended.recv().await.is_some() {}
+    sandbox.freeze(FREEZE_LIMIT).await?;
+    Ok(())
 }
 
 /// An empty store that a payload was sealed in, so with nothing to deduplicate against, and how long that took.
