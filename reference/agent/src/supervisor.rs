@@ -392,8 +392,12 @@ impl Supervisor {
 
 /// Tells when the rest of a workload that serves cannot be restored.
 async fn watch_restore(sandbox: Arc<dyn Sandbox>, tell: mpsc::Sender<SandboxError>) {
-    if let Err(error) = sandbox.restored().await {
-        // Nobody listens to an agent that ends.
-        let _ = tell.send(error).await;
+    match sandbox.restored().await {
+        // Who ended it wants no more of it.
+        Ok(()) | Err(SandboxError::Ended) => {}
+        Err(error) => {
+            // Nobody listens to an agent that ends.
+            let _ = tell.send(error).await;
+        }
     }
 }

@@ -303,7 +303,14 @@ impl Sandbox for CriuSandbox {
     }
 
     fn restored(&self) -> Answer<'_, ()> {
-        async move { Ok(self.paging.done().await?) }.boxed()
+        async move {
+            let done = self.paging.done().await;
+            if done.is_err() && self.paging.is_stopped() {
+                return Err(SandboxError::Ended);
+            }
+            Ok(done?)
+        }
+        .boxed()
     }
 
     fn freeze(&self, limit: Duration) -> Answer<'_, ()> {

@@ -109,7 +109,8 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// unless its engine restores lazily.
     ///
     /// # Errors
-    /// The rest cannot be had. Then nothing of the sandbox runs any more; the checkpoint is as it was.
+    /// The rest cannot be had, or is of no use any more ([`SandboxError::Ended`]). Then nothing of the sandbox runs any more;
+    /// the checkpoint is as it was.
     fn restored(&self) -> Answer<'_, ()> {
         std::future::ready(Ok(())).boxed()
     }

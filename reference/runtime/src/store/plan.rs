@@ -111,6 +111,8 @@ impl Reuse {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::chunks::{CHECK_BYTES, ChunkRef, Encoding, Form};
 
@@ -182,6 +184,24 @@ mod tests {
             "14 of 30"
         );
         assert_eq!(packs_for(&[0..4, 10..14, 20..24]), []);
+    }
+
+    proptest! {
+        /// By how many of its ten chunks are needed of each pack.
+        #[test]
+        fn no_more_is_kept_than_twice_what_is_needed_and_no_pack_given_up_of_which_half_is(
+            needed in prop::collection::vec(0..=10_u32, 0..MAX_PACKS),
+        ) {
+            let begins = (0..).step_by(10).take(needed.len());
+            let packs: Vec<_> = begins.clone().map(|begin| begin..begin + 10).collect();
+            let wanted: Vec<_> = begins.zip(&needed).flat_map(|(begin, needed)| begin..begin + needed).collect();
+            let base = base(&packs);
+            let reuse = reuse(&pieces(wanted), &base, |_| true);
+            prop_assert!(reuse.packs.len() * 10 <= reuse.entries.len() * 2);
+            for (pack, needed) in base.packs.iter().zip(needed) {
+                prop_assert!(needed < 5 || reuse.packs.contains(pack), "{needed} of {pack:?}");
+            }
+        }
     }
 
     #[test]

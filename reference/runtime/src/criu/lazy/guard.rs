@@ -91,6 +91,11 @@ impl Paging {
         }
     }
 
+    /// Whether what is still to come was given up.
+    pub(in crate::criu) fn is_stopped(&self) -> bool {
+        self.ending.is_cancelled()
+    }
+
     /// Gives up what is still to come. The tree is killed by whoever calls this.
     pub(in crate::criu) fn stop(&self) {
         self.ending.cancel();
