@@ -3,7 +3,7 @@
 //! A pack stays as long as anything in it is needed. To rely on packs of which little is needed would keep
 //! the rest for ever, so the needed chunks of the worst are written again: what the store keeps for a checkpoint is at
 //! most twice what it needs. That is so of all packs together, not of each: to write again takes time while somebody waits
-//! for a pause, and a compaction drops the rest when nobody does.
+//! for a pause, and a compaction drops the rest of what it compresses when nobody does.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, HashSet};

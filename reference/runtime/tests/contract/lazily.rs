@@ -185,7 +185,11 @@ async fn stopped() -> Verdict {
     subject.sandbox.stop().await;
     let told = subject.sandbox.restored().await;
     let is_ended = matches!(told, Err(SandboxError::Ended));
-    hold(is_ended, "whoever waits for the rest is told that it is not wanted", told)?;
+    hold(
+        is_ended,
+        "whoever waits for the rest is told that it is not wanted",
+        told,
+    )?;
     hold(others()?.is_empty(), "nothing runs any more", others()?)?;
     paused.is_whole().await
 }
