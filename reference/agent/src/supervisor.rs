@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use torpor_api::{AgentState, CheckpointState, WorkloadState};
+use torpor_api::{AgentState, CheckpointRecord, CheckpointState, WorkloadState};
 use torpor_runtime::{
     CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, PayloadError, Place, Sandbox,
     SandboxError, StoreError, chain,
@@ -323,11 +323,7 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn write(
-        &mut self,
-        sandbox: &dyn Sandbox,
-        generation: u64,
-    ) -> Result<torpor_api::CheckpointRecord, CheckpointError> {
+    async fn write(&mut self, sandbox: &dyn Sandbox, generation: u64) -> Result<CheckpointRecord, CheckpointError> {
         match self.write_once(sandbox, generation).await {
             // Only what CRIU wrote ahead is lost; the sandbox stands still, and can be written down anew.
             Err(CheckpointError::Store(StoreError::Spent { key })) => {
@@ -342,7 +338,7 @@ impl Supervisor {
         &mut self,
         sandbox: &dyn Sandbox,
         generation: u64,
-    ) -> Result<torpor_api::CheckpointRecord, CheckpointError> {
+    ) -> Result<CheckpointRecord, CheckpointError> {
         let engine = sandbox.checkpoint().await?;
         // Everything the frozen program printed is in the channel by now.
         while let Ok(event) = self.program.try_recv() {
@@ -392,12 +388,10 @@ impl Supervisor {
 
 /// Tells when the rest of a workload that serves cannot be restored.
 async fn watch_restore(sandbox: Arc<dyn Sandbox>, tell: mpsc::Sender<SandboxError>) {
-    match sandbox.restored().await {
-        // Who ended it wants no more of it.
-        Ok(()) | Err(SandboxError::Ended) => {}
-        Err(error) => {
-            // Nobody listens to an agent that ends.
-            let _ = tell.send(error).await;
-        }
+    if let Err(error) = sandbox.restored().await
+        && !matches!(error, SandboxError::Ended)
+    {
+        // Nobody listens to an agent that ends, and who ended the workload does not miss it.
+        let _ = tell.send(error).await;
     }
 }

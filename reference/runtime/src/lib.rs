@@ -13,6 +13,8 @@ pub mod envelope;
 mod files;
 mod monty;
 mod payload;
+#[cfg(target_os = "linux")]
+mod standing;
 mod step;
 mod store;
 

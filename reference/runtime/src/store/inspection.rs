@@ -26,10 +26,6 @@ use crate::chunks::{self, Piece};
 use crate::encryption::{Nonce, TenantKeys};
 use crate::envelope::{Entry, Holder};
 
-/// The least urgent priority that a thread can have which has a share all the same.
-#[cfg(target_os = "linux")]
-const BEHIND_ALL: i32 = 19;
-
 /// The damaged chunks of each pack that was looked through.
 pub(super) type Found = HashMap<Uuid, HashSet<Hash>>;
 
@@ -132,20 +128,13 @@ impl CheckpointStore {
         }
         let keys = self.keys.clone();
         let look = move || {
-            step_back();
+            // What is found is needed last.
+            #[cfg(target_os = "linux")]
+            crate::standing::Standing::HasShare.take();
             let looked = packs.into_iter().map(|pack| (pack.id, pack.damaged(&keys, &cancelled)));
             looked.collect()
         };
         beside("look through the packs of", place.folder(), look).await
-    }
-}
-
-/// Has this thread, which ends soon, leave the core to who else wants it: what it finds is needed last.
-fn step_back() {
-    #[cfg(target_os = "linux")]
-    {
-        // Where the kernel does not let it, it has the share of any other.
-        let _ = rustix::process::setpriority_process(None, BEHIND_ALL);
     }
 }
 

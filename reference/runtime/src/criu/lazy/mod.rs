@@ -21,7 +21,6 @@ mod memory;
 mod missing;
 mod pagemap;
 mod pager;
-mod standing;
 mod supply;
 mod touched;
 

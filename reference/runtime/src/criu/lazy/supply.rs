@@ -23,8 +23,8 @@ use std::thread;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Handle;
 
-use super::standing::Standing;
 use crate::payload::{PayloadError, PayloadReader};
+use crate::standing::Standing;
 
 /// Bytes of chunks that are unpacked one after the other, more or less.
 const PORTION_BYTES: u64 = 256 << 10;

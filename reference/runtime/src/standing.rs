@@ -8,9 +8,9 @@ use thread_priority::{
 /// The least urgent priority that a thread can have which has a share all the same.
 const BEHIND_ALL: i32 = 19;
 
-/// How those who unpack stand with everybody else who wants the processor.
+/// How a thread stands with everybody else who wants the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Whoever wants it has it at once.
     StepsBack,
     /// They have a share, if a small one.
@@ -19,7 +19,7 @@ pub(super) enum Standing {
 
 impl Standing {
     /// Of the thread that calls this. Where the kernel does not let it, it has the share of any other.
-    pub(super) fn take(self) {
+    pub(crate) fn take(self) {
         match self {
             Self::StepsBack => {
                 let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
