@@ -211,6 +211,9 @@ pub struct SimArgs {
     /// Shorter sequences to try after a failure
     #[arg(long, default_value_t = 60, value_name = "NUMBER")]
     pub shrink: u32,
+    /// Run what failed so often again; something shorter counts only if it fails as often
+    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
+    pub replays: u32,
     /// Seconds that a single change of state may take
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub patience: u64,

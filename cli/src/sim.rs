@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use torpor_harness::Catalogue;
-use torpor_harness::sim::{Finding, SimEvent, SimOptions, SimOutcome, simulate};
+use torpor_harness::sim::{Finding, Replays, SimEvent, SimOptions, SimOutcome, simulate};
 
 use crate::args::SimArgs;
 use crate::conformance::{Subject, start_embedded};
@@ -35,6 +35,7 @@ pub async fn run(args: SimArgs) -> anyhow::Result<Exit> {
             args.jobs
         },
         shrink: args.shrink,
+        replays: args.replays,
     };
     println!(
         "seed {}: {} sequences of up to {} deeds",
@@ -75,6 +76,9 @@ fn show(event: &SimEvent<'_>) {
                 report.seconds
             );
         }
+        SimEvent::Replayed { run, replays } => {
+            println!("run {run} fails {}", how_often(*replays));
+        }
         SimEvent::Shrunk { tries, deeds, fails } => {
             let outcome = if *fails { "fails, too" } else { "holds" };
             println!("shrink {tries}: {deeds} deeds: {outcome}");
@@ -82,13 +86,24 @@ fn show(event: &SimEvent<'_>) {
     }
 }
 
+/// A race is lost now and then, and whoever replays it must know.
+fn how_often(replays: Replays) -> String {
+    let Replays { failed, tried } = replays;
+    if failed == tried {
+        "each time".to_owned()
+    } else {
+        format!("in {failed} of {tried} tries; it races, so that one replay may hold")
+    }
+}
+
 fn tell(finding: &Finding, args: &SimArgs) -> anyhow::Result<()> {
     let report = &finding.report;
     println!(
-        "\nrun {} failed; {} of its {} deeds are left\n  step {}: {}",
+        "\nrun {} failed; {} of its {} deeds are left, which fail {}\n  step {}: {}",
         finding.run,
         finding.deeds.len(),
         finding.found,
+        how_often(finding.replays),
         report.step.as_deref().unwrap_or("-"),
         report.reason.as_deref().unwrap_or("no reason given")
     );

@@ -5,6 +5,8 @@
 //!  seed ─▶ deeds ─▶ [model] script ─▶ scenario file ─▶ run as any other case ─▶ holds
 //!            ▲                                                               └▶ does not: fewer deeds, again
 //! ```
+//! Fewer deeds count only if they fail as often as those that were found, so that a race which happens to be lost once is
+//! not what is left.
 //! What is run is the scenario file itself, so that the file of a finding replays it. Leaves out where the target comes from.
 
 mod deed;
@@ -31,6 +33,7 @@ use shrink::Shrink;
 
 pub use deed::{Act, Deed};
 pub use script::scenario;
+pub use shrink::Replays;
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,8 @@ pub struct SimOptions {
     pub jobs: usize,
     /// Shorter sequences that are tried after a failure.
     pub shrink: u32,
+    /// How often a sequence that failed is run again, to see whether it fails each time.
+    pub replays: u32,
 }
 
 /// What happens, as it happens.
@@ -61,13 +66,20 @@ pub enum SimEvent<'a> {
         /// What came of it.
         report: &'a CaseReport,
     },
+    /// A sequence that failed was run again.
+    Replayed {
+        /// Which, from 0.
+        run: u32,
+        /// How often it failed, the first time with it.
+        replays: Replays,
+    },
     /// A shorter sequence was tried after a failure.
     Shrunk {
         /// Tries so far.
         tries: u32,
         /// Its deeds.
         deeds: usize,
-        /// Whether it fails, too.
+        /// Whether it fails as often.
         fails: bool,
     },
 }
@@ -83,6 +95,8 @@ pub struct Finding {
     pub deeds: Vec<Deed>,
     /// The scenario file that replays them.
     pub scenario: String,
+    /// How often it fails.
+    pub replays: Replays,
     /// What did not hold.
     pub report: CaseReport,
 }
@@ -151,11 +165,18 @@ async fn found(
     let Some(deeds) = sequence(options, run) else {
         return Ok(SimOutcome::Undecided(Box::new(report)));
     };
+    let mut replays = Replays { failed: 1, tried: 1 };
+    for _ in 0..options.replays {
+        let again = attempt(catalogue, target, options.seed, run, &deeds).await?;
+        replays.add(again.result == Outcome::Fail);
+    }
+    on_event(SimEvent::Replayed { run, replays });
     let mut finding = Finding {
         run,
         found: deeds.len(),
         scenario: text_of(options.seed, run, &deeds),
         deeds: deeds.clone(),
+        replays,
         report,
     };
     let (mut shrink, mut tries) = (Shrink::new(deeds), 0);
@@ -171,20 +192,41 @@ async fn found(
             break;
         }
         tries += 1;
-        let report = attempt(catalogue, target, options.seed, run, &deeds).await?;
-        let fails = report.result == Outcome::Fail;
+        let failure = fails_as_often(catalogue, target, options.seed, &finding, &deeds).await?;
         on_event(SimEvent::Shrunk {
             tries,
             deeds: deeds.len(),
-            fails,
+            fails: failure.is_some(),
         });
-        shrink.judged(fails);
-        if fails {
+        shrink.judged(failure.is_some());
+        if let Some(report) = failure {
             finding.scenario = text_of(options.seed, run, &deeds);
             (finding.deeds, finding.report) = (deeds, report);
         }
     }
     Ok(SimOutcome::Found(Box::new(finding)))
+}
+
+/// What a shorter sequence fails with, if it fails as often as what was found.
+async fn fails_as_often(
+    catalogue: &Catalogue,
+    target: &Arc<Target>,
+    seed: u64,
+    found: &Finding,
+    deeds: &[Deed],
+) -> Result<Option<CaseReport>, ScenarioErrors> {
+    let (mut replays, mut failure) = (Replays::default(), None);
+    loop {
+        if let Some(fails) = replays.as_often_as(found.replays) {
+            return Ok(failure.filter(|_| fails));
+        }
+        let report = attempt(catalogue, target, seed, found.run, deeds).await?;
+        let failed = report.result == Outcome::Fail;
+        replays.add(failed);
+        if failed {
+            failure = Some(report);
+        }
+    }
 }
 
 /// The sequence of a run: the same for the same seed and run.
@@ -236,6 +278,7 @@ mod tests {
         sandboxes: 3,
         jobs: 1,
         shrink: 1,
+        replays: 1,
     };
 
     #[test]

@@ -60,6 +60,36 @@ impl Shrink {
     }
 }
 
+/// How often a sequence fails of so many tries. What races fails now and then, and so does what is left of it: a
+/// shorter sequence counts only if it fails as often as what was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replays {
+    /// Tries that failed.
+    pub failed: u32,
+    /// Tries.
+    pub tried: u32,
+}
+
+impl Replays {
+    /// Takes in one more try.
+    pub(super) fn add(&mut self, failed: bool) {
+        self.tried += 1;
+        self.failed += u32::from(failed);
+    }
+
+    /// Whether a sequence with these tries fails at least as often as `least`; none while only more tries can tell.
+    pub(super) fn as_often_as(self, least: Self) -> Option<bool> {
+        let held = self.tried - self.failed;
+        if self.failed >= least.failed {
+            Some(true)
+        } else if held > least.tried - least.failed {
+            Some(false)
+        } else {
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,6 +127,32 @@ mod tests {
         let (least, tries) = shrunk((0..64).map(deed).collect(), &[deed(17)]);
         assert_eq!(least, [deed(17)]);
         assert!(tries < 20, "{tries}");
+    }
+
+    fn tried(outcomes: &[bool], least: Replays) -> Option<bool> {
+        let mut replays = Replays::default();
+        for failed in outcomes {
+            assert_eq!(replays.as_often_as(least), None, "no try more than it takes");
+            replays.add(*failed);
+        }
+        replays.as_often_as(least)
+    }
+
+    #[test]
+    fn what_fails_now_and_then_stands_for_nothing_that_fails_each_time() {
+        let each_time = Replays { failed: 3, tried: 3 };
+        assert_eq!(tried(&[true, true], each_time), None);
+        assert_eq!(tried(&[true, true, true], each_time), Some(true));
+        assert_eq!(tried(&[true, false], each_time), Some(false));
+        assert_eq!(tried(&[false], each_time), Some(false));
+    }
+
+    #[test]
+    fn what_failed_once_in_a_while_is_shrunk_to_what_does_so_too() {
+        let now_and_then = Replays { failed: 1, tried: 3 };
+        assert_eq!(tried(&[false, false], now_and_then), None);
+        assert_eq!(tried(&[false, false, true], now_and_then), Some(true));
+        assert_eq!(tried(&[false, false, false], now_and_then), Some(false));
     }
 
     #[test]
