@@ -12,6 +12,7 @@ mod container;
 mod crash;
 mod faulty;
 mod image;
+mod kernel;
 mod lazily;
 mod processes;
 mod recall;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         let unfit = unfit_for_criu();
         trials = of_engine("criu", &criu(), false, unfit.as_deref());
         trials.extend(lazily::trials(unfit.as_deref()));
+        trials.extend(kernel::trials(unfit.as_deref()));
         trials.extend(recall::trials(unfit.as_deref()));
         trials.extend(streamed::trials(unfit.as_deref()));
         let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
