@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::blocking;
 use super::error::CriuError;
-use crate::payload::{Payload, PayloadCursor};
+use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
 /// A larger file goes from the store to its place a piece at a time.
 const LARGE_FILE_BYTES: u64 = 4 << 20;
@@ -63,22 +63,34 @@ impl RootfsDiff {
         self.changed.iter().map(|entry| path_of(&entry.path))
     }
 
+    /// What their contents come to.
+    pub(super) fn bytes(&self) -> u64 {
+        let of = |entry: &Entry| match entry.node {
+            Node::File { bytes } => bytes,
+            Node::Directory | Node::Symlink(_) | Node::Fifo => 0,
+        };
+        self.changed.iter().map(of).sum()
+    }
+
     /// Makes the container's files as they were, from their bytes, which come next.
     pub(super) async fn lay_out(self, cursor: &mut PayloadCursor) -> Result<(), CriuError> {
-        let removed = self.removed;
-        blocking(move || {
-            for path in &removed {
-                let path = path_of(path);
-                remove(&path).map_err(CriuError::file("remove", &path))?;
-            }
-            Ok(())
-        })
-        .await?;
+        let mut small = Small::behind(self.removed);
         let mut made = Vec::with_capacity(self.changed.len());
         for entry in self.changed {
-            made.push(entry.make(cursor).await?);
+            match entry.node {
+                Node::File { bytes } if bytes > LARGE_FILE_BYTES => {
+                    made.extend(small.take().make_there().await?);
+                    made.push(entry.make_large(cursor.skip(bytes)?).await?);
+                }
+                Node::File { bytes } => small.push(entry, cursor.take(bytes).await?),
+                Node::Directory | Node::Symlink(_) | Node::Fifo => small.push(entry, Bytes::new()),
+            }
+            if small.bytes > LARGE_FILE_BYTES {
+                made.extend(small.take().make_there().await?);
+            }
         }
         blocking(move || {
+            made.extend(small.make()?);
             // Children first: writing them moves the time of their folder, and a read-only folder takes none.
             for entry in made.iter().rev() {
                 let path = path_of(&entry.path);
@@ -92,29 +104,66 @@ impl RootfsDiff {
     }
 }
 
+/// What is removed and made in one go: each way to another thread and back takes longer than a small file.
+#[derive(Debug, Default)]
+struct Small {
+    removed: Vec<Bytes>,
+    /// With their contents, parents before children.
+    entries: Vec<(Entry, Bytes)>,
+    /// Of their contents.
+    bytes: u64,
+}
+
+impl Small {
+    /// Nothing but the removal of these paths.
+    fn behind(removed: Vec<Bytes>) -> Self {
+        Self {
+            removed,
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, entry: Entry, content: Bytes) {
+        self.bytes += content.len() as u64;
+        self.entries.push((entry, content));
+    }
+
+    /// All of it; nothing is left.
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    async fn make_there(self) -> Result<Vec<Entry>, CriuError> {
+        blocking(move || self.make()).await
+    }
+
+    fn make(self) -> Result<Vec<Entry>, CriuError> {
+        for path in &self.removed {
+            let path = path_of(path);
+            remove(&path).map_err(CriuError::file("remove", &path))?;
+        }
+        let entries = self.entries.into_iter().map(|(entry, content)| {
+            let path = path_of(&entry.path);
+            let made = entry.make(&path, &content);
+            made.map(|()| entry).map_err(CriuError::file("write", &path))
+        });
+        entries.collect()
+    }
+}
+
 impl Entry {
-    async fn make(self, cursor: &mut PayloadCursor) -> Result<Self, CriuError> {
+    /// Makes a file of which not all is in memory.
+    async fn make_large(self, content: PayloadReader) -> Result<Self, CriuError> {
         let path = path_of(&self.path);
-        let failed = CriuError::file("write", &path);
-        let Node::File { bytes } = self.node else {
-            return blocking(move || self.make_empty(&path).map(|()| self).map_err(failed)).await;
-        };
-        // Made anew and not written over: the old one may be a program that runs.
         let new = {
             let path = path.clone();
-            blocking(move || remove(&path).and_then(|()| fs::File::create(&path)).map_err(failed)).await?
+            blocking(move || create(&path).map_err(CriuError::file("write", &path))).await?
         };
-        if bytes > LARGE_FILE_BYTES {
-            cursor.skip(bytes)?.copy_to(&Arc::new(new), 0, &path).await?;
-        } else {
-            let content = cursor.take(bytes).await?;
-            blocking(move || (&new).write_all(&content).map_err(CriuError::file("write", &path))).await?;
-        }
+        content.copy_to(&Arc::new(new), 0, &path).await?;
         Ok(self)
     }
 
-    /// Makes what has no content.
-    fn make_empty(&self, path: &Path) -> io::Result<()> {
+    fn make(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         match &self.node {
             Node::Directory => {
                 if !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
@@ -123,7 +172,7 @@ impl Entry {
                 }
                 Ok(())
             }
-            Node::File { .. } => remove(path).and_then(|()| fs::File::create(path).map(drop)),
+            Node::File { .. } => create(path)?.write_all(content),
             Node::Symlink(target) => {
                 remove(path)?;
                 std::os::unix::fs::symlink(path_of(target), path)
@@ -187,11 +236,95 @@ fn path_of(bytes: &Bytes) -> PathBuf {
     std::ffi::OsString::from_vec(bytes.to_vec()).into()
 }
 
+/// A new file, which is not the old one written over: that may be a program that runs.
+fn create(path: &Path) -> io::Result<fs::File> {
+    remove(path)?;
+    fs::File::create(path)
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is below `root`: paths, modes and contents.
+    fn tree(root: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("listed").flatten() {
+                let (path, meta) = (entry.path(), entry.metadata().expect("its metadata"));
+                let content = if meta.is_file() {
+                    fs::read(&path).expect("read")
+                } else if meta.is_symlink() {
+                    fs::read_link(&path).expect("read").into_os_string().into_vec()
+                } else {
+                    Vec::new()
+                };
+                if meta.is_dir() {
+                    folders.push(path.clone());
+                }
+                found.push((path, meta.mode(), content));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[tokio::test]
+    async fn files_of_all_sizes_are_laid_out_in_their_order_and_what_was_removed_is_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().join("root");
+        let large = usize::try_from(LARGE_FILE_BYTES).expect("fits") + 1;
+        let middling = large / 2;
+        let contents = [
+            ("a-small", 3),
+            ("closed/large", large),
+            ("closed/small", 5),
+            ("m-1", middling),
+            ("m-2", middling),
+            ("m-3", middling),
+            ("z-empty", 0),
+        ];
+        fs::create_dir_all(root.join("closed")).expect("made");
+        for (name, bytes) in contents {
+            let content: Vec<u8> = (0..bytes).map(|nth| (nth % 251) as u8 ^ name.as_bytes()[0]).collect();
+            fs::write(root.join(name), content).expect("written");
+        }
+        std::os::unix::fs::symlink("a-small", root.join("link")).expect("a link");
+        fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o555)).expect("closed");
+        let before = tree(&root);
+
+        let (mut payload, mut bytes) = (Payload::default(), Vec::new());
+        let mut changed = Vec::new();
+        for (path, _, content) in &before {
+            let meta = fs::symlink_metadata(path).expect("its metadata");
+            changed.extend(entry(path, &meta, &mut payload).expect("readable"));
+            if meta.is_file() {
+                bytes.extend(content);
+            }
+        }
+        fs::remove_dir_all(&root).expect("removed");
+        fs::create_dir_all(root.join("a-small/is a folder now")).expect("made");
+        let gone = dir.path().join("gone");
+        fs::write(&gone, "of the image").expect("written");
+        let diff = RootfsDiff {
+            changed,
+            removed: vec![bytes_of(&gone)],
+        };
+        assert_eq!(diff.bytes(), bytes.len() as u64);
+        let mut cursor = PayloadCursor::new(PayloadReader::from(bytes));
+        diff.lay_out(&mut cursor).await.expect("laid out");
+        assert_eq!(cursor.remaining(), 0);
+        assert!(tree(&root) == before, "everything is as it was");
+        assert!(!gone.exists());
     }
 }

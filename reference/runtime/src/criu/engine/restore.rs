@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!  criu begins ────loads────┐
-//!  description, images, files ──▶ criu restore ──▶ init and kernels reached ──▶ the sandbox
-//!                          needed memory ──┘  └── the rest of it comes later
+//!  description, images ──▶ criu restore, held up ──▶ goes on ──▶ init and kernels reached ──▶ the sandbox
+//!                    └──▶ files, needed memory ───┘        └── the rest of the memory comes later
 //! ```
+//! CRIU reads what it is to make before it makes any of it. It is held up between the two, until there is what processes
+//! open and read as they are made.
 //!
 //! Left out: how memory comes later (`lazy`).
 
@@ -58,11 +60,16 @@ impl CriuEngine {
             place.directory.join("restored-images"),
         )?;
         image.images.lay_out(&mut cursor, &files).await?;
-        std::mem::take(&mut image.rootfs).lay_out(&mut cursor).await?;
-        self.config.steps.done(Step::FilesLaidOut);
+        let changed = std::mem::take(&mut image.rootfs);
+        let mut of_files = PayloadCursor::new(cursor.skip(changed.bytes())?);
+        let changed = async {
+            changed.lay_out(&mut of_files).await?;
+            self.config.steps.done(Step::FilesLaidOut);
+            Ok(())
+        };
         let listing = cursor.skip(image.listing)?;
         let pages = image.images.pages(&mut cursor)?;
-        let (paging, listing) = self.run(criu, &image, &files, pages, listing).await?;
+        let (paging, listing) = self.run(criu, &image, &files, changed, pages, listing).await?;
         let tree = Tree::new(image.root);
         tree.go_on(&image.stopped)?;
         let (client, pages) = (InitClient::new(image.socket), paging.clone());
@@ -86,13 +93,14 @@ impl CriuEngine {
         Ok(Arc::new(sandbox))
     }
 
-    /// Runs the tree of `image`, and reads meanwhile what only its next pause looks at: nobody lists the image of the
+    /// Runs the tree of `image` over the files that `changed` lays out, and reads meanwhile what only its next pause looks at: nobody lists the image of the
     /// container again, which is the same one.
     async fn run(
         &self,
         criu: WaitingRestore,
         image: &CriuImage,
         files: &ImageFiles,
+        changed: impl Future<Output = Result<(), CriuError>>,
         pages: Pages,
         listing: PayloadReader,
     ) -> Result<(Paging, Listing), CriuError> {
@@ -100,7 +108,7 @@ impl CriuEngine {
         let tree = Tree::new(image.root);
         // Before any of them runs: what they started first would have the ids that agents have.
         advance_pids(image.images.last_task().unwrap_or(image.root))?;
-        let restored = self.restore_tree(criu, tree, files, pages, &image.touched);
+        let restored = self.restore_tree(criu, tree, files, changed, pages, &image.touched);
         let (paging, listing) = tokio::join!(restored, listing.read());
         let paging = paging?;
         self.config.steps.done(Step::Restored);
@@ -120,6 +128,7 @@ impl CriuEngine {
         criu: WaitingRestore,
         tree: Tree,
         files: &ImageFiles,
+        changed: impl Future<Output = Result<(), CriuError>>,
         pages: Pages,
         touched: &Touched,
     ) -> Result<Paging, CriuError> {
@@ -128,10 +137,14 @@ impl CriuEngine {
         let can_be_lazy = self.fit().await?.version >= LAZY_NEEDED;
         if can_be_lazy && plan.lazy_bytes() >= self.config.lazy_from_bytes.max(1) {
             let mut lazy = LazyPages::start(images, &plan, touched)?;
-            self.restore_ahead(criu, tree, images, &mut lazy, plan.lay_out_needed(&pages, files))
-                .await?;
+            let laid_out = async {
+                let (changed, needed) = tokio::join!(changed, plan.lay_out_needed(&pages, files));
+                changed.and(needed)
+            };
+            self.restore_ahead(criu, tree, images, &mut lazy, laid_out).await?;
             return Ok(lazy.guard(tree, files));
         }
+        changed.await?;
         lay_out_pages(&pages, files).await?;
         self.config.steps.done(Step::MemoryLaidOut);
         criu.restore(images, false).await?;
@@ -140,7 +153,7 @@ impl CriuEngine {
     }
 
     /// Runs the processes in `images` ahead of the memory that `lazy` puts in. CRIU begins while `laid_out` lays out the
-    /// memory that it reads itself.
+    /// files that they have open and the memory that it reads itself.
     async fn restore_ahead(
         &self,
         criu: WaitingRestore,
