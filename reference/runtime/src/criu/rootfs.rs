@@ -296,7 +296,9 @@ mod tests {
         ];
         fs::create_dir_all(root.join("closed")).expect("made");
         for (name, bytes) in contents {
-            let content: Vec<u8> = (0..bytes).map(|nth| (nth % 251) as u8 ^ name.as_bytes()[0]).collect();
+            let content: Vec<u8> = (0..bytes)
+                .map(|nth: usize| nth.to_le_bytes()[0] ^ name.as_bytes()[0])
+                .collect();
             fs::write(root.join(name), content).expect("written");
         }
         std::os::unix::fs::symlink("a-small", root.join("link")).expect("a link");
