@@ -46,8 +46,10 @@ LATER = (
     "pydoc",
     "urllib.request",
 )
-sys.modules.update((name, Later(name)) for name in LATER)
-sys.modules["jedi"] = None
+later = {name: Later(name) for name in LATER} | {"jedi": None}
+# What the interpreter has imported by itself stays what it is.
+later = {name: module for name, module in later.items() if name not in sys.modules}
+sys.modules.update(later)
 
 from traitlets.config import Config
 
@@ -205,7 +207,7 @@ def main():
     settings = Config()
     settings.HistoryManager.enabled = False
     shell = Shell.instance(config=settings)
-    for name in (*LATER, "jedi"):
+    for name in later:
         del sys.modules[name]
     sys.stdout, sys.stderr = Stream(1, "stdout"), Stream(2, "stderr")
     while True:

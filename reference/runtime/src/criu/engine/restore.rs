@@ -93,8 +93,8 @@ impl CriuEngine {
         Ok(Arc::new(sandbox))
     }
 
-    /// Runs the tree of `image` over the files that `changed` lays out, and reads meanwhile what only its next pause looks at: nobody lists the image of the
-    /// container again, which is the same one.
+    /// Runs the tree of `image` over the files that `changed` lays out, and reads meanwhile what only its next pause looks
+    /// at: nobody lists the image of the container again, which is the same one.
     async fn run(
         &self,
         criu: WaitingRestore,
