@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let mut trials = with_one_plane();
     trials.push(isolated());
     trials.push(real_processes());
+    trials.extend(kernels());
     libtest_mimic::run(&args, trials).exit_code()
 }
 
@@ -131,6 +132,21 @@ fn isolated() -> Trial {
             checked(&mut sdk_command(program, &script, &up, "env")).map(drop)
         },
     )
+}
+
+/// Kernels under an IPython that the image of the CRIU engine does not have.
+fn kernels() -> [Trial; 2] {
+    [
+        ("a_kernel_runs_under_a_newer_ipython", "ipython"),
+        ("a_kernel_runs_under_an_older_ipython", "old-ipython"),
+    ]
+    .map(|(name, env)| {
+        client_on_any_port(name, clients().join(env).join("bin/python"), |program| {
+            let script = root().join("fixtures/clients/python/other_ipython.py");
+            let kernel = root().join("reference/runtime/src/criu/kernel.py");
+            checked(Command::new(program).arg(script).arg(kernel)).map(drop)
+        })
+    })
 }
 
 /// The current SDK on a control plane whose Pods are Docker containers; ignored, with the reason, where there can be none.

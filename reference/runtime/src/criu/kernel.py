@@ -17,6 +17,14 @@ import zlib
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
+def arrive():
+    """Whatever is imported from now on is itself."""
+    while later:
+        name, module = later.popitem()
+        if name in sys.modules and sys.modules[name] is module:
+            del sys.modules[name]
+
+
 class Later(types.ModuleType):
     """Stands for a module while IPython is imported: what is taken from it is a function that imports it when called."""
 
@@ -27,6 +35,7 @@ class Later(types.ModuleType):
             return getattr(importlib.import_module(self.__name__), name)
 
         def call(*args, **keywords):
+            arrive()
             return getattr(importlib.import_module(self.__name__), name)(*args, **keywords)
 
         return call
@@ -53,6 +62,7 @@ sys.modules.update(later)
 
 from traitlets.config import Config
 
+from IPython import version_info
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -200,15 +210,14 @@ def main():
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    Shell.colors = "NoColor"
+    Shell.colors = "nocolor" if version_info >= (9,) else "NoColor"
     Shell.display_pub_class = Publisher
     Shell.displayhook_class = Hook
     Shell.compiler_class = Compiler
     settings = Config()
     settings.HistoryManager.enabled = False
     shell = Shell.instance(config=settings)
-    for name in later:
-        del sys.modules[name]
+    arrive()
     sys.stdout, sys.stderr = Stream(1, "stdout"), Stream(2, "stderr")
     while True:
         try:
