@@ -1,8 +1,10 @@
 //! Mistakes of a controller in a single write, or in one that it should have made.
 
+use std::time::{Duration, Instant};
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use torpor_api::annotation;
+use torpor_api::{annotation, finalizer};
 use tower::BoxError;
 
 use super::calls::{Call, CallRules, Reply, Server};
@@ -100,6 +102,9 @@ fn deletions_hidden(concerns: fn(&Value) -> bool) -> Hooks {
     }))
 }
 
+/// What lived no longer may have been deleted by who saw nothing of it.
+const UNNOTICED: Duration = Duration::from_secs(1);
+
 fn deleted_sandbox_comes_back() -> CallRules {
     let back = Notes::new();
     CallRules::rule(move |call, server| {
@@ -113,12 +118,16 @@ fn deleted_sandbox_comes_back() -> CallRules {
             if let Some((collection, _)) = patched.as_deref().and_then(|path| path.rsplit_once('/'))
                 && gone
                 && reply.body["spec"]["paused"] == true
-                // Only once, so that it can be got rid of.
-                && back.put(name, ()).is_none()
+                // Only once, so that it can be got rid of; but a delete that was on its way must not hide that it came.
+                && back.put(name, Instant::now()).is_none_or(|before| before.elapsed() < UNNOTICED)
             {
                 let again = json!({
                     "apiVersion": reply.body["apiVersion"], "kind": reply.body["kind"], "spec": reply.body["spec"],
-                    "metadata": {"name": name, "labels": metadata["labels"], "annotations": metadata["annotations"]},
+                    "metadata": {
+                        "name": name, "labels": metadata["labels"], "annotations": metadata["annotations"],
+                        // Its end, too, is a write of the controller's.
+                        "finalizers": [finalizer::SANDBOX],
+                    },
                 });
                 server.answer(Call::create(collection, again)?).await?;
             }
