@@ -23,7 +23,8 @@ use crate::engine;
 
 const LARGEST_QUICK_HEAP: u64 = 64;
 const QUICK_REPETITIONS: usize = 2;
-/// How long a sandbox is left alone before it is paused: it is paused since nobody uses it.
+/// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
+/// uses it, and resumed when nobody has for long.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -150,9 +151,10 @@ impl Bed {
         for repetition in 0..repetitions {
             let (key, next) = (key(repetition), key(repetition + 1));
             self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
-            let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced)?;
+            let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
             running.sandbox.stop().await;
             drop(running);
+            tokio::time::sleep(IDLE).await;
             raw_restore(&raw, &mut figures)?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
             running = self.resume(&key, &next, &mut figures).await?;
@@ -179,7 +181,7 @@ impl Bed {
         for repetition in 0..=repetitions {
             let kept = if repetition == 0 { &mut first } else { &mut later };
             self.pause(running.sandbox.as_ref(), &key, kept).await?;
-            let raw = raw_dump(&mut kept.dump, &mut kept.dump_synced)?;
+            let raw = raw_dump(&mut kept.dump, &mut kept.dump_synced).await?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
             running.sandbox.stop().await;
             drop(running);
@@ -230,6 +232,7 @@ impl Bed {
         figures: &mut CriuFigures,
     ) -> anyhow::Result<Running> {
         let (place, directory) = self.place(next)?;
+        tokio::time::sleep(IDLE).await;
         self.timeline.list().clear();
         let begun = Instant::now();
         let payload = self.store.reader(key, &self.engine.version()).await?;
@@ -270,10 +273,13 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
     bail!("the interpreter hung up")
 }
 
-/// Dumps the stopped tree once more, by CRIU alone; adds how long that took, and until it was on disk.
-fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Result<PathBuf> {
+/// Dumps the tree once more, by CRIU alone, after it has run on as idle as before; adds how long that took, and until it was
+/// on disk. Of a tree that stands, and that somebody has just read, a dump takes less.
+async fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Result<PathBuf> {
     let images = tempfile::tempdir().context("make a directory")?.keep();
     let tree = root_of_tree()?.to_string();
+    tell_others(Signal::CONT)?;
+    tokio::time::sleep(IDLE).await;
     let begun = Instant::now();
     criu(&["dump", "--leave-stopped", "--tree", &tree], &images)?;
     dumped.push(milliseconds(begun));
@@ -327,22 +333,28 @@ fn root_of_tree() -> anyhow::Result<u32> {
 fn end_all() -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        let pids = fs::read_dir("/proc").context("list processes")?.flatten();
-        let others: Vec<i32> = pids
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| *pid != 1)
-            .collect();
+        let others = tell_others(Signal::KILL)?;
         if others.is_empty() {
             return Ok(());
         }
         ensure!(begun.elapsed() < LIMIT, "processes do not end: {others:?}");
-        for pid in others.into_iter().filter_map(Pid::from_raw) {
-            // Gone already is as good.
-            let _ = kill_process(pid, Signal::KILL);
-        }
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Sends a signal to every other process of the container; gives those that there were.
+fn tell_others(signal: Signal) -> anyhow::Result<Vec<Pid>> {
+    let pids = fs::read_dir("/proc").context("list processes")?.flatten();
+    let others: Vec<Pid> = pids
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| !pid.is_init())
+        .collect();
+    for pid in &others {
+        // Gone already is as good.
+        let _ = kill_process(*pid, signal);
+    }
+    Ok(others)
 }
 
 fn milliseconds(since: Instant) -> f64 {

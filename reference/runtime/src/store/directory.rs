@@ -8,6 +8,7 @@ mod aside;
 mod disk;
 #[cfg(test)]
 mod failing_machine;
+mod growing;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -22,10 +23,11 @@ use super::StoreError;
 #[cfg(test)]
 use super::objects::Objects;
 use super::objects::{Created, Exchanged};
-pub(super) use aside::{Aside, Growing};
+pub(super) use aside::Aside;
 #[cfg(test)]
 pub(super) use disk::Change;
 pub(super) use disk::Disk;
+pub(super) use growing::Growing;
 
 /// The directory of a store.
 #[derive(Clone, Debug)]

@@ -1,35 +1,28 @@
 //! Files that are written beside the place that they are meant for, and take it at once.
 //!
 //! ```text
-//!  pack      written, while it grows, and synced on the way ──renamed──> synced ┐
-//!  envelope  written ──────────────────────────────────────────────────> synced ┴> folders above synced
-//!                                                           ──linked, if there is none──> its folder synced
+//!  pack      written, while it grows, and synced on the way ──renamed──> synced ──────────────┐
+//!  envelope  written ─────────────────────────────────────────────────┴> folders, it synced ─┴> linked, if there is none
+//!                                                                                                ──> its folder synced
 //! ```
 //!
 //! Before an envelope is linked all that it names is on disk, and the names of all that; when it is on disk
 //! itself the checkpoint is sealed. Each sync waits for the disk, and there is none that this order does not need:
-//! a pack that nothing names yet may take its place before it is synced, and folders that are there before anybody waits
-//! are synced then.
+//! a pack that nothing names yet may take its place before it is synced, folders that are there before anybody waits
+//! are synced then, and what needs no order among itself is synced at the same time.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::growing::Growing;
 use super::{Directory, Disk};
 use crate::store::objects::{Created, Exchanged};
-
-/// With so many bytes that are not on disk a file that grows is synced, while it does.
-const EARLY_SYNC_BYTES: u64 = 4 << 20;
-/// A file that grows takes room on disk by so many bytes.
-const ROOM_BYTES: u64 = 8 << 20;
-/// With so many bytes that are not on disk it is the disk that everything waits for.
-const LAG_BYTES: u64 = 32 << 20;
 
 /// NFS, for one.
 const CANNOT_EXCHANGE: &str = "the file system cannot exchange two names (renameat2 with RENAME_EXCHANGE); \
@@ -39,8 +32,8 @@ const CANNOT_EXCHANGE: &str = "the file system cannot exchange two names (rename
 #[derive(Debug)]
 pub(in crate::store) struct Aside {
     directory: Directory,
-    file: Arc<File>,
-    path: PathBuf,
+    pub(super) file: Arc<File>,
+    pub(super) path: PathBuf,
     place: PathBuf,
 }
 
@@ -122,7 +115,7 @@ impl Aside {
         Ok(Exchanged::Not)
     }
 
-    fn remove(&self) {
+    pub(super) fn remove(&self) {
         // Gone already when it took its place by a rename; what a failure leaves is found by the next removal.
         let _ = self.directory.disk.remove(&self.path);
     }
@@ -140,7 +133,7 @@ fn is_unknown(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
 }
 
-fn sync_folder_of(directory: &Directory, path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder_of(directory: &Directory, path: &Path) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |folder| directory.disk.sync_folder(folder))
 }
@@ -156,23 +149,42 @@ pub(super) fn stage(
     writer: Uuid,
     contents: &[bytes::Bytes],
 ) -> io::Result<Aside> {
-    let are_known = pack.as_ref().is_some_and(Growing::has_folders);
-    let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
+    let in_place = pack.as_ref().map(Growing::take_place).transpose()?.flatten();
     let staged = Aside::create(directory, envelope, writer)?;
     write_all(&staged, contents)?;
-    if let Some((file, place)) = pack {
-        directory.disk.sync_file(&file, &place)?;
-        sync_folder_of(directory, &place)?;
-        // Its entry for the folder of packs, which may be new.
-        if !are_known {
-            sync_folder_of(directory, envelope)?;
-        }
-    }
-    staged.sync()?;
-    if !are_known {
-        sync_root(directory)?;
-    }
+    let (Some(pack), Some((file, place))) = (pack, in_place) else {
+        settle(&staged)?;
+        return Ok(staged);
+    };
+    thread::scope(|scope| {
+        let names = || sync_names(&staged, &place, pack.has_folders());
+        let beside = thread::Builder::new().name("store-sync".to_owned());
+        let beside = beside.spawn_scoped(scope, names).ok();
+        // What is synced already need not end before the rest begins.
+        let synced = directory.disk.sync_file(&file, &place);
+        // Each failure is told once only by the system, to one of those who sync.
+        let (before, names) = (pack.synced(), beside.map_or_else(names, joined));
+        synced.and(before).and(names)
+    })?;
     Ok(staged)
+}
+
+/// Puts an envelope that was written on disk, and the names of the pack at `place` and of the folders above, unless these
+/// are known to be.
+fn sync_names(staged: &Aside, place: &Path, are_known: bool) -> io::Result<()> {
+    let directory = &staged.directory;
+    sync_folder_of(directory, place)?;
+    if are_known {
+        return staged.sync();
+    }
+    // Its entry for the folder of packs, which may be new.
+    sync_folder_of(directory, &staged.place)?;
+    settle(staged)
+}
+
+/// What the thread came to.
+fn joined(thread: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
+    thread.join().map_err(|_| io::Error::other("a sync broke off"))?
 }
 
 /// Writes parts one after the other, from the beginning on.
@@ -192,192 +204,6 @@ pub(super) fn settle(staged: &Aside) -> io::Result<()> {
 }
 
 /// The folder of the sandbox may be new.
-fn sync_root(directory: &Directory) -> io::Result<()> {
+pub(super) fn sync_root(directory: &Directory) -> io::Result<()> {
     directory.disk.sync_folder(&directory.root)
-}
-
-/// A file that several threads write, synced while it grows. There is none as long as nothing was written.
-#[derive(Debug)]
-pub(in crate::store) struct Growing {
-    directory: Directory,
-    place: PathBuf,
-    writer: Uuid,
-    file: Mutex<Option<Begun>>,
-    progress: Arc<Progress>,
-    has_folders: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct Begun {
-    aside: Arc<Aside>,
-    /// Bytes from the beginning that have room on disk.
-    roomy: u64,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    bytes: Mutex<Bytes>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Bytes {
-    written: u64,
-    synced: u64,
-    /// Somebody syncs while others write.
-    syncing: bool,
-    /// So many bytes are synced however few they are.
-    hurried: u64,
-    complete: bool,
-    failed: Option<io::Error>,
-}
-
-impl Growing {
-    pub(super) fn new(directory: &Directory, place: PathBuf, writer: Uuid) -> Self {
-        Self {
-            directory: directory.clone(),
-            place,
-            writer,
-            file: Mutex::default(),
-            progress: Arc::default(),
-            has_folders: Arc::default(),
-        }
-    }
-
-    /// What has the folders above it on disk, for as long as nobody waits for that. Whoever removes them removes the note
-    /// on this seal as well, which then does not come.
-    pub(in crate::store) fn maker_of_folders(&self) -> impl FnOnce() -> io::Result<()> + Send + use<> {
-        let (directory, place, has_folders) = (
-            self.directory.clone(),
-            self.place.clone(),
-            Arc::clone(&self.has_folders),
-        );
-        move || {
-            directory.make_folders_of(&place)?;
-            sync_root(&directory)?;
-            if let Some(packs) = place.parent() {
-                sync_folder_of(&directory, packs)?;
-            }
-            has_folders.store(true, Ordering::Release);
-            Ok(())
-        }
-    }
-
-    fn has_folders(&self) -> bool {
-        self.has_folders.load(Ordering::Acquire)
-    }
-
-    /// Writes `bytes` where nobody else does.
-    pub(in crate::store) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let file = self.file_with_room_for(at + bytes.len() as u64)?;
-        file.write_at(bytes, at)?;
-        let mut progress = self.progress.lock();
-        progress.written += bytes.len() as u64;
-        if progress.is_behind() && !progress.syncing {
-            progress.syncing = true;
-            let shared = Arc::clone(&self.progress);
-            thread::Builder::new()
-                .name("store-sync".to_owned())
-                .spawn(move || shared.sync(&file))?;
-        }
-        drop(progress);
-        self.progress.changed.notify_all();
-        Ok(())
-    }
-
-    /// Has what was written synced soon, if somebody syncs.
-    pub(in crate::store) fn hurry(&self) {
-        let mut progress = self.progress.lock();
-        progress.hurried = progress.written;
-        drop(progress);
-        self.progress.changed.notify_all();
-    }
-
-    /// Whether the disk is slower than those who write.
-    pub(in crate::store) fn lags(&self) -> bool {
-        let progress = self.progress.lock();
-        progress.written - progress.synced > LAG_BYTES
-    }
-
-    fn file_with_room_for(&self, bytes: u64) -> io::Result<Arc<Aside>> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = match &mut *file {
-            Some(begun) => begun,
-            none => none.insert(Begun {
-                aside: Arc::new(Aside::create(&self.directory, &self.place, self.writer)?),
-                roomy: 0,
-            }),
-        };
-        if bytes > begun.roomy {
-            let end = bytes.next_multiple_of(ROOM_BYTES);
-            Disk::take_room(&begun.aside.file, begun.roomy, end - begun.roomy);
-            begun.roomy = end;
-        }
-        Ok(Arc::clone(&begun.aside))
-    }
-
-    /// The file, which has its place now and is not synced; none when nothing was written.
-    fn complete(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
-        let Some(Begun { aside, .. }) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return Ok(None);
-        };
-        self.progress.complete()?;
-        Disk::give_room_back(&aside.file)?;
-        self.directory.disk.rename(&aside.path, &self.place)?;
-        Ok(Some((Arc::clone(&aside.file), self.place.clone())))
-    }
-}
-
-impl Drop for Growing {
-    fn drop(&mut self) {
-        // Now, and not when whoever syncs it has ended.
-        if let Some(begun) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            begun.aside.remove();
-        }
-        self.progress.lock().complete = true;
-        self.progress.changed.notify_all();
-    }
-}
-
-impl Bytes {
-    fn is_behind(&self) -> bool {
-        self.written - self.synced >= EARLY_SYNC_BYTES || self.hurried > self.synced
-    }
-}
-
-impl Progress {
-    fn lock(&self) -> MutexGuard<'_, Bytes> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Syncs whenever there is enough to, until the file is complete.
-    fn sync(&self, file: &Aside) {
-        let mut bytes = self.lock();
-        while !bytes.complete && bytes.failed.is_none() {
-            if !bytes.is_behind() {
-                bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let written = bytes.written;
-            drop(bytes);
-            let done = file.sync();
-            bytes = self.lock();
-            bytes.synced = written;
-            bytes.failed = done.err();
-        }
-        bytes.syncing = false;
-        drop(bytes);
-        self.changed.notify_all();
-    }
-
-    /// Returns when nobody syncs any more. A failed sync is told once only by the system, so it is kept until here.
-    fn complete(&self) -> io::Result<()> {
-        let mut bytes = self.lock();
-        bytes.complete = true;
-        self.changed.notify_all();
-        while bytes.syncing {
-            bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
-        }
-        bytes.failed.take().map_or(Ok(()), Err)
-    }
 }

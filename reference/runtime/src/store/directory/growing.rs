@@ -1,0 +1,226 @@
+//! A pack that grows: several threads write it, and it is synced meanwhile, since somebody will wait for its end.
+//!
+//! ```text
+//!  written ──a few megabytes──▶ synced, by two threads in turns ──complete──▶ in its place, the last syncs under way
+//! ```
+//!
+//! While one sync waits for the disk the other one gives it more: it would have nothing to do otherwise while a sync ends
+//! and the next begins.
+//!
+//! Left out: what has to be on disk before what (`aside`).
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use uuid::Uuid;
+
+use super::aside::{Aside, sync_folder_of, sync_root};
+use super::{Directory, Disk};
+
+/// With so many bytes that no sync has begun with a file that grows is synced, while it does.
+const EARLY_SYNC_BYTES: u64 = 4 << 20;
+/// Syncs of a file at the same time.
+const SYNCS_AT_ONCE: usize = 2;
+/// A file that grows takes room on disk by so many bytes.
+const ROOM_BYTES: u64 = 8 << 20;
+/// With so many bytes that are not on disk it is the disk that everything waits for.
+const LAG_BYTES: u64 = 32 << 20;
+
+/// A file that several threads write, synced while it grows. There is none as long as nothing was written.
+#[derive(Debug)]
+pub(in crate::store) struct Growing {
+    directory: Directory,
+    place: PathBuf,
+    writer: Uuid,
+    file: Mutex<Option<Begun>>,
+    progress: Arc<Progress>,
+    has_folders: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    aside: Arc<Aside>,
+    /// Bytes from the beginning that have room on disk.
+    roomy: u64,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: Mutex<Bytes>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    written: u64,
+    /// Of them, those that were there when the last sync began.
+    begun: u64,
+    /// Those that were there when a sync began that has ended.
+    synced: u64,
+    /// Threads that sync while others write.
+    syncers: usize,
+    /// So many bytes are synced however few they are.
+    hurried: u64,
+    complete: bool,
+    failed: Option<io::Error>,
+}
+
+impl Growing {
+    pub(super) fn new(directory: &Directory, place: PathBuf, writer: Uuid) -> Self {
+        Self {
+            directory: directory.clone(),
+            place,
+            writer,
+            file: Mutex::default(),
+            progress: Arc::default(),
+            has_folders: Arc::default(),
+        }
+    }
+
+    /// What has the folders above it on disk, for as long as nobody waits for that. Whoever removes them removes the note
+    /// on this seal as well, which then does not come.
+    pub(in crate::store) fn maker_of_folders(&self) -> impl FnOnce() -> io::Result<()> + Send + use<> {
+        let (directory, place, has_folders) = (
+            self.directory.clone(),
+            self.place.clone(),
+            Arc::clone(&self.has_folders),
+        );
+        move || {
+            directory.make_folders_of(&place)?;
+            sync_root(&directory)?;
+            if let Some(packs) = place.parent() {
+                sync_folder_of(&directory, packs)?;
+            }
+            has_folders.store(true, Ordering::Release);
+            Ok(())
+        }
+    }
+
+    pub(super) fn has_folders(&self) -> bool {
+        self.has_folders.load(Ordering::Acquire)
+    }
+
+    /// Writes `bytes` where nobody else does.
+    pub(in crate::store) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let file = self.file_with_room_for(at + bytes.len() as u64)?;
+        file.write_at(bytes, at)?;
+        let mut progress = self.progress.lock();
+        progress.written += bytes.len() as u64;
+        if progress.is_behind() && progress.syncers < SYNCS_AT_ONCE {
+            let shared = Arc::clone(&self.progress);
+            let thread = thread::Builder::new().name("store-sync".to_owned());
+            thread.spawn(move || shared.sync(&file))?;
+            progress.syncers += 1;
+        }
+        drop(progress);
+        self.progress.changed.notify_all();
+        Ok(())
+    }
+
+    /// Has what was written synced soon, if somebody syncs.
+    pub(in crate::store) fn hurry(&self) {
+        let mut progress = self.progress.lock();
+        progress.hurried = progress.written;
+        drop(progress);
+        self.progress.changed.notify_all();
+    }
+
+    /// Whether the disk is slower than those who write.
+    pub(in crate::store) fn lags(&self) -> bool {
+        let progress = self.progress.lock();
+        progress.written - progress.synced > LAG_BYTES
+    }
+
+    fn file_with_room_for(&self, bytes: u64) -> io::Result<Arc<Aside>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = match &mut *file {
+            Some(begun) => begun,
+            none => none.insert(Begun {
+                aside: Arc::new(Aside::create(&self.directory, &self.place, self.writer)?),
+                roomy: 0,
+            }),
+        };
+        if bytes > begun.roomy {
+            let end = bytes.next_multiple_of(ROOM_BYTES);
+            Disk::take_room(&begun.aside.file, begun.roomy, end - begun.roomy);
+            begun.roomy = end;
+        }
+        Ok(Arc::clone(&begun.aside))
+    }
+
+    /// The file, which has its place now, while it is still being synced; none when nothing was written.
+    pub(super) fn take_place(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
+        let Some(Begun { aside, .. }) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(None);
+        };
+        Disk::give_room_back(&aside.file)?;
+        self.directory.disk.rename(&aside.path, &self.place)?;
+        Ok(Some((Arc::clone(&aside.file), self.place.clone())))
+    }
+
+    /// Returns when nobody syncs any more; none begins.
+    pub(super) fn synced(&self) -> io::Result<()> {
+        self.progress.complete()
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        // Now, and not when whoever syncs it has ended.
+        if let Some(begun) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            begun.aside.remove();
+        }
+        self.progress.lock().complete = true;
+        self.progress.changed.notify_all();
+    }
+}
+
+impl Bytes {
+    fn is_behind(&self) -> bool {
+        self.written - self.begun >= EARLY_SYNC_BYTES || self.hurried > self.begun
+    }
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Syncs whenever there is enough to, until the file is complete.
+    fn sync(&self, file: &Aside) {
+        let mut bytes = self.lock();
+        while !bytes.complete && bytes.failed.is_none() {
+            if !bytes.is_behind() {
+                bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let written = bytes.written;
+            bytes.begun = written;
+            drop(bytes);
+            let done = file.sync();
+            bytes = self.lock();
+            bytes.synced = bytes.synced.max(written);
+            if let Err(error) = done {
+                bytes.failed = Some(error);
+            }
+        }
+        bytes.syncers -= 1;
+        drop(bytes);
+        self.changed.notify_all();
+    }
+
+    /// Returns when nobody syncs any more. A failed sync is told once only by the system, so it is kept until here.
+    fn complete(&self) -> io::Result<()> {
+        let mut bytes = self.lock();
+        bytes.complete = true;
+        self.changed.notify_all();
+        while bytes.syncers > 0 {
+            bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
+        }
+        bytes.failed.take().map_or(Ok(()), Err)
+    }
+}
