@@ -224,3 +224,85 @@ impl Progress {
         bytes.failed.take().map_or(Ok(()), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::store::directory::disk::Change;
+
+    const PART: &[u8] = &[7; 4 << 20];
+    /// How long anything may take.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A pack whose syncs go to `on_sync` when they are done, with its store's directory.
+    fn growing(on_sync: impl Fn() + Send + Sync + 'static) -> (Growing, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a directory");
+        let disk = Disk::told_to(move |change| {
+            if matches!(change, Change::FileSynced(_)) {
+                on_sync();
+            }
+        });
+        let directory = Directory::with_disk(folder.path().to_owned(), disk);
+        let place = folder.path().join("pack");
+        (Growing::new(&directory, place, Uuid::new_v4()), folder)
+    }
+
+    fn wait_until(holds: impl Fn() -> bool) -> bool {
+        let begun = Instant::now();
+        while !holds() && begun.elapsed() < LIMIT {
+            thread::yield_now();
+        }
+        holds()
+    }
+
+    #[test]
+    fn the_disk_is_given_more_while_a_sync_waits_for_it() {
+        let (waiting, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (others, both) = (Arc::clone(&waiting), Arc::clone(&met));
+        let (pack, _folder) = growing(move || {
+            others.fetch_add(1, Ordering::SeqCst);
+            // The first of two ends when the other one waits, too.
+            if wait_until(|| both.load(Ordering::SeqCst) || others.load(Ordering::SeqCst) == 2) {
+                both.store(true, Ordering::SeqCst);
+            }
+            others.fetch_sub(1, Ordering::SeqCst);
+        });
+        pack.write_at(PART, 0).expect("written");
+        assert!(wait_until(|| waiting.load(Ordering::SeqCst) == 1));
+        pack.write_at(PART, PART.len() as u64).expect("written");
+        assert!(
+            wait_until(|| met.load(Ordering::SeqCst)),
+            "one sync waits for the other"
+        );
+        pack.synced().expect("synced");
+    }
+
+    #[test]
+    fn a_pack_in_its_place_is_whole_while_it_is_still_being_synced() {
+        let goes_on = Arc::new(AtomicBool::new(false));
+        let may_end = Arc::clone(&goes_on);
+        let (pack, folder) = growing(move || {
+            wait_until(|| may_end.load(Ordering::SeqCst));
+        });
+        pack.write_at(PART, 0).expect("written");
+        let (_, place) = pack.take_place().expect("renamed").expect("something was written");
+        assert_eq!(std::fs::read(&place).expect("read"), PART);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
+        assert_eq!(pack.progress.lock().syncers, 1);
+        goes_on.store(true, Ordering::SeqCst);
+        pack.synced().expect("synced");
+        assert_eq!(pack.progress.lock().syncers, 0);
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_told_by_the_end_of_all() {
+        let (pack, _folder) = growing(|| {});
+        pack.write_at(&PART[1..], 0).expect("written");
+        pack.progress.lock().failed = Some(io::Error::other("lost by the disk"));
+        let failed = pack.synced().expect_err("told");
+        assert_eq!(failed.to_string(), "lost by the disk");
+    }
+}
