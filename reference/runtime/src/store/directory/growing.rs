@@ -1,11 +1,8 @@
 //! A pack that grows: several threads write it, and it is synced meanwhile, since somebody will wait for its end.
 //!
 //! ```text
-//!  written ──a few megabytes──▶ synced, by two threads in turns ──complete──▶ in its place, the last syncs under way
+//!  written ──a few megabytes──▶ synced, again and again ──▶ in its place, the last sync under way ──▶ synced
 //! ```
-//!
-//! While one sync waits for the disk the other one gives it more: it would have nothing to do otherwise while a sync ends
-//! and the next begins.
 //!
 //! Left out: what has to be on disk before what (`aside`).
 
@@ -21,10 +18,8 @@ use uuid::Uuid;
 use super::aside::{Aside, sync_folder_of, sync_root};
 use super::{Directory, Disk};
 
-/// With so many bytes that no sync has begun with a file that grows is synced, while it does.
+/// With so many bytes that are not on disk a file that grows is synced, while it does.
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
-/// Syncs of a file at the same time.
-const SYNCS_AT_ONCE: usize = 2;
 /// A file that grows takes room on disk by so many bytes.
 const ROOM_BYTES: u64 = 8 << 20;
 /// With so many bytes that are not on disk it is the disk that everything waits for.
@@ -57,12 +52,9 @@ struct Progress {
 #[derive(Debug, Default)]
 struct Bytes {
     written: u64,
-    /// Of them, those that were there when the last sync began.
-    begun: u64,
-    /// Those that were there when a sync began that has ended.
     synced: u64,
-    /// Threads that sync while others write.
-    syncers: usize,
+    /// Somebody syncs while others write.
+    syncing: bool,
     /// So many bytes are synced however few they are.
     hurried: u64,
     complete: bool,
@@ -110,11 +102,11 @@ impl Growing {
         file.write_at(bytes, at)?;
         let mut progress = self.progress.lock();
         progress.written += bytes.len() as u64;
-        if progress.is_behind() && progress.syncers < SYNCS_AT_ONCE {
+        if progress.is_behind() && !progress.syncing {
             let shared = Arc::clone(&self.progress);
             let thread = thread::Builder::new().name("store-sync".to_owned());
             thread.spawn(move || shared.sync(&file))?;
-            progress.syncers += 1;
+            progress.syncing = true;
         }
         drop(progress);
         self.progress.changed.notify_all();
@@ -181,7 +173,7 @@ impl Drop for Growing {
 
 impl Bytes {
     fn is_behind(&self) -> bool {
-        self.written - self.begun >= EARLY_SYNC_BYTES || self.hurried > self.begun
+        self.written - self.synced >= EARLY_SYNC_BYTES || self.hurried > self.synced
     }
 }
 
@@ -199,16 +191,13 @@ impl Progress {
                 continue;
             }
             let written = bytes.written;
-            bytes.begun = written;
             drop(bytes);
             let done = file.sync();
             bytes = self.lock();
-            bytes.synced = bytes.synced.max(written);
-            if let Err(error) = done {
-                bytes.failed = Some(error);
-            }
+            bytes.synced = written;
+            bytes.failed = done.err();
         }
-        bytes.syncers -= 1;
+        bytes.syncing = false;
         drop(bytes);
         self.changed.notify_all();
     }
@@ -218,7 +207,7 @@ impl Progress {
         let mut bytes = self.lock();
         bytes.complete = true;
         self.changed.notify_all();
-        while bytes.syncers > 0 {
+        while bytes.syncing {
             bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
         }
         bytes.failed.take().map_or(Ok(()), Err)
@@ -227,7 +216,6 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -259,28 +247,6 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_is_given_more_while_a_sync_waits_for_it() {
-        let (waiting, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (others, both) = (Arc::clone(&waiting), Arc::clone(&met));
-        let (pack, _folder) = growing(move || {
-            others.fetch_add(1, Ordering::SeqCst);
-            // The first of two ends when the other one waits, too.
-            if wait_until(|| both.load(Ordering::SeqCst) || others.load(Ordering::SeqCst) == 2) {
-                both.store(true, Ordering::SeqCst);
-            }
-            others.fetch_sub(1, Ordering::SeqCst);
-        });
-        pack.write_at(PART, 0).expect("written");
-        assert!(wait_until(|| waiting.load(Ordering::SeqCst) == 1));
-        pack.write_at(PART, PART.len() as u64).expect("written");
-        assert!(
-            wait_until(|| met.load(Ordering::SeqCst)),
-            "one sync waits for the other"
-        );
-        pack.synced().expect("synced");
-    }
-
-    #[test]
     fn a_pack_in_its_place_is_whole_while_it_is_still_being_synced() {
         let goes_on = Arc::new(AtomicBool::new(false));
         let may_end = Arc::clone(&goes_on);
@@ -291,10 +257,10 @@ mod tests {
         let (_, place) = pack.take_place().expect("renamed").expect("something was written");
         assert_eq!(std::fs::read(&place).expect("read"), PART);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
-        assert_eq!(pack.progress.lock().syncers, 1);
+        assert!(pack.progress.lock().syncing);
         goes_on.store(true, Ordering::SeqCst);
         pack.synced().expect("synced");
-        assert_eq!(pack.progress.lock().syncers, 0);
+        assert!(!pack.progress.lock().syncing);
     }
 
     #[test]
