@@ -1,21 +1,20 @@
 //! Files that are written beside the place that they are meant for, and take it at once.
 //!
 //! ```text
-//!  pack      written, while it grows, and synced on the way ──renamed──> synced ──────────────┐
-//!  envelope  written ─────────────────────────────────────────────────┴> folders, it synced ─┴> linked, if there is none
-//!                                                                                                ──> its folder synced
+//!  pack      written, while it grows, and synced on the way ──renamed──> synced ┐
+//!  envelope  written ──────────────────────────────────────────────────> synced ┴> folders above synced
+//!                                                           ──linked, if there is none──> its folder synced
 //! ```
 //!
 //! Before an envelope is linked all that it names is on disk, and the names of all that; when it is on disk
 //! itself the checkpoint is sealed. Each sync waits for the disk, and there is none that this order does not need:
-//! a pack that nothing names yet may take its place before it is synced, folders that are there before anybody waits
-//! are synced then, and what needs no order among itself is synced at the same time.
+//! a pack that nothing names yet may take its place before it is synced, and folders that are there before anybody waits
+//! are synced then.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, ScopedJoinHandle};
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -149,42 +148,23 @@ pub(super) fn stage(
     writer: Uuid,
     contents: &[bytes::Bytes],
 ) -> io::Result<Aside> {
-    let in_place = pack.as_ref().map(Growing::take_place).transpose()?.flatten();
+    let are_known = pack.as_ref().is_some_and(Growing::has_folders);
+    let pack = pack.map(|pack| pack.complete()).transpose()?.flatten();
     let staged = Aside::create(directory, envelope, writer)?;
     write_all(&staged, contents)?;
-    let (Some(pack), Some((file, place))) = (pack, in_place) else {
-        settle(&staged)?;
-        return Ok(staged);
-    };
-    thread::scope(|scope| {
-        let names = || sync_names(&staged, &place, pack.has_folders());
-        let beside = thread::Builder::new().name("store-sync".to_owned());
-        let beside = beside.spawn_scoped(scope, names).ok();
-        // What is synced already need not end before the rest begins.
-        let synced = directory.disk.sync_file(&file, &place);
-        // Each failure is told once only by the system, to one of those who sync.
-        let (before, names) = (pack.synced(), beside.map_or_else(names, joined));
-        synced.and(before).and(names)
-    })?;
-    Ok(staged)
-}
-
-/// Puts an envelope that was written on disk, and the names of the pack at `place` and of the folders above, unless these
-/// are known to be.
-fn sync_names(staged: &Aside, place: &Path, are_known: bool) -> io::Result<()> {
-    let directory = &staged.directory;
-    sync_folder_of(directory, place)?;
-    if are_known {
-        return staged.sync();
+    if let Some((file, place)) = pack {
+        directory.disk.sync_file(&file, &place)?;
+        sync_folder_of(directory, &place)?;
+        // Its entry for the folder of packs, which may be new.
+        if !are_known {
+            sync_folder_of(directory, envelope)?;
+        }
     }
-    // Its entry for the folder of packs, which may be new.
-    sync_folder_of(directory, &staged.place)?;
-    settle(staged)
-}
-
-/// What the thread came to.
-fn joined(thread: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
-    thread.join().map_err(|_| io::Error::other("a sync broke off"))?
+    staged.sync()?;
+    if !are_known {
+        sync_root(directory)?;
+    }
+    Ok(staged)
 }
 
 /// Writes parts one after the other, from the beginning on.

@@ -57,8 +57,6 @@ struct Content {
 struct Machine {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, Node>,
-    /// By the names that they were made with: a file is synced by who has it open, whatever its name is by then.
-    made: BTreeMap<PathBuf, usize>,
     synced: BTreeMap<PathBuf, Node>,
     sealed: BTreeSet<u64>,
 }
@@ -75,12 +73,9 @@ enum Survives {
 
 impl Machine {
     fn content(&mut self, path: &Path) -> &mut Content {
-        let nth = match self.names.get(path) {
-            Some(Node::File(nth)) => Some(nth),
-            Some(Node::Folder) => None,
-            None => self.made.get(path),
+        let Some(Node::File(nth)) = self.names.get(path).copied() else {
+            panic!("{} is no file", path.display());
         };
-        let nth = *nth.unwrap_or_else(|| panic!("{} is no file", path.display()));
         &mut self.files[nth]
     }
 
@@ -90,7 +85,6 @@ impl Machine {
             Logged::File(path) => {
                 self.files.push(Content::default());
                 self.names.insert(path.clone(), Node::File(self.files.len() - 1));
-                self.made.insert(path.clone(), self.files.len() - 1);
             }
             Logged::Bytes(path, at, bytes) => {
                 let (now, at) = (&mut self.content(path).now, usize::try_from(*at).unwrap());

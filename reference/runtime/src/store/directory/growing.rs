@@ -1,7 +1,7 @@
 //! A pack that grows: several threads write it, and it is synced meanwhile, since somebody will wait for its end.
 //!
 //! ```text
-//!  written ──a few megabytes──▶ synced, again and again ──▶ in its place, the last sync under way ──▶ synced
+//!  written ──a few megabytes──▶ synced, again and again ──complete──▶ in its place, the last of it not synced yet
 //! ```
 //!
 //! Left out: what has to be on disk before what (`aside`).
@@ -144,19 +144,15 @@ impl Growing {
         Ok(Arc::clone(&begun.aside))
     }
 
-    /// The file, which has its place now, while it is still being synced; none when nothing was written.
-    pub(super) fn take_place(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
+    /// The file, which has its place now and is not synced; none when nothing was written.
+    pub(super) fn complete(&self) -> io::Result<Option<(Arc<File>, PathBuf)>> {
         let Some(Begun { aside, .. }) = self.file.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(None);
         };
+        self.progress.complete()?;
         Disk::give_room_back(&aside.file)?;
         self.directory.disk.rename(&aside.path, &self.place)?;
         Ok(Some((Arc::clone(&aside.file), self.place.clone())))
-    }
-
-    /// Returns when nobody syncs any more; none begins.
-    pub(super) fn synced(&self) -> io::Result<()> {
-        self.progress.complete()
     }
 }
 
@@ -216,59 +212,17 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
-    use crate::store::directory::disk::Change;
 
-    const PART: &[u8] = &[7; 4 << 20];
-    /// How long anything may take.
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    /// A pack whose syncs go to `on_sync` when they are done, with its store's directory.
-    fn growing(on_sync: impl Fn() + Send + Sync + 'static) -> (Growing, tempfile::TempDir) {
+    #[test]
+    fn a_pack_of_which_a_sync_failed_does_not_take_its_place() {
         let folder = tempfile::tempdir().expect("a directory");
-        let disk = Disk::told_to(move |change| {
-            if matches!(change, Change::FileSynced(_)) {
-                on_sync();
-            }
-        });
-        let directory = Directory::with_disk(folder.path().to_owned(), disk);
-        let place = folder.path().join("pack");
-        (Growing::new(&directory, place, Uuid::new_v4()), folder)
-    }
-
-    fn wait_until(holds: impl Fn() -> bool) -> bool {
-        let begun = Instant::now();
-        while !holds() && begun.elapsed() < LIMIT {
-            thread::yield_now();
-        }
-        holds()
-    }
-
-    #[test]
-    fn a_pack_in_its_place_is_whole_while_it_is_still_being_synced() {
-        let goes_on = Arc::new(AtomicBool::new(false));
-        let may_end = Arc::clone(&goes_on);
-        let (pack, folder) = growing(move || {
-            wait_until(|| may_end.load(Ordering::SeqCst));
-        });
-        pack.write_at(PART, 0).expect("written");
-        let (_, place) = pack.take_place().expect("renamed").expect("something was written");
-        assert_eq!(std::fs::read(&place).expect("read"), PART);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
-        assert!(pack.progress.lock().syncing);
-        goes_on.store(true, Ordering::SeqCst);
-        pack.synced().expect("synced");
-        assert!(!pack.progress.lock().syncing);
-    }
-
-    #[test]
-    fn a_sync_that_failed_is_told_by_the_end_of_all() {
-        let (pack, _folder) = growing(|| {});
-        pack.write_at(&PART[1..], 0).expect("written");
+        let directory = Directory::with_disk(folder.path().to_owned(), Disk::default());
+        let pack = Growing::new(&directory, folder.path().join("pack"), Uuid::new_v4());
+        pack.write_at(b"some", 0).expect("written");
         pack.progress.lock().failed = Some(io::Error::other("lost by the disk"));
-        let failed = pack.synced().expect_err("told");
+        let failed = pack.complete().expect_err("told");
         assert_eq!(failed.to_string(), "lost by the disk");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 0);
     }
 }
