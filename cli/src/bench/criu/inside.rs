@@ -154,8 +154,7 @@ impl Bed {
             let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
             running.sandbox.stop().await;
             drop(running);
-            tokio::time::sleep(IDLE).await;
-            raw_restore(&raw, &mut figures)?;
+            raw_restore(&raw, &mut figures).await?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
             running = self.resume(&key, &next, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
@@ -273,8 +272,8 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
     bail!("the interpreter hung up")
 }
 
-/// Dumps the tree once more, by CRIU alone, after it has run on as idle as before; adds how long that took, and until it was
-/// on disk. Of a tree that stands, and that somebody has just read, a dump takes less.
+/// Dumps the tree once more, by CRIU alone, after it has run on as idle as before its pause; adds how long that took, and
+/// until it was on disk.
 async fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Result<PathBuf> {
     let images = tempfile::tempdir().context("make a directory")?.keep();
     let tree = root_of_tree()?.to_string();
@@ -293,7 +292,8 @@ async fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Resul
 }
 
 /// Brings it back, by CRIU alone, and ends it.
-fn raw_restore(images: &Path, figures: &mut CriuFigures) -> anyhow::Result<()> {
+async fn raw_restore(images: &Path, figures: &mut CriuFigures) -> anyhow::Result<()> {
+    tokio::time::sleep(IDLE).await;
     if let Err(error) = fs::remove_file("/run/torpor/init.sock") {
         tracing::debug!(%error, "remove the socket of the tree");
     }
