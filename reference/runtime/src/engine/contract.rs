@@ -228,7 +228,7 @@ pub trait Processes: Send + Sync {
     /// There is no such process, or its input is a terminal.
     fn close_stdin(&self, pid: u32) -> Answer<'_, ()>;
 
-    /// Sends a signal, by its number on Linux.
+    /// Sends a signal, by its number on Linux. SIGKILL is answered when the process has ended and is no longer listed.
     ///
     /// # Errors
     /// There is no such process.

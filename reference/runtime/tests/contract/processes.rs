@@ -10,6 +10,7 @@ pub(crate) const CLAIMS: &[Claim] = &[
     claim!(descriptors_survive, "pipes_unlinked_files_and_positions_survive", [Processes, Memory], several: false),
     claim!(server_listens, "a_listening_server_answers_again", [Sockets], several: false),
     claim!(output_and_exit, "output_is_whole_and_the_exit_is_told", [Processes], several: false),
+    claim!(killed, "a_process_that_was_killed_is_no_longer_listed", [Processes], several: false),
     claim!(terminal, "a_terminal_survives", [Processes], several: false),
     claim!(orphans, "a_process_that_left_its_parent_belongs_to_the_sandbox", [Processes], several: false),
 ];
@@ -158,6 +159,31 @@ async fn output_and_exit(bench: Bench) -> Verdict {
         "pids of others are not found",
         refused,
     )?;
+    subject.end().await
+}
+
+async fn killed(bench: Bench) -> Verdict {
+    let subject = bench.start(None).await?;
+    // Its memory is given back while it ends, which takes longer than to ask for a list.
+    let script = "import time; held = bytearray(b'1') * (128 << 20); print('ready', flush=True); time.sleep(1000)";
+    let spec = ProcessSpec {
+        program: "python3".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        ..ProcessSpec::default()
+    };
+    let mut stream = processes(&subject)?.start(spec).await?;
+    read(&bench, &mut stream, |text| text.contains("ready")).await?;
+    processes(&subject)?.signal(stream.pid, 9).await?;
+    let listed = processes(&subject)?.list().await?;
+    hold(listed.is_empty(), "what was killed does not run", &listed)?;
+    let again = processes(&subject)?.signal(stream.pid, 9).await;
+    hold(
+        matches!(again, Err(SandboxError::NoProcess(_))),
+        "what has ended takes no signals",
+        again,
+    )?;
+    let (_, exit) = read(&bench, &mut stream, |_| false).await?;
+    hold(exit == Some(Exit::Signal(9)), "how it ended is told", exit)?;
     subject.end().await
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,16 @@ struct Entry {
     input: Option<mpsc::UnboundedSender<Bytes>>,
     terminal: Option<OwnedFd>,
     joining: mpsc::UnboundedSender<mpsc::Sender<Reply>>,
+    /// Taken when the process has ended; what is left of its output may still be under way.
     exit: Option<oneshot::Sender<Exit>>,
+    /// Closed, with nothing sent, when the process has ended.
+    awaiting_end: Vec<oneshot::Sender<Infallible>>,
+}
+
+impl Entry {
+    const fn runs(&self) -> bool {
+        self.exit.is_some()
+    }
 }
 
 impl Table {
@@ -95,13 +105,11 @@ impl Table {
                 (None, None) => continue,
             };
             let pid = pid.as_raw_nonzero().get().unsigned_abs();
-            let sender = self
-                .processes
-                .borrow_mut()
-                .get_mut(&pid)
-                .and_then(|entry| entry.exit.take());
-            if let Some(sender) = sender {
+            if let Some(entry) = self.processes.borrow_mut().get_mut(&pid)
+                && let Some(sender) = entry.exit.take()
+            {
                 let _ = sender.send(exit);
+                entry.awaiting_end.clear();
             }
         }
     }
@@ -113,6 +121,13 @@ impl Table {
         let listened = match request {
             Request::Start(spec) => self.start(spec),
             Request::Connect { pid } => self.join(pid).map(|events| (pid, events)),
+            Request::Signal { pid, signal } => {
+                let reply = self
+                    .signal(pid, signal)
+                    .await
+                    .map_or_else(Reply::Refused, |()| Reply::Done);
+                return send(&mut connection, &reply).await;
+            }
             other => {
                 let reply = self.answer(other).unwrap_or_else(Reply::Refused);
                 return send(&mut connection, &reply).await;
@@ -135,7 +150,8 @@ impl Table {
                     pid: *pid,
                     spec: entry.spec.clone(),
                 };
-                return Ok(Reply::Processes(processes.iter().map(info).collect()));
+                let running = processes.iter().filter(|(_, entry)| entry.runs());
+                return Ok(Reply::Processes(running.map(info).collect()));
             }
             Request::Input { pid, data } => {
                 let input = entry(&mut processes, pid)?.input.as_ref().ok_or(Refusal::NoStdin)?;
@@ -148,16 +164,6 @@ impl Table {
                 }
                 entry.input = None;
             }
-            Request::Signal { pid, signal } => {
-                entry(&mut processes, pid)?;
-                let pid = i32::try_from(pid)
-                    .ok()
-                    .and_then(Pid::from_raw)
-                    .ok_or(Refusal::NoProcess)?;
-                let signal = Signal::from_named_raw(signal)
-                    .ok_or_else(|| Refusal::Failed(format!("there is no signal {signal}")))?;
-                kill_process(pid, signal).map_err(|error| Refusal::Failed(format!("send the signal: {error}")))?;
-            }
             Request::Resize { pid, size } => {
                 let terminal = entry(&mut processes, pid)?
                     .terminal
@@ -165,10 +171,38 @@ impl Table {
                     .ok_or(Refusal::NoTerminal)?;
                 set_size(terminal, size).map_err(|error| Refusal::Failed(format!("resize the terminal: {error}")))?;
             }
-            // These two open a stream of events.
-            Request::Start(_) | Request::Connect { .. } => return Err(Refusal::NoProcess),
+            // These wait, or open a stream of events.
+            Request::Start(_) | Request::Connect { .. } | Request::Signal { .. } => return Err(Refusal::NoProcess),
         }
         Ok(Reply::Done)
+    }
+
+    /// Sends a signal. One that cannot be caught has its answer when the process has ended: whoever asks what runs
+    /// after it is not told of what is still being taken down.
+    async fn signal(&self, pid: u32, number: i32) -> Result<(), Refusal> {
+        let ended = {
+            let mut processes = self.processes.borrow_mut();
+            let entry = processes
+                .get_mut(&pid)
+                .filter(|entry| entry.runs())
+                .ok_or(Refusal::NoProcess)?;
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(Pid::from_raw)
+                .ok_or(Refusal::NoProcess)?;
+            let signal = Signal::from_named_raw(number)
+                .ok_or_else(|| Refusal::Failed(format!("there is no signal {number}")))?;
+            kill_process(pid, signal).map_err(|error| Refusal::Failed(format!("send the signal: {error}")))?;
+            if signal != Signal::KILL {
+                return Ok(());
+            }
+            let (sender, ended) = oneshot::channel();
+            entry.awaiting_end.push(sender);
+            ended
+        };
+        match ended.await {
+            Err(_) => Ok(()),
+        }
     }
 
     fn join(&self, pid: u32) -> Result<mpsc::Receiver<Reply>, Refusal> {
@@ -202,6 +236,7 @@ impl Table {
             terminal,
             joining,
             exit: Some(exit),
+            awaiting_end: Vec::new(),
         };
         self.processes.borrow_mut().insert(pid, entry);
         let processes = Rc::clone(&self.processes);
