@@ -8,14 +8,16 @@
 //! come by the file for them that its command line names: a pipe that it reads to the end.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::oneshot;
 
+use super::beside::begin_beside;
 use super::error::CriuError;
 
 /// Unlinked files up to this size are kept.
@@ -90,29 +92,34 @@ impl Criu {
         output.await.map_err(self.not_run())
     }
 
-    /// A CRIU that has begun, and waits to be told what to dump.
+    /// A CRIU that has begun, and waits to be told what to dump. Whoever lets go of it without a word ends it: it finds
+    /// that it was not told what it needs.
     pub(super) fn begin_dump(&self) -> Result<WaitingDump, CriuError> {
-        self.begin("dump").map(WaitingDump)
-    }
-
-    /// A CRIU that has begun, and waits to be told what to restore.
-    pub(super) fn begin_restore(&self) -> Result<WaitingRestore, CriuError> {
-        self.begin("restore").map(WaitingRestore)
-    }
-
-    /// Whoever lets go of it without a word ends it: it finds that it was not told what it needs.
-    fn begin(&self, mode: &str) -> Result<Waiting, CriuError> {
-        let mut command = Command::new(&self.program);
-        command.args([mode, "--config", TOLD]).current_dir(WITHOUT_IMAGES);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let process = command.spawn().map_err(self.not_run())?;
-        Ok(Waiting {
-            process,
+        let process = self.waiting("dump").stdin(Stdio::piped()).spawn();
+        Ok(WaitingDump {
+            process: process.map_err(self.not_run())?,
             program: self.program.clone(),
         })
+    }
+
+    /// A CRIU that begins beside whoever asks for it, and waits to be told what to restore. It ends as one that dumps does.
+    pub(super) fn begin_restore(&self) -> Result<WaitingRestore, CriuError> {
+        let (told, input) = io::pipe().map_err(CriuError::init("make a pipe for"))?;
+        let mut command = self.waiting("restore");
+        command.stdin(told);
+        Ok(WaitingRestore {
+            criu: self.clone(),
+            input,
+            process: begin_beside(command).map_err(CriuError::init("begin"))?,
+        })
+    }
+
+    /// Begins and waits to be told what to do.
+    fn waiting(&self, mode: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([mode, "--config", TOLD]).current_dir(WITHOUT_IMAGES);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn not_run(&self) -> impl FnOnce(io::Error) -> CriuError {
@@ -121,37 +128,42 @@ impl Criu {
     }
 }
 
-/// A process of CRIU that has been loaded and reads its options.
+/// A CRIU that has been loaded, and waits to be told what to dump.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct WaitingDump {
     process: Child,
     program: PathBuf,
 }
 
-/// Waits to be told what to dump.
+/// A CRIU that is being loaded, and waits to be told what to restore.
 #[derive(Debug)]
-pub(super) struct WaitingDump(Waiting);
-
-/// Waits to be told what to restore.
-#[derive(Debug)]
-pub(super) struct WaitingRestore(Waiting);
+pub(super) struct WaitingRestore {
+    criu: Criu,
+    input: PipeWriter,
+    process: oneshot::Receiver<io::Result<Child>>,
+}
 
 impl WaitingDump {
     /// Itself if it still waits: in a sandbox anybody can end it.
     pub(super) fn unless_ended(mut self) -> Option<Self> {
-        matches!(self.0.process.try_wait(), Ok(None)).then_some(self)
+        matches!(self.process.try_wait(), Ok(None)).then_some(self)
     }
 
     /// Writes the tree below `pid` to `images`, or to who listens there, and leaves it stopped. If it fails the tree
     /// goes on.
-    pub(super) async fn dump(self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
+    ///
+    /// Never killed half-way: that would leave processes with code of CRIU's in them.
+    pub(super) async fn dump(mut self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
         let mut options =
             format!("tree {pid}\nleave-stopped\nghost-limit {GHOST_LIMIT}\nlog-file {DUMP_LOG}\ndisplay-stats\n");
         options += match sink {
             Sink::Files => "",
             Sink::Stream => "stream\n",
         };
-        let output = self.0.go_on(&options, images).await?;
+        let input = self.process.stdin.take().map(ChildStdin::into_owned_fd);
+        let _images = tell(input.and_then(Result::ok).map(File::from), &options, images)?;
+        let output = self.process.wait_with_output().await;
+        let output = output.map_err(CriuError::file("wait for", &self.program))?;
         if output.status.success() {
             tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
             return Ok(());
@@ -167,7 +179,12 @@ impl WaitingRestore {
     pub(super) async fn restore(self, images: &Path, lazily: bool) -> Result<(), CriuError> {
         let mut options = format!("restore-detached\nrestore-sibling\nlog-file {RESTORE_LOG}\n");
         options += if lazily { "lazy-pages\n" } else { "" };
-        let output = self.0.go_on(&options, images).await?;
+        let gone = |_| Err(io::Error::other("the thread that begins it ended"));
+        let process = self.process.await.unwrap_or_else(gone).map_err(self.criu.not_run())?;
+        // Before it is set free it must begin no other.
+        let _images = tell(Some(self.input), &options, images)?;
+        let output = process.wait_with_output().await;
+        let output = output.map_err(CriuError::file("wait for", &self.criu.program))?;
         if output.status.success() {
             return Ok(());
         }
@@ -176,22 +193,18 @@ impl WaitingRestore {
     }
 }
 
-impl Waiting {
-    /// Tells it what is to be done, and waits until it is. Never killed half-way: that would leave processes with code of
-    /// CRIU's in them.
-    async fn go_on(mut self, options: &str, images: &Path) -> Result<Output, CriuError> {
-        let directory = File::open(images).map_err(CriuError::file("open", images))?;
-        // A path of any characters and any length would not do.
-        let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
-        let told = format!("images-dir {path}\n{options}{ALWAYS}");
-        if let Some(input) = self.process.stdin.take().map(ChildStdin::into_owned_fd) {
-            // The pipe has room for it, and the runtime would look first whether it has. One that does not hear it has
-            // ended, and says why.
-            let _ = input.map(|input| File::from(input).write_all(told.as_bytes()));
-        }
-        let output = self.process.wait_with_output().await;
-        output.map_err(CriuError::file("wait for", &self.program))
+/// Tells a CRIU what is to be done, and where its images are; they have to be open until it has ended. One that does not
+/// hear it has ended, and says why.
+fn tell(input: Option<impl Write>, options: &str, images: &Path) -> Result<File, CriuError> {
+    let directory = File::open(images).map_err(CriuError::file("open", images))?;
+    // A path of any characters and any length would not do.
+    let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
+    let told = format!("images-dir {path}\n{options}{ALWAYS}");
+    if let Some(mut input) = input {
+        // The pipe has room for it, and the runtime would look first whether it has.
+        let _ = input.write_all(told.as_bytes());
     }
+    Ok(directory)
 }
 
 /// What went wrong, from the log or from what was printed if there is none.

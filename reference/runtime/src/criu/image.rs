@@ -26,6 +26,10 @@ use super::rootfs::RootfsDiff;
 use crate::chunks::Grain;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
 
+/// Small images, mostly in memory, that are written by whoever restores: another thread may be woken behind somebody who runs,
+/// and wait longer than that takes.
+const SOON_WRITTEN_BYTES: usize = 1 << 20;
+
 /// Counts up with every change of the structures here and of what init and kernels are asked.
 pub(super) const IMAGE_VERSION: u32 = 5;
 
@@ -114,15 +118,19 @@ impl Images {
         for (name, bytes) in &self.small {
             contents.push((name.clone(), cursor.take(*bytes).await?));
         }
+        let all: usize = contents.iter().map(|(_, content)| content.len()).sum();
         let files = files.clone();
-        blocking(move || {
+        let write = move || {
             for (name, content) in contents {
                 let (mut file, path) = files.create(&name, content.len() as u64)?;
                 file.write_all(&content).map_err(CriuError::file("write", &path))?;
             }
             Ok(())
-        })
-        .await
+        };
+        if all <= SOON_WRITTEN_BYTES {
+            return write();
+        }
+        blocking(write).await
     }
 
     /// The pages, which come next.

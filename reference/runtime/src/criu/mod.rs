@@ -19,6 +19,7 @@
 //! agent runs. Left out: connections to the outside (they are closed), files on volumes, devices.
 
 mod baseline;
+mod beside;
 mod client;
 mod command;
 mod contexts;

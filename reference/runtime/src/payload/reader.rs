@@ -20,6 +20,9 @@ const WINDOW_BYTES: u64 = 4 << 20;
 const WINDOWS: usize = 3;
 /// Bytes that are read at once from its beginning on where that costs little: what follows may be pages that come later.
 const NEAR_BYTES: u64 = 512 << 10;
+/// Up to so many bytes are read from a disk by whoever wants them. Another thread may be woken on a core on which somebody
+/// else runs, and waits there for the scheduler's next tick, which is longer than to read them.
+const LITTLE_BYTES: u64 = 1 << 20;
 /// What is in memory can be read in any parts; these are as large as chunks are.
 const CUT_BYTES: u64 = 64 << 10;
 
@@ -92,6 +95,18 @@ impl PayloadReader {
                 Ok(bytes.slice(range(self.range.start)..range(self.range.end)))
             }
             Source::Sealed(sealed) => Ok(sealed.read(self.range.clone()).await?),
+        }
+    }
+
+    /// As [`read`](Self::read), on this thread where that is soon done.
+    async fn read_little(&self) -> Result<Bytes, PayloadError> {
+        match &self.source {
+            Source::Sealed(sealed) if sealed.is_on_disk() && self.len() <= LITTLE_BYTES => {
+                let (mut stored, mut plain) = (Vec::new(), Vec::new());
+                sealed.read_here(&self.range, &mut stored, &mut plain)?;
+                Ok(plain.into())
+            }
+            Source::Sealed(_) | Source::Memory(_) => self.read().await,
         }
     }
 
@@ -242,7 +257,7 @@ impl PayloadCursor {
             // Of what is far away more is read than is asked for: each way there takes long.
             let ahead = if unread.is_at_hand() { NEAR_BYTES } else { WINDOW_BYTES };
             let (window, rest) = unread.split_at(unread.len().min(bytes.max(ahead)))?;
-            self.window = window.read().await?;
+            self.window = window.read_little().await?;
             self.rest = rest;
         }
         // Fits: the window has that many.
