@@ -22,6 +22,7 @@ use crate::store::{StoreError, Taken};
 
 use growing::Growing;
 pub use growing::{PayloadWriter, Unwanted};
+pub(crate) use reader::LITTLE_BYTES;
 pub use reader::{PayloadCursor, PayloadReader};
 pub(crate) use runs::{Run, Runs};
 

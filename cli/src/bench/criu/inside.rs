@@ -26,6 +26,7 @@ const QUICK_REPETITIONS: usize = 2;
 /// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
 /// uses it, and resumed when nobody has for long.
 const IDLE: Duration = Duration::from_millis(100);
+/// A block for which the allocator looks for what it may give back.
 const LARGE_BLOCK_BYTES: usize = 64 << 20;
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(2);

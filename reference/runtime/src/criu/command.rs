@@ -97,8 +97,8 @@ impl Criu {
     pub(super) fn begin_dump(&self) -> Result<WaitingDump, CriuError> {
         let process = self.waiting("dump").stdin(Stdio::piped()).spawn();
         Ok(WaitingDump {
+            criu: self.clone(),
             process: process.map_err(self.not_run())?,
-            program: self.program.clone(),
         })
     }
 
@@ -122,6 +122,28 @@ impl Criu {
         command
     }
 
+    /// Tells one that waits what is to be done, and waits until it is. Never killed half-way: that would leave processes with
+    /// code of CRIU's in them.
+    async fn go_on(
+        &self,
+        process: Child,
+        input: Option<impl Write>,
+        options: &str,
+        images: &Path,
+    ) -> Result<Output, CriuError> {
+        let directory = File::open(images).map_err(CriuError::file("open", images))?;
+        // A path of any characters and any length would not do.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
+        let told = format!("images-dir {path}\n{options}{ALWAYS}");
+        if let Some(mut input) = input {
+            // The pipe has room for it, and the runtime would look first whether it has. One that does not hear it has
+            // ended, and says why.
+            let _ = input.write_all(told.as_bytes());
+        }
+        let output = process.wait_with_output().await;
+        output.map_err(CriuError::file("wait for", &self.program))
+    }
+
     fn not_run(&self) -> impl FnOnce(io::Error) -> CriuError {
         let program = self.program.clone();
         move |source| CriuError::NotInstalled { program, source }
@@ -131,8 +153,8 @@ impl Criu {
 /// A CRIU that has been loaded, and waits to be told what to dump.
 #[derive(Debug)]
 pub(super) struct WaitingDump {
+    criu: Criu,
     process: Child,
-    program: PathBuf,
 }
 
 /// A CRIU that is being loaded, and waits to be told what to restore.
@@ -151,8 +173,6 @@ impl WaitingDump {
 
     /// Writes the tree below `pid` to `images`, or to who listens there, and leaves it stopped. If it fails the tree
     /// goes on.
-    ///
-    /// Never killed half-way: that would leave processes with code of CRIU's in them.
     pub(super) async fn dump(mut self, pid: u32, images: &Path, sink: Sink) -> Result<(), CriuError> {
         let mut options =
             format!("tree {pid}\nleave-stopped\nghost-limit {GHOST_LIMIT}\nlog-file {DUMP_LOG}\ndisplay-stats\n");
@@ -161,9 +181,8 @@ impl WaitingDump {
             Sink::Stream => "stream\n",
         };
         let input = self.process.stdin.take().map(ChildStdin::into_owned_fd);
-        let _images = tell(input.and_then(Result::ok).map(File::from), &options, images)?;
-        let output = self.process.wait_with_output().await;
-        let output = output.map_err(CriuError::file("wait for", &self.program))?;
+        let input = input.and_then(Result::ok).map(File::from);
+        let output = self.criu.go_on(self.process, input, &options, images).await?;
         if output.status.success() {
             tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
             return Ok(());
@@ -180,31 +199,15 @@ impl WaitingRestore {
         let mut options = format!("restore-detached\nrestore-sibling\nlog-file {RESTORE_LOG}\n");
         options += if lazily { "lazy-pages\n" } else { "" };
         let gone = |_| Err(io::Error::other("the thread that begins it ended"));
+        // It has all cores when it is there, and is told nothing before: what it makes has those that it has.
         let process = self.process.await.unwrap_or_else(gone).map_err(self.criu.not_run())?;
-        // Before it is set free it must begin no other.
-        let _images = tell(Some(self.input), &options, images)?;
-        let output = process.wait_with_output().await;
-        let output = output.map_err(CriuError::file("wait for", &self.criu.program))?;
+        let output = self.criu.go_on(process, Some(self.input), &options, images).await?;
         if output.status.success() {
             return Ok(());
         }
         let message = explain(&output, &images.join(RESTORE_LOG));
         Err(CriuError::Restore { message })
     }
-}
-
-/// Tells a CRIU what is to be done, and where its images are; they have to be open until it has ended. One that does not
-/// hear it has ended, and says why.
-fn tell(input: Option<impl Write>, options: &str, images: &Path) -> Result<File, CriuError> {
-    let directory = File::open(images).map_err(CriuError::file("open", images))?;
-    // A path of any characters and any length would not do.
-    let path = format!("/proc/{}/fd/{}", std::process::id(), directory.as_raw_fd());
-    let told = format!("images-dir {path}\n{options}{ALWAYS}");
-    if let Some(mut input) = input {
-        // The pipe has room for it, and the runtime would look first whether it has.
-        let _ = input.write_all(told.as_bytes());
-    }
-    Ok(directory)
 }
 
 /// What went wrong, from the log or from what was printed if there is none.

@@ -24,11 +24,7 @@ use super::image_files::ImageFiles;
 use super::lazy::Touched;
 use super::rootfs::RootfsDiff;
 use crate::chunks::Grain;
-use crate::payload::{Payload, PayloadCursor, PayloadReader};
-
-/// Small images, mostly in memory, that are written by whoever restores: another thread may be woken behind somebody who runs,
-/// and wait longer than that takes.
-const SOON_WRITTEN_BYTES: usize = 1 << 20;
+use crate::payload::{LITTLE_BYTES, Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
 pub(super) const IMAGE_VERSION: u32 = 5;
@@ -118,7 +114,7 @@ impl Images {
         for (name, bytes) in &self.small {
             contents.push((name.clone(), cursor.take(*bytes).await?));
         }
-        let all: usize = contents.iter().map(|(_, content)| content.len()).sum();
+        let all: u64 = self.small.iter().map(|(_, bytes)| bytes).sum();
         let files = files.clone();
         let write = move || {
             for (name, content) in contents {
@@ -127,7 +123,7 @@ impl Images {
             }
             Ok(())
         };
-        if all <= SOON_WRITTEN_BYTES {
+        if all <= LITTLE_BYTES {
             return write();
         }
         blocking(write).await

@@ -20,9 +20,9 @@ const WINDOW_BYTES: u64 = 4 << 20;
 const WINDOWS: usize = 3;
 /// Bytes that are read at once from its beginning on where that costs little: what follows may be pages that come later.
 const NEAR_BYTES: u64 = 512 << 10;
-/// Up to so many bytes are read from a disk by whoever wants them. Another thread may be woken on a core on which somebody
-/// else runs, and waits there for the scheduler's next tick, which is longer than to read them.
-const LITTLE_BYTES: u64 = 1 << 20;
+/// Up to so many bytes are read from a disk, or written to it, by whoever wants that. Another thread may be woken on a core on
+/// which somebody else runs, and waits there for the other one's slice to end, which is longer than to read them.
+pub(crate) const LITTLE_BYTES: u64 = 1 << 20;
 /// What is in memory can be read in any parts; these are as large as chunks are.
 const CUT_BYTES: u64 = 64 << 10;
 
