@@ -6,6 +6,8 @@ use std::sync::Arc;
 /// A step that has just been done. What a crash right after it leaves is told in `tests/contract/crash.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Memory of an idle sandbox is in the store, ahead of a pause.
+    StoredAhead,
     /// The store has a large part of what CRIU writes, ahead of the seal. Told of each.
     Taken,
     /// The sandbox stands, and what CRIU writes of it is written aside or taken.
@@ -34,7 +36,8 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order of a checkpoint and then of a restore.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::StoredAhead,
         Self::Taken,
         Self::Stopped,
         Self::WrittenDown,

@@ -1,14 +1,12 @@
 //! What runs in the container: one sandbox after the other, paused and resumed by the engine and by CRIU alone.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use tempfile::TempDir;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +16,7 @@ use torpor_runtime::{
 use url::Url;
 
 use super::CriuFigures;
+use super::alone::{raw_dump, raw_restore};
 use crate::bench::progress;
 use crate::engine;
 
@@ -25,11 +24,14 @@ const LARGEST_QUICK_HEAP: u64 = 64;
 const QUICK_REPETITIONS: usize = 2;
 /// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
 /// uses it, and resumed when nobody has for long.
-const IDLE: Duration = Duration::from_millis(100);
+pub(super) const IDLE: Duration = Duration::from_millis(100);
+/// How often one looks whether memory is stored ahead, and of how many pauses one waits for that: each time seconds.
+const LOOK: Duration = Duration::from_millis(5);
+const MOST_IDLE: usize = 8;
 /// A block for which the allocator looks for what it may give back.
 const LARGE_BLOCK_BYTES: usize = 64 << 20;
 /// How long anything may take.
-const LIMIT: Duration = Duration::from_mins(2);
+pub(super) const LIMIT: Duration = Duration::from_mins(2);
 /// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
 const FILL: &str = "import numpy
 text = b''.join(b'{\"id\": %d, \"name\": \"user-%d\", \"score\": %d}\\n' % (i, i * 7919 % 1000003, i * 104729 % 10007) for i in range(20000))
@@ -114,6 +116,13 @@ impl Timeline {
         }
     }
 
+    /// Answers when a step was done since the list was last cleared.
+    async fn until(&self, step: Step) {
+        while !self.list().iter().any(|(done, _)| *done == step) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     fn list(&self) -> std::sync::MutexGuard<'_, Vec<(Step, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,14 +165,46 @@ impl Bed {
             let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
             running.sandbox.stop().await;
             drop(running);
-            raw_restore(&raw, &mut figures).await?;
+            raw_restore(&raw, &mut figures.restore).await?;
             fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
             running = self.resume(&key, &next, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
         }
-        self.pause_again(running, key(repetitions), repetitions, &mut figures)
+        let idle = repetitions.min(MOST_IDLE);
+        for repetition in repetitions..repetitions + idle {
+            running = self
+                .pause_idle(running, [&key(repetition), &key(repetition + 1)], &mut figures)
+                .await?;
+        }
+        self.pause_again(running, key(repetitions + idle), repetitions, &mut figures)
             .await?;
         Ok(figures)
+    }
+
+    /// Pauses a sandbox that nobody uses, when its memory is stored ahead, and resumes it.
+    async fn pause_idle(
+        &self,
+        running: Running,
+        [key, next]: [&CheckpointKey; 2],
+        figures: &mut CriuFigures,
+    ) -> anyhow::Result<Running> {
+        let mut idle = CriuFigures {
+            mebibytes: figures.mebibytes,
+            ..CriuFigures::default()
+        };
+        tokio::time::timeout(LIMIT, self.timeline.until(Step::StoredAhead))
+            .await
+            .context("wait until memory is stored ahead of a pause")?;
+        self.pause(running.sandbox.as_ref(), key, &mut idle).await?;
+        let raw = raw_dump(&mut idle.dump, &mut idle.dump_synced).await?;
+        fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
+        running.sandbox.stop().await;
+        drop(running);
+        let running = self.resume(key, next, &mut idle).await?;
+        self.store.remove_all(&key.sandbox_uid).await?;
+        figures.dump_idle.append(&mut idle.dump);
+        figures.pause_idle.append(&mut idle.pause);
+        Ok(running)
     }
 
     /// Pauses a sandbox, whose first checkpoint is `key`, again and again, and keeps its last checkpoint.
@@ -282,91 +323,6 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
     bail!("the interpreter hung up")
 }
 
-/// Dumps the tree once more, by CRIU alone, after it has run on as idle as before its pause; adds how long that took, and
-/// until it was on disk.
-async fn raw_dump(dumped: &mut Vec<f64>, synced: &mut Vec<f64>) -> anyhow::Result<PathBuf> {
-    let images = tempfile::tempdir().context("make a directory")?.keep();
-    let tree = root_of_tree()?.to_string();
-    tell_others(Signal::CONT)?;
-    tokio::time::sleep(IDLE).await;
-    let begun = Instant::now();
-    criu(&["dump", "--leave-stopped", "--tree", &tree], &images)?;
-    dumped.push(milliseconds(begun));
-    for image in fs::read_dir(&images).context("list the images")? {
-        File::open(image?.path())
-            .and_then(|file| file.sync_all())
-            .context("sync an image")?;
-    }
-    synced.push(milliseconds(begun));
-    Ok(images)
-}
-
-/// Brings it back, by CRIU alone, and ends it.
-async fn raw_restore(images: &Path, figures: &mut CriuFigures) -> anyhow::Result<()> {
-    tokio::time::sleep(IDLE).await;
-    if let Err(error) = fs::remove_file("/run/torpor/init.sock") {
-        tracing::debug!(%error, "remove the socket of the tree");
-    }
-    let begun = Instant::now();
-    criu(&["restore", "--restore-detached", "--restore-sibling"], images)?;
-    figures.restore.push(milliseconds(begun));
-    end_all()
-}
-
-fn criu(options: &[&str], images: &Path) -> anyhow::Result<()> {
-    let mut command = Command::new("criu");
-    command.args(options);
-    command.args(["--tcp-close", "--file-locks", "--link-remap", "--manage-cgroups=ignore"]);
-    command
-        .args(["--ghost-limit", "1G", "--log-file", "log", "--images-dir"])
-        .arg(images);
-    let output = command.output().context("run criu")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let log = fs::read_to_string(images.join("log")).unwrap_or_default();
-    bail!(
-        "criu {}: {}",
-        options.join(" "),
-        log.lines().rev().take(5).collect::<Vec<_>>().join("; ")
-    )
-}
-
-/// The init of the sandbox: the one child of this process.
-fn root_of_tree() -> anyhow::Result<u32> {
-    let children = fs::read_to_string("/proc/1/task/1/children").context("list the children of this process")?;
-    let mut found = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    found.next().context("find the init of the sandbox")
-}
-
-/// Ends every other process of the container.
-fn end_all() -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        let others = tell_others(Signal::KILL)?;
-        if others.is_empty() {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < LIMIT, "processes do not end: {others:?}");
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Sends a signal to every other process of the container; gives those that there were.
-fn tell_others(signal: Signal) -> anyhow::Result<Vec<Pid>> {
-    let pids = fs::read_dir("/proc").context("list processes")?.flatten();
-    let others: Vec<Pid> = pids
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|pid| !pid.is_init())
-        .collect();
-    for pid in &others {
-        // Gone already is as good.
-        let _ = kill_process(*pid, signal);
-    }
-    Ok(others)
-}
-
-fn milliseconds(since: Instant) -> f64 {
+pub(super) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }

@@ -8,6 +8,7 @@
 //! The CRIU engine takes a whole container for its sandbox, so what measures it has to be in one. Where there is no
 //! Docker or no image, the rows are missing and a note says why.
 
+mod alone;
 mod inside;
 mod rows;
 
@@ -54,6 +55,10 @@ pub struct CriuFigures {
     pub pause_again: Vec<f64>,
     /// `criu dump` alone beside it.
     pub dump_again: Vec<f64>,
+    /// As `pause`, of a sandbox that nobody used until its memory was stored ahead.
+    pub pause_idle: Vec<f64>,
+    /// `criu dump` alone beside it.
+    pub dump_idle: Vec<f64>,
     /// Bytes that the last of these checkpoints added to the store.
     pub stored_again_bytes: u64,
     /// `criu restore` alone.

@@ -26,6 +26,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
         samples(&figures.dump_synced),
     );
     let (again, dump_again) = (samples(&figures.pause_again), samples(&figures.dump_again));
+    let (idle, dump_idle) = (samples(&figures.pause_idle), samples(&figures.dump_idle));
     let steps = |name: &str, steps: &[(String, Vec<f64>)]| -> Vec<Measurement> {
         let step = |(step, took): &(String, Vec<f64>)| row(&format!("{name}: {step}"), &samples(took));
         steps.iter().map(step).collect()
@@ -36,6 +37,9 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
         row("the same, beside criu dump and a sync", &pause).beside(Some(synced.percentile_ms(50)), Better::Smaller),
         row("of it frozen until the tree is written down", &samples(&figures.freeze)),
+        row("pause of an idle sandbox until sealed, beside criu dump", &idle)
+            .beside(Some(dump_idle.percentile_ms(50)), Better::Smaller)
+            .target(Target::AtMost(FACTOR * dump_idle.percentile_ms(50))),
         row("pause again until sealed, beside criu dump", &again)
             .beside(Some(dump_again.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(FACTOR * dump_again.percentile_ms(50))),
@@ -60,6 +64,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
 /// What has been done with a step.
 pub fn name(step: Step) -> &'static str {
     match step {
+        Step::StoredAhead => "memory stored ahead",
         Step::Taken => "a large image taken by the store",
         Step::Stopped => "the tree stands, written down by CRIU",
         Step::WrittenDown => "changed files found",

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, oneshot};
+use futures::FutureExt;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::baseline::Baseline;
@@ -18,12 +19,13 @@ use super::engine::blocking;
 use super::error::CriuError;
 use super::image::Images;
 use super::image_files::empty;
+use super::predump::Predump;
 use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
 use crate::chunks::Grain;
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
-use crate::store::{Draft, Intake};
+use crate::store::Draft;
 
 /// How often a tree is dumped again, and after how long, of which a process was dying: it takes a moment until all of its
 /// threads are gone.
@@ -67,10 +69,10 @@ impl Written {
     /// Writes the tree below `root` down, to the store of its place if there is one, and leaves it stopped. If it
     /// fails the tree goes on.
     pub(super) async fn dump(
-        dumper: &Dumper,
-        root: u32,
+        (dumper, root): (&Dumper, u32),
         place: &Place,
         baseline: &Arc<Baseline>,
+        predump: &Predump,
     ) -> Result<Self, CriuError> {
         let mut changes = Changes::prepared(baseline);
         let directory = place.directory.join("images");
@@ -82,7 +84,13 @@ impl Written {
             }
             Some(intake) => {
                 let listing = baseline.listing().as_bytes().clone();
-                stream(dumper, root, &directory, (intake, listing), changes.look()).await?
+                let begun = async {
+                    match predump.take().await {
+                        Some(ahead) => ahead,
+                        None => intake.begin().await,
+                    }
+                };
+                stream((dumper, root), &directory, (begun, listing), changes.look()).await?
             }
         };
         Ok(Self {
@@ -197,28 +205,26 @@ where
 /// Has the store begin while CRIU does, and take the names of the container's image, as long as there is nothing else to
 /// do, and then what CRIU writes.
 async fn stream(
-    dumper: &Dumper,
-    root: u32,
+    (dumper, root): (&Dumper, u32),
     directory: &Path,
-    (intake, listing): (&Intake, Bytes),
+    (begun, listing): (impl Future<Output = Arc<Draft>> + Send, Bytes),
     at_last: impl FnOnce() + Send + 'static,
 ) -> Result<Kept, CriuError> {
     let streamer = Streamer::listen(directory)?;
-    let (ended, begun) = (CancellationToken::new(), OnceCell::new());
-    let draft = async || Arc::clone(begun.get_or_init(|| intake.begin()).await);
+    let (ended, draft) = (CancellationToken::new(), begun.boxed().shared());
     let dump = async {
         let done = dumper.dump(root, directory, Sink::Stream).await;
         ended.cancel();
         done
     };
-    let received = streamer.receive(draft(), ended.cancelled(), at_last);
+    let received = streamer.receive(draft.clone(), ended.cancelled(), at_last);
     let listed = async {
-        let draft = draft().await;
+        let draft = draft.clone().await;
         let failed = CriuError::file("take the names of what is in", Path::new("/"));
         let taken = tokio::task::spawn_blocking(move || draft.take(Grain::Byte, &listing, io::empty()));
         taken.await.map_err(io::Error::other).flatten().map_err(failed)
     };
-    let (written, received, listing, draft) = tokio::join!(dump, received, listed, draft());
+    let (written, received, listing, draft) = tokio::join!(dump, received, listed, draft.clone());
     match (written, received, listing) {
         (Ok(()), Ok(images), Ok(listing)) => Ok(Kept::Streamed { images, listing, draft }),
         (written, received, listing) => {

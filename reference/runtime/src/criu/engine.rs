@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::OnceCell;
@@ -43,6 +44,9 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 /// Memory that takes no longer to be laid out than to be brought in later.
 const LAZY_FROM_BYTES: u64 = 16 << 20;
 
+/// Longer than people think between two cells, and far shorter than the time after which platforms pause.
+const STORE_AHEAD_AFTER: Duration = Duration::from_secs(2);
+
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct CriuConfig {
@@ -54,6 +58,8 @@ pub struct CriuConfig {
     pub socket: PathBuf,
     /// With at least so many bytes of memory that may come later, processes run before it is there.
     pub lazy_from_bytes: u64,
+    /// The memory of a sandbox that has used no processor time for so long is stored ahead of its pause; never when absent.
+    pub store_ahead_after: Option<Duration>,
     /// Is told the steps of checkpoints and restores.
     pub steps: Steps,
 }
@@ -67,6 +73,7 @@ impl CriuConfig {
             init,
             socket: "/run/torpor/init.sock".into(),
             lazy_from_bytes: LAZY_FROM_BYTES,
+            store_ahead_after: Some(STORE_AHEAD_AFTER),
             steps: Steps::default(),
         }
     }
@@ -144,6 +151,7 @@ impl CriuEngine {
             paging: Paging::complete(),
             touched: Touched::default(),
             steps: self.config.steps.clone(),
+            store_ahead_after: self.config.store_ahead_after,
             place,
             env: fresh.env,
         });

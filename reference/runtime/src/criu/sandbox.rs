@@ -30,6 +30,7 @@ use super::image::{CriuImage, Images, ProgramImage};
 use super::init::Request;
 use super::kernel::Lines;
 use super::lazy::{Paging, Touched};
+use super::predump::{Predump, Subject};
 use super::tree::Tree;
 use crate::engine::{
     Answer, ExecutionEvent, Interpreter, Place, ProcessEvent, ProcessSpec, ProcessStream, Processes, Sandbox,
@@ -50,6 +51,7 @@ pub(super) struct Parts {
     /// Pages that were waited for after restores before the one that `paging` is of.
     pub(super) touched: Touched,
     pub(super) steps: Steps,
+    pub(super) store_ahead_after: Option<Duration>,
     pub(super) place: Place,
     pub(super) env: BTreeMap<String, String>,
 }
@@ -65,6 +67,7 @@ pub(super) struct CriuSandbox {
     baseline: Arc<Baseline>,
     paging: Paging,
     touched: Touched,
+    predump: Predump,
     steps: Steps,
     place: Place,
     env: BTreeMap<String, String>,
@@ -103,7 +106,19 @@ impl CriuSandbox {
                 preparing.prepare();
             }
         });
+        let predump = match (&parts.place.intake, parts.store_ahead_after) {
+            (Some(intake), Some(after)) => Predump::begin(Subject {
+                tree: parts.tree,
+                paging: parts.paging.clone(),
+                baseline: Arc::clone(&parts.baseline),
+                intake: intake.clone(),
+                steps: parts.steps.clone(),
+                after,
+            }),
+            (None, _) | (_, None) => Predump::never(),
+        };
         Self {
+            predump,
             dumper,
             fitness: parts.fitness,
             client: parts.client,
@@ -208,7 +223,14 @@ impl CriuSandbox {
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
         let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
-        let dump = || Written::dump(&self.dumper, self.tree.root(), &self.place, &self.baseline);
+        let dump = || {
+            Written::dump(
+                (&self.dumper, self.tree.root()),
+                &self.place,
+                &self.baseline,
+                &self.predump,
+            )
+        };
         Ok((outliving_the_dying(dump).await?, stopped))
     }
 
@@ -279,6 +301,7 @@ impl CriuSandbox {
         if let Stage::Frozen { written, .. } = &*stage {
             written.discard().await;
         }
+        self.predump.abandon().await;
         *stage = Stage::Ended;
     }
 

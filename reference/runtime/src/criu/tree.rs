@@ -42,6 +42,11 @@ impl Tree {
         Ok(members)
     }
 
+    /// All processes, in the order of their pids.
+    pub(super) fn pids(self) -> io::Result<Vec<u32>> {
+        Ok(self.members()?.into_keys().collect())
+    }
+
     /// The processes that stand stopped.
     pub(super) fn stopped(self) -> io::Result<BTreeSet<u32>> {
         let stopped = |(pid, status): (u32, ProcessStatus)| (status.state == 'T').then_some(pid);

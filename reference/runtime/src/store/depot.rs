@@ -83,6 +83,22 @@ impl Depot {
         }
     }
 
+    /// Whether what comes is written to a disk at once.
+    pub(super) fn is_on_disk(&self) -> bool {
+        match &self.place {
+            Place::Memory(_) => false,
+            Place::Pack(_) => true,
+        }
+    }
+
+    /// Has all that came on disk, for somebody who comes back much later.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        match &self.place {
+            Place::Memory(_) => Ok(()),
+            Place::Pack(pack) => pack.settle(),
+        }
+    }
+
     /// Has the disk begin with what it was not given yet: somebody will wait for all of it soon.
     pub(super) fn hurry(&self) {
         match &self.place {

@@ -16,6 +16,8 @@ mod cores;
 mod fetch;
 mod flow;
 #[cfg(test)]
+mod likely_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -36,6 +38,7 @@ use super::restore::Sealed;
 use super::seal::report;
 use super::{CheckpointKey, CheckpointStore, StoreError};
 use crate::chunks::Grain;
+use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
 pub(super) use fetch::{Unfetched, fetch};
@@ -82,7 +85,18 @@ pub(super) struct Takes {
     pub(super) depot: Arc<Depot>,
     pub(super) sieve: Sieve,
     parts: Mutex<Vec<Survey>>,
+    /// What is in the depot since it is likely to be of use.
+    likely: Mutex<Vec<Entry>>,
     failed: Mutex<Option<PackError>>,
+}
+
+/// What was taken.
+pub(super) struct Parts {
+    pub(super) depot: Arc<Depot>,
+    pub(super) sieve: Sieve,
+    pub(super) parts: Vec<Survey>,
+    /// What is in the depot besides, likely to be of use.
+    pub(super) likely: Vec<Entry>,
 }
 
 /// What the sandbox may still add.
@@ -203,6 +217,7 @@ impl Begun {
                 depot,
                 sieve: Sieve::new(known),
                 parts: Mutex::default(),
+                likely: Mutex::default(),
                 failed: Mutex::default(),
             }),
         })
@@ -276,6 +291,20 @@ impl Draft {
         Ok(Payload::taken(Taken { draft, nth, bytes }))
     }
 
+    /// Takes all that `source` gives, cut at such places, ahead of the payload, which is likely to have much of it: what it
+    /// has is on disk then. Gives the bytes; none of a store that is no disk, or has a quota, which counts what is of no use in
+    /// the end. Blocks.
+    ///
+    /// # Errors
+    /// `source` cannot be read, or the store does not take it. The draft is of no use then.
+    pub(crate) fn take_likely(&self, grain: Grain, source: impl Read + Send) -> io::Result<u64> {
+        let takes = match &*self.state() {
+            State::Begun(begun) if begun.room.is_none() && begun.takes.depot.is_on_disk() => Arc::clone(&begun.takes),
+            State::Begun(_) | State::Failed(_) | State::Spent => return Ok(0),
+        };
+        takes.take_likely(grain, source)
+    }
+
     /// Whether it was sealed or abandoned, or that failed.
     pub(crate) fn is_spent(&self) -> bool {
         match &*self.state() {
@@ -337,14 +366,37 @@ impl Takes {
         Ok((parts.len() - 1, done?))
     }
 
-    /// What was taken, in the order of its parts.
+    fn take_likely(&self, grain: Grain, source: impl Read + Send) -> io::Result<u64> {
+        let (surveyed, done) = flow::take(self, grain, source);
+        if self.has_failed() {
+            return Err(io::Error::other("the store does not take it"));
+        }
+        self.depot.settle()?;
+        let mut likely = self.likely.lock().unwrap_or_else(PoisonError::into_inner);
+        likely.extend(surveyed.into_shelved());
+        done
+    }
+
+    /// What was taken, in the order of its parts, and what was likely.
     ///
     /// # Errors
     /// The first thing that went wrong.
-    pub(super) fn into_parts(self) -> Result<(Arc<Depot>, Sieve, Vec<Survey>), PackError> {
+    pub(super) fn into_parts(self) -> Result<Parts, PackError> {
         let failed = self.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failed.map_or_else(|| Ok((self.depot, self.sieve, parts)), Err)
+        let likely = self.likely.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (depot, sieve) = (self.depot, self.sieve);
+        failed.map_or_else(
+            || {
+                Ok(Parts {
+                    depot,
+                    sieve,
+                    parts,
+                    likely,
+                })
+            },
+            Err,
+        )
     }
 
     pub(super) fn fail(&self, error: PackError) {

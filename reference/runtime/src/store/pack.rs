@@ -69,6 +69,11 @@ impl Survey {
         self.shelved.append(&mut other.shelved);
     }
 
+    /// What was put in the depot on the way alone.
+    pub(super) fn into_shelved(self) -> Vec<Entry> {
+        self.shelved
+    }
+
     /// Adds what was put in the depot besides.
     pub(super) fn has_also(&mut self, shelved: Vec<Entry>) {
         self.shelved.extend(shelved);

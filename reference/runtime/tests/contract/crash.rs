@@ -26,6 +26,8 @@ const FIRST: &str = "first-life";
 const SECOND: &str = "second-life";
 /// How long a life may take.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Soon enough to come between a cell and the next pause, now and then.
+const AHEAD_AFTER: Duration = Duration::from_millis(20);
 /// What a halted program says.
 const HALTED: &str = "halted";
 /// More than is kept in an envelope, so that every step of a seal is made.
@@ -41,7 +43,8 @@ impl Kind {
     /// The steps that it makes: the embedded engine stops and lays out in memory.
     fn makes(self, step: Step) -> bool {
         match step {
-            Step::Taken
+            Step::StoredAhead
+            | Step::Taken
             | Step::Stopped
             | Step::WrittenDown
             | Step::FilesLaidOut
@@ -54,7 +57,11 @@ impl Kind {
     fn engine(self, steps: Steps) -> Arc<dyn Engine> {
         match self {
             Self::Monty => Arc::new(MontyEngine::new(Clock::system()).with_steps(steps)),
-            Self::Criu => Arc::new(CriuEngine::new(CriuConfig { steps, ..criu_config() })),
+            Self::Criu => Arc::new(CriuEngine::new(CriuConfig {
+                steps,
+                store_ahead_after: Some(AHEAD_AFTER),
+                ..criu_config()
+            })),
         }
     }
 }
@@ -227,11 +234,16 @@ async fn first_life(kind: Kind, store: &str, step: Step) -> Verdict {
     subject.run(None, HEAP).await?;
     subject.run(None, "x = 1\nopen('/home/user/x', 'w').write('1')").await?;
     seal(&subject, engine.as_ref(), &store, 1).await?;
-    if step >= Step::Read {
+    if step >= Step::Read || step == Step::StoredAhead {
         subject.sandbox.stop().await;
         armed.store(true, Ordering::SeqCst);
         let reader = store.reader(&key(1), &engine.version()).await?;
-        bench.restore(reader).await?;
+        let subject = bench.restore(reader).await?;
+        if step == Step::StoredAhead {
+            // It is idle from now on.
+            subject.sandbox.restored().await?;
+            std::future::pending::<()>().await;
+        }
     } else {
         subject.sandbox.thaw().await?;
         subject.run(None, "x = 2\nopen('/home/user/x', 'w').write('2')").await?;

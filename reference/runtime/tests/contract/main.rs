@@ -6,6 +6,7 @@
 
 #![expect(clippy::expect_used, reason = "a sandbox that cannot be set up fails its test")]
 
+mod ahead;
 mod bench;
 mod claims;
 mod container;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         trials.extend(kernel::trials(unfit.as_deref()));
         trials.extend(recall::trials(unfit.as_deref()));
         trials.extend(streamed::trials(unfit.as_deref()));
+        trials.extend(ahead::trials(unfit.as_deref()));
         let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
         trials.extend(caught.map(|trial| unless(unfit.as_deref(), trial)));
     } else {
@@ -94,7 +96,11 @@ fn criu() -> Arc<dyn Engine> {
 
 fn criu_config() -> CriuConfig {
     let program = std::env::current_exe().expect("the path of this program");
-    CriuConfig::new(vec![program.into_os_string(), container::INIT.into()])
+    CriuConfig {
+        // What is there does not depend on how long something takes; `ahead` has it otherwise.
+        store_ahead_after: None,
+        ..CriuConfig::new(vec![program.into_os_string(), container::INIT.into()])
+    }
 }
 
 /// What CRIU says is missing.

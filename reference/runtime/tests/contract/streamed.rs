@@ -39,15 +39,15 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
 }
 
 /// A sandbox whose store takes what is written down.
-struct Streamed {
-    store: CheckpointStore,
+pub(crate) struct Streamed {
+    pub(crate) store: CheckpointStore,
     folder: PathBuf,
     engine: Arc<dyn Engine>,
     bench: Bench,
-    subject: Subject,
+    pub(crate) subject: Subject,
 }
 
-fn key(generation: u64) -> CheckpointKey {
+pub(crate) fn key(generation: u64) -> CheckpointKey {
     CheckpointKey {
         sandbox_uid: "streamed".to_owned(),
         generation,
@@ -56,7 +56,7 @@ fn key(generation: u64) -> CheckpointKey {
 
 impl Streamed {
     /// With a heap of so many mebibytes, which differ.
-    async fn start(disk: &str, mebibytes: usize, config: CriuConfig) -> Result<Self, Failed> {
+    pub(crate) async fn start(disk: &str, mebibytes: usize, config: CriuConfig) -> Result<Self, Failed> {
         let folder = Path::new(disk).join("store");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -76,14 +76,14 @@ impl Streamed {
         })
     }
 
-    async fn seal(&self, generation: u64) -> Result<torpor_api::CheckpointRecord, Failed> {
+    pub(crate) async fn seal(&self, generation: u64) -> Result<torpor_api::CheckpointRecord, Failed> {
         let payload = self.subject.sandbox.checkpoint().await.map_err(|error| chain(&error))?;
         let sealed = self.store.seal(&key(generation), &self.engine.version(), payload).await;
         Ok(sealed.map_err(|error| chain(&error))?)
     }
 
     /// Ends what runs, and brings a checkpoint back.
-    async fn resume(&mut self, generation: u64) -> Verdict {
+    pub(crate) async fn resume(&mut self, generation: u64) -> Verdict {
         self.subject.sandbox.stop().await;
         let reader = self.store.reader(&key(generation), &self.engine.version()).await?;
         self.subject = self.bench.restore(reader).await?;
@@ -91,14 +91,14 @@ impl Streamed {
         Ok(restored.map_err(|error| chain(&error))?)
     }
 
-    async fn has(&self, expected: &str) -> Verdict {
+    pub(crate) async fn has(&self, expected: &str) -> Verdict {
         let code = "import random\n[x, heap == random.Random(7).randbytes(len(heap))]";
         let seen = self.subject.value(code).await?;
         hold(seen == expected, "the memory is as it was", seen)
     }
 
     /// The packs and notes of the store, finished or not.
-    fn left(&self) -> Result<Vec<PathBuf>, Failed> {
+    pub(crate) fn left(&self) -> Result<Vec<PathBuf>, Failed> {
         let mut left = Vec::new();
         for folder in ["packs", "attempts"] {
             let folder = self.folder.join("streamed").join(folder);
@@ -111,7 +111,7 @@ impl Streamed {
         Ok(left)
     }
 
-    fn has_left_nothing(&self) -> Verdict {
+    pub(crate) fn has_left_nothing(&self) -> Verdict {
         let left = self.left()?;
         hold(left.is_empty(), "nothing is left in the store", left)
     }

@@ -47,6 +47,7 @@ pub(super) use guard::Paging;
 use guard::Restoring;
 use handover::Handover;
 use missing::Missing;
+pub(super) use pagemap::PAGE_BYTES;
 use pagemap::{Pagemap, PagemapError};
 use pager::{Paged, Pager, PagerError};
 use supply::{Image, Supply};

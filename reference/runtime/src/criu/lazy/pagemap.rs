@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 /// What a page of memory has on the architectures that are supported.
-pub(super) const PAGE_BYTES: u64 = 4096;
+pub(in crate::criu) const PAGE_BYTES: u64 = 4096;
 /// Bytes of the magic numbers in front.
 const MAGIC_BYTES: usize = 8;
 /// The pages are in the image.

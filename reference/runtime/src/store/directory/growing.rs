@@ -57,6 +57,8 @@ struct Bytes {
     syncing: bool,
     /// So many bytes are synced however few they are.
     hurried: u64,
+    /// Whoever syncs is to end.
+    settling: bool,
     complete: bool,
     failed: Option<io::Error>,
 }
@@ -111,6 +113,14 @@ impl Growing {
         drop(progress);
         self.progress.changed.notify_all();
         Ok(())
+    }
+
+    /// Has all that was written on disk, and leaves nobody who syncs: whoever writes next may be in more of a hurry than the
+    /// one who began to. Nobody writes meanwhile.
+    pub(in crate::store) fn settle(&self) -> io::Result<()> {
+        let aside = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let aside = aside.as_ref().map(|begun| Arc::clone(&begun.aside));
+        aside.map_or(Ok(()), |file| self.progress.settle(&file))
     }
 
     /// Has what was written synced soon, if somebody syncs.
@@ -181,7 +191,7 @@ impl Progress {
     /// Syncs whenever there is enough to, until the file is complete.
     fn sync(&self, file: &Aside) {
         let mut bytes = self.lock();
-        while !bytes.complete && bytes.failed.is_none() {
+        while !bytes.complete && !bytes.settling && bytes.failed.is_none() {
             if !bytes.is_behind() {
                 bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -198,6 +208,28 @@ impl Progress {
         self.changed.notify_all();
     }
 
+    /// Returns when nobody syncs any more and all that was written is on disk.
+    fn settle(&self, file: &Aside) -> io::Result<()> {
+        let mut bytes = self.lock();
+        bytes.settling = true;
+        self.changed.notify_all();
+        while bytes.syncing {
+            bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
+        }
+        bytes.settling = false;
+        if bytes.failed.is_none() && bytes.synced < bytes.written {
+            let written = bytes.written;
+            drop(bytes);
+            let done = file.sync();
+            bytes = self.lock();
+            bytes.synced = written;
+            bytes.failed = done.err();
+        }
+        // Kept as well: a pack of which it is true never takes its place.
+        let failed = bytes.failed.as_ref();
+        failed.map_or(Ok(()), |error| Err(io::Error::new(error.kind(), error.to_string())))
+    }
+
     /// Returns when nobody syncs any more. A failed sync is told once only by the system, so it is kept until here.
     fn complete(&self) -> io::Result<()> {
         let mut bytes = self.lock();
@@ -212,7 +244,34 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Change;
     use super::*;
+
+    #[test]
+    fn what_has_settled_is_on_disk_with_nobody_who_syncs_and_goes_on_to_grow() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (tell, told) = std::sync::mpsc::channel();
+        let disk = Disk::told_to(move |change| {
+            if let Change::FileSynced(_) = change {
+                // Who listens may have gone.
+                let _ = tell.send(());
+            }
+        });
+        let directory = Directory::with_disk(folder.path().to_owned(), disk);
+        let pack = Growing::new(&directory, folder.path().join("pack"), Uuid::new_v4());
+        pack.settle().expect("nothing to do");
+        for (bytes, at) in [(vec![1; 5 << 20], 0), (vec![2; 10], 5 << 20)] {
+            pack.write_at(&bytes, at).expect("written");
+            pack.settle().expect("on disk");
+            assert!(told.try_iter().count() > 0, "synced");
+            let progress = pack.progress.lock();
+            assert_eq!((progress.syncing, progress.synced), (false, at + bytes.len() as u64));
+        }
+        pack.write_at(&vec![3; 5 << 20], 6 << 20).expect("written");
+        told.recv().expect("somebody syncs again");
+        let (file, _) = pack.complete().expect("complete").expect("a file");
+        assert_eq!(file.metadata().expect("its length").len(), 11 << 20);
+    }
 
     #[test]
     fn a_pack_of_which_a_sync_failed_does_not_take_its_place() {
@@ -221,6 +280,7 @@ mod tests {
         let pack = Growing::new(&directory, folder.path().join("pack"), Uuid::new_v4());
         pack.write_at(b"some", 0).expect("written");
         pack.progress.lock().failed = Some(io::Error::other("lost by the disk"));
+        pack.settle().expect_err("told to whoever waits for the disk");
         let failed = pack.complete().expect_err("told");
         assert_eq!(failed.to_string(), "lost by the disk");
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 0);

@@ -21,21 +21,21 @@ use crate::store::directory::{Change, Directory, Disk};
 use crate::store::fixture::{self, engine, noise};
 use crate::store::objects::Objects;
 
-const UID: &str = "drafted";
-const MIB: usize = 1 << 20;
+pub(super) const UID: &str = "drafted";
+pub(super) const MIB: usize = 1 << 20;
 
-fn key(generation: u64) -> CheckpointKey {
+pub(super) fn key(generation: u64) -> CheckpointKey {
     fixture::key(UID, generation)
 }
 
-fn on_disk() -> (CheckpointStore, TempDir) {
+pub(super) fn on_disk() -> (CheckpointStore, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let store = CheckpointStore::open(&format!("file://{}", directory.path().display())).unwrap();
     (store, directory)
 }
 
 /// All files below a store's directory but its envelopes.
-fn files_in(directory: &TempDir) -> Vec<PathBuf> {
+pub(super) fn files_in(directory: &TempDir) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![directory.path().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -57,7 +57,20 @@ async fn taken_ahead(store: &CheckpointStore, parts: &[Vec<u8>]) -> Payload {
     payload_of(&draft, parts).await
 }
 
-async fn payload_of(draft: &Arc<Draft>, parts: &[Vec<u8>]) -> Payload {
+/// A draft that has taken what may be in the payload.
+pub(super) async fn drafted(store: &CheckpointStore, likely: Vec<Vec<u8>>) -> Arc<Draft> {
+    let draft = store.intake(UID).begin().await;
+    let taking = Arc::clone(&draft);
+    let take = move || {
+        for part in likely {
+            taking.take_likely(Grain::Aligned, Cursor::new(part)).unwrap();
+        }
+    };
+    tokio::task::spawn_blocking(take).await.unwrap();
+    draft
+}
+
+pub(super) async fn payload_of(draft: &Arc<Draft>, parts: &[Vec<u8>]) -> Payload {
     let (draft, parts) = (Arc::clone(draft), parts.to_vec());
     let made = move || {
         let mut payload = Payload::default();
@@ -83,6 +96,7 @@ proptest! {
     fn what_was_taken_ahead_is_loaded_as_it_was(
         generations in prop::collection::vec(prop::collection::vec((0..4_u64, 1..2 * MIB), 1..5), 1..4),
         is_on_disk in any::<bool>(),
+        likely in prop::collection::vec((0..4_u64, 1..2 * MIB), 0..3),
         has_key in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -93,7 +107,9 @@ proptest! {
             let store = if has_key { store.with_keys(TenantKeys::parse(&keys).unwrap()) } else { store };
             for (generation, parts) in (1..).zip(&generations) {
                 let parts: Vec<Vec<u8>> = parts.iter().map(|(seed, length)| noise(*seed, *length)).collect();
-                let payload = taken_ahead(&store, &parts).await;
+                let likely = likely.iter().map(|(seed, length)| noise(*seed, *length)).collect();
+                let draft = drafted(&store, likely).await;
+                let payload = payload_of(&draft, &parts).await;
                 store.seal(&key(generation), &engine(), payload).await.unwrap();
                 assert!(store.load(&key(generation), &engine()).await.unwrap() == parts.concat());
                 store.remove_older_than(UID, generation).await.unwrap();

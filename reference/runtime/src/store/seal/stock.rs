@@ -11,7 +11,7 @@ use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
 use crate::store::depot::Depot;
-use crate::store::draft::{self, Begun, Takes, Unfetched};
+use crate::store::draft::{self, Begun, Parts, Takes, Unfetched};
 use crate::store::pack::Survey;
 use crate::store::plan::Reuse;
 use crate::store::restore::Sealed;
@@ -38,7 +38,12 @@ impl Seal {
         mut begun: Begun,
     ) -> Result<(Arc<Depot>, Survey, Payload, Reuse), StoreError> {
         let noted = begun.note_of(self.key.generation);
-        let (depot, sieve, taken) = match Arc::into_inner(begun.takes).map(Takes::into_parts) {
+        let Parts {
+            depot,
+            sieve,
+            parts,
+            likely,
+        } = match Arc::into_inner(begun.takes).map(Takes::into_parts) {
             Some(Ok(parts)) => parts,
             failed => {
                 // What is being noted could not be taken back.
@@ -49,8 +54,9 @@ impl Seal {
             }
         };
         // Both to their end: who fails takes the note back.
-        let (survey, base) = futures::join!(self.survey(large, sieve, taken, &depot), noted);
+        let (survey, base) = futures::join!(self.survey(large, sieve, parts, &depot), noted);
         let ((mut survey, payload), base) = (survey?, base?);
+        survey.has_also(likely);
         self.store.steps.done(Step::Noted);
         let reuse = self.reuse(&survey.pieces, &base, begun.inspection).await?;
         let missing = survey.missing_of_taken(&payload, &reuse);

@@ -1,0 +1,210 @@
+//! Storing the memory of an idle sandbox ahead of its pause, so that the pause does not wait for the disk.
+//!
+//! ```text
+//!          used no processor time for a while             stored
+//!  Nothing ──────────────────────────────────▶ Storing ──────────▶ Stored
+//!     ▲                                           │ used since        │ used since, idle again: once more
+//!     └───────────────────────────────────────────┘◀──────────────────┘
+//!  a pause takes what is Stored; while somebody is Storing it begins anew
+//! ```
+//!
+//! As CRIU's `pre-dump`, and without the kernel's help: chunks are named by what is in them, so what has changed since is
+//! another chunk and is stored by the pause. Nothing stands meanwhile, nothing relies on what is read here, and what
+//! is read runs only where nobody else wants to.
+//!
+//! Decides when it is worth it. It writes what may never be needed, so the more often it was done the longer it waits.
+//! Left out: what the store does with a draft that is never sealed.
+
+mod idleness;
+mod memory;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::baseline::Baseline;
+use super::lazy::Paging;
+use super::tree::Tree;
+use crate::chunks::Grain;
+use crate::standing::Standing;
+use crate::step::{Step, Steps};
+use crate::store::{Draft, Intake};
+use idleness::Idleness;
+use memory::ProcessMemory;
+
+/// Of a larger memory only so much: a dump takes as long as a disk then.
+const MOST_BYTES: u64 = 128 << 20;
+
+/// What the memory of one sandbox is stored by, until its first pause.
+#[derive(Debug)]
+pub(super) struct Predump(Option<mpsc::UnboundedSender<Order>>);
+
+/// Asks for what is stored, and that nobody stores any more.
+type Order = oneshot::Sender<Option<Arc<Draft>>>;
+
+/// Whose memory, and where it goes.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) tree: Tree,
+    pub(super) paging: Paging,
+    pub(super) baseline: Arc<Baseline>,
+    pub(super) intake: Intake,
+    pub(super) steps: Steps,
+    /// How long nothing was used.
+    pub(super) after: Duration,
+}
+
+#[derive(Debug)]
+enum State {
+    Nothing,
+    Storing {
+        ending: CancellationToken,
+        stored: JoinHandle<Option<Arc<Draft>>>,
+    },
+    Stored(Arc<Draft>),
+}
+
+impl Predump {
+    /// Nobody stores anything.
+    pub(super) fn never() -> Self {
+        Self(None)
+    }
+
+    /// Looks again and again whether the sandbox is idle.
+    pub(super) fn begin(subject: Subject) -> Self {
+        let (orders, ordered) = mpsc::unbounded_channel();
+        tokio::spawn(subject.watch(ordered));
+        Self(Some(orders))
+    }
+
+    /// A draft that has what was stored; none if there is none, or somebody is at it. Nothing is stored from now on.
+    pub(super) async fn take(&self) -> Option<Arc<Draft>> {
+        let (tell, told) = oneshot::channel();
+        self.0.as_ref()?.send(tell).ok()?;
+        told.await.ok().flatten()
+    }
+
+    /// What was stored goes.
+    pub(super) async fn abandon(&self) {
+        if let Some(draft) = self.take().await {
+            draft.abandon().await;
+        }
+    }
+}
+
+impl Subject {
+    async fn watch(self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        // What is not there cannot be stored.
+        if self.paging.done().await.is_err() {
+            return;
+        }
+        let used = self.tree.usage().ok().map(|usage| usage.cpu);
+        let (mut idleness, mut state) = (Idleness::of(used, self.after), State::Nothing);
+        let order = loop {
+            let delay = idleness.delay();
+            let next = async {
+                match &mut state {
+                    State::Storing { stored, .. } => Some(stored.await.ok().flatten()),
+                    State::Nothing | State::Stored(_) => {
+                        tokio::time::sleep(delay).await;
+                        None
+                    }
+                }
+            };
+            let stored = tokio::select! {
+                biased;
+                order = orders.recv() => break order,
+                stored = next => stored,
+            };
+            state = match stored {
+                Some(stored) => stored.map_or(State::Nothing, State::Stored),
+                None => match self.tree.usage() {
+                    Ok(usage) if idleness.is_due(usage.cpu) => self.store(state),
+                    Ok(_) | Err(_) => state,
+                },
+            };
+        };
+        state.end(order).await;
+    }
+
+    /// Stores what has changed, in the draft that there is.
+    fn store(&self, state: State) -> State {
+        let known = match state {
+            State::Stored(draft) => Some(draft),
+            State::Nothing | State::Storing { .. } => None,
+        };
+        let (subject, ending) = (self.clone(), CancellationToken::new());
+        let ended = ending.clone();
+        let stored = tokio::spawn(async move {
+            let draft = match known {
+                Some(draft) => draft,
+                None => subject.intake.begin().await,
+            };
+            let (steps, taking) = (subject.steps.clone(), Arc::clone(&draft));
+            let (tell, told) = oneshot::channel();
+            let ending = ended.clone();
+            let thread = thread::Builder::new().name("predump".to_owned());
+            let begun = thread.spawn(move || {
+                Standing::StepsBack.take();
+                // Who asked may have gone.
+                let _ = tell.send(subject.store_in(&taking, &ending));
+            });
+            let done = match begun {
+                Ok(_) => told.await.map_err(io::Error::other).flatten(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &done {
+                tracing::debug!(%error, "store memory ahead of a pause");
+            }
+            if done.is_err() || ended.is_cancelled() {
+                draft.abandon().await;
+                return None;
+            }
+            steps.done(Step::StoredAhead);
+            Some(draft)
+        });
+        State::Storing { ending, stored }
+    }
+
+    /// Blocks.
+    fn store_in(&self, draft: &Draft, ending: &CancellationToken) -> io::Result<()> {
+        let listing = self.baseline.listing().as_bytes();
+        let mut left = MOST_BYTES;
+        draft.take_likely(Grain::Byte, &listing[..])?;
+        for pid in self.tree.pids()? {
+            // It may have ended.
+            let Ok(memory) = ProcessMemory::open(pid, ending) else {
+                continue;
+            };
+            left -= draft.take_likely(Grain::Aligned, io::Read::take(memory, left))?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Gives what is stored to whoever asks for it.
+    async fn end(self, order: Option<Order>) {
+        let stored = match self {
+            Self::Stored(draft) => Some(draft),
+            // It abandons its draft itself.
+            Self::Storing { ending, .. } => {
+                ending.cancel();
+                None
+            }
+            Self::Nothing => None,
+        };
+        let refused = match order {
+            Some(order) => order.send(stored).err().flatten(),
+            None => stored,
+        };
+        if let Some(draft) = refused {
+            draft.abandon().await;
+        }
+    }
+}

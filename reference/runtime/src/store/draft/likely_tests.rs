@@ -1,0 +1,94 @@
+//! What a draft takes before there is a payload is what the seal does not write, and goes with the draft.
+
+use std::fs;
+use std::io;
+
+use super::tests::{MIB, UID, drafted, files_in, key, on_disk, payload_of};
+use super::*;
+use crate::store::fixture::{engine, noise};
+
+/// How many bytes have been written to the pack that grows.
+fn pack_bytes(directory: &tempfile::TempDir) -> u64 {
+    let packs = files_in(directory).into_iter();
+    let packs = packs.filter(|path| path.components().any(|part| part.as_os_str() == "packs"));
+    packs.map(|pack| fs::metadata(pack).unwrap().len()).sum()
+}
+
+#[tokio::test]
+async fn what_the_payload_has_of_it_is_not_written_again_and_what_changed_since_is() {
+    let (store, directory) = on_disk();
+    let before = noise(1, 8 * MIB);
+    let draft = drafted(&store, vec![before.clone()]).await;
+    assert_eq!(
+        pack_bytes(&directory),
+        8 * MIB as u64,
+        "on disk before there is a payload"
+    );
+    let mut after = before;
+    after[3 * MIB..3 * MIB + 100].fill(7);
+    // The fourth is cut as memory is.
+    let parts = [vec![1], vec![2], vec![3], after];
+    let payload = payload_of(&draft, &parts).await;
+    let record = store.seal(&key(1), &engine(), payload).await.unwrap();
+    assert!(store.load(&key(1), &engine()).await.unwrap() == parts.concat());
+    let added = record.stored_bytes - 8 * MIB as u64;
+    assert!(added < MIB as u64, "{added} bytes for a change of 100");
+    assert_eq!(files_in(&directory).len(), 1, "one pack, and no note");
+}
+
+#[tokio::test]
+async fn a_draft_without_a_payload_leaves_nothing() {
+    let (store, directory) = on_disk();
+    let draft = drafted(&store, vec![noise(1, 2 * MIB), noise(2, MIB)]).await;
+    assert!(files_in(&directory).len() >= 2, "a note and a pack");
+    draft.abandon().await;
+    assert!(files_in(&directory).is_empty());
+}
+
+#[tokio::test]
+async fn the_next_removal_finds_what_a_draft_left_whose_program_died() {
+    let (store, directory) = on_disk();
+    drop(drafted(&store, vec![noise(1, 2 * MIB)]).await);
+    assert!(files_in(&directory).len() >= 2, "a note and a pack");
+    for generation in [1, 2] {
+        let payload = noise(generation, MIB);
+        store.seal(&key(generation), &engine(), payload).await.unwrap();
+    }
+    store.remove_older_than(UID, 2).await.unwrap();
+    assert!(files_in(&directory).is_empty(), "both are whole in their envelopes");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_of_a_store_with_a_quota_or_in_memory() {
+    let (on_disk, directory) = on_disk();
+    for store in [
+        CheckpointStore {
+            quota: Some(64 * MIB as u64),
+            ..on_disk
+        },
+        CheckpointStore::open("memory://").unwrap(),
+    ] {
+        let draft = store.intake(UID).begin().await;
+        let taken = draft.take_likely(Grain::Aligned, io::repeat(1).take(1 << 20));
+        assert_eq!(taken.unwrap(), 0);
+        draft.abandon().await;
+    }
+    assert!(files_in(&directory).is_empty());
+}
+
+#[tokio::test]
+async fn a_draft_that_is_spent_takes_nothing_and_one_whose_disk_fails_says_so() {
+    let (store, directory) = on_disk();
+    fs::create_dir_all(directory.path().join(UID)).unwrap();
+    let in_the_way = directory.path().join(UID).join("packs");
+    fs::write(&in_the_way, "a file").unwrap();
+    let draft = store.intake(UID).begin().await;
+    let refused = tokio::task::spawn_blocking({
+        let draft = Arc::clone(&draft);
+        move || draft.take_likely(Grain::Aligned, &noise(1, MIB)[..])
+    });
+    assert!(refused.await.unwrap().is_err());
+    fs::remove_file(in_the_way).unwrap();
+    draft.abandon().await;
+    assert_eq!(draft.take_likely(Grain::Aligned, &[1][..]).unwrap(), 0);
+}

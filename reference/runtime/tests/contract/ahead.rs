@@ -1,0 +1,156 @@
+//! What is claimed of the memory of a sandbox that is stored ahead of its pause: by the CRIU engine alone.
+
+use std::fs;
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use torpor_runtime::{CriuConfig, Step, Steps};
+
+use crate::bench::{Verdict, hold};
+use crate::streamed::{Streamed, key};
+use crate::{LIMIT, container, criu_config, run, unless};
+
+/// How long nothing is used until a sandbox is idle.
+const SOON: Duration = Duration::from_millis(200);
+const MEBIBYTES: usize = 32;
+/// How often one looks.
+const LOOK: Duration = Duration::from_millis(1);
+
+pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
+    let trial = |name: &str, check: fn() -> Verdict| unless(unfit, Trial::test(format!("criu::{name}"), check));
+    vec![
+        trial("an_idle_sandbox_has_its_memory_in_the_store_before_its_pause", || {
+            run(stored())
+        }),
+        trial("what_changed_since_is_stored_as_well_once_it_is_idle_again", || {
+            run(stored_again())
+        }),
+        trial("memory_stored_ahead_goes_with_a_sandbox_that_is_never_paused", || {
+            run(never_paused())
+        }),
+        trial("a_pause_does_not_wait_for_memory_that_is_being_stored", || {
+            run(interrupted())
+        }),
+    ]
+}
+
+/// A sandbox with such a heap, and what tells that its memory was stored.
+async fn soon_idle(mebibytes: usize) -> Result<(Streamed, UnboundedReceiver<()>), Failed> {
+    let (tell, told) = unbounded_channel();
+    let steps = Steps::told_to(move |step| {
+        if step == Step::StoredAhead {
+            // Who listens may have gone.
+            let _ = tell.send(());
+        }
+    });
+    let config = CriuConfig {
+        steps,
+        store_ahead_after: Some(SOON),
+        ..criu_config()
+    };
+    Ok((Streamed::start(container::VOLUME, mebibytes, config).await?, told))
+}
+
+async fn until_stored(told: &mut UnboundedReceiver<()>) -> Verdict {
+    let stored = tokio::time::timeout(LIMIT, told.recv()).await;
+    hold(matches!(stored, Ok(Some(()))), "an idle sandbox is stored", stored)
+}
+
+/// Waits until it is so.
+async fn until(is_so: impl Fn() -> Result<bool, Failed>) -> Verdict {
+    let waited = async {
+        while !is_so()? {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LIMIT, waited).await?
+}
+
+/// The bytes of all packs.
+fn pack_bytes(streamed: &Streamed) -> Result<u64, Failed> {
+    let mut bytes = 0;
+    for path in streamed.left()? {
+        if path.parent().is_some_and(|folder| folder.ends_with("packs")) {
+            bytes += fs::metadata(path)?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+async fn stored() -> Verdict {
+    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
+    until_stored(&mut told).await?;
+    let before = pack_bytes(&streamed)?;
+    hold(before >= (MEBIBYTES as u64) << 20, "all of its memory is there", before)?;
+    streamed.subject.run(None, "x = 2").await?;
+    streamed.subject.freeze().await?;
+    let record = streamed.seal(1).await?;
+    let added = pack_bytes(&streamed)?.saturating_sub(before);
+    hold(
+        added < record.size_bytes / 2,
+        "the pause writes what has changed",
+        (added, &record),
+    )?;
+    streamed.store.verify(&key(1)).await?;
+    let left = streamed.left()?;
+    hold(left.len() == 1, "there is one pack, and no note", left)?;
+    streamed.resume(1).await?;
+    streamed.has("[2, True]").await?;
+    until_stored(&mut told).await?;
+    streamed.subject.freeze().await?;
+    let record = streamed.seal(2).await?;
+    let shared = record.stored_bytes < record.size_bytes / 2;
+    hold(shared, "a second pause shares with the first", record)?;
+    streamed.store.remove_older_than("streamed", 2).await?;
+    streamed.resume(2).await?;
+    streamed.has("[2, True]").await?;
+    streamed.subject.end().await
+}
+
+async fn stored_again() -> Verdict {
+    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
+    until_stored(&mut told).await?;
+    let before = pack_bytes(&streamed)?;
+    streamed
+        .subject
+        .run(None, "x = 2\nmore = random.randbytes(16 << 20)")
+        .await?;
+    until_stored(&mut told).await?;
+    let added = pack_bytes(&streamed)? - before;
+    hold(added >= 16 << 20, "what is new is there", added)?;
+    hold(
+        added < (MEBIBYTES as u64) << 20,
+        "and what was there is not written again",
+        added,
+    )?;
+    streamed.subject.freeze().await?;
+    streamed.seal(1).await?;
+    streamed.resume(1).await?;
+    streamed.has("[2, True]").await?;
+    streamed.subject.end().await
+}
+
+async fn never_paused() -> Verdict {
+    let (streamed, mut told) = soon_idle(1).await?;
+    until_stored(&mut told).await?;
+    let left = streamed.left()?;
+    hold(left.len() == 2, "a pack and a note are there", left)?;
+    streamed.subject.sandbox.stop().await;
+    streamed.has_left_nothing()
+}
+
+async fn interrupted() -> Verdict {
+    let (mut streamed, mut told) = soon_idle(96).await?;
+    // As soon as the attempt is noted memory is read.
+    until(|| Ok(!streamed.left()?.is_empty())).await?;
+    streamed.subject.freeze().await?;
+    hold(told.try_recv().is_err(), "it was not all stored", ())?;
+    streamed.seal(1).await?;
+    until(|| Ok(streamed.left()?.len() == 1)).await?;
+    streamed.store.verify(&key(1)).await?;
+    streamed.resume(1).await?;
+    streamed.has("[1, True]").await?;
+    streamed.subject.end().await
+}
