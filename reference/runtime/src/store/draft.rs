@@ -17,6 +17,7 @@ mod fetch;
 mod flow;
 #[cfg(test)]
 mod likely_tests;
+mod takes;
 #[cfg(test)]
 mod tests;
 
@@ -31,17 +32,17 @@ use uuid::Uuid;
 use super::depot::{self, Depot};
 use super::inspection::Inspection;
 use super::objects;
-use super::pack::{PackError, Sieve, Survey};
+use super::pack::Sieve;
 use super::place::SandboxPlace;
 use super::plan::Base;
 use super::restore::Sealed;
 use super::seal::report;
 use super::{CheckpointKey, CheckpointStore, StoreError};
 use crate::chunks::Grain;
-use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
 pub(super) use fetch::{Unfetched, fetch};
+pub(super) use takes::{AllTaken, Takes};
 
 /// Begins drafts of one sandbox's checkpoints.
 #[derive(Clone, Debug)]
@@ -77,26 +78,6 @@ pub(super) struct Begun {
     /// Notes the attempt; gives what of the newest checkpoint stays as long as the note does.
     pub(super) noted: BoxFuture<'static, Result<Base, StoreError>>,
     pub(super) takes: Arc<Takes>,
-}
-
-/// What takes.
-#[derive(Debug)]
-pub(super) struct Takes {
-    pub(super) depot: Arc<Depot>,
-    pub(super) sieve: Sieve,
-    parts: Mutex<Vec<Survey>>,
-    /// What is in the depot since it is likely to be of use.
-    likely: Mutex<Vec<Entry>>,
-    failed: Mutex<Option<PackError>>,
-}
-
-/// What was taken.
-pub(super) struct Parts {
-    pub(super) depot: Arc<Depot>,
-    pub(super) sieve: Sieve,
-    pub(super) parts: Vec<Survey>,
-    /// What is in the depot besides, likely to be of use.
-    pub(super) likely: Vec<Entry>,
 }
 
 /// What the sandbox may still add.
@@ -213,13 +194,7 @@ impl Begun {
             newest,
             inspection,
             noted,
-            takes: Arc::new(Takes {
-                depot,
-                sieve: Sieve::new(known),
-                parts: Mutex::default(),
-                likely: Mutex::default(),
-                failed: Mutex::default(),
-            }),
+            takes: Arc::new(Takes::new(depot, Sieve::new(known))),
         })
     }
 
@@ -354,58 +329,6 @@ impl fmt::Debug for Draft {
         f.debug_struct("Draft")
             .field("spent", &self.is_spent())
             .finish_non_exhaustive()
-    }
-}
-
-impl Takes {
-    /// Takes a part: its number and its bytes.
-    fn take(&self, grain: Grain, source: impl Read + Send) -> io::Result<(usize, u64)> {
-        let (surveyed, done) = flow::take(self, grain, source);
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.push(surveyed);
-        Ok((parts.len() - 1, done?))
-    }
-
-    fn take_likely(&self, grain: Grain, source: impl Read + Send) -> io::Result<u64> {
-        let (surveyed, done) = flow::take(self, grain, source);
-        if self.has_failed() {
-            return Err(io::Error::other("the store does not take it"));
-        }
-        self.depot.settle()?;
-        let mut likely = self.likely.lock().unwrap_or_else(PoisonError::into_inner);
-        likely.extend(surveyed.into_shelved());
-        done
-    }
-
-    /// What was taken, in the order of its parts, and what was likely.
-    ///
-    /// # Errors
-    /// The first thing that went wrong.
-    pub(super) fn into_parts(self) -> Result<Parts, PackError> {
-        let failed = self.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let likely = self.likely.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (depot, sieve) = (self.depot, self.sieve);
-        failed.map_or_else(
-            || {
-                Ok(Parts {
-                    depot,
-                    sieve,
-                    parts,
-                    likely,
-                })
-            },
-            Err,
-        )
-    }
-
-    pub(super) fn fail(&self, error: PackError) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert(error);
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 

@@ -88,11 +88,12 @@ fn private_area(line: &str) -> Option<Range<u64>> {
 fn private_pages(start: u64, entries: &[u8]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     let (entries, _) = entries.as_chunks();
-    for (address, entry) in (start..).step_by(PAGE_BYTES as usize).zip(entries) {
+    for (nth, entry) in (0..).zip(entries) {
         let entry = u64::from_ne_bytes(*entry);
         if entry & (PRESENT | SWAPPED) == 0 || entry & SHARED != 0 {
             continue;
         }
+        let address = start + nth * PAGE_BYTES;
         match runs.last_mut() {
             Some(last) if last.end == address => last.end += PAGE_BYTES,
             _ => runs.push(address..address + PAGE_BYTES),

@@ -11,7 +11,7 @@ use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
 use crate::store::depot::Depot;
-use crate::store::draft::{self, Begun, Parts, Takes, Unfetched};
+use crate::store::draft::{self, AllTaken, Begun, Takes, Unfetched};
 use crate::store::pack::Survey;
 use crate::store::plan::Reuse;
 use crate::store::restore::Sealed;
@@ -38,7 +38,7 @@ impl Seal {
         mut begun: Begun,
     ) -> Result<(Arc<Depot>, Survey, Payload, Reuse), StoreError> {
         let noted = begun.note_of(self.key.generation);
-        let Parts {
+        let AllTaken {
             depot,
             sieve,
             parts,
