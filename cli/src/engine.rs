@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use torpor_runtime::{Clock, Engine, ExecutionLimits, MemoryGauge, MontyEngine, Steps};
 
+use crate::operate::args::AgentArgs;
+
 /// What runs sandboxes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineKind {
@@ -45,6 +47,15 @@ impl ExecutionArgs {
         options.into_iter().flatten().map(OsString::from).collect()
     }
 
+    fn refuse_for_criu(self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.limits() == ExecutionLimits::default(),
+            "--engine criu holds no execution to --execution-time, --execution-memory or --recursion-limit; limit the \
+             container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
+        );
+        Ok(())
+    }
+
     fn limits(self) -> ExecutionLimits {
         let usual = ExecutionLimits::default();
         ExecutionLimits {
@@ -61,20 +72,25 @@ fn bytes(mib: u64) -> usize {
 }
 
 impl EngineKind {
-    /// The engine, to run one sandbox in this process or below it. Beyond `ceiling` bytes of memory the process ends.
+    /// The engine, to run the sandbox of an agent in this process or below it. Beyond its ceiling of memory the process ends.
     ///
     /// # Errors
     /// As for [`build`](Self::build).
-    pub fn build_alone(self, limits: ExecutionArgs, ceiling: Option<u64>) -> anyhow::Result<Arc<dyn Engine>> {
+    pub fn build_alone(self, agent: &AgentArgs) -> anyhow::Result<Arc<dyn Engine>> {
+        let limits = agent.execution;
         match self {
-            Self::Monty => Ok(Arc::new(match MemoryGauge::start(ceiling) {
+            Self::Monty => Ok(Arc::new(match MemoryGauge::start(agent.memory_ceiling) {
                 Ok(gauge) => monty(limits).with_gauge(gauge),
                 Err(error) => {
                     tracing::warn!(%error, "memory cannot be measured here; only single results are held to a limit");
                     monty(limits)
                 }
             })),
-            Self::Criu => self.build(limits),
+            Self::Criu => {
+                limits.refuse_for_criu()?;
+                let after = Some(agent.store_ahead_after).filter(|seconds| *seconds > 0);
+                criu(Steps::default(), after.map(Duration::from_secs))
+            }
         }
     }
 
@@ -85,13 +101,10 @@ impl EngineKind {
     pub fn build(self, limits: ExecutionArgs) -> anyhow::Result<Arc<dyn Engine>> {
         match self {
             Self::Monty => Ok(Arc::new(monty(limits))),
-            Self::Criu if limits.limits() != ExecutionLimits::default() => {
-                anyhow::bail!(
-                    "--engine criu holds no execution to --execution-time, --execution-memory or --recursion-limit; limit the \
-                     container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
-                )
+            Self::Criu => {
+                limits.refuse_for_criu()?;
+                criu(Steps::default(), None)
             }
-            Self::Criu => criu(Steps::default()),
         }
     }
 }
@@ -100,25 +113,27 @@ fn monty(limits: ExecutionArgs) -> MontyEngine {
     MontyEngine::new(Clock::system()).with_limits(limits.limits())
 }
 
-/// The CRIU engine, which tells `steps` of its checkpoints and restores.
+/// The CRIU engine, which tells `steps` of its checkpoints and restores, and stores the memory of a sandbox ahead of its
+/// pause when nothing was used for so long.
 ///
 /// # Errors
 /// This program does not know where it is.
 #[cfg(target_os = "linux")]
-pub fn criu(steps: Steps) -> anyhow::Result<Arc<dyn Engine>> {
+pub fn criu(steps: Steps, store_ahead_after: Option<Duration>) -> anyhow::Result<Arc<dyn Engine>> {
     use anyhow::Context as _;
 
     let program = std::env::current_exe().context("find the program of init")?;
     let init = vec![program.into_os_string(), "sandbox-init".into()];
     let config = torpor_runtime::CriuConfig {
         steps,
+        store_ahead_after,
         ..torpor_runtime::CriuConfig::new(init)
     };
     Ok(Arc::new(torpor_runtime::CriuEngine::new(config)))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn criu(_steps: Steps) -> anyhow::Result<Arc<dyn Engine>> {
+fn criu(_steps: Steps, _store_ahead_after: Option<Duration>) -> anyhow::Result<Arc<dyn Engine>> {
     anyhow::bail!("--engine criu needs Linux")
 }
 

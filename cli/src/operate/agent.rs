@@ -31,7 +31,7 @@ const OF_THE_AGENT: [&str; 4] = ["HOME", "HOSTNAME", "PWD", "RUST_LOG"];
 /// # Errors
 /// A socket is taken.
 pub async fn run(args: AgentArgs) -> anyhow::Result<Exit> {
-    let engine = args.engine.build_alone(args.execution, args.memory_ceiling)?;
+    let engine = args.engine.build_alone(&args)?;
     let (config, store) = match settings(&args, engine.as_ref()) {
         Ok(settings) => settings,
         Err(error) => return Ok(Exit::usage(&error)),

@@ -25,6 +25,8 @@ const QUICK_REPETITIONS: usize = 2;
 /// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
 /// uses it, and resumed when nobody has for long.
 pub(super) const IDLE: Duration = Duration::from_millis(100);
+/// As agents have it, unless they are told otherwise.
+const STORE_AHEAD_AFTER: Duration = Duration::from_secs(2);
 /// How often one looks whether memory is stored ahead, and of how many pauses one waits for that: each time seconds.
 const LOOK: Duration = Duration::from_millis(5);
 const MOST_IDLE: usize = 8;
@@ -69,7 +71,7 @@ pub async fn run(args: &InsideArgs, quick: bool) -> anyhow::Result<()> {
         .context("name the store's directory")?;
     let timeline = Timeline::default();
     let bed = Bed {
-        engine: engine::criu(timeline.steps())?,
+        engine: engine::criu(timeline.steps(), Some(STORE_AHEAD_AFTER))?,
         store: CheckpointStore::open(store.as_str())?.with_steps(timeline.steps()),
         timeline,
     };

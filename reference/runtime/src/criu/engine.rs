@@ -44,9 +44,6 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 /// Memory that takes no longer to be laid out than to be brought in later.
 const LAZY_FROM_BYTES: u64 = 16 << 20;
 
-/// Longer than people think between two cells, and far shorter than the time after which platforms pause.
-const STORE_AHEAD_AFTER: Duration = Duration::from_secs(2);
-
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct CriuConfig {
@@ -73,7 +70,7 @@ impl CriuConfig {
             init,
             socket: "/run/torpor/init.sock".into(),
             lazy_from_bytes: LAZY_FROM_BYTES,
-            store_ahead_after: Some(STORE_AHEAD_AFTER),
+            store_ahead_after: None,
             steps: Steps::default(),
         }
     }

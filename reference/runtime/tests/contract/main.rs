@@ -96,11 +96,7 @@ fn criu() -> Arc<dyn Engine> {
 
 fn criu_config() -> CriuConfig {
     let program = std::env::current_exe().expect("the path of this program");
-    CriuConfig {
-        // What is there does not depend on how long something takes; `ahead` has it otherwise.
-        store_ahead_after: None,
-        ..CriuConfig::new(vec![program.into_os_string(), container::INIT.into()])
-    }
+    CriuConfig::new(vec![program.into_os_string(), container::INIT.into()])
 }
 
 /// What CRIU says is missing.
