@@ -86,7 +86,9 @@ impl Predump {
     pub(super) async fn take(&self) -> Option<Arc<Draft>> {
         let (tell, told) = oneshot::channel();
         self.0.as_ref()?.send(tell).ok()?;
-        told.await.ok().flatten()
+        let draft = told.await.ok().flatten()?;
+        draft.look_again();
+        Some(draft)
     }
 
     /// What was stored goes.

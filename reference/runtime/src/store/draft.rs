@@ -170,10 +170,7 @@ impl Begun {
         let place = SandboxPlace::new(sandbox_uid)?;
         let room = store.room(&place).await?;
         let newest = store.newest(&place, sandbox_uid, generation).await?;
-        let base = newest.as_ref().map_or_else(Base::default, |(_, sealed)| Base {
-            packs: sealed.header.packs.clone(),
-            entries: sealed.entries.clone(),
-        });
+        let base = base_of(newest.as_ref());
         let next = newest.as_ref().map_or(1, |(key, _)| key.generation.saturating_add(1));
         let generation = generation.unwrap_or(next);
         let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
@@ -196,6 +193,11 @@ impl Begun {
             noted,
             takes: Arc::new(Takes::new(depot, Sieve::new(known))),
         })
+    }
+
+    /// Looks once more whether what the newest checkpoint has can be read back.
+    fn look_again(&mut self) {
+        self.inspection = self.store.inspect(&self.place, &base_of(self.newest.as_ref()));
     }
 
     /// Notes the attempt on a task of its own, and has the folders of the pack made behind that.
@@ -242,6 +244,14 @@ impl Begun {
     }
 }
 
+/// What may be relied on.
+fn base_of(newest: Option<&(CheckpointKey, Sealed)>) -> Base {
+    newest.map_or_else(Base::default, |(_, sealed)| Base {
+        packs: sealed.header.packs.clone(),
+        entries: sealed.entries.clone(),
+    })
+}
+
 impl Draft {
     /// Takes `head` and all that `source` gives, and cuts it at such places; returns at its end, with the part of a
     /// payload that it is. Blocks.
@@ -278,6 +288,14 @@ impl Draft {
             State::Begun(_) | State::Failed(_) | State::Spent => return Ok(0),
         };
         takes.take_likely(grain, source)
+    }
+
+    /// For a draft that was begun long before its payload: looks once more whether what an earlier checkpoint has is sound.
+    pub(crate) fn look_again(&self) {
+        match &mut *self.state() {
+            State::Begun(begun) => begun.look_again(),
+            State::Failed(_) | State::Spent => {}
+        }
     }
 
     /// Whether it was sealed or abandoned, or that failed.

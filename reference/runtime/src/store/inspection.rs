@@ -45,6 +45,12 @@ struct Pack {
 }
 
 impl Inspection {
+    /// Whether nobody looks any more.
+    #[cfg(test)]
+    pub(super) fn has_ended(&self) -> bool {
+        self.looking.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// What was found; nothing where nobody looked.
     async fn found(mut self) -> Found {
         let Some(looking) = self.looking.take() else {

@@ -48,7 +48,8 @@ async fn a_draft_without_a_payload_leaves_nothing() {
 #[tokio::test]
 async fn the_next_removal_finds_what_a_draft_left_whose_program_died() {
     let (store, directory) = on_disk();
-    drop(drafted(&store, vec![noise(1, 2 * MIB)]).await);
+    // Nothing of it is dropped in order.
+    std::mem::forget(drafted(&store, vec![noise(1, 2 * MIB)]).await);
     assert!(files_in(&directory).len() >= 2, "a note and a pack");
     for generation in [1, 2] {
         let payload = noise(generation, MIB);
@@ -91,4 +92,26 @@ async fn a_draft_that_is_spent_takes_nothing_and_one_whose_disk_fails_says_so() 
     fs::remove_file(in_the_way).unwrap();
     draft.abandon().await;
     assert_eq!(draft.take_likely(Grain::Aligned, &[1][..]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_was_damaged_since_the_draft_began_is_not_relied_on_when_one_looks_again() {
+    let (store, directory) = on_disk();
+    let first = noise(1, 4 * MIB);
+    store.seal(&key(1), &engine(), first.clone()).await.unwrap();
+    let pack = files_in(&directory).pop().unwrap();
+    let draft = drafted(&store, vec![first.clone()]).await;
+    // Or it would find the damage by itself.
+    while !matches!(&*draft.state(), State::Begun(begun) if begun.inspection.has_ended()) {
+        tokio::task::yield_now().await;
+    }
+    fs::write(
+        &pack,
+        vec![0; usize::try_from(fs::metadata(&pack).unwrap().len()).unwrap()],
+    )
+    .unwrap();
+    draft.look_again();
+    let payload = payload_of(&draft, &[vec![1], first]).await;
+    let refused = store.seal(&key(2), &engine(), payload).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Spent { .. }), "{refused:?}");
 }
