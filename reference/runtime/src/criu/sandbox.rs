@@ -107,7 +107,7 @@ impl CriuSandbox {
             }
         });
         let predump = match (&parts.place.intake, parts.store_ahead_after) {
-            (Some(intake), Some(after)) => Predump::begin(Subject {
+            (Some(intake), Some(after)) if intake.stores_ahead() => Predump::begin(Subject {
                 tree: parts.tree,
                 paging: parts.paging.clone(),
                 baseline: Arc::clone(&parts.baseline),
@@ -115,7 +115,7 @@ impl CriuSandbox {
                 steps: parts.steps.clone(),
                 after,
             }),
-            (None, _) | (_, None) => Predump::never(),
+            (Some(_) | None, _) => Predump::never(),
         };
         Self {
             predump,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  begin:  the newest checkpoint is read, the attempt noted ─┐ (meanwhile)
+//!  (likely: what will be in a part is put in the pack)       │
 //!  take:   a part is read, cut, named, and put in a pack ────┴─▶ a piece of a payload ──sealed──▶ checkpoint
 //!                                                                                    └─abandoned─▶ nothing
 //! ```
@@ -103,6 +104,12 @@ pub(crate) struct Taken {
 }
 
 impl Intake {
+    /// Whether a draft takes what is only likely to be in its payload: on a disk, and without a quota, which would count what
+    /// is of no use in the end.
+    pub(crate) fn stores_ahead(&self) -> bool {
+        self.store.objects.on_disk() && self.store.quota.is_none()
+    }
+
     /// Begins a draft. That it could not is said by the seal of what it takes.
     pub async fn begin(&self) -> Arc<Draft> {
         let begun = async {
@@ -277,8 +284,7 @@ impl Draft {
     }
 
     /// Takes all that `source` gives, cut at such places, ahead of the payload, which is likely to have much of it: what it
-    /// has is on disk then. Gives the bytes; none of a store that is no disk, or has a quota, which counts what is of no use in
-    /// the end. Blocks.
+    /// has is on disk then. Gives the bytes; none where [nothing is stored ahead](Intake::stores_ahead). Blocks.
     ///
     /// # Errors
     /// `source` cannot be read, or the store does not take it. The draft is of no use then.

@@ -69,6 +69,7 @@ async fn nothing_is_taken_of_a_store_with_a_quota_or_in_memory() {
         },
         CheckpointStore::open("memory://").unwrap(),
     ] {
+        assert!(!store.intake(UID).stores_ahead());
         let draft = store.intake(UID).begin().await;
         let taken = draft.take_likely(Grain::Aligned, io::repeat(1).take(1 << 20));
         assert_eq!(taken.unwrap(), 0);
