@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use torpor_api::{annotation, finalizer};
 
-use super::calls::CallRules;
+use super::calls::{Call, CallRules};
 use super::notes::Notes;
 use super::{Fault, Hooks, controller, controller_calls};
 
@@ -77,13 +78,13 @@ pub(super) const FAULTS: &[Fault] = &[
     controller(
         "toggle-during-pause-ignored",
         "takes no new request while it pauses, and forgets it",
-        || seen(toggle_ignored("Pausing")),
+        || slowly_ignoring("Pausing", |call| call.on(&Method::DELETE, "pods").is_some()),
     )
     .breaks(&["FSM-03"], &["toggles-converge"]),
     controller(
         "toggle-during-resume-ignored",
         "takes no new request while it resumes, and forgets it",
-        toggle_during_resume_ignored,
+        || slowly_ignoring("Resuming", restores),
     )
     .breaks(&["FSM-03"], &["toggles-converge"]),
     controller(
@@ -162,17 +163,23 @@ fn toggle_ignored(phase: &'static str) -> impl Fn(&mut Value) + Send + Sync + 's
     }
 }
 
-/// How long a resume lasts at the least, so that something can be asked for meanwhile.
+/// How long a pause or a resume lasts at the least, so that something can be asked for meanwhile.
 const SLOW: Duration = Duration::from_millis(300);
 
-fn toggle_during_resume_ignored() -> Hooks {
-    let slow = CallRules::rule(|call, server| async move {
-        if call.creates("pods") && !call.body["metadata"]["annotations"][annotation::RESTORE_GENERATION].is_null() {
+/// What is asked for in `phase` is forgotten, which one of the calls that are `slow` is part of.
+fn slowly_ignoring(phase: &'static str, slow: fn(&Call) -> bool) -> Hooks {
+    let slow = CallRules::rule(move |call, server| async move {
+        if slow(&call) {
             tokio::time::sleep(SLOW).await;
         }
         server.answer(call).await
     });
-    controller_calls(slow.and_seen(of_sandboxes(toggle_ignored("Resuming"))))
+    controller_calls(slow.and_seen(of_sandboxes(toggle_ignored(phase))))
+}
+
+/// Whether a Pod is created that goes on from a checkpoint.
+fn restores(call: &Call) -> bool {
+    call.creates("pods") && !call.body["metadata"]["annotations"][annotation::RESTORE_GENERATION].is_null()
 }
 
 fn deletion_while_changing_ignored() -> Hooks {
