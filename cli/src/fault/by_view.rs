@@ -166,7 +166,7 @@ fn toggle_ignored(phase: &'static str) -> impl Fn(&mut Value) + Send + Sync + 's
 /// How long a pause or a resume lasts at the least, so that something can be asked for meanwhile.
 const SLOW: Duration = Duration::from_millis(300);
 
-/// What is asked for in `phase` is forgotten, which one of the calls that are `slow` is part of.
+/// Forgets what is asked for in `phase`, which lasts a while: one of the `slow` calls is part of it.
 fn slowly_ignoring(phase: &'static str, slow: fn(&Call) -> bool) -> Hooks {
     let slow = CallRules::rule(move |call, server| async move {
         if slow(&call) {

@@ -126,6 +126,11 @@ impl CheckpointStore {
         }
     }
 
+    /// Whether bytes cost no more than the time of a disk: nothing is sent away, and no quota counts them.
+    fn is_roomy_disk(&self) -> bool {
+        self.objects.on_disk() && self.quota.is_none()
+    }
+
     /// The same store, for one tenant: seals with the first key, and reads what any of the keys has sealed.
     #[must_use]
     pub fn with_keys(self, keys: TenantKeys) -> Self {

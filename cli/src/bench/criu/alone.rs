@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
-use super::inside::{IDLE, LIMIT, milliseconds};
+use super::{IDLE, LIMIT, milliseconds};
 
 /// Dumps the tree once more, by CRIU alone, after it has run on as idle as before its pause; adds how long that took, and
 /// until it was on disk.

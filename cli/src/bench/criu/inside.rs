@@ -15,16 +15,13 @@ use torpor_runtime::{
 };
 use url::Url;
 
-use super::CriuFigures;
 use super::alone::{raw_dump, raw_restore};
+use super::{CriuFigures, IDLE, LIMIT, milliseconds};
 use crate::bench::progress;
 use crate::engine;
 
 const LARGEST_QUICK_HEAP: u64 = 64;
 const QUICK_REPETITIONS: usize = 2;
-/// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
-/// uses it, and resumed when nobody has for long.
-pub(super) const IDLE: Duration = Duration::from_millis(100);
 /// As agents have it, unless they are told otherwise.
 const STORE_AHEAD_AFTER: Duration = Duration::from_secs(2);
 /// How often one looks whether memory is stored ahead, and of how many pauses one waits for that: each time seconds.
@@ -32,8 +29,6 @@ const LOOK: Duration = Duration::from_millis(5);
 const MOST_IDLE: usize = 8;
 /// A block for which the allocator looks for what it may give back.
 const LARGE_BLOCK_BYTES: usize = 64 << 20;
-/// How long anything may take.
-pub(super) const LIMIT: Duration = Duration::from_mins(2);
 /// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
 const FILL: &str = "import numpy
 text = b''.join(b'{\"id\": %d, \"name\": \"user-%d\", \"score\": %d}\\n' % (i, i * 7919 % 1000003, i * 104729 % 10007) for i in range(20000))
@@ -323,8 +318,4 @@ async fn answer(sandbox: &dyn Sandbox, code: &str) -> anyhow::Result<String> {
         }
     }
     bail!("the interpreter hung up")
-}
-
-pub(super) fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
 }

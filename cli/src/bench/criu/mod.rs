@@ -14,6 +14,7 @@ mod rows;
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ const OPTIONS: [&str; 3] = [
     "--env=TMPDIR=/var/tmp",
     "--env=RUST_LOG=error",
 ];
+
+/// How long a sandbox, or what was written of it, is left alone before anything is measured: a sandbox is paused since nobody
+/// uses it, and resumed when nobody has for long.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What was measured of one heap, in milliseconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -96,4 +103,8 @@ pub async fn measure(directory: &Path, quick: bool) -> anyhow::Result<Result<Vec
     }
     let figures = serde_json::from_slice(&output.stdout).context("read what was measured in the container")?;
     Ok(Ok(figures))
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
 }

@@ -3,8 +3,9 @@
 //! ```text
 //!          used no processor time for a while             stored
 //!  Nothing ──────────────────────────────────▶ Storing ──────────▶ Stored
-//!     ▲                                           │ used since        │ used since, idle again: once more
-//!     └───────────────────────────────────────────┘◀──────────────────┘
+//!     ▲                                        │   ▲               │
+//!     └──────────────── it failed ─────────────┘   └─ used since, ─┘
+//!                                                     idle again
 //!  a pause takes what is Stored; while somebody is Storing it begins anew
 //! ```
 //!
@@ -140,37 +141,38 @@ impl Subject {
             State::Stored(draft) => Some(draft),
             State::Nothing | State::Storing { .. } => None,
         };
-        let (subject, ending) = (self.clone(), CancellationToken::new());
-        let ended = ending.clone();
-        let stored = tokio::spawn(async move {
-            let draft = match known {
-                Some(draft) => draft,
-                None => subject.intake.begin().await,
-            };
-            let (steps, taking) = (subject.steps.clone(), Arc::clone(&draft));
-            let (tell, told) = oneshot::channel();
-            let ending = ended.clone();
-            let thread = thread::Builder::new().name("predump".to_owned());
-            let begun = thread.spawn(move || {
-                Standing::StepsBack.take();
-                // Who asked may have gone.
-                let _ = tell.send(subject.store_in(&taking, &ending));
-            });
-            let done = match begun {
-                Ok(_) => told.await.map_err(io::Error::other).flatten(),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = &done {
-                tracing::debug!(%error, "store memory ahead of a pause");
-            }
-            if done.is_err() || ended.is_cancelled() {
-                draft.abandon().await;
-                return None;
-            }
-            steps.done(Step::StoredAhead);
-            Some(draft)
-        });
+        let ending = CancellationToken::new();
+        let stored = tokio::spawn(self.clone().store_on_a_thread(known, ending.clone()));
         State::Storing { ending, stored }
+    }
+
+    /// The draft that has it; none, and nothing of it, if that failed or was ended.
+    async fn store_on_a_thread(self, known: Option<Arc<Draft>>, ending: CancellationToken) -> Option<Arc<Draft>> {
+        let draft = match known {
+            Some(draft) => draft,
+            None => self.intake.begin().await,
+        };
+        let (steps, taking, ended) = (self.steps.clone(), Arc::clone(&draft), ending.clone());
+        let (tell, told) = oneshot::channel();
+        let thread = thread::Builder::new().name("predump".to_owned());
+        let begun = thread.spawn(move || {
+            Standing::StepsBack.take();
+            // Who asked may have gone.
+            let _ = tell.send(self.store_in(&taking, &ended));
+        });
+        let done = match begun {
+            Ok(_) => told.await.map_err(io::Error::other).flatten(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &done {
+            tracing::debug!(%error, "store memory ahead of a pause");
+        }
+        if done.is_err() || ending.is_cancelled() {
+            draft.abandon().await;
+            return None;
+        }
+        steps.done(Step::StoredAhead);
+        Some(draft)
     }
 
     /// Blocks.
@@ -194,9 +196,14 @@ impl State {
     async fn end(self, order: Option<Order>) {
         let stored = match self {
             Self::Stored(draft) => Some(draft),
-            // It abandons its draft itself.
-            Self::Storing { ending, .. } => {
+            // Nobody waits for it. It may have been all stored just now.
+            Self::Storing { ending, stored } => {
                 ending.cancel();
+                tokio::spawn(async move {
+                    if let Ok(Some(draft)) = stored.await {
+                        draft.abandon().await;
+                    }
+                });
                 None
             }
             Self::Nothing => None,

@@ -83,14 +83,6 @@ impl Depot {
         }
     }
 
-    /// Whether what comes is written to a disk at once.
-    pub(super) fn is_on_disk(&self) -> bool {
-        match &self.place {
-            Place::Memory(_) => false,
-            Place::Pack(_) => true,
-        }
-    }
-
     /// Has all that came on disk, for somebody who comes back much later.
     pub(super) fn settle(&self) -> io::Result<()> {
         match &self.place {

@@ -107,7 +107,7 @@ impl Intake {
     /// Whether a draft takes what is only likely to be in its payload: on a disk, and without a quota, which would count what
     /// is of no use in the end.
     pub(crate) fn stores_ahead(&self) -> bool {
-        self.store.objects.on_disk() && self.store.quota.is_none()
+        self.store.is_roomy_disk()
     }
 
     /// Begins a draft. That it could not is said by the seal of what it takes.
@@ -151,7 +151,7 @@ impl CheckpointStore {
         let room = room.map_or(u64::MAX, Room::left);
         let keys = Arc::clone(&self.keys);
         // What is sent to others is compressed first, and what has to fit.
-        let may_be_plain = self.objects.on_disk() && self.quota.is_none();
+        let may_be_plain = self.is_roomy_disk();
         Arc::new(Depot::new(attempt, keys, may_be_plain, room, place))
     }
 
@@ -290,7 +290,7 @@ impl Draft {
     /// `source` cannot be read, or the store does not take it. The draft is of no use then.
     pub(crate) fn take_likely(&self, grain: Grain, source: impl Read + Send) -> io::Result<u64> {
         let takes = match &*self.state() {
-            State::Begun(begun) if begun.room.is_none() && begun.takes.depot.is_on_disk() => Arc::clone(&begun.takes),
+            State::Begun(begun) if begun.store.is_roomy_disk() => Arc::clone(&begun.takes),
             State::Begun(_) | State::Failed(_) | State::Spent => return Ok(0),
         };
         takes.take_likely(grain, source)

@@ -196,16 +196,22 @@ impl Progress {
                 bytes = self.changed.wait(bytes).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let written = bytes.written;
-            drop(bytes);
-            let done = file.sync();
-            bytes = self.lock();
-            bytes.synced = written;
-            bytes.failed = done.err();
+            bytes = self.sync_once(bytes, file);
         }
         bytes.syncing = false;
         drop(bytes);
         self.changed.notify_all();
+    }
+
+    /// Has what is written by now on disk, while others write more.
+    fn sync_once<'a>(&'a self, bytes: MutexGuard<'a, Bytes>, file: &Aside) -> MutexGuard<'a, Bytes> {
+        let written = bytes.written;
+        drop(bytes);
+        let done = file.sync();
+        let mut bytes = self.lock();
+        bytes.synced = written;
+        bytes.failed = done.err();
+        bytes
     }
 
     /// Returns when nobody syncs any more and all that was written is on disk.
@@ -218,12 +224,7 @@ impl Progress {
         }
         bytes.settling = false;
         if bytes.failed.is_none() && bytes.synced < bytes.written {
-            let written = bytes.written;
-            drop(bytes);
-            let done = file.sync();
-            bytes = self.lock();
-            bytes.synced = written;
-            bytes.failed = done.err();
+            bytes = self.sync_once(bytes, file);
         }
         // Kept as well: a pack of which it is true never takes its place.
         let failed = bytes.failed.as_ref();

@@ -184,7 +184,7 @@ impl Seal {
 
     /// The most that an envelope keeps of such a payload.
     fn limit(&self, payload: &Payload) -> u64 {
-        let is_written_as_it_is = self.store.objects.on_disk() && self.store.quota.is_none();
+        let is_written_as_it_is = self.store.is_roomy_disk();
         if payload.is_growing() && is_written_as_it_is && self.store.keys.sealing().is_none() {
             EARLY_PAYLOAD_BYTES
         } else {
