@@ -162,9 +162,9 @@ pub enum TargetKind {
     Kubeconfig,
     /// An E2B API, without access to its cluster
     E2b,
-    /// A cluster of kind, booted for the run (in builds with the feature `containers`)
+    /// A cluster of kind, booted for the run in Docker
     Kind,
-    /// Torpor's own control plane in a container, started for the run (in builds with the feature `containers`)
+    /// Torpor's own control plane in a container, started for the run by Docker
     Container,
 }
 
