@@ -6,7 +6,9 @@ use crate::conformance::args::ConformanceArgs;
 use crate::exit::Exit;
 
 fn not_here(what: &str) -> anyhow::Error {
-    anyhow::anyhow!("{what} is not in this build; make one with the feature `containers`, which `cargo build -p torpor-cli` has")
+    anyhow::anyhow!(
+        "{what} is not in this build; make one with the feature `containers`, which `cargo build -p torpor-cli` has"
+    )
 }
 
 /// Would boot a cluster of kind.

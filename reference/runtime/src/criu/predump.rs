@@ -6,7 +6,8 @@
 //!     ▲                                        │   ▲               │
 //!     └──────────────── it failed ─────────────┘   └─ used since, ─┘
 //!                                                     idle again
-//!  a pause takes what is Stored; while somebody is Storing it begins anew
+//!  a pause takes what is Stored; while somebody is Storing it begins anew.
+//!  Nothing is stored until it is called off.
 //! ```
 //!
 //! As CRIU's `pre-dump`, and without the kernel's help: chunks are named by what is in them, so what has changed since is
@@ -41,12 +42,19 @@ use memory::ProcessMemory;
 /// Of a larger memory only so much: a dump takes as long as a disk then.
 const MOST_BYTES: u64 = 128 << 20;
 
-/// What the memory of one sandbox is stored by, until its first pause.
+/// What the memory of one sandbox is stored by, until it is paused.
 #[derive(Debug)]
 pub(super) struct Predump(Option<mpsc::UnboundedSender<Order>>);
 
-/// Asks for what is stored, and that nobody stores any more.
-type Order = oneshot::Sender<Option<Arc<Draft>>>;
+#[derive(Debug)]
+enum Order {
+    /// A pause begins: whoever asks gets what is stored, and nobody stores any more.
+    Take(Taker),
+    /// It was called off.
+    GoOn,
+}
+
+type Taker = oneshot::Sender<Option<Arc<Draft>>>;
 
 /// Whose memory, and where it goes.
 #[derive(Clone, Debug)]
@@ -83,13 +91,22 @@ impl Predump {
         Self(Some(orders))
     }
 
-    /// A draft that has what was stored; none if there is none, or somebody is at it. Nothing is stored from now on.
+    /// A draft that has what was stored; none if there is none, or somebody is at it. Nothing is stored until
+    /// [`go_on`](Self::go_on).
     pub(super) async fn take(&self) -> Option<Arc<Draft>> {
         let (tell, told) = oneshot::channel();
-        self.0.as_ref()?.send(tell).ok()?;
+        self.0.as_ref()?.send(Order::Take(tell)).ok()?;
         let draft = told.await.ok().flatten()?;
         draft.look_again();
         Some(draft)
+    }
+
+    /// The pause was called off: what it took is not there any more.
+    pub(super) fn go_on(&self) {
+        if let Some(orders) = &self.0 {
+            // Who has not been restored yet takes none.
+            let _ = orders.send(Order::GoOn);
+        }
     }
 
     /// What was stored goes.
@@ -107,8 +124,19 @@ impl Subject {
             return;
         }
         let used = self.tree.usage().ok().map(|usage| usage.cpu);
-        let (mut idleness, mut state) = (Idleness::of(used, self.after), State::Nothing);
-        let order = loop {
+        let mut idleness = Idleness::of(used, self.after);
+        while self.store_until_taken(&mut orders, &mut idleness).await {
+            if !until_called_off(&mut orders).await {
+                return;
+            }
+            idleness.forget();
+        }
+    }
+
+    /// Stores whenever it is worth it, until a pause begins; not if none ever will.
+    async fn store_until_taken(&self, orders: &mut mpsc::UnboundedReceiver<Order>, idleness: &mut Idleness) -> bool {
+        let mut state = State::Nothing;
+        let taker = loop {
             let delay = idleness.delay();
             let next = async {
                 match &mut state {
@@ -121,7 +149,11 @@ impl Subject {
             };
             let stored = tokio::select! {
                 biased;
-                order = orders.recv() => break order,
+                order = orders.recv() => match order {
+                    Some(Order::Take(taker)) => break Some(taker),
+                    Some(Order::GoOn) => continue,
+                    None => break None,
+                },
                 stored = next => stored,
             };
             state = match stored {
@@ -132,7 +164,9 @@ impl Subject {
                 },
             };
         };
-        state.end(order).await;
+        let is_pause = taker.is_some();
+        state.end(taker).await;
+        is_pause
     }
 
     /// Stores what has changed, in the draft that there is.
@@ -191,9 +225,20 @@ impl Subject {
     }
 }
 
+/// Whether the pause was called off. Whoever asks meanwhile has taken what there was.
+async fn until_called_off(orders: &mut mpsc::UnboundedReceiver<Order>) -> bool {
+    loop {
+        match orders.recv().await {
+            Some(Order::Take(taker)) => drop(taker),
+            Some(Order::GoOn) => return true,
+            None => return false,
+        }
+    }
+}
+
 impl State {
     /// Gives what is stored to whoever asks for it.
-    async fn end(self, order: Option<Order>) {
+    async fn end(self, taker: Option<Taker>) {
         let stored = match self {
             Self::Stored(draft) => Some(draft),
             // Nobody waits for it. It may have been all stored just now.
@@ -208,8 +253,8 @@ impl State {
             }
             Self::Nothing => None,
         };
-        let refused = match order {
-            Some(order) => order.send(stored).err().flatten(),
+        let refused = match taker {
+            Some(taker) => taker.send(stored).err().flatten(),
             None => stored,
         };
         if let Some(draft) = refused {

@@ -215,6 +215,7 @@ impl CriuSandbox {
             }
             Err(error) => {
                 drop(hung_up);
+                self.predump.go_on();
                 self.listen_again().await?;
                 Err(error.into())
             }
@@ -286,6 +287,7 @@ impl CriuSandbox {
                 self.tree.go_on(stopped_before)?;
                 written.discard().await;
                 self.dumper.prepare();
+                self.predump.go_on();
             }
         }
         *stage = Stage::Running;

@@ -32,6 +32,10 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("a_pause_does_not_wait_for_memory_that_is_being_stored", || {
             run(interrupted())
         }),
+        trial(
+            "a_pause_that_is_called_off_is_no_reason_not_to_store_ahead_of_the_next",
+            || run(called_off()),
+        ),
     ]
 }
 
@@ -150,6 +154,33 @@ async fn interrupted() -> Verdict {
     streamed.seal(1).await?;
     until(|| Ok(streamed.left()?.len() == 1)).await?;
     streamed.store.verify(&key(1)).await?;
+    streamed.resume(1).await?;
+    streamed.has("[1, True]").await?;
+    streamed.subject.end().await
+}
+
+async fn called_off() -> Verdict {
+    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
+    until_stored(&mut told).await?;
+    streamed.subject.freeze().await?;
+    streamed.subject.sandbox.thaw().await?;
+    let left = streamed.left()?;
+    hold(left.is_empty(), "what the pause took is gone", left)?;
+    until_stored(&mut told).await?;
+    let before = pack_bytes(&streamed)?;
+    hold(
+        before >= (MEBIBYTES as u64) << 20,
+        "all of its memory is there again",
+        before,
+    )?;
+    streamed.subject.freeze().await?;
+    let record = streamed.seal(1).await?;
+    let added = pack_bytes(&streamed)?.saturating_sub(before);
+    hold(
+        added < record.size_bytes / 2,
+        "the pause writes what has changed",
+        (added, &record),
+    )?;
     streamed.resume(1).await?;
     streamed.has("[1, True]").await?;
     streamed.subject.end().await

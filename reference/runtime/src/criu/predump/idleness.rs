@@ -49,6 +49,11 @@ impl Idleness {
         };
         is_due
     }
+
+    /// What was stored is of no use any more.
+    pub(super) fn forget(&mut self) {
+        (self.seen, self.stored, self.delay) = (None, None, self.least);
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +86,15 @@ mod tests {
             looks(&[10, 10, 20, 20, 30, 30]),
             [(false, 1), (true, 2), (false, 2), (true, 4), (false, 4), (true, 8)]
         );
+    }
+
+    #[test]
+    fn what_was_stored_and_is_of_no_use_any_more_is_stored_again_but_not_sooner() {
+        let mut idleness = Idleness::of(Some(SECOND), SECOND);
+        assert!(idleness.is_due(SECOND) && !idleness.is_due(SECOND));
+        idleness.forget();
+        assert_eq!(idleness.delay(), 2 * SECOND);
+        assert!(!idleness.is_due(SECOND) && idleness.is_due(SECOND) && !idleness.is_due(SECOND));
     }
 
     #[test]
