@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
 use crate::conformance::args::ConformanceArgs;
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine::{AheadArgs, EngineKind, ExecutionArgs};
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
 use crate::report::args::{CatalogueArgs, ReportArgs};
@@ -126,6 +126,8 @@ pub struct UpArgs {
     pub isolate: bool,
     #[command(flatten)]
     pub execution: ExecutionArgs,
+    #[command(flatten)]
+    pub ahead: AheadArgs,
     #[arg(
         long,
         value_name = "URL",

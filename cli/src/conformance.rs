@@ -20,7 +20,7 @@ use crate::contained;
 #[cfg(not(feature = "containers"))]
 use crate::contained_not as contained;
 use crate::elsewhere;
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine::{AheadArgs, EngineKind, ExecutionArgs};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::laboratory::{Controls, EmbeddedLaboratory};
@@ -309,6 +309,7 @@ pub async fn start_embedded(
         engine: subject.engine,
         isolate: false,
         execution: ExecutionArgs::default(),
+        ahead: AheadArgs::default(),
         freeze_limit: EMBEDDED_FREEZE_LIMIT,
         faults,
         log_options: Vec::new(),

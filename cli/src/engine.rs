@@ -66,6 +66,32 @@ impl ExecutionArgs {
     }
 }
 
+/// When the memory of a sandbox is stored ahead of its pause.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct AheadArgs {
+    /// Store the memory of a sandbox that uses no processor time for so long, ahead of a pause, which then writes what has
+    /// changed since; 0 for never. For the criu engine, and a store on a disk without a quota
+    #[arg(long, default_value_t = AheadArgs::default().store_ahead_after, value_name = "SECONDS")]
+    pub store_ahead_after: u64,
+}
+
+impl Default for AheadArgs {
+    fn default() -> Self {
+        Self { store_ahead_after: 2 }
+    }
+}
+
+impl AheadArgs {
+    /// The options that say the same to another process.
+    pub fn options(self) -> Vec<String> {
+        vec![format!("--store-ahead-after={}", self.store_ahead_after)]
+    }
+
+    fn delay(self) -> Option<Duration> {
+        (self.store_ahead_after > 0).then(|| Duration::from_secs(self.store_ahead_after))
+    }
+}
+
 /// More than a machine can address is no limit that it reaches.
 fn bytes(mib: u64) -> usize {
     usize::try_from(mib << 20).unwrap_or(usize::MAX)
@@ -88,8 +114,7 @@ impl EngineKind {
             })),
             Self::Criu => {
                 limits.refuse_for_criu()?;
-                let after = Some(agent.store_ahead_after).filter(|seconds| *seconds > 0);
-                criu(Steps::default(), after.map(Duration::from_secs))
+                criu(Steps::default(), agent.ahead.delay())
             }
         }
     }

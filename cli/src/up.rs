@@ -41,6 +41,7 @@ pub async fn run(args: UpArgs, log_options: Vec<String>) -> anyhow::Result<Exit>
         engine: args.engine,
         isolate: args.isolate,
         execution: args.execution,
+        ahead: args.ahead,
         store: args.store.clone(),
         freeze_limit: AgentConfig::FREEZE_LIMIT,
         faults: None,

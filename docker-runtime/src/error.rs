@@ -44,33 +44,8 @@ pub enum DockerError {
 }
 
 impl DockerError {
-    /// Of a connection that could not be begun.
-    pub(crate) fn connection(error: bollard::errors::Error) -> Self {
-        match error {
-            bollard::errors::Error::UnsupportedURISchemeError { uri: host } => Self::Elsewhere { host },
-            error => Self::Unreachable(error),
-        }
-    }
-
     pub(crate) fn call(attempt: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
         let attempt = attempt.into();
         move |source| Self::Call { attempt, source }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_docker_on_another_machine_is_refused_with_what_would_do() {
-        let refused = bollard::Docker::connect_with_host("tcp://elsewhere:2375").map_err(DockerError::connection);
-        let said = refused.expect_err("refused").to_string();
-        assert!(
-            said.starts_with("reach Docker at tcp://elsewhere:2375; ") && said.contains("unset DOCKER_HOST"),
-            "{said}"
-        );
-        let nobody = bollard::Docker::connect_with_host("unix:///nowhere.sock").map_err(DockerError::connection);
-        assert!(matches!(nobody, Err(DockerError::Unreachable(_))));
     }
 }

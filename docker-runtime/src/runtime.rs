@@ -34,13 +34,24 @@ pub struct DockerRuntime {
     config: DockerConfig,
 }
 
+/// Refuses a Docker on another machine, as `DOCKER_HOST` names it. What the client could talk to is not asked: others may
+/// have had it built with more.
+fn refuse_elsewhere(host: Option<String>) -> Result<(), DockerError> {
+    let is_here = |host: &String| host.is_empty() || ["unix://", "npipe://"].iter().any(|here| host.starts_with(here));
+    match host.filter(|host| !is_here(host)) {
+        Some(host) => Err(DockerError::Elsewhere { host }),
+        None => Ok(()),
+    }
+}
+
 impl DockerRuntime {
     /// Connects to the Docker of this machine (`DOCKER_HOST`, or its socket) and removes what an earlier life of the node left.
     ///
     /// # Errors
     /// Docker does not answer, or a leftover cannot be removed.
     pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
-        let docker = Docker::connect_with_defaults().map_err(DockerError::connection)?;
+        refuse_elsewhere(std::env::var("DOCKER_HOST").ok())?;
+        let docker = Docker::connect_with_defaults().map_err(DockerError::Unreachable)?;
         let docker = docker.negotiate_version().await.map_err(DockerError::Unreachable)?;
         let runtime = Self { docker, config };
         runtime.remove_leftovers().await?;
@@ -146,5 +157,31 @@ pub(crate) async fn remove(docker: &Docker, id: &str) -> Result<(), DockerError>
             status_code: 404 | 409, ..
         }) => Ok(()),
         Err(error) => Err(DockerError::call(format!("remove container {id}"))(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_docker_on_another_machine_is_refused_with_what_would_do() {
+        for host in [
+            "tcp://elsewhere:2375",
+            "https://elsewhere",
+            "ssh://me@elsewhere",
+            "elsewhere:2375",
+        ] {
+            let said = refuse_elsewhere(Some(host.to_owned()))
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                said.starts_with(&format!("reach Docker at {host}; ")) && said.contains("unset DOCKER_HOST"),
+                "{said}"
+            );
+        }
+        for host in [None, Some(""), Some("unix:///nowhere.sock")] {
+            refuse_elsewhere(host.map(str::to_owned)).expect("here");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine::{AheadArgs, EngineKind, ExecutionArgs};
 
 /// Which cluster to work on.
 #[derive(Debug, clap::Args)]
@@ -136,10 +136,8 @@ pub struct AgentArgs {
     /// End when more memory than this is in use, as a container would
     #[arg(long, hide = true, value_name = "BYTES")]
     pub memory_ceiling: Option<u64>,
-    /// Store the memory of a sandbox that uses no processor time for so long, ahead of a pause, which then writes what has
-    /// changed since; 0 for never. For the criu engine, and a store on a disk without a quota
-    #[arg(long, default_value_t = 2, value_name = "SECONDS")]
-    pub store_ahead_after: u64,
+    #[command(flatten)]
+    pub ahead: AheadArgs,
     /// IP address to listen on
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind: std::net::IpAddr,

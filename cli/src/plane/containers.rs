@@ -68,7 +68,7 @@ async fn docker(plane: &PlaneConfig, data_dir: &DataDir) -> anyhow::Result<Conta
     // Refuses what only the other engine can do.
     EngineKind::Criu.build(plane.execution)?;
     let config = DockerConfig {
-        options: plane.log_options.clone(),
+        options: [plane.log_options.clone(), plane.ahead.options()].concat(),
         node: data_dir.path().display().to_string(),
         agent: std::env::current_exe().context("find this program, to run it in containers")?,
     };

@@ -38,7 +38,7 @@ pub use files::{DataDir, Endpoints};
 pub use install::IMAGE;
 pub use listeners::{Listeners, Ports};
 
-use crate::engine::{EngineKind, ExecutionArgs};
+use crate::engine::{AheadArgs, EngineKind, ExecutionArgs};
 use crate::environment;
 use crate::fault::{Around, CallRules, Hooks};
 use crate::laboratory::Controls;
@@ -71,6 +71,8 @@ pub struct PlaneConfig {
     pub isolate: bool,
     /// What one execution of code may take.
     pub execution: ExecutionArgs,
+    /// When the memory of a sandbox is stored ahead of its pause.
+    pub ahead: AheadArgs,
     /// Where checkpoints go, if not to the data directory.
     pub store: Option<String>,
     /// How long code in a sandbox may take to reach a point where it can be stopped for a checkpoint.

@@ -65,6 +65,25 @@ async fn a_payload_that_is_sealed_while_it_is_written_is_read_as_it_was_written(
 }
 
 #[tokio::test]
+async fn an_envelope_keeps_a_mebibyte_or_four_that_are_still_written_and_a_pack_what_is_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::open(&format!("file://{}", directory.path().display())).unwrap();
+    let (whole, growing) = (1 << 20, (4 << 20) - "head".len());
+    let payloads = [
+        (Payload::from(noise(1, whole)), 0),
+        (Payload::from(noise(2, whole + 1)), 1),
+        (finished(noise(3, growing)), 1),
+        (finished(noise(4, growing + 1)), 2),
+    ];
+    for (generation, (payload, packs)) in (1..).zip(payloads) {
+        store.seal(&key(generation), &sim(), payload).await.unwrap();
+        let folder = std::fs::read_dir(directory.path().join(UID).join("packs"));
+        assert_eq!(folder.map_or(0, Iterator::count), packs, "generation {generation}");
+        store.verify(&key(generation)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_seal_of_a_payload_that_grows_gives_the_same_record() {
     for (store, _directory) in stores() {
         for (generation, size) in (1..).zip(SIZES) {

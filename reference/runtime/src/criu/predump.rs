@@ -104,7 +104,7 @@ impl Predump {
     /// The pause was called off: what it took is not there any more.
     pub(super) fn go_on(&self) {
         if let Some(orders) = &self.0 {
-            // Who has not been restored yet takes none.
+            // Nobody looks at a sandbox whose memory was lost.
             let _ = orders.send(Order::GoOn);
         }
     }

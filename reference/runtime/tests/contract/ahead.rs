@@ -83,20 +83,26 @@ fn pack_bytes(streamed: &Streamed) -> Result<u64, Failed> {
     Ok(bytes)
 }
 
+/// A first pause, when all memory is stored.
+async fn seal_what_changed(streamed: &Streamed) -> Verdict {
+    let before = pack_bytes(streamed)?;
+    streamed.subject.freeze().await?;
+    let record = streamed.seal(1).await?;
+    let added = pack_bytes(streamed)?.saturating_sub(before);
+    hold(
+        added < record.size_bytes / 2,
+        "the pause writes what has changed",
+        (added, &record),
+    )
+}
+
 async fn stored() -> Verdict {
     let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
     until_stored(&mut told).await?;
     let before = pack_bytes(&streamed)?;
     hold(before >= (MEBIBYTES as u64) << 20, "all of its memory is there", before)?;
     streamed.subject.run(None, "x = 2").await?;
-    streamed.subject.freeze().await?;
-    let record = streamed.seal(1).await?;
-    let added = pack_bytes(&streamed)?.saturating_sub(before);
-    hold(
-        added < record.size_bytes / 2,
-        "the pause writes what has changed",
-        (added, &record),
-    )?;
+    seal_what_changed(&streamed).await?;
     streamed.store.verify(&key(1)).await?;
     let left = streamed.left()?;
     hold(left.len() == 1, "there is one pack, and no note", left)?;
@@ -173,14 +179,7 @@ async fn called_off() -> Verdict {
         "all of its memory is there again",
         before,
     )?;
-    streamed.subject.freeze().await?;
-    let record = streamed.seal(1).await?;
-    let added = pack_bytes(&streamed)?.saturating_sub(before);
-    hold(
-        added < record.size_bytes / 2,
-        "the pause writes what has changed",
-        (added, &record),
-    )?;
+    seal_what_changed(&streamed).await?;
     streamed.resume(1).await?;
     streamed.has("[1, True]").await?;
     streamed.subject.end().await
