@@ -34,24 +34,17 @@ pub struct DockerRuntime {
     config: DockerConfig,
 }
 
-/// Refuses a Docker on another machine, as `DOCKER_HOST` names it. What the client could talk to is not asked: others may
-/// have had it built with more.
-fn refuse_elsewhere(host: Option<String>) -> Result<(), DockerError> {
-    let is_here = |host: &String| host.is_empty() || ["unix://", "npipe://"].iter().any(|here| host.starts_with(here));
-    match host.filter(|host| !is_here(host)) {
-        Some(host) => Err(DockerError::Elsewhere { host }),
-        None => Ok(()),
-    }
-}
-
 impl DockerRuntime {
     /// Connects to the Docker of this machine (`DOCKER_HOST`, or its socket) and removes what an earlier life of the node left.
     ///
     /// # Errors
     /// Docker does not answer, or a leftover cannot be removed.
     pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
-        refuse_elsewhere(std::env::var("DOCKER_HOST").ok())?;
-        let docker = Docker::connect_with_defaults().map_err(DockerError::Unreachable)?;
+        let docker = match socket_of(std::env::var("DOCKER_HOST").ok())? {
+            Some(socket) => Docker::connect_with_host(&socket),
+            None => Docker::connect_with_local_defaults(),
+        };
+        let docker = docker.map_err(DockerError::Unreachable)?;
         let docker = docker.negotiate_version().await.map_err(DockerError::Unreachable)?;
         let runtime = Self { docker, config };
         runtime.remove_leftovers().await?;
@@ -160,6 +153,19 @@ pub(crate) async fn remove(docker: &Docker, id: &str) -> Result<(), DockerError>
     }
 }
 
+/// The socket that `DOCKER_HOST` names; none when it is empty, as for Docker's own command. Refuses another machine: what the
+/// client could talk to depends on what else is built.
+fn socket_of(host: Option<String>) -> Result<Option<String>, DockerError> {
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return Ok(None);
+    };
+    if ["unix://", "npipe://"].iter().any(|here| host.starts_with(here)) {
+        Ok(Some(host))
+    } else {
+        Err(DockerError::Elsewhere { host })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,16 +178,23 @@ mod tests {
             "ssh://me@elsewhere",
             "elsewhere:2375",
         ] {
-            let said = refuse_elsewhere(Some(host.to_owned()))
-                .expect_err("refused")
-                .to_string();
+            let said = socket_of(Some(host.to_owned())).expect_err("refused").to_string();
             assert!(
                 said.starts_with(&format!("reach Docker at {host}; ")) && said.contains("unset DOCKER_HOST"),
                 "{said}"
             );
         }
-        for host in [None, Some(""), Some("unix:///nowhere.sock")] {
-            refuse_elsewhere(host.map(str::to_owned)).expect("here");
+    }
+
+    #[test]
+    fn a_docker_on_this_machine_is_at_the_socket_that_is_named_or_at_its_own() {
+        for (host, socket) in [
+            (None, None),
+            (Some(""), None),
+            (Some("unix:///nowhere.sock"), Some("unix:///nowhere.sock")),
+        ] {
+            let found = socket_of(host.map(str::to_owned)).expect("here");
+            assert_eq!(found.as_deref(), socket);
         }
     }
 }

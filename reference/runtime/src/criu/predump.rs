@@ -42,7 +42,7 @@ use memory::ProcessMemory;
 /// Of a larger memory only so much: a dump takes as long as a disk then.
 const MOST_BYTES: u64 = 128 << 20;
 
-/// What the memory of one sandbox is stored by, until it is paused.
+/// What the memory of one sandbox is stored by, while it runs.
 #[derive(Debug)]
 pub(super) struct Predump(Option<mpsc::UnboundedSender<Order>>);
 
