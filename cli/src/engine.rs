@@ -70,7 +70,8 @@ impl ExecutionArgs {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct AheadArgs {
     /// Store the memory of a sandbox that uses no processor time for so long, ahead of a pause, which then writes what has
-    /// changed since; 0 for never. For the criu engine, and a store on a disk without a quota
+    /// changed since; 0 for never. A new sandbox is stored as soon as it has loaded. For the criu engine, and a store on a
+    /// disk without a quota
     #[arg(long, default_value_t = AheadArgs::default().store_ahead_after, value_name = "SECONDS")]
     pub store_ahead_after: u64,
 }

@@ -23,11 +23,11 @@ use rayon::prelude::*;
 use crate::encryption::{Nonce, Opened, TenantKey};
 pub(crate) use cuts::{Grain, cuts};
 
-/// Smallest chunk in bytes, but for the last one of a segment.
+/// Smallest chunk in bytes, but for the last one of a segment; of memory half of that.
 pub const MIN_CHUNK_BYTES: u32 = 16 * 1024;
-/// Size in bytes that chunks have on average.
+/// Size in bytes that chunks have on average; of memory half of that.
 pub const AVERAGE_CHUNK_BYTES: u32 = 64 * 1024;
-/// Largest chunk in bytes.
+/// Largest chunk in bytes; of memory half of that.
 pub const MAX_CHUNK_BYTES: u32 = 256 * 1024;
 /// A payload is cut in segments of so many bytes, each by itself, so that more than one core can cut.
 pub const SEGMENT_BYTES: usize = 4 << 20;

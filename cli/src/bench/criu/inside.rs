@@ -24,9 +24,10 @@ const LARGEST_QUICK_HEAP: u64 = 64;
 const QUICK_REPETITIONS: usize = 2;
 /// As agents have it, unless they are told otherwise.
 const STORE_AHEAD_AFTER: Duration = Duration::from_secs(2);
-/// How often one looks whether memory is stored ahead, and of how many pauses one waits for that: each time seconds.
+/// How often one looks whether memory is stored ahead.
 const LOOK: Duration = Duration::from_millis(5);
-const MOST_IDLE: usize = 8;
+/// Of so many pauses one waits for that, and so many are of sandboxes that have just begun: each takes seconds.
+const MOST_AHEAD: usize = 8;
 /// A block for which the allocator looks for what it may give back.
 const LARGE_BLOCK_BYTES: usize = 64 << 20;
 /// What fills a heap, a mebibyte at a time: numbers and records, as programs that work on data have them.
@@ -142,21 +143,13 @@ impl Bed {
             sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
             generation: 1,
         };
-        let (place, directory) = self.place(&key(0))?;
-        let mut running = Running {
-            sandbox: self.engine.start(place, Fresh::default()).await?,
-            _directory: directory,
-        };
-        let fill = format!(
-            "{FILL}heap = [block(n) for n in range({})]\nlen(heap)",
-            mebibytes.max(1)
-        );
-        answer(
-            running.sandbox.as_ref(),
-            if mebibytes == 0 { "heap = []\nlen(heap)" } else { &fill },
-        )
-        .await?;
-        for repetition in 0..repetitions {
+        let few = repetitions.min(MOST_AHEAD);
+        let mut running = self.begin(&key(0), mebibytes).await?;
+        for repetition in 0..few {
+            self.pause_new(running, &key(repetition), &mut figures).await?;
+            running = self.begin(&key(repetition + 1), mebibytes).await?;
+        }
+        for repetition in few..few + repetitions {
             let (key, next) = (key(repetition), key(repetition + 1));
             self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
             let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
@@ -167,15 +160,43 @@ impl Bed {
             running = self.resume(&key, &next, &mut figures).await?;
             self.store.remove_all(&key.sandbox_uid).await?;
         }
-        let idle = repetitions.min(MOST_IDLE);
-        for repetition in repetitions..repetitions + idle {
+        let idle = few + repetitions;
+        for repetition in idle..idle + few {
             running = self
                 .pause_idle(running, [&key(repetition), &key(repetition + 1)], &mut figures)
                 .await?;
         }
-        self.pause_again(running, key(repetitions + idle), repetitions, &mut figures)
+        self.pause_again(running, key(idle + few), repetitions, &mut figures)
             .await?;
         Ok(figures)
+    }
+
+    /// Starts a sandbox and gives it such a heap, when it has loaded and what it loaded is stored ahead.
+    async fn begin(&self, key: &CheckpointKey, mebibytes: u64) -> anyhow::Result<Running> {
+        let (place, directory) = self.place(key)?;
+        self.timeline.list().clear();
+        let sandbox = self.engine.start(place, Fresh::default()).await?;
+        self.until_stored_ahead().await?;
+        let fill = format!("{FILL}heap = [block(n) for n in range({mebibytes})]\nlen(heap)");
+        let code = if mebibytes == 0 { "heap = []\nlen(heap)" } else { &fill };
+        answer(sandbox.as_ref(), code).await?;
+        Ok(Running {
+            sandbox,
+            _directory: directory,
+        })
+    }
+
+    /// Pauses a sandbox for the first time, soon after it has begun and was used, and ends it.
+    async fn pause_new(&self, running: Running, key: &CheckpointKey, figures: &mut CriuFigures) -> anyhow::Result<()> {
+        let mut new = CriuFigures::default();
+        self.pause(running.sandbox.as_ref(), key, &mut new).await?;
+        let raw = raw_dump(&mut new.dump, &mut new.dump_synced).await?;
+        fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
+        running.sandbox.stop().await;
+        self.store.remove_all(&key.sandbox_uid).await?;
+        figures.dump_new.append(&mut new.dump);
+        figures.pause_new.append(&mut new.pause);
+        Ok(())
     }
 
     /// Pauses a sandbox that nobody uses, when its memory is stored ahead, and resumes it.
@@ -189,9 +210,7 @@ impl Bed {
             mebibytes: figures.mebibytes,
             ..CriuFigures::default()
         };
-        tokio::time::timeout(LIMIT, self.timeline.until(Step::StoredAhead))
-            .await
-            .context("wait until memory is stored ahead of a pause")?;
+        self.until_stored_ahead().await?;
         self.pause(running.sandbox.as_ref(), key, &mut idle).await?;
         let raw = raw_dump(&mut idle.dump, &mut idle.dump_synced).await?;
         fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
@@ -237,6 +256,12 @@ impl Bed {
         (figures.dump_again, figures.pause_again) = (later.dump, later.pause);
         figures.stored_again_bytes = later.stored_bytes;
         Ok(())
+    }
+
+    async fn until_stored_ahead(&self) -> anyhow::Result<()> {
+        tokio::time::timeout(LIMIT, self.timeline.until(Step::StoredAhead))
+            .await
+            .context("wait until memory is stored ahead of a pause")
     }
 
     /// A place for a sandbox whose next checkpoint is `next`.

@@ -52,12 +52,16 @@ pub struct CriuFigures {
     pub dump: Vec<f64>,
     /// The same, its images on disk.
     pub dump_synced: Vec<f64>,
-    /// Freeze, checkpoint and seal.
+    /// Freeze, checkpoint and seal, with nothing of it in the store.
     pub pause: Vec<f64>,
     /// Of it: until everything stood and was written down.
     pub freeze: Vec<f64>,
     /// Of it: when each step was done.
     pub pause_steps: Vec<(String, Vec<f64>)>,
+    /// As `pause`, of sandboxes that have just begun.
+    pub pause_new: Vec<f64>,
+    /// `criu dump` alone beside it.
+    pub dump_new: Vec<f64>,
     /// As `pause`, of a sandbox whose last checkpoint is kept, from its second pause on.
     pub pause_again: Vec<f64>,
     /// `criu dump` alone beside it.

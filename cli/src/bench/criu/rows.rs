@@ -27,6 +27,7 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
     );
     let (again, dump_again) = (samples(&figures.pause_again), samples(&figures.dump_again));
     let (idle, dump_idle) = (samples(&figures.pause_idle), samples(&figures.dump_idle));
+    let (new, dump_new) = (samples(&figures.pause_new), samples(&figures.dump_new));
     let steps = |name: &str, steps: &[(String, Vec<f64>)]| -> Vec<Measurement> {
         let step = |(step, took): &(String, Vec<f64>)| row(&format!("{name}: {step}"), &samples(took));
         steps.iter().map(step).collect()
@@ -37,6 +38,9 @@ pub fn measurements(figures: &CriuFigures) -> Vec<Measurement> {
             .target(Target::AtMost(FACTOR * dump.percentile_ms(50))),
         row("the same, beside criu dump and a sync", &pause).beside(Some(synced.percentile_ms(50)), Better::Smaller),
         row("of it frozen until the tree is written down", &samples(&figures.freeze)),
+        row("pause of a new sandbox until sealed, beside criu dump", &new)
+            .beside(Some(dump_new.percentile_ms(50)), Better::Smaller)
+            .target(Target::AtMost(FACTOR * dump_new.percentile_ms(50))),
         row("pause of an idle sandbox until sealed, beside criu dump", &idle)
             .beside(Some(dump_idle.percentile_ms(50)), Better::Smaller)
             .target(Target::AtMost(FACTOR * dump_idle.percentile_ms(50))),

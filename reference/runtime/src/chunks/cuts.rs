@@ -7,9 +7,24 @@ use fastcdc::v2020::FastCDC;
 
 use super::{AVERAGE_CHUNK_BYTES, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES};
 
-const MIN: usize = MIN_CHUNK_BYTES as usize;
-const AVERAGE: usize = AVERAGE_CHUNK_BYTES as usize;
-const MAX: usize = MAX_CHUNK_BYTES as usize;
+/// How long chunks are, in bytes.
+struct Lengths {
+    min: usize,
+    average: usize,
+    max: usize,
+}
+
+const OF_BYTES: Lengths = Lengths {
+    min: MIN_CHUNK_BYTES as usize,
+    average: AVERAGE_CHUNK_BYTES as usize,
+    max: MAX_CHUNK_BYTES as usize,
+};
+/// Half of that: what an interpreter changes in its memory are single pages here and there, and each takes its chunk along.
+const OF_MEMORY: Lengths = Lengths {
+    min: OF_BYTES.min / 2,
+    average: OF_BYTES.average / 2,
+    max: OF_BYTES.max / 2,
+};
 
 /// How finely one looks for places to cut at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +39,20 @@ pub(crate) enum Grain {
 /// Pieces of a segment from one of its cuts on, of which `bytes` are known. Where they are not all, the pieces are
 /// those that the segment has whatever follows.
 pub(crate) fn cuts(bytes: &[u8], grain: Grain, is_all: bool) -> Vec<Range<usize>> {
-    let mut cuts = Vec::with_capacity(bytes.len() / AVERAGE + 1);
+    let Lengths { min, average, max } = match grain {
+        Grain::Byte => OF_BYTES,
+        Grain::Aligned => OF_MEMORY,
+    };
+    let mut cuts = Vec::with_capacity(bytes.len() / average + 1);
     let mut start = 0;
     while start < bytes.len() {
         let rest = &bytes[start..];
         let length = match grain {
-            Grain::Byte => FastCDC::new(rest, MIN, AVERAGE, MAX).next().map_or(0, |cut| cut.length),
+            Grain::Byte => FastCDC::new(rest, min, average, max).next().map_or(0, |cut| cut.length),
             Grain::Aligned => first_of_memory(rest),
         };
         // A cut before the end was decided by what is in front of it.
-        let is_decided = is_all || length < rest.len() || length == MAX;
+        let is_decided = is_all || length < rest.len() || length == max;
         if length == 0 || !is_decided {
             break;
         }
@@ -53,23 +72,24 @@ const WINDOW: usize = STRIDE * u64::BITS as usize;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Between the halves of a stride, so that they do not stand for each other.
 const TURN: u32 = 29;
-/// Bits that decide: as many as make a cut every [`AVERAGE`] bytes; one more before so many bytes, one less behind.
-const BITS: u32 = (AVERAGE / STRIDE).ilog2();
+/// Bits that decide: as many as make a cut every average length; one more before so many bytes, one less behind.
+const BITS: u32 = (OF_MEMORY.average / STRIDE).ilog2();
 /// What they have to be. Of zeroes alone they are zero: those are not cut.
 const PATTERN: u64 = 0x1a55;
 
 /// The length of the first piece, by a sum over a rolling window of strides.
 fn first_of_memory(rest: &[u8]) -> usize {
-    let end = rest.len().min(MAX);
-    if end <= MIN {
+    let Lengths { min, average, max } = OF_MEMORY;
+    let end = rest.len().min(max);
+    if end <= min {
         return end;
     }
-    let average = end.min(AVERAGE);
+    let average = end.min(average);
     let mut sum = Sum(0);
-    for stride in strides(&rest[MIN - WINDOW..MIN]) {
+    for stride in strides(&rest[min - WINDOW..min]) {
         sum.add(*stride);
     }
-    let sooner = sum.find(&rest[MIN..average], BITS + 1).map(|at| MIN + at);
+    let sooner = sum.find(&rest[min..average], BITS + 1).map(|at| min + at);
     sooner
         .or_else(|| sum.find(&rest[average..end], BITS - 1).map(|at| average + at))
         .unwrap_or(end)

@@ -104,9 +104,9 @@ fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
     };
     let (mut ends, mut start) = (Vec::new(), 0);
     while start < memory.len() {
-        let last = memory.len().min(start + 262_144);
-        let mut places = (start + 16_384 + 16..=last).step_by(16);
-        let end = places.find(|end| says_so(*end, if *end <= start + 65_536 { 13 } else { 11 }));
+        let last = memory.len().min(start + 131_072);
+        let mut places = (start + 8_192 + 16..=last).step_by(16);
+        let end = places.find(|end| says_so(*end, if *end <= start + 32_768 { 12 } else { 10 }));
         start = end.unwrap_or(last);
         ends.push(start);
     }
@@ -115,7 +115,11 @@ fn cuts_by_definition(memory: &[u8]) -> Vec<usize> {
 
 /// Bytes of chunks of `after` that `before` does not have.
 fn new_bytes(before: &[u8], after: &[u8]) -> usize {
-    let pieces = |memory: &[u8]| cut_segment(0, memory, Grain::Aligned, None);
+    new_bytes_of(Grain::Aligned, before, after)
+}
+
+fn new_bytes_of(grain: Grain, before: &[u8], after: &[u8]) -> usize {
+    let pieces = |memory: &[u8]| cut_segment(0, memory, grain, None);
     let known: Vec<ChunkRef> = pieces(before).iter().map(|piece| piece.chunk).collect();
     let new = pieces(after).into_iter().filter(|piece| !known.contains(&piece.chunk));
     new.map(|piece| piece.range.len()).sum()
@@ -149,9 +153,20 @@ fn memory_of_which_a_hundredth_changed_has_few_new_bytes() {
 }
 
 #[test]
+fn single_pages_that_change_take_less_along_than_bytes_of_a_file() {
+    let memory = noise([9; 32], 4 << 20);
+    let mut changed = memory.clone();
+    for nth in 0..16 {
+        changed[nth * (256 << 10)..][..4096].copy_from_slice(&noise([nth as u8; 32], 4096));
+    }
+    let [memory, file] = [Grain::Aligned, Grain::Byte].map(|grain| new_bytes_of(grain, &memory, &changed));
+    assert!(16 * 4096 <= memory && memory < file * 3 / 4, "{memory} of {file} bytes");
+}
+
+#[test]
 fn zeroes_are_cut_into_pieces_that_are_alike() {
     let pieces = cut_segment(0, &vec![0; SEGMENT_BYTES], Grain::Aligned, None);
-    assert_eq!(pieces.len(), SEGMENT_BYTES / MAX_CHUNK_BYTES as usize);
+    assert_eq!(pieces.len(), 2 * SEGMENT_BYTES / MAX_CHUNK_BYTES as usize);
     assert!(pieces.iter().all(|piece| piece.chunk == pieces[0].chunk));
 }
 

@@ -148,6 +148,7 @@ impl CriuEngine {
             paging: Paging::complete(),
             touched: Touched::default(),
             steps: self.config.steps.clone(),
+            is_new: true,
             store_ahead_after: self.config.store_ahead_after,
             place,
             env: fresh.env,

@@ -14,7 +14,8 @@
 //! another chunk and is stored by the pause. Nothing stands meanwhile, nothing relies on what is read here, and what
 //! is read runs only where nobody else wants to.
 //!
-//! Decides when it is worth it. It writes what may never be needed, so the more often it was done the longer it waits.
+//! Decides when it is worth it. It writes what may never be needed, so the more often it was done the longer it waits. Of a
+//! new sandbox nothing is in the store, and what its interpreters have loaded stays: it waits least of all.
 //! Left out: what the store does with a draft that is never sealed.
 
 mod idleness;
@@ -42,6 +43,9 @@ use memory::ProcessMemory;
 /// Of a larger memory only so much: a dump takes as long as a disk then.
 const MOST_BYTES: u64 = 128 << 20;
 
+/// A new sandbox is idle after so long already: it has loaded, and waits for somebody to use it.
+const LOADED_AFTER: Duration = Duration::from_millis(100);
+
 /// What the memory of one sandbox is stored by, while it runs.
 #[derive(Debug)]
 pub(super) struct Predump(Option<mpsc::UnboundedSender<Order>>);
@@ -64,6 +68,8 @@ pub(super) struct Subject {
     pub(super) baseline: Arc<Baseline>,
     pub(super) intake: Intake,
     pub(super) steps: Steps,
+    /// Whether it has just begun, and nothing of it is in the store.
+    pub(super) is_new: bool,
     /// How long nothing was used.
     pub(super) after: Duration,
 }
@@ -124,7 +130,12 @@ impl Subject {
             return;
         }
         let used = self.tree.usage().ok().map(|usage| usage.cpu);
-        let mut idleness = Idleness::of(used, self.after);
+        let least = if self.is_new {
+            LOADED_AFTER.min(self.after)
+        } else {
+            self.after
+        };
+        let mut idleness = Idleness::of(used, least);
         while self.store_until_taken(&mut orders, &mut idleness).await {
             if !until_called_off(&mut orders).await {
                 return;

@@ -51,6 +51,8 @@ pub(super) struct Parts {
     /// Pages that were waited for after restores before the one that `paging` is of.
     pub(super) touched: Touched,
     pub(super) steps: Steps,
+    /// Whether it has just begun, and was not restored.
+    pub(super) is_new: bool,
     pub(super) store_ahead_after: Option<Duration>,
     pub(super) place: Place,
     pub(super) env: BTreeMap<String, String>,
@@ -113,6 +115,7 @@ impl CriuSandbox {
                 baseline: Arc::clone(&parts.baseline),
                 intake: intake.clone(),
                 steps: parts.steps.clone(),
+                is_new: parts.is_new,
                 after,
             }),
             (Some(_) | None, _) => Predump::never(),

@@ -13,6 +13,8 @@ use crate::{LIMIT, container, criu_config, run, unless};
 
 /// How long nothing is used until a sandbox is idle.
 const SOON: Duration = Duration::from_millis(200);
+/// No sandbox of these is idle for so long.
+const NEVER: Duration = Duration::from_hours(1);
 const MEBIBYTES: usize = 32;
 /// How often one looks.
 const LOOK: Duration = Duration::from_millis(1);
@@ -23,6 +25,10 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("an_idle_sandbox_has_its_memory_in_the_store_before_its_pause", || {
             run(stored())
         }),
+        trial(
+            "a_new_sandbox_is_stored_when_it_has_loaded_and_one_that_is_resumed_is_not",
+            || run(new()),
+        ),
         trial("what_changed_since_is_stored_as_well_once_it_is_idle_again", || {
             run(stored_again())
         }),
@@ -39,8 +45,8 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
     ]
 }
 
-/// A sandbox with such a heap, and what tells that its memory was stored.
-async fn soon_idle(mebibytes: usize) -> Result<(Streamed, UnboundedReceiver<()>), Failed> {
+/// A sandbox with such a heap that is idle after so long, and what tells that its memory was stored.
+async fn begin(mebibytes: usize, idle_after: Duration) -> Result<(Streamed, UnboundedReceiver<()>), Failed> {
     let (tell, told) = unbounded_channel();
     let steps = Steps::told_to(move |step| {
         if step == Step::StoredAhead {
@@ -50,15 +56,25 @@ async fn soon_idle(mebibytes: usize) -> Result<(Streamed, UnboundedReceiver<()>)
     });
     let config = CriuConfig {
         steps,
-        store_ahead_after: Some(SOON),
+        store_ahead_after: Some(idle_after),
         ..criu_config()
     };
     Ok((Streamed::start(container::VOLUME, mebibytes, config).await?, told))
 }
 
+/// One that is idle, when its heap is stored.
+async fn idle(mebibytes: usize) -> Result<(Streamed, UnboundedReceiver<()>), Failed> {
+    let (streamed, mut told) = begin(mebibytes, SOON).await?;
+    // It may have been stored before it had one.
+    while pack_bytes(&streamed)? < (mebibytes as u64) << 20 {
+        until_stored(&mut told).await?;
+    }
+    Ok((streamed, told))
+}
+
 async fn until_stored(told: &mut UnboundedReceiver<()>) -> Verdict {
     let stored = tokio::time::timeout(LIMIT, told.recv()).await;
-    hold(matches!(stored, Ok(Some(()))), "an idle sandbox is stored", stored)
+    hold(matches!(stored, Ok(Some(()))), "memory is stored", stored)
 }
 
 /// Waits until it is so.
@@ -97,8 +113,7 @@ async fn seal_what_changed(streamed: &Streamed) -> Verdict {
 }
 
 async fn stored() -> Verdict {
-    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
-    until_stored(&mut told).await?;
+    let (mut streamed, mut told) = idle(MEBIBYTES).await?;
     let before = pack_bytes(&streamed)?;
     hold(before >= (MEBIBYTES as u64) << 20, "all of its memory is there", before)?;
     streamed.subject.run(None, "x = 2").await?;
@@ -119,9 +134,23 @@ async fn stored() -> Verdict {
     streamed.subject.end().await
 }
 
-async fn stored_again() -> Verdict {
-    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
+async fn new() -> Verdict {
+    let (mut streamed, mut told) = begin(1, NEVER).await?;
     until_stored(&mut told).await?;
+    seal_what_changed(&streamed).await?;
+    streamed.store.verify(&key(1)).await?;
+    streamed.resume(1).await?;
+    streamed.has("[1, True]").await?;
+    streamed.subject.freeze().await?;
+    streamed.seal(2).await?;
+    hold(told.try_recv().is_err(), "one that was resumed is in the store", ())?;
+    streamed.resume(2).await?;
+    streamed.has("[1, True]").await?;
+    streamed.subject.end().await
+}
+
+async fn stored_again() -> Verdict {
+    let (mut streamed, mut told) = idle(MEBIBYTES).await?;
     let before = pack_bytes(&streamed)?;
     streamed
         .subject
@@ -143,7 +172,7 @@ async fn stored_again() -> Verdict {
 }
 
 async fn never_paused() -> Verdict {
-    let (streamed, mut told) = soon_idle(1).await?;
+    let (streamed, mut told) = begin(1, NEVER).await?;
     until_stored(&mut told).await?;
     let left = streamed.left()?;
     hold(left.len() == 2, "a pack and a note are there", left)?;
@@ -152,9 +181,13 @@ async fn never_paused() -> Verdict {
 }
 
 async fn interrupted() -> Verdict {
-    let (mut streamed, mut told) = soon_idle(96).await?;
-    // As soon as the attempt is noted memory is read.
-    until(|| Ok(!streamed.left()?.is_empty())).await?;
+    let (mut streamed, mut told) = idle(1).await?;
+    let before = pack_bytes(&streamed)?;
+    streamed
+        .subject
+        .run(None, "heap = random.Random(7).randbytes(96 << 20)")
+        .await?;
+    until(|| Ok(pack_bytes(&streamed)? > before)).await?;
     streamed.subject.freeze().await?;
     hold(told.try_recv().is_err(), "it was not all stored", ())?;
     streamed.seal(1).await?;
@@ -166,8 +199,7 @@ async fn interrupted() -> Verdict {
 }
 
 async fn called_off() -> Verdict {
-    let (mut streamed, mut told) = soon_idle(MEBIBYTES).await?;
-    until_stored(&mut told).await?;
+    let (mut streamed, mut told) = idle(MEBIBYTES).await?;
     streamed.subject.freeze().await?;
     streamed.subject.sandbox.thaw().await?;
     let left = streamed.left()?;

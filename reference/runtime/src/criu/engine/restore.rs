@@ -85,6 +85,7 @@ impl CriuEngine {
             paging,
             touched: image.touched,
             steps: self.config.steps.clone(),
+            is_new: false,
             store_ahead_after: self.config.store_ahead_after,
             place,
             env: image.env,
