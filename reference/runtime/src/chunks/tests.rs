@@ -156,8 +156,8 @@ fn memory_of_which_a_hundredth_changed_has_few_new_bytes() {
 fn single_pages_that_change_take_less_along_than_bytes_of_a_file() {
     let memory = noise([9; 32], 4 << 20);
     let mut changed = memory.clone();
-    for nth in 0..16 {
-        changed[nth * (256 << 10)..][..4096].copy_from_slice(&noise([nth as u8; 32], 4096));
+    for page in changed.chunks_mut(256 << 10) {
+        page[..4096].copy_from_slice(&noise([8; 32], 4096));
     }
     let [memory, file] = [Grain::Aligned, Grain::Byte].map(|grain| new_bytes_of(grain, &memory, &changed));
     assert!(16 * 4096 <= memory && memory < file * 3 / 4, "{memory} of {file} bytes");

@@ -9,6 +9,7 @@ use super::pagemap::PAGE_BYTES;
 pub(super) struct Begun {
     /// Those that came, and zeroes.
     pub(super) bytes: Vec<u8>,
+    /// Those that came, in order; none of them meets another.
     parts: Vec<Range<usize>>,
 }
 
@@ -20,20 +21,24 @@ impl Begun {
         }
     }
 
-    /// Some of its bytes; the same ones may come again.
+    /// Some of its bytes; any of them may come again, with others than before: of a chunk by itself, and of one beside it.
     pub(super) fn add(&mut self, at: u64, part: &[u8]) {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        let range = at..at.saturating_add(part.len());
-        if let Some(place) = self.bytes.get_mut(range.clone())
-            && !self.parts.contains(&range)
-        {
-            place.copy_from_slice(part);
-            self.parts.push(range);
+        let mut came = at..at.saturating_add(part.len());
+        let Some(place) = self.bytes.get_mut(came.clone()) else {
+            return;
+        };
+        place.copy_from_slice(part);
+        let first = self.parts.partition_point(|known| known.end < came.start);
+        let behind = self.parts.partition_point(|known| known.start <= came.end);
+        for known in &self.parts[first..behind] {
+            came = came.start.min(known.start)..came.end.max(known.end);
         }
+        self.parts.splice(first..behind, [came]);
     }
 
     pub(super) fn is_whole(&self) -> bool {
-        self.parts.iter().map(ExactSizeIterator::len).sum::<usize>() == self.bytes.len()
+        self.parts.first().is_some_and(|came| came.len() == self.bytes.len())
     }
 }
 
@@ -46,6 +51,10 @@ pub(super) fn edges(offsets: &Range<u64>, whole: &Range<u64>) -> Vec<Range<u64>>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::super::missing::whole_pages;
     use super::*;
 
@@ -68,5 +77,30 @@ mod tests {
         begun.add(3096, &[3; 1000]);
         assert!(begun.is_whole());
         assert_eq!([begun.bytes[999], begun.bytes[1000], begun.bytes[4095]], [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_page_of_three_chunks_is_whole_when_one_of_them_came_alone_and_with_its_neighbour() {
+        let mut begun = Begun::new();
+        begun.add(0, &[1; 1000]);
+        begun.add(0, &[[1; 1000], [2; 1000]].concat());
+        assert!(!begun.is_whole());
+        begun.add(2000, &[3; 2096]);
+        assert!(begun.is_whole());
+        assert_eq!([begun.bytes[999], begun.bytes[1999], begun.bytes[4095]], [1, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_whole_when_no_byte_of_it_is_left(parts in prop::collection::vec((0..4096_usize, 1..3000_usize), 1..20)) {
+            let mut begun = Begun::new();
+            let mut left: BTreeSet<usize> = (0..4096).collect();
+            for (at, length) in parts {
+                let end = (at + length).min(4096);
+                begun.add(at as u64, &vec![7; end - at]);
+                left.retain(|byte| !(at..end).contains(byte));
+                prop_assert_eq!(begun.is_whole(), left.is_empty());
+            }
+        }
     }
 }

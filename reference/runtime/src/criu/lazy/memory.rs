@@ -64,6 +64,11 @@ impl Memory {
         self.ended
     }
 
+    /// Bytes that it does not have yet.
+    pub(super) fn missed_bytes(&self) -> u64 {
+        self.missing.bytes()
+    }
+
     /// Learns what happened to it; a child that was forked is a memory of its own, and is among `children` whatever fails
     /// afterwards: what it misses reads as zeroes once nobody has it.
     pub(super) fn learn(&mut self, children: &mut Vec<Self>) -> io::Result<()> {

@@ -72,6 +72,11 @@ impl Missing {
         }
     }
 
+    /// How much it is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
     /// The place in the image of a page that is missed.
     pub(super) fn place(&self, address: u64) -> Option<u64> {
         let part = self.parts.iter().find(|part| part.addresses().contains(&address))?;

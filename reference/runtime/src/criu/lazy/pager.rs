@@ -37,6 +37,8 @@ pub(super) enum PagerError {
     Criu(#[source] io::Error),
     #[error("the sandbox was ended")]
     Ended,
+    #[error("put pages in: {0} bytes did not come, though all of the checkpoint was read: a defect")]
+    Missed(u64),
     #[error("put pages in: a defect, of which the log has more")]
     Defect,
 }
@@ -146,12 +148,21 @@ impl Pager {
             wait = match self.put_slice()? {
                 Put::Some => false,
                 Put::Wait => true,
-                Put::All => return Ok(()),
+                Put::All => return self.expect_all(),
             };
             self.memories.retain(|memory| !memory.has_ended());
             if self.memories.is_empty() {
                 return Ok(());
             }
+        }
+    }
+
+    /// What was not put in would be read as zeroes from now on.
+    fn expect_all(&self) -> Result<(), PagerError> {
+        let here = self.memories.iter().filter(|memory| !memory.has_ended());
+        match here.map(Memory::missed_bytes).sum() {
+            0 => Ok(()),
+            missed => Err(PagerError::Missed(missed)),
         }
     }
 
