@@ -3,6 +3,9 @@
 //! It runs on a thread of its own. Between two faults of a process are microseconds, and a first answer has hundreds of
 //! them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
