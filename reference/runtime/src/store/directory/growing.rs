@@ -19,7 +19,7 @@ use super::aside::{Aside, sync_folder_of, sync_root};
 use super::{Directory, Disk};
 
 /// With so many bytes that are not on disk a file that grows is synced, while it does: what waits for the end is waited for.
-const EARLY_SYNC_BYTES: u64 = 1 << 20;
+const EARLY_SYNC_BYTES: u64 = 2 << 20;
 /// A file that grows takes room on disk by so many bytes.
 const ROOM_BYTES: u64 = 8 << 20;
 /// With so many bytes that are not on disk it is the disk that everything waits for.
