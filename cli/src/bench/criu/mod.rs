@@ -52,7 +52,7 @@ pub struct CriuFigures {
     pub dump: Vec<f64>,
     /// The same, its images on disk.
     pub dump_synced: Vec<f64>,
-    /// Freeze, checkpoint and seal, with nothing of it in the store.
+    /// Freeze, checkpoint and seal, with nothing of it in the store but for the first one, which is of a new sandbox.
     pub pause: Vec<f64>,
     /// Of it: until everything stood and was written down.
     pub freeze: Vec<f64>,
