@@ -9,8 +9,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use serde_json::Value;
 
 /// What each crate may depend on. A crate that is not listed fails the test.
 const DIRECTION: [(&str, &[&str]); 14] = [
@@ -52,32 +53,39 @@ const DIRECTION: [(&str, &[&str]); 14] = [
     ("torpor-benches", &["mock-apiserver", "torpor-runtime"]),
 ];
 
+/// What cargo says of the packages of the workspace.
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(support::root().join("Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo describes the workspace");
+    let Value::Array(packages) = metadata["packages"].take() else {
+        panic!("no packages in {metadata}")
+    };
+    packages
+}
+
+/// The name of a package or of a dependency.
+fn name(described: &Value) -> String {
+    described["name"].as_str().expect("everything has a name").to_owned()
+}
+
 /// Our crates and those of ours that each depends on outside of tests.
 fn workspace_dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(support::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .expect("cargo describes the workspace");
-    let ours: BTreeSet<String> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.to_string())
-        .collect();
-    let dependencies = |package: &cargo_metadata::Package| {
-        let normal = package
-            .dependencies
-            .iter()
-            .filter(|dependency| dependency.kind == DependencyKind::Normal);
-        normal
-            .map(|dependency| dependency.name.clone())
-            .filter(|name| ours.contains(name))
-            .collect()
+    let packages = packages();
+    let ours: BTreeSet<String> = packages.iter().map(name).collect();
+    let dependencies = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("a list of dependencies");
+        // A dependency that the code itself has is of no kind, beside "dev" and "build".
+        let normal = all.iter().filter(|dependency| dependency["kind"].is_null());
+        normal.map(name).filter(|name| ours.contains(name)).collect()
     };
-    metadata
-        .packages
+    packages
         .iter()
-        .map(|package| (package.name.to_string(), dependencies(package)))
+        .map(|package| (name(package), dependencies(package)))
         .collect()
 }
 
