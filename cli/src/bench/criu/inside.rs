@@ -134,10 +134,7 @@ fn sink() -> (ExecutionSink, tokio::sync::mpsc::UnboundedReceiver<ExecutionEvent
 
 impl Bed {
     async fn heap(&self, mebibytes: u64, repetitions: usize) -> anyhow::Result<CriuFigures> {
-        let mut figures = CriuFigures {
-            mebibytes,
-            ..CriuFigures::default()
-        };
+        let mut figures = CriuFigures::of(mebibytes);
         let key = |repetition: usize| CheckpointKey {
             // A sandbox of its own each time: nothing to deduplicate against.
             sandbox_uid: format!("heap-{mebibytes}-{repetition}"),
@@ -149,18 +146,15 @@ impl Bed {
             self.pause_new(running, &key(repetition), &mut figures).await?;
             running = self.begin(&key(repetition + 1), mebibytes).await?;
         }
-        for repetition in few..few + repetitions {
-            let (key, next) = (key(repetition), key(repetition + 1));
-            self.pause(running.sandbox.as_ref(), &key, &mut figures).await?;
-            let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
-            running.sandbox.stop().await;
-            drop(running);
-            raw_restore(&raw, &mut figures.restore).await?;
-            fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
-            running = self.resume(&key, &next, &mut figures).await?;
-            self.store.remove_all(&key.sandbox_uid).await?;
+        // This sandbox is new, too: what is kept is measured of it from its second pause on.
+        let mut first = CriuFigures::of(mebibytes);
+        let idle = few + 1 + repetitions;
+        for repetition in few..idle {
+            let kept = if repetition == few { &mut first } else { &mut figures };
+            running = self
+                .pause_resumed(running, [&key(repetition), &key(repetition + 1)], kept)
+                .await?;
         }
-        let idle = few + repetitions;
         for repetition in idle..idle + few {
             running = self
                 .pause_idle(running, [&key(repetition), &key(repetition + 1)], &mut figures)
@@ -199,6 +193,24 @@ impl Bed {
         Ok(())
     }
 
+    /// Pauses a sandbox that was used and has nothing in the store, has CRIU alone restore it, and resumes it.
+    async fn pause_resumed(
+        &self,
+        running: Running,
+        [key, next]: [&CheckpointKey; 2],
+        figures: &mut CriuFigures,
+    ) -> anyhow::Result<Running> {
+        self.pause(running.sandbox.as_ref(), key, figures).await?;
+        let raw = raw_dump(&mut figures.dump, &mut figures.dump_synced).await?;
+        running.sandbox.stop().await;
+        drop(running);
+        raw_restore(&raw, &mut figures.restore).await?;
+        fs::remove_dir_all(&raw).context("remove the images of CRIU alone")?;
+        let running = self.resume(key, next, figures).await?;
+        self.store.remove_all(&key.sandbox_uid).await?;
+        Ok(running)
+    }
+
     /// Pauses a sandbox that nobody uses, when its memory is stored ahead, and resumes it.
     async fn pause_idle(
         &self,
@@ -206,10 +218,7 @@ impl Bed {
         [key, next]: [&CheckpointKey; 2],
         figures: &mut CriuFigures,
     ) -> anyhow::Result<Running> {
-        let mut idle = CriuFigures {
-            mebibytes: figures.mebibytes,
-            ..CriuFigures::default()
-        };
+        let mut idle = CriuFigures::of(figures.mebibytes);
         self.until_stored_ahead().await?;
         self.pause(running.sandbox.as_ref(), key, &mut idle).await?;
         let raw = raw_dump(&mut idle.dump, &mut idle.dump_synced).await?;
@@ -231,10 +240,7 @@ impl Bed {
         repetitions: usize,
         figures: &mut CriuFigures,
     ) -> anyhow::Result<()> {
-        let mut first = CriuFigures {
-            mebibytes: figures.mebibytes,
-            ..CriuFigures::default()
-        };
+        let mut first = CriuFigures::of(figures.mebibytes);
         let mut later = first.clone();
         for repetition in 0..=repetitions {
             let kept = if repetition == 0 { &mut first } else { &mut later };

@@ -52,7 +52,7 @@ pub struct CriuFigures {
     pub dump: Vec<f64>,
     /// The same, its images on disk.
     pub dump_synced: Vec<f64>,
-    /// Freeze, checkpoint and seal, with nothing of it in the store but for the first one, which is of a new sandbox.
+    /// Freeze, checkpoint and seal, of a sandbox that was resumed, with nothing of it in the store.
     pub pause: Vec<f64>,
     /// Of it: until everything stood and was written down.
     pub freeze: Vec<f64>,
@@ -80,6 +80,16 @@ pub struct CriuFigures {
     pub resume_steps: Vec<(String, Vec<f64>)>,
     /// From a sealed checkpoint until all memory is there.
     pub complete: Vec<f64>,
+}
+
+impl CriuFigures {
+    /// Nothing was measured yet.
+    fn of(mebibytes: u64) -> Self {
+        Self {
+            mebibytes,
+            ..Self::default()
+        }
+    }
 }
 
 /// Measures in a container; `None` with the reason where there can be none.
