@@ -7,6 +7,7 @@
 mod growing;
 mod reader;
 mod runs;
+mod small_files;
 
 use std::fs::File;
 use std::io;
@@ -25,15 +26,20 @@ pub use growing::{PayloadWriter, Unwanted};
 pub(crate) use reader::LITTLE_BYTES;
 pub use reader::{PayloadCursor, PayloadReader};
 pub(crate) use runs::{Run, Runs};
+use small_files::SmallFiles;
 
-/// A file up to this size is read at once: it shares chunks with its neighbours.
+/// A file up to this size shares chunks with its neighbours.
 const SMALL_FILE_BYTES: u64 = 256 << 10;
+/// Of small files so much is read at once; what is beyond that is not held in memory, however many there are.
+const MOST_READ_BYTES: u64 = 8 << 20;
 
 /// Bytes to be stored.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
     parts: Vec<Part>,
     bytes: u64,
+    /// Bytes of small files that were read.
+    read: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +51,8 @@ enum Part {
         bytes: u64,
         grain: Grain,
     },
+    /// Side by side, no longer than a segment in all.
+    SmallFiles(SmallFiles),
     /// Not to be read again.
     Taken(Taken),
     /// Still written, by somebody else.
@@ -130,7 +138,7 @@ impl Payload {
         for part in &self.parts {
             match part {
                 Part::Growing(growing) => bytes += growing.expected_bytes()?,
-                Part::Memory(_) | Part::File { .. } | Part::Taken(_) => {}
+                Part::Memory(_) | Part::File { .. } | Part::SmallFiles(_) | Part::Taken(_) => {}
             }
         }
         Some(bytes)
@@ -139,7 +147,7 @@ impl Payload {
     fn of_growing(growing: Growing) -> Self {
         Self {
             parts: vec![Part::Growing(growing)],
-            bytes: 0,
+            ..Self::default()
         }
     }
 
@@ -160,8 +168,8 @@ impl Payload {
         self.parts.push(Part::Memory(bytes));
     }
 
-    /// Adds what a file holds now; gives its bytes. A large file is read only when the payload is stored, and has to
-    /// stay as it is until then.
+    /// Adds what a file holds now; gives its bytes. A large file, and many small ones, are read only when the payload is
+    /// stored, and have to stay as they are until then.
     ///
     /// # Errors
     /// It cannot be opened or read.
@@ -173,9 +181,14 @@ impl Payload {
     pub(crate) fn push_file_of(&mut self, path: &Path, grain: Grain) -> Result<u64, PayloadError> {
         let file = File::open(path).map_err(PayloadError::file("open", path))?;
         let bytes = file.metadata().map_err(PayloadError::file("look at", path))?.len();
+        if bytes <= SMALL_FILE_BYTES && grain == Grain::Byte && self.read > MOST_READ_BYTES {
+            self.push_small_file(path, bytes);
+            return Ok(bytes);
+        }
         if bytes <= SMALL_FILE_BYTES {
             let content = std::fs::read(path).map_err(PayloadError::file("read", path))?;
             let bytes = content.len() as u64;
+            self.read += bytes;
             self.push(content);
             return Ok(bytes);
         }
@@ -189,11 +202,25 @@ impl Payload {
         Ok(bytes)
     }
 
+    fn push_small_file(&mut self, path: &Path, bytes: u64) {
+        self.bytes += bytes;
+        if let Some(Part::SmallFiles(files)) = self.parts.last_mut()
+            && files.bytes + bytes <= SEGMENT_BYTES as u64
+        {
+            files.push(path, bytes);
+            return;
+        }
+        let mut files = SmallFiles::default();
+        files.push(path, bytes);
+        self.parts.push(Part::SmallFiles(files));
+    }
+
     /// What a store has taken already.
     pub(crate) fn taken(taken: Taken) -> Self {
         Self {
             bytes: taken.bytes,
             parts: vec![Part::Taken(taken)],
+            read: 0,
         }
     }
 
@@ -205,7 +232,7 @@ impl Payload {
             next += part.len();
             match part {
                 Part::Taken(taken) => Some((start, taken)),
-                Part::Memory(_) | Part::File { .. } | Part::Growing(_) => None,
+                Part::Memory(_) | Part::File { .. } | Part::SmallFiles(_) | Part::Growing(_) => None,
             }
         })
     }
@@ -275,7 +302,11 @@ impl Payload {
         for part in self.parts {
             match part {
                 Part::Memory(bytes) if bytes.len() < MAX_CHUNK_BYTES as usize => run.push(bytes),
-                other @ (Part::Memory(_) | Part::File { .. } | Part::Taken(_) | Part::Growing(_)) => {
+                other @ (Part::Memory(_)
+                | Part::File { .. }
+                | Part::SmallFiles(_)
+                | Part::Taken(_)
+                | Part::Growing(_)) => {
                     close(&mut run, &mut joined);
                     joined.bytes += other.len();
                     joined.parts.push(other);
@@ -316,7 +347,7 @@ impl Payload {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 Some(bytes.slice(start..start + segment.bytes))
             }
-            Part::File { .. } | Part::Taken(_) | Part::Growing(_) => None,
+            Part::File { .. } | Part::SmallFiles(_) | Part::Taken(_) | Part::Growing(_) => None,
         }
     }
 
@@ -332,6 +363,7 @@ impl Payload {
                 let start = usize::try_from(segment.offset).unwrap_or(usize::MAX);
                 buffer.extend_from_slice(&bytes[start..start + segment.bytes]);
             }
+            Some(Part::SmallFiles(files)) => files.read(buffer)?,
             Some(Part::File { file, path, .. }) => {
                 buffer.resize(segment.bytes, 0);
                 let read = file.read_exact_at(buffer, segment.offset);
@@ -346,7 +378,9 @@ impl Part {
     fn len(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
-            Self::File { bytes, .. } | Self::Taken(Taken { bytes, .. }) => *bytes,
+            Self::File { bytes, .. }
+            | Self::SmallFiles(SmallFiles { bytes, .. })
+            | Self::Taken(Taken { bytes, .. }) => *bytes,
             Self::Growing(_) => 0,
         }
     }
@@ -355,7 +389,7 @@ impl Part {
     fn grain(&self) -> Grain {
         match self {
             Self::File { grain, .. } => *grain,
-            Self::Memory(_) | Self::Taken(_) | Self::Growing(_) => Grain::Byte,
+            Self::Memory(_) | Self::SmallFiles(_) | Self::Taken(_) | Self::Growing(_) => Grain::Byte,
         }
     }
 }
@@ -391,5 +425,35 @@ mod tests {
         assert!(joined.into_bytes().expect("read") == expected);
         file.as_file().set_len(1000).expect("shorter");
         assert!(payload.into_bytes().is_err(), "a file that became shorter is an error");
+    }
+
+    #[test]
+    fn many_small_files_are_not_held_in_memory_and_are_the_same_sequence_of_bytes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut payload, mut expected) = (Payload::default(), Vec::new());
+        let small = usize::try_from(SMALL_FILE_BYTES).expect("fits");
+        for nth in 0..100_usize {
+            let path = dir.path().join(nth.to_string());
+            let content = vec![nth.to_le_bytes()[0]; small - 1000 * nth];
+            std::fs::write(&path, &content).expect("written");
+            assert_eq!(payload.push_file(&path).expect("a file"), content.len() as u64);
+            expected.extend(content);
+        }
+        let held: u64 = payload
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Memory(bytes) => bytes.len() as u64,
+                Part::File { .. } | Part::SmallFiles(_) | Part::Taken(_) | Part::Growing(_) => 0,
+            })
+            .sum();
+        assert!(held <= MOST_READ_BYTES + SMALL_FILE_BYTES, "{held} bytes are held");
+        assert!(payload.segments().iter().all(|segment| segment.bytes <= SEGMENT_BYTES));
+        assert!(payload.clone().into_bytes().expect("read") == expected);
+        std::fs::write(dir.path().join("99"), "shorter").expect("written");
+        let cut = payload
+            .into_bytes()
+            .expect_err("a file that became shorter is an error");
+        assert!(cut.to_string().contains("99"), "{cut}");
     }
 }

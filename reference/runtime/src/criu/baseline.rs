@@ -28,7 +28,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::error::CriuError;
-use super::rootfs::{RootfsDiff, Time, entry};
+use super::rootfs::{Names, RootfsDiff, Time, entry};
 use super::system::{self, Mount};
 use crate::payload::Payload;
 
@@ -201,7 +201,7 @@ impl Baseline {
     /// What has changed, and the bytes of the files in it.
     pub(super) fn diff(&self) -> Result<(RootfsDiff, Payload), CriuError> {
         let (mut diff, mut files) = (RootfsDiff::default(), Payload::default());
-        let (image, mounted) = (self.prepare(), mount_points()?);
+        let (image, mounted, mut names) = (self.prepare(), mount_points()?, Names::default());
         for root in &self.ground.roots {
             let mut folders = vec![root.at.clone()];
             while let Some(folder) = folders.pop() {
@@ -216,7 +216,7 @@ impl Baseline {
                     }
                     let meta = fs::symlink_metadata(&path).map_err(CriuError::file("look at", &path))?;
                     if !was_there || changed_at(&meta) >= self.ground.since {
-                        diff.changed.extend(entry(&path, &meta, &mut files)?);
+                        diff.changed.extend(entry(&path, &meta, &mut names, &mut files)?);
                     }
                     let is_of_image = || image.contains_key(path.as_os_str().as_bytes());
                     if meta.is_dir() && !(root.has_unchanged(&meta) && is_of_image()) {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -16,6 +16,9 @@ use crate::engine::{ProcessEvent, ProcessStream, SandboxError};
 
 /// Events of one process that may wait for whoever listens.
 const QUEUE: usize = 64;
+/// With the tree about to be dumped nobody waits longer for whoever listens to take one more event: a client that has stopped
+/// reading would keep everybody from pausing, and loses its connection anyway.
+const LAST_CALL: Duration = Duration::from_millis(100);
 /// How often a starting init is looked for, and for how long in all.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -27,6 +30,13 @@ pub(super) struct InitClient {
     /// Held shared by every connection.
     connected: Arc<RwLock<()>>,
     hang_up: Arc<Mutex<CancellationToken>>,
+}
+
+/// A process that is listened to until its end or a hang-up, which waits until this is dropped.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) stream: ProcessStream,
+    _connected: Arc<OwnedRwLockReadGuard<()>>,
 }
 
 /// While it is held there is no connection to init, and none is made.
@@ -79,10 +89,26 @@ impl InitClient {
         accepted(&request, reply)
     }
 
-    /// Starts or joins a process, and passes its events on until it ends or the client hangs up.
+    /// Starts or joins a process, and passes its events on until it ends or the client hangs up; then it gives up on
+    /// whoever does not read them.
     pub(super) async fn listen(&self, attempt: &'static str, request: Request) -> Result<ProcessStream, SandboxError> {
-        let connected = Arc::clone(&self.connected).read_owned().await;
-        let hang_up = self.hang_up.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let followed = self.pass_on(attempt, request, Some(LAST_CALL)).await?;
+        Ok(followed.stream)
+    }
+
+    /// The same for one who reads all of them, however long that takes.
+    pub(super) async fn follow(&self, attempt: &'static str, request: Request) -> Result<Followed, SandboxError> {
+        self.pass_on(attempt, request, None).await
+    }
+
+    async fn pass_on(
+        &self,
+        attempt: &'static str,
+        request: Request,
+        last_call: Option<Duration>,
+    ) -> Result<Followed, SandboxError> {
+        let connected = Arc::new(Arc::clone(&self.connected).read_owned().await);
+        let hang_up = self.token().clone();
         let mut connection = self.connect(attempt).await?;
         let exchange = async {
             send(&mut connection, &request).await?;
@@ -95,17 +121,31 @@ impl InitClient {
             return Err(CriuError::init(attempt)(io::ErrorKind::InvalidData.into()).into());
         };
         let (events, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(pass_on(connection, events, hang_up, connected));
-        Ok(ProcessStream { pid, events: receiver })
+        let passing_on = PassingOn {
+            events: Some(events),
+            hang_up,
+            last_call,
+            _connected: Arc::clone(&connected),
+        };
+        tokio::spawn(passing_on.run(connection));
+        Ok(Followed {
+            stream: ProcessStream { pid, events: receiver },
+            _connected: connected,
+        })
     }
 
-    /// Ends every connection, with all that init had sent on it passed on.
+    /// Ends every connection, with all that init had sent on it passed on, and taken by those who [follow](Self::follow).
     pub(super) async fn hang_up(&self) -> HungUp {
-        let ended = std::mem::take(&mut *self.hang_up.lock().unwrap_or_else(PoisonError::into_inner));
-        ended.cancel();
-        HungUp {
-            _alone: Arc::clone(&self.connected).write_owned().await,
-        }
+        // Whoever connects from now on waits, and gets the next token, also when nobody waits here any more.
+        let next = NextToken(self);
+        self.token().cancel();
+        let alone = Arc::clone(&self.connected).write_owned().await;
+        drop(next);
+        HungUp { _alone: alone }
+    }
+
+    fn token(&self) -> MutexGuard<'_, CancellationToken> {
+        self.hang_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self, attempt: &'static str) -> Result<UnixStream, CriuError> {
@@ -115,40 +155,84 @@ impl InitClient {
     }
 }
 
-async fn pass_on(
-    connection: UnixStream,
-    events: mpsc::Sender<ProcessEvent>,
+/// Puts a token that nobody has cancelled in the place of the one that is there.
+struct NextToken<'a>(&'a InitClient);
+
+impl Drop for NextToken<'_> {
+    fn drop(&mut self) {
+        *self.0.token() = CancellationToken::new();
+    }
+}
+
+/// What passes the events of one process on.
+struct PassingOn {
+    /// Nobody when whoever listened was given up on.
+    events: Option<mpsc::Sender<ProcessEvent>>,
     hang_up: CancellationToken,
-    _connected: OwnedRwLockReadGuard<()>,
-) {
-    let (mut from, mut to) = connection.into_split();
-    let mut open = true;
-    loop {
-        let reply = tokio::select! {
-            reply = receive::<Reply>(&mut from) => reply,
-            () = hang_up.cancelled(), if open => {
-                open = false;
-                // Gone already is as good.
-                let _ = to.shutdown().await;
-                continue;
-            }
-            () = events.closed(), if open => {
-                open = false;
-                let _ = to.shutdown().await;
-                continue;
+    /// How long one that has hung up waits for an event to be taken.
+    last_call: Option<Duration>,
+    _connected: Arc<OwnedRwLockReadGuard<()>>,
+}
+
+impl PassingOn {
+    async fn run(mut self, connection: UnixStream) {
+        let (mut from, mut to) = connection.into_split();
+        let mut open = true;
+        loop {
+            let reply = tokio::select! {
+                reply = receive::<Reply>(&mut from) => reply,
+                () = self.ended(), if open => {
+                    open = false;
+                    // Gone already is as good.
+                    let _ = to.shutdown().await;
+                    continue;
+                }
+            };
+            let event = match reply {
+                Ok(Some(Reply::Stdout(bytes))) => ProcessEvent::Stdout(bytes),
+                Ok(Some(Reply::Stderr(bytes))) => ProcessEvent::Stderr(bytes),
+                Ok(Some(Reply::Terminal(bytes))) => ProcessEvent::Terminal(bytes),
+                Ok(Some(Reply::Exited(exit))) => ProcessEvent::Exited(exit),
+                Ok(Some(Reply::Done | Reply::Processes(_) | Reply::Started { .. } | Reply::Refused(_)) | None)
+                | Err(_) => return,
+            };
+            self.send(event).await;
+        }
+    }
+
+    /// Returns when nobody wants more of it.
+    async fn ended(&self) {
+        let closed = async {
+            if let Some(events) = &self.events {
+                events.closed().await;
             }
         };
-        let event = match reply {
-            Ok(Some(Reply::Stdout(bytes))) => ProcessEvent::Stdout(bytes),
-            Ok(Some(Reply::Stderr(bytes))) => ProcessEvent::Stderr(bytes),
-            Ok(Some(Reply::Terminal(bytes))) => ProcessEvent::Terminal(bytes),
-            Ok(Some(Reply::Exited(exit))) => ProcessEvent::Exited(exit),
-            Ok(Some(Reply::Done | Reply::Processes(_) | Reply::Started { .. } | Reply::Refused(_)) | None) | Err(_) => {
-                return;
+        tokio::select! {
+            () = self.hang_up.cancelled() => {}
+            () = closed => {}
+        }
+    }
+
+    /// Whoever listened may have gone, or be given up on; what is under way is read to its end all the same.
+    async fn send(&mut self, event: ProcessEvent) {
+        let Some(events) = &self.events else { return };
+        let given_up = async {
+            match self.last_call {
+                Some(last_call) => {
+                    self.hang_up.cancelled().await;
+                    tokio::time::sleep(last_call).await;
+                }
+                None => std::future::pending().await,
             }
         };
-        // Whoever listened may have gone; what is under way is read to its end all the same.
-        let _ = events.send(event).await;
+        let taken = tokio::select! {
+            biased;
+            _ = events.send(event) => true,
+            () = given_up => false,
+        };
+        if !taken {
+            self.events = None;
+        }
     }
 }
 
@@ -173,4 +257,101 @@ fn accepted(request: &Request, reply: Reply) -> Result<Reply, SandboxError> {
         Refusal::NoTerminal => SandboxError::NoSuchStream { pid, what: "terminal" },
         Refusal::Failed(message) => CriuError::Refused(message).into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// More than may wait for whoever listens.
+    const EVENTS: usize = 3 * QUEUE;
+
+    /// One that starts whatever is asked for, says a lot of it, and hangs up when its client does.
+    fn init() -> (InitClient, TempDir) {
+        let folder = tempfile::tempdir().expect("a directory");
+        let socket = folder.path().join("init");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    receive::<Request>(&mut connection).await?;
+                    send(&mut connection, &Reply::Started { pid: 7 }).await?;
+                    for _ in 0..EVENTS {
+                        let said = Reply::Stdout(b"said".as_slice().into());
+                        send(&mut connection, &said).await?;
+                    }
+                    receive::<Request>(&mut connection).await.map(drop)
+                });
+            }
+        });
+        (InitClient::new(socket), folder)
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_waits_until_whoever_follows_has_taken_all() {
+        let (client, _folder) = init();
+        let mut followed = client
+            .follow("begin", Request::Connect { pid: 7 })
+            .await
+            .expect("begun");
+        let hanging_up = client.clone();
+        let mut hung_up = tokio::spawn(async move { hanging_up.hang_up().await });
+        let mut taken = 0;
+        while followed.stream.events.recv().await.is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, EVENTS);
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut hung_up).await;
+        assert!(early.is_err(), "whoever followed may still be at the last of it");
+        drop(followed);
+        tokio::time::timeout(LOOK_LIMIT, hung_up)
+            .await
+            .expect("in time")
+            .expect("hung up");
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_gives_up_on_a_client_that_does_not_read_and_the_next_one_is_heard() {
+        let (client, _folder) = init();
+        let mut unread = client
+            .listen("begin", Request::Connect { pid: 7 })
+            .await
+            .expect("begun");
+        let hung_up = tokio::time::timeout(LOOK_LIMIT, client.hang_up()).await;
+        drop(hung_up.expect("in time"));
+        let mut heard = 0;
+        while unread.events.recv().await.is_some() {
+            heard += 1;
+        }
+        assert!((QUEUE..EVENTS).contains(&heard), "{heard}");
+        let mut next = client
+            .listen("begin", Request::Connect { pid: 7 })
+            .await
+            .expect("begun");
+        for _ in 0..EVENTS {
+            assert!(next.events.recv().await.is_some(), "nobody has hung up");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_that_nobody_waits_for_any_more_leaves_others_heard() {
+        let (client, _folder) = init();
+        let followed = client
+            .follow("begin", Request::Connect { pid: 7 })
+            .await
+            .expect("begun");
+        let given_up = tokio::time::timeout(Duration::from_millis(20), client.hang_up()).await;
+        assert!(given_up.is_err(), "somebody follows");
+        drop(followed);
+        let mut next = client
+            .listen("begin", Request::Connect { pid: 7 })
+            .await
+            .expect("begun");
+        for _ in 0..EVENTS {
+            assert!(next.events.recv().await.is_some(), "nobody has hung up");
+        }
+    }
 }

@@ -187,7 +187,8 @@ impl WaitingDump {
             tracing::info!(stats = %String::from_utf8_lossy(&output.stdout).trim(), "dumped the sandbox");
             return Ok(());
         }
-        let message = explain(&output, &images.join(DUMP_LOG));
+        let mut message = explain(&output, &images.join(DUMP_LOG));
+        message += remedy(&message);
         Err(CriuError::Dump { message })
     }
 }
@@ -218,6 +219,17 @@ fn explain(output: &Output, log: &Path) -> String {
         errors_of(&String::from_utf8_lossy(&output.stderr))
     } else {
         found
+    }
+}
+
+/// What helps against what CRIU says, where that is known and it does not say so.
+fn remedy(message: &str) -> &'static str {
+    // CRIU makes no other name, and cannot make this one without the capability.
+    if message.contains("@link_remap.") {
+        "; a file is open by a name that was removed while another name of it (a hard link) is left: close it, or run the \
+         container with CAP_DAC_READ_SEARCH, with which CRIU can name it"
+    } else {
+        ""
     }
 }
 

@@ -3,25 +3,25 @@
 //! A kernel is a process like any other, kept by init over hang-ups and restores. One that dies ends its
 //! executions with an error; the next execution gets a new one.
 
+mod interrupt;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::client::InitClient;
+use super::client::{Followed, InitClient};
 use super::init::Request;
 use super::kernel::{KernelEvent, KernelLine, KernelRequest, Lines};
-use crate::engine::{
-    ContextId, ContextInfo, ExecutionEvent, ExecutionSink, ProcessEvent, ProcessSpec, ProcessStream, SandboxError,
-};
+use crate::engine::{ContextId, ContextInfo, ExecutionEvent, ExecutionSink, ProcessEvent, ProcessSpec, SandboxError};
+use interrupt::Interrupt;
 
 const HOME: &str = "/home/user";
-/// What ^C sends.
-const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
 
 /// All contexts of a sandbox. Clones are handles to the same ones.
@@ -41,6 +41,8 @@ struct Table {
 #[derive(Debug)]
 struct Context {
     cwd: String,
+    /// Held by whoever starts or ends its kernel.
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// The pid of its kernel, if it has one.
     kernel: Option<u32>,
     next_execution: u64,
@@ -74,10 +76,26 @@ impl Context {
     fn new(cwd: &str) -> Self {
         Self {
             cwd: cwd.to_owned(),
+            changing: Arc::default(),
             kernel: None,
             next_execution: 1,
             waiting: BTreeMap::new(),
             lines: Lines::default(),
+        }
+    }
+
+    /// Has no kernel.
+    fn empty(&mut self) {
+        self.kernel = None;
+        self.next_execution = 1;
+        self.lines = Lines::default();
+        self.end_all();
+    }
+
+    /// Whoever waits gets no answer.
+    fn end_all(&mut self) {
+        for (_, waiting) in std::mem::take(&mut self.waiting) {
+            waiting.ended.cancel();
         }
     }
 }
@@ -103,11 +121,10 @@ impl Contexts {
     pub(super) fn restored(client: InitClient, script: PathBuf, image: ContextsImage) -> Self {
         let context = |(id, image): (ContextId, ContextImage)| {
             let context = Context {
-                cwd: image.cwd,
                 kernel: image.kernel,
                 next_execution: image.next_execution,
-                waiting: BTreeMap::new(),
                 lines: Lines::begun_with(&image.partial),
+                ..Context::new(&image.cwd)
             };
             (id, context)
         };
@@ -146,8 +163,8 @@ impl Contexts {
             table.contexts.iter().filter_map(kernel).collect()
         };
         for (id, pid) in kernels {
-            match self.client.listen("listen to a kernel", Request::Connect { pid }).await {
-                Ok(stream) => self.follow(id, stream),
+            match self.client.follow("listen to a kernel", Request::Connect { pid }).await {
+                Ok(followed) => self.follow(id, followed),
                 Err(SandboxError::NoProcess(_)) => self.kernel_ended(&id, pid),
                 Err(error) => return Err(error),
             }
@@ -170,7 +187,9 @@ impl Contexts {
     pub(super) async fn create(&self, cwd: Option<String>) -> Result<ContextInfo, SandboxError> {
         let id = Uuid::new_v4().to_string();
         let cwd = cwd.unwrap_or_else(|| HOME.to_owned());
-        self.table().contexts.insert(id.clone(), Context::new(&cwd));
+        let context = Context::new(&cwd);
+        let _changing = Arc::clone(&context.changing).lock_owned().await;
+        self.table().contexts.insert(id.clone(), context);
         if let Err(error) = self.start_kernel(&id).await {
             self.table().contexts.remove(&id);
             return Err(error);
@@ -183,20 +202,38 @@ impl Contexts {
         if id == self.table().default {
             return self.restart(id).await;
         }
-        let removed = self.table().contexts.remove(id);
-        let context = removed.ok_or_else(|| SandboxError::NoContext(id.to_owned()))?;
-        self.end_kernel(context.kernel).await
+        let _changing = self.changing(id).await?;
+        self.end_kernel(id).await?;
+        self.table().contexts.remove(id);
+        Ok(())
     }
 
     pub(super) async fn restart(&self, id: &str) -> Result<(), SandboxError> {
-        let ended = {
-            let mut table = self.table();
-            let context = find(&mut table, id)?;
-            let cwd = context.cwd.clone();
-            std::mem::replace(context, Context::new(&cwd))
-        };
-        self.end_kernel(ended.kernel).await?;
+        let _changing = self.changing(id).await?;
+        self.end_kernel(id).await?;
+        find(&mut self.table(), id)?.empty();
         self.start_kernel(id).await
+    }
+
+    /// For whoever starts or ends the kernel of a context: nobody else does meanwhile.
+    async fn changing(&self, id: &str) -> Result<OwnedMutexGuard<()>, SandboxError> {
+        let changing = Arc::clone(&find(&mut self.table(), id)?.changing);
+        let alone = changing.lock_owned().await;
+        // It may have been removed meanwhile.
+        find(&mut self.table(), id).map(|_| alone)
+    }
+
+    /// The pid of a kernel that code can be sent to.
+    async fn kernel(&self, id: &str) -> Result<u32, SandboxError> {
+        if let Some(pid) = find(&mut self.table(), id)?.kernel {
+            return Ok(pid);
+        }
+        let _changing = self.changing(id).await?;
+        let known = find(&mut self.table(), id)?.kernel;
+        if known.is_none() {
+            self.start_kernel(id).await?;
+        }
+        find(&mut self.table(), id)?.kernel.ok_or(SandboxError::Ended)
     }
 
     pub(super) async fn execute(
@@ -207,9 +244,7 @@ impl Contexts {
         sink: ExecutionSink,
     ) -> Result<(), SandboxError> {
         let id = id.unwrap_or_else(|| self.table().default.clone());
-        if find(&mut self.table(), &id)?.kernel.is_none() {
-            self.start_kernel(&id).await?;
-        }
+        self.kernel(&id).await?;
         let waiting = Waiting {
             sink,
             started: CancellationToken::new(),
@@ -256,13 +291,21 @@ impl Contexts {
             keep_output: true,
             ..ProcessSpec::default()
         };
-        let stream = self.client.listen("start a kernel", Request::Start(spec)).await?;
-        find(&mut self.table(), id)?.kernel = Some(stream.pid);
-        self.follow(id.to_owned(), stream);
+        let followed = self.client.follow("start a kernel", Request::Start(spec)).await?;
+        find(&mut self.table(), id)?.kernel = Some(followed.stream.pid);
+        self.follow(id.to_owned(), followed);
         Ok(())
     }
 
-    async fn end_kernel(&self, kernel: Option<u32>) -> Result<(), SandboxError> {
+    /// Whatever waits in the context ends without an answer, and then its kernel. What is written down in between has it
+    /// still, as the tree does.
+    async fn end_kernel(&self, id: &str) -> Result<(), SandboxError> {
+        let kernel = {
+            let mut table = self.table();
+            let context = find(&mut table, id)?;
+            context.end_all();
+            context.kernel
+        };
         let Some(pid) = kernel else { return Ok(()) };
         let signal = Request::Signal { pid, signal: SIGKILL };
         match self.client.ask("end a kernel", signal).await {
@@ -272,17 +315,18 @@ impl Contexts {
     }
 
     /// Hands on what a kernel says until init hangs up or the kernel ends.
-    fn follow(&self, id: ContextId, mut stream: ProcessStream) {
+    fn follow(&self, id: ContextId, mut followed: Followed) {
         let contexts = self.clone();
         tokio::spawn(async move {
-            while let Some(event) = stream.events.recv().await {
+            let pid = followed.stream.pid;
+            while let Some(event) = followed.stream.events.recv().await {
                 match event {
-                    ProcessEvent::Stdout(piece) => contexts.said(&id, stream.pid, &piece),
+                    ProcessEvent::Stdout(piece) => contexts.said(&id, pid, &piece),
                     ProcessEvent::Stderr(text) => {
                         tracing::warn!(context = id, text = %String::from_utf8_lossy(&text), "a kernel complains");
                     }
                     ProcessEvent::Terminal(_) => {}
-                    ProcessEvent::Exited(_) => contexts.kernel_ended(&id, stream.pid),
+                    ProcessEvent::Exited(_) => contexts.kernel_ended(&id, pid),
                 }
             }
         });
@@ -345,30 +389,4 @@ impl Context {
 fn find<'a>(table: &'a mut Table, id: &str) -> Result<&'a mut Context, SandboxError> {
     let context = table.contexts.get_mut(id);
     context.ok_or_else(|| SandboxError::NoContext(id.to_owned()))
-}
-
-/// Interrupts one execution when it is asked to and has started.
-struct Interrupt {
-    client: InitClient,
-    asked: CancellationToken,
-    started: CancellationToken,
-    ended: CancellationToken,
-}
-
-impl Interrupt {
-    async fn run(self, pid: u32) {
-        let due = async {
-            self.asked.cancelled().await;
-            self.started.cancelled().await;
-        };
-        tokio::select! {
-            biased;
-            () = self.ended.cancelled() => return,
-            () = due => {}
-        }
-        let signal = Request::Signal { pid, signal: SIGINT };
-        if let Err(error) = self.client.ask("interrupt code", signal).await {
-            tracing::debug!(%error, "interrupt an execution");
-        }
-    }
 }

@@ -19,9 +19,11 @@ use super::engine::blocking;
 use super::error::CriuError;
 use super::image::Images;
 use super::image_files::empty;
+use super::links;
 use super::predump::Predump;
 use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
+use super::system::open_as_many_files_as_allowed;
 use crate::chunks::Grain;
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
@@ -39,6 +41,8 @@ pub(super) struct Written {
     directory: PathBuf,
     images: Kept,
     changes: Changes,
+    /// Names that CRIU made in the sandbox's own folders.
+    links: Vec<PathBuf>,
 }
 
 /// What has changed of the files of a container; nothing changes as long as the tree stands.
@@ -74,6 +78,8 @@ impl Written {
         baseline: &Arc<Baseline>,
         predump: &Predump,
     ) -> Result<Self, CriuError> {
+        // Each large file that has changed is open until it is stored.
+        open_as_many_files_as_allowed();
         let mut changes = Changes::prepared(baseline);
         let directory = place.directory.join("images");
         empty(&directory)?;
@@ -93,11 +99,43 @@ impl Written {
                 stream((dumper, root), &directory, (begun, listing), changes.look()).await?
             }
         };
-        Ok(Self {
+        let mut written = Self {
             directory,
             images,
             changes,
-        })
+            links: Vec::new(),
+        };
+        written.find_links();
+        Ok(written)
+    }
+
+    /// Looks for the names that CRIU made. A dump of which they cannot be read is as good as any; only to call it off leaves
+    /// them.
+    fn find_links(&mut self) {
+        let found = match (self.image(links::REMAPS), self.image(links::FILES)) {
+            (Some(remaps), Some(files)) => links::made_by_dump(&remaps, &files),
+            (Some(_) | None, _) => return,
+        };
+        match found {
+            Ok(links) => self.links = links,
+            Err(error) => tracing::warn!(%error, "look for names that CRIU gave to open files"),
+        }
+    }
+
+    /// A small image, if there is one of this name.
+    fn image(&self, name: &str) -> Option<Bytes> {
+        match &self.images {
+            Kept::Files => fs::read(self.directory.join(name)).ok().map(Bytes::from),
+            Kept::Streamed { images, .. } => {
+                let (_, image) = images.iter().find(|(known, _)| known == name)?;
+                image.clone().into_bytes().ok()
+            }
+        }
+    }
+
+    /// Before the tree goes on: no trace of the dump is left in the sandbox's own folders.
+    pub(super) fn remove_links(&self) {
+        links::remove(&self.links);
     }
 
     /// What has changed of the container's files, and the bytes of those that have.
@@ -109,8 +147,11 @@ impl Written {
     pub(super) async fn renew(&mut self, dumper: &Dumper, root: u32) -> Result<(), CriuError> {
         if self.is_spent() {
             empty(&self.directory)?;
+            // CRIU refuses to make names that are there.
+            self.remove_links();
             dumper.dump(root, &self.directory, Sink::Files).await?;
             self.images = Kept::Files;
+            self.find_links();
         }
         Ok(())
     }

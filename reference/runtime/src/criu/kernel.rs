@@ -100,6 +100,11 @@ impl Lines {
         &self.partial
     }
 
+    /// What is there of a line that has no end yet, if it is longer than `limit`.
+    pub(super) fn cut(&mut self, limit: usize) -> Option<Vec<u8>> {
+        (self.partial.len() > limit).then(|| std::mem::take(&mut self.partial))
+    }
+
     /// The lines that `piece` completes, without their line breaks.
     pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
@@ -124,6 +129,8 @@ mod tests {
         assert!(lines.push(b"b").is_empty());
         assert_eq!(lines.push(b"c\nd\n\ne"), [b"abc".to_vec(), b"d".to_vec(), Vec::new()]);
         assert_eq!(lines.partial(), b"e");
+        assert_eq!((lines.cut(1), lines.cut(0)), (None, Some(b"e".to_vec())));
+        assert!(lines.partial().is_empty());
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod image_files;
 mod init;
 mod kernel;
 mod lazy;
+mod links;
 mod predump;
 mod rootfs;
 mod sandbox;

@@ -2,9 +2,10 @@
 //! they are is found by `baseline`.
 //!
 //! Kept: content, owner, mode and modification time of files, folders, links and FIFOs on the root file
-//! system and on every `tmpfs` for files, and what was removed from the image. Left out: volumes, hard
-//! links as links, sockets and devices (CRIU makes the sockets again).
+//! system and on every `tmpfs` for files, which names are of one file, and what was removed from the image. Left out:
+//! volumes, sockets and devices (CRIU makes the sockets again).
 
+use std::collections::{HashMap, hash_map};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -54,6 +55,28 @@ enum Node {
     },
     Symlink(Bytes),
     Fifo,
+    /// Another name of the file that an earlier entry has.
+    HardLink(Bytes),
+}
+
+/// Files that have more than one name, by device and number, with the first name that was found.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<(u64, u64), Bytes>);
+
+impl Names {
+    /// The name that was found before, if there is one.
+    fn another(&mut self, path: &Path, meta: &fs::Metadata) -> Option<Bytes> {
+        if meta.nlink() < 2 {
+            return None;
+        }
+        match self.0.entry((meta.dev(), meta.ino())) {
+            hash_map::Entry::Occupied(first) => Some(first.get().clone()),
+            hash_map::Entry::Vacant(first) => {
+                first.insert(bytes_of(path));
+                None
+            }
+        }
+    }
 }
 
 impl RootfsDiff {
@@ -67,7 +90,7 @@ impl RootfsDiff {
     pub(super) fn bytes(&self) -> u64 {
         let of = |entry: &Entry| match entry.node {
             Node::File { bytes } => bytes,
-            Node::Directory | Node::Symlink(_) | Node::Fifo => 0,
+            Node::Directory | Node::Symlink(_) | Node::Fifo | Node::HardLink(_) => 0,
         };
         self.changed.iter().map(of).sum()
     }
@@ -83,7 +106,7 @@ impl RootfsDiff {
                     made.push(entry.make_large(cursor.skip(bytes)?).await?);
                 }
                 Node::File { bytes } => small.push(entry, cursor.take(bytes).await?),
-                Node::Directory | Node::Symlink(_) | Node::Fifo => small.push(entry, Bytes::new()),
+                Node::Directory | Node::Symlink(_) | Node::Fifo | Node::HardLink(_) => small.push(entry, Bytes::new()),
             }
             if small.bytes > LARGE_FILE_BYTES {
                 made.extend(small.take().make_there().await?);
@@ -177,6 +200,10 @@ impl Entry {
                 remove(path)?;
                 std::os::unix::fs::symlink(path_of(target), path)
             }
+            Node::HardLink(first) => {
+                remove(path)?;
+                fs::hard_link(path_of(first), path)
+            }
             Node::Fifo => {
                 remove(path)?;
                 Ok(mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(self.mode), 0)?)
@@ -201,8 +228,13 @@ impl Entry {
     }
 }
 
-/// A file as it is now; its bytes go to `files`. `None` for what is not kept.
-pub(super) fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Result<Option<Entry>, CriuError> {
+/// A file as it is now; its bytes go to `files`, unless they are there by another of its `names`. `None` for what is not kept.
+pub(super) fn entry(
+    path: &Path,
+    meta: &fs::Metadata,
+    names: &mut Names,
+    files: &mut Payload,
+) -> Result<Option<Entry>, CriuError> {
     let kind = meta.file_type();
     let node = if kind.is_dir() {
         Node::Directory
@@ -210,8 +242,11 @@ pub(super) fn entry(path: &Path, meta: &fs::Metadata, files: &mut Payload) -> Re
         let target = fs::read_link(path).map_err(CriuError::file("read the link", path))?;
         Node::Symlink(bytes_of(&target))
     } else if kind.is_file() {
-        Node::File {
-            bytes: files.push_file(path)?,
+        match names.another(path, meta) {
+            Some(first) => Node::HardLink(first),
+            None => Node::File {
+                bytes: files.push_file(path)?,
+            },
         }
     } else if kind.is_fifo() {
         Node::Fifo
@@ -306,11 +341,11 @@ mod tests {
         let before = tree(&root);
 
         let (mut payload, mut bytes) = (Payload::default(), Vec::new());
-        let mut changed = Vec::new();
+        let (mut changed, mut names) = (Vec::new(), Names::default());
         for (path, _, content) in &before {
             let meta = fs::symlink_metadata(path).expect("its metadata");
-            changed.extend(entry(path, &meta, &mut payload).expect("readable"));
-            if meta.is_file() {
+            changed.extend(entry(path, &meta, &mut names, &mut payload).expect("readable"));
+            if payload.len() > bytes.len() as u64 {
                 bytes.extend(content);
             }
         }
@@ -328,5 +363,39 @@ mod tests {
         assert_eq!(cursor.remaining(), 0);
         assert!(tree(&root) == before, "everything is as it was");
         assert!(!gone.exists());
+    }
+
+    #[tokio::test]
+    async fn names_of_one_file_are_laid_out_as_such_and_its_bytes_are_kept_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let large = usize::try_from(LARGE_FILE_BYTES).expect("fits") + 1;
+        let path = |name: &str| dir.path().join(name);
+        for (name, bytes) in [("1-small", 3), ("2-large", large), ("3-alone", 3)] {
+            fs::write(path(name), vec![1; bytes]).expect("written");
+        }
+        fs::hard_link(path("1-small"), path("4-small")).expect("a hard link");
+        fs::hard_link(path("2-large"), path("5-large")).expect("a hard link");
+        let (mut payload, mut changed, mut names) = (Payload::default(), Vec::new(), Names::default());
+        for (path, _, _) in tree(dir.path()) {
+            let meta = fs::symlink_metadata(&path).expect("its metadata");
+            changed.extend(entry(&path, &meta, &mut names, &mut payload).expect("readable"));
+        }
+        let bytes = payload.into_bytes().expect("read");
+        assert_eq!(bytes.len(), large + 6);
+        for (path, _, _) in tree(dir.path()) {
+            fs::remove_file(path).expect("removed");
+        }
+        let diff = RootfsDiff {
+            changed,
+            removed: Vec::new(),
+        };
+        diff.lay_out(&mut PayloadCursor::new(PayloadReader::from(bytes)))
+            .await
+            .expect("laid out");
+        let number = |name: &str| fs::metadata(path(name)).expect("its metadata").ino();
+        assert_eq!(number("1-small"), number("4-small"));
+        assert_eq!(number("2-large"), number("5-large"));
+        assert_ne!(number("1-small"), number("3-alone"));
+        assert_eq!(fs::read(path("5-large")).expect("read"), vec![1; large]);
     }
 }

@@ -7,6 +7,7 @@
 //!     └───────────────── kill the tree ────────────┴──▶ Ended
 //! ```
 
+mod program;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::baseline::Baseline;
-use super::client::{HungUp, InitClient};
+use super::client::{Followed, HungUp, InitClient};
 use super::contexts::Contexts;
 use super::dump::{Written, outliving_the_dying};
 use super::dumper::Dumper;
@@ -28,16 +28,18 @@ use super::error::CriuError;
 use super::fitness::Fitness;
 use super::image::{CriuImage, Images, ProgramImage};
 use super::init::Request;
-use super::kernel::Lines;
 use super::lazy::{Paging, Touched};
 use super::predump::{Predump, Subject};
 use super::tree::Tree;
 use crate::engine::{
-    Answer, ExecutionEvent, Interpreter, Place, ProcessEvent, ProcessSpec, ProcessStream, Processes, Sandbox,
-    SandboxError, Usage,
+    Answer, ExecutionEvent, Interpreter, Place, ProcessEvent, ProcessSpec, Processes, Sandbox, SandboxError, Usage,
 };
 use crate::payload::Payload;
 use crate::step::{Step, Steps};
+use program::Program;
+
+/// How long a sandbox that did not hang up may take to be listened to again.
+const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
 pub(super) struct Parts {
@@ -91,13 +93,6 @@ enum Stage {
     Ended,
 }
 
-/// The sandbox's own program.
-#[derive(Debug)]
-struct Program {
-    pid: u32,
-    lines: Lines,
-}
-
 impl CriuSandbox {
     pub(super) fn new(parts: Parts) -> Self {
         let dumper = Arc::new(parts.dumper);
@@ -140,21 +135,15 @@ impl CriuSandbox {
     }
 
     pub(super) async fn start_program(&self, spec: ProcessSpec) -> Result<(), SandboxError> {
-        let stream = self.client.listen("start the program", Request::Start(spec)).await?;
-        *self.program() = Some(Program {
-            pid: stream.pid,
-            lines: Lines::default(),
-        });
-        self.follow(stream);
+        let followed = self.client.follow("start the program", Request::Start(spec)).await?;
+        *self.program() = Some(Program::new(followed.stream.pid, &[]));
+        self.follow(followed);
         Ok(())
     }
 
     /// Listens to what ran before the checkpoint.
     pub(super) async fn listen(&self, program: Option<ProgramImage>) -> Result<(), SandboxError> {
-        *self.program() = program.map(|image| Program {
-            pid: image.pid,
-            lines: Lines::begun_with(&image.partial),
-        });
+        *self.program() = program.map(|image| Program::new(image.pid, &image.partial));
         self.listen_again().await
     }
 
@@ -164,10 +153,10 @@ impl CriuSandbox {
         let Some(pid) = pid else { return Ok(()) };
         match self
             .client
-            .listen("listen to the program", Request::Connect { pid })
+            .follow("listen to the program", Request::Connect { pid })
             .await
         {
-            Ok(stream) => self.follow(stream),
+            Ok(followed) => self.follow(followed),
             // It has ended; what it wrote was read before.
             Err(SandboxError::NoProcess(_)) => {}
             Err(error) => return Err(error),
@@ -176,16 +165,16 @@ impl CriuSandbox {
     }
 
     /// Hands on what the program writes, line by line.
-    fn follow(&self, mut stream: ProcessStream) {
+    fn follow(&self, mut followed: Followed) {
         let (program, output) = (Arc::clone(&self.program), self.place.output.clone());
         tokio::spawn(async move {
-            while let Some(event) = stream.events.recv().await {
+            while let Some(event) = followed.stream.events.recv().await {
                 let (ProcessEvent::Stdout(piece) | ProcessEvent::Stderr(piece) | ProcessEvent::Terminal(piece)) = event
                 else {
                     continue;
                 };
                 let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
-                let lines = program.as_mut().map(|program| program.lines.push(&piece));
+                let lines = program.as_mut().map(|program| program.printed(&piece));
                 for line in lines.unwrap_or_default() {
                     let text = String::from_utf8_lossy(&line).into_owned() + "\n";
                     output.send(ExecutionEvent::Stdout(text));
@@ -204,8 +193,10 @@ impl CriuSandbox {
         // What is not there cannot be written down.
         let paged_in = tokio::time::timeout(limit, self.paging.done()).await;
         paged_in.map_err(|_| SandboxError::Busy(limit))??;
-        let hung_up = tokio::time::timeout(limit, self.client.hang_up()).await;
-        let hung_up = hung_up.map_err(|_| SandboxError::Busy(limit))?;
+        let Ok(hung_up) = tokio::time::timeout(limit, self.client.hang_up()).await else {
+            self.hear_again().await;
+            return Err(SandboxError::Busy(limit));
+        };
         match self.dump().await {
             Ok((written, stopped_before)) => {
                 self.steps.done(Step::Stopped);
@@ -235,7 +226,23 @@ impl CriuSandbox {
                 &self.predump,
             )
         };
-        Ok((outliving_the_dying(dump).await?, stopped))
+        match outliving_the_dying(dump).await {
+            Ok(written) => Ok((written, stopped)),
+            Err(error) => {
+                // CRIU lets go of what it could not write down, but not of what nobody read.
+                self.tree.go_on(&stopped)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`listen_again`](Self::listen_again), after init did not hang up: it may not answer either.
+    async fn hear_again(&self) {
+        let heard = tokio::time::timeout(LISTEN_LIMIT, self.listen_again()).await;
+        let heard = heard.unwrap_or(Err(SandboxError::Busy(LISTEN_LIMIT)));
+        if let Err(error) = heard {
+            tracing::warn!(%error, "listen to the sandbox again");
+        }
     }
 
     async fn write_down(&self) -> Result<Payload, SandboxError> {
@@ -249,10 +256,7 @@ impl CriuSandbox {
             return Err(SandboxError::NotFrozen);
         };
         written.renew(&self.dumper, self.tree.root()).await?;
-        let program = self.program().as_ref().map(|program| ProgramImage {
-            pid: program.pid,
-            partial: Bytes::copy_from_slice(program.lines.partial()),
-        });
+        let program = self.program().as_ref().map(Program::image);
         let mut image = CriuImage {
             socket: self.client.socket().to_owned(),
             fitness: self.fitness.clone(),
@@ -287,6 +291,7 @@ impl CriuSandbox {
                 stopped_before,
                 ..
             } => {
+                written.remove_links();
                 self.tree.go_on(stopped_before)?;
                 written.discard().await;
                 self.dumper.prepare();

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The pid before the first one of a tree: beyond those of an agent that has only just started.
 pub(super) const LAST_PID_OF_AGENT: u32 = 9_999;
 const NS_LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
@@ -83,6 +85,17 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
         })
     };
     text.lines().filter_map(mount).collect()
+}
+
+/// From now on this program may have as many files open as it can be allowed by itself. What it began before has what it had.
+pub(super) fn open_as_many_files_as_allowed() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // A program that may not raise it goes on with what it has.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 #[cfg(test)]

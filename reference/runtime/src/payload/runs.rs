@@ -102,7 +102,7 @@ impl Runs {
     fn begin(&mut self, part: usize) -> Result<(), PayloadError> {
         match self.payload.parts.get(part) {
             Some(Part::Growing(growing)) => self.follower = Some(Follower::new(growing.clone())),
-            Some(Part::Memory(_) | Part::File { .. }) => {
+            Some(Part::Memory(_) | Part::File { .. } | Part::SmallFiles(_)) => {
                 let segments = self.payload.segments().into_iter();
                 self.segments = segments.filter(|segment| segment.part == part).collect();
             }

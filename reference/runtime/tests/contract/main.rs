@@ -17,6 +17,7 @@ mod kernel;
 mod lazily;
 mod processes;
 mod recall;
+mod standing;
 mod streamed;
 mod virtual_time;
 
@@ -67,11 +68,12 @@ fn main() -> ExitCode {
         trials.extend(kernel::trials(unfit.as_deref()));
         trials.extend(recall::trials(unfit.as_deref()));
         trials.extend(streamed::trials(unfit.as_deref()));
+        trials.extend(standing::trials(unfit.as_deref()));
         trials.extend(ahead::trials(unfit.as_deref()));
         let caught = Fault::OF_PROCESSES.into_iter().map(caught_of_processes);
         trials.extend(caught.map(|trial| unless(unfit.as_deref(), trial)));
     } else {
-        trials.push(container::trial());
+        trials.extend(container::trials());
         trials.extend(crash::trials());
     }
     libtest_mimic::run(&args, trials).exit_code()

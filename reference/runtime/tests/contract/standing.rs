@@ -1,0 +1,220 @@
+//! What is claimed of sandboxes that have to stand, and go on, whatever clients and code are at: by the CRIU engine alone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use torpor_runtime::{CriuEngine, ProcessSpec, chain};
+
+use crate::bench::{Bench, Subject, Verdict, hold};
+use crate::{LIMIT, container, criu_config, run, unless};
+
+/// How often one looks whether a process waits.
+const LOOK: Duration = Duration::from_millis(10);
+/// Where files are that code has open: on an overlay a file that lost the name it was opened by has lost all, to CRIU.
+const FOLDER: &str = "/run/standing";
+
+pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
+    let trial = |name: &str, check: fn() -> Verdict| unless(unfit, Trial::test(format!("criu::{name}"), check));
+    let mut trials = vec![
+        trial(
+            "a_client_that_does_not_read_keeps_nobody_from_pausing",
+            || run(unread()),
+        ),
+        trial("executions_that_find_no_kernel_get_the_same_one", || run(one_kernel())),
+        trial("a_context_that_is_restarted_while_it_stands_has_one_kernel", || {
+            run(restarted_while_it_stands())
+        }),
+        trial("names_of_one_file_are_of_one_file_after_a_resume", || run(one_file())),
+    ];
+    let linked = |name: &str, check: fn() -> Verdict| trial(&format!("{}_{name}", container::LINKED), check);
+    if container::may_link() {
+        trials.push(linked("that_is_open_is_the_same_file_after_a_resume", || {
+            run(open_and_linked())
+        }));
+        trials.push(linked("that_is_open_has_no_more_names_after_a_thaw", || {
+            run(leaves_no_name())
+        }));
+    } else {
+        trials.push(linked("that_cannot_be_named_is_explained_and_code_goes_on", || {
+            run(explained())
+        }));
+    }
+    trials
+}
+
+async fn start() -> Result<(Bench, Subject), Failed> {
+    let bench = Bench::new(Arc::new(CriuEngine::new(criu_config())), LIMIT);
+    let subject = bench.start(None).await?;
+    Ok((bench, subject))
+}
+
+async fn unread() -> Verdict {
+    let (bench, first) = start().await?;
+    let spec = ProcessSpec {
+        program: "yes".to_owned(),
+        ..ProcessSpec::default()
+    };
+    let processes = first.sandbox.processes().ok_or("it has processes")?;
+    let stream = processes.start(spec).await?;
+    until_it_waits(stream.pid).await?;
+    for _ in 0..2 {
+        first.freeze().await?;
+        first.sandbox.thaw().await?;
+        let value = first.value("6 * 7").await?;
+        hold(value == "42", "code runs after a thaw", value)?;
+    }
+    let payload = bench.pause(first, &[]).await?;
+    drop(stream);
+    let second = bench.restore(payload).await?;
+    let value = second.value("6 * 7").await?;
+    hold(value == "42", "code runs after a resume", value)?;
+    second.end().await
+}
+
+/// Returns when a process has written a lot, and then nothing for a while: all that there is room for is full.
+async fn until_it_waits(pid: u32) -> Verdict {
+    let written = || -> Result<String, Failed> {
+        let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+        let line = io.lines().find(|line| line.starts_with("wchar"));
+        Ok(line.unwrap_or_default().to_owned())
+    };
+    let (mut before, mut same) = (written()?, 0);
+    while same < 10 {
+        tokio::time::sleep(LOOK).await;
+        let now = written()?;
+        same = if now == before && now != "wchar: 0" {
+            same + 1
+        } else {
+            0
+        };
+        before = now;
+    }
+    Ok(())
+}
+
+/// Opens a file by a name that is gone then, while another one is there.
+const OPENED: &str = "import os
+os.makedirs('/run/standing')
+file = open('/run/standing/one', 'w+')
+file.write('written')
+file.flush()
+os.link('/run/standing/one', '/run/standing/other')
+os.unlink('/run/standing/one')";
+
+fn names() -> Result<BTreeSet<String>, Failed> {
+    let entries = fs::read_dir(FOLDER)?.flatten();
+    Ok(entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
+}
+
+async fn open_and_linked() -> Verdict {
+    let (bench, first) = start().await?;
+    first.run(None, OPENED).await?;
+    let payload = bench.pause(first, &[]).await?;
+    fs::remove_dir_all(FOLDER)?;
+
+    let second = bench.restore(payload).await?;
+    let code = "file.write(' on')\nfile.flush()\nopen('/run/standing/other').read()";
+    let value = second.value(code).await?;
+    hold(value == "'written on'", "it is one file still", value)?;
+    let names = names()?;
+    hold(
+        names == BTreeSet::from(["other".to_owned()]),
+        "it has the one name that it had",
+        names,
+    )?;
+    fs::remove_dir_all(FOLDER)?;
+    second.end().await
+}
+
+async fn leaves_no_name() -> Verdict {
+    let (_, subject) = start().await?;
+    subject.run(None, OPENED).await?;
+    let before = names()?;
+    for _ in 0..3 {
+        subject.freeze().await?;
+        subject.sandbox.thaw().await?;
+        let left = names()?;
+        hold(left == before, "the folder is as it was", left)?;
+    }
+    fs::remove_dir_all(FOLDER)?;
+    subject.end().await
+}
+
+async fn explained() -> Verdict {
+    let (_, subject) = start().await?;
+    subject.run(None, OPENED).await?;
+    let refused = subject.sandbox.freeze(LIMIT).await;
+    let said = refused.as_ref().err().map(|error| chain(error)).unwrap_or_default();
+    hold(said.contains("hard link"), "the error says what is in the way", &said)?;
+    let value = subject.value("file.close()\nfile.closed").await?;
+    hold(value == "True", "code goes on", value)?;
+    subject.freeze().await?;
+    subject.sandbox.thaw().await?;
+    fs::remove_dir_all(FOLDER)?;
+    subject.end().await
+}
+
+async fn one_file() -> Verdict {
+    let (bench, first) = start().await?;
+    let code = "import os\nos.makedirs('/home/user/linked')\nopen('/home/user/linked/one', 'w').write('x' * 5_000_000)\n\
+                os.link('/home/user/linked/one', '/home/user/linked/other')";
+    first.run(None, code).await?;
+    let payload = bench.pause(first, &[]).await?;
+    fs::remove_dir_all("/home/user/linked")?;
+
+    let second = bench.restore(payload).await?;
+    let code = "open('/home/user/linked/one', 'a').write('y')\nopen('/home/user/linked/other').read().endswith('xy')";
+    let value = second.value(code).await?;
+    hold(
+        value == "True",
+        "what is written by one name is read by the other",
+        value,
+    )?;
+    fs::remove_dir_all("/home/user/linked")?;
+    second.end().await
+}
+
+/// Interpreters that run kernels.
+fn kernels() -> Result<usize, Failed> {
+    let pids = fs::read_dir("/proc")?.flatten();
+    let commands = pids.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
+    Ok(commands
+        .filter(|command| command.contains("python3") && command.contains("kernel"))
+        .count())
+}
+
+async fn one_kernel() -> Verdict {
+    let (_, subject) = start().await?;
+    hold(kernels()? == 1, "it begins with one", kernels()?)?;
+    subject.run(None, "import os\nos._exit(1)").await?;
+    let (one, other) = tokio::join!(subject.value("x = 1\nx"), subject.value("1 + 1"));
+    hold(one? == "1" && other? == "2", "each of them has an answer", ())?;
+    let value = subject.value("x").await?;
+    hold(value == "1", "what one has made is there for the next", value)?;
+    hold(kernels()? == 1, "there is one", kernels()?)?;
+    subject.end().await
+}
+
+async fn restarted_while_it_stands() -> Verdict {
+    let (bench, first) = start().await?;
+    let context = first.sandbox.interpreter().contexts().await?.remove(0).id;
+    first.run(None, "import threading\nx = 1").await?;
+    first.freeze().await?;
+    let mut restarting = first.sandbox.interpreter().restart_context(context);
+    let waits = futures::poll!(&mut restarting).is_pending();
+    hold(waits, "it waits for the sandbox to go on", ())?;
+    let payload = first.written().await?;
+    first.sandbox.stop().await;
+    drop(restarting);
+
+    let second = bench.restore(payload).await?;
+    let value = second.value("x").await?;
+    hold(value == "1", "what was not restarted is as it was", value)?;
+    hold(kernels()? == 1, "nothing runs that nobody reaches", kernels()?)?;
+    second.end().await
+}
