@@ -80,8 +80,13 @@ impl CheckpointStore {
             .generations
             .iter()
             .filter(|generation| !barred.contains(generation));
-        let gone = gone.map(|generation| place.envelope(*generation)).collect();
-        self.objects.remove_files(place.folder(), gone).await?;
+        let gone: Vec<_> = gone.map(|generation| place.envelope(*generation)).collect();
+        if gone.is_empty() {
+            // An envelope whose sync failed has its place all the same; what it replaced needs other packs.
+            self.objects.sync_folder(place.folder()).await?;
+        } else {
+            self.objects.remove_files(place.folder(), gone).await?;
+        }
         self.drop_notes(place, &old).await?;
         self.sweep(place, key).await?;
         Ok(garbage)

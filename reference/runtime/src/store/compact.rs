@@ -154,19 +154,30 @@ impl Compaction {
             return Ok(Compacted::default());
         }
         let compacted = self.replace(sealed, &plan).await;
-        match &compacted {
-            Ok(Compacted { before: 0, .. }) | Err(_) => {
-                let pack = self.place.pack(self.attempt);
-                report(
-                    "take back the pack of a compaction",
-                    self.store.objects.discard(&pack).await,
-                );
-            }
-            Ok(_) => {}
+        let is_done = compacted.as_ref().is_ok_and(|compacted| compacted.before > 0);
+        if !is_done && self.is_named_by_nobody().await {
+            let pack = self.place.pack(self.attempt);
+            report(
+                "take back the pack of a compaction",
+                self.store.objects.discard(&pack).await,
+            );
         }
         let note = self.place.attempt(self.attempt);
         report("drop the note on a compaction", self.store.objects.discard(&note).await);
         compacted
+    }
+
+    /// Whether it is certain that the envelope which is there does not name the new pack: one that failed after the
+    /// exchange may. What is not certain is left to a sweep.
+    async fn is_named_by_nobody(&self) -> bool {
+        match self.store.read_header(&self.key).await {
+            Ok(header) => header.packs.iter().all(|pack| pack.id != self.attempt),
+            Err(StoreError::NotFound { .. }) => true,
+            Err(error) => {
+                report("look whether a compaction is done", Err(error));
+                false
+            }
+        }
     }
 
     async fn replace(&self, sealed: Sealed, plan: &Plan) -> Result<Compacted, StoreError> {

@@ -7,6 +7,8 @@
 mod aside;
 mod disk;
 #[cfg(test)]
+mod failing_calls;
+#[cfg(test)]
 mod failing_machine;
 mod growing;
 
@@ -284,6 +286,15 @@ impl Directory {
                 gone_is_fine(directory.disk.remove(&directory.root.join(place.as_ref())))?;
             }
             gone_is_fine(directory.disk.sync_folder(folder))
+        })
+        .await
+    }
+
+    /// Returns when the names in a folder are on disk; it may be gone.
+    pub(super) async fn sync_folder(&self, folder: &object_store::path::Path) -> Result<(), StoreError> {
+        let disk = self.disk.clone();
+        self.blocking("sync", folder.as_ref().into(), move |folder| {
+            gone_is_fine(disk.sync_folder(folder))
         })
         .await
     }

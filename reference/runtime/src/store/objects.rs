@@ -218,6 +218,14 @@ impl Objects {
         }
     }
 
+    /// Returns when the names in a folder are on disk, where there is one; there need not be such a folder.
+    pub(super) async fn sync_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.sync_folder(folder).await,
+            None => Ok(()),
+        }
+    }
+
     /// The files in a folder, and its folders. Both are empty when there is no such folder.
     pub(super) async fn children(&self, folder: &Path) -> Result<object_store::ListResult, StoreError> {
         self.store

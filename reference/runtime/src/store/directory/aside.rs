@@ -96,6 +96,9 @@ impl Aside {
 
     /// Takes the place of the file that has it, if that holds `expected`. Its folder is on disk when this returns.
     /// For a moment it has the place in any case, unless there is no file.
+    ///
+    /// # Errors
+    /// It may have its place or not: what it names has to stay.
     pub(super) fn exchange(self, expected: &[u8]) -> io::Result<Exchanged> {
         let disk = &self.directory.disk;
         match disk.exchange(&self.path, &self.place) {
@@ -106,12 +109,14 @@ impl Aside {
             }
             Err(error) => return Err(error),
         }
-        if std::fs::read(&self.path)? == expected {
+        // What cannot be read goes back, as what was not expected does.
+        let replaced = disk.read(&self.path);
+        if replaced.as_ref().is_ok_and(|replaced| replaced == expected) {
             sync_folder_of(&self.directory, &self.place)?;
             return Ok(Exchanged::Yes);
         }
         disk.exchange(&self.path, &self.place)?;
-        Ok(Exchanged::Not)
+        replaced.map(|_| Exchanged::Not)
     }
 
     pub(super) fn remove(&self) {

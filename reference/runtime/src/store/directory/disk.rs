@@ -1,5 +1,5 @@
-//! The system calls that change a store on disk, one by one, each told to whoever wants to know: what a failing
-//! machine may leave is tried by tests that know all of them.
+//! The system calls that change a store on disk, one by one, each told to whoever wants to know, and refused by whoever
+//! was asked first: what a failing machine may leave, and what a failing call, is tried by tests that know all of them.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -31,48 +31,64 @@ pub(in crate::store) enum Change<'a> {
     FileSynced(&'a Path),
     /// So would the names in a folder.
     FolderSynced(&'a Path),
+    /// Nothing has changed, but what a file holds is known, and a change depends on it.
+    Read(&'a Path),
 }
 
 type Listener = dyn Fn(Change<'_>) + Send + Sync;
+type Guard = dyn Fn(Change<'_>) -> io::Result<()> + Send + Sync;
 
 /// Makes changes, and tells of them.
 #[derive(Clone, Default)]
-pub(in crate::store) struct Disk(Option<Arc<Listener>>);
+pub(in crate::store) struct Disk {
+    listener: Option<Arc<Listener>>,
+    guard: Option<Arc<Guard>>,
+}
 
 impl Disk {
     /// Tells `listener` of each change after it was made.
     #[cfg(test)]
     pub(in crate::store) fn told_to(listener: impl Fn(Change<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(listener)))
+        Self {
+            listener: Some(Arc::new(listener)),
+            guard: None,
+        }
     }
 
-    fn tell(&self, change: Change<'_>) {
-        if let Some(listener) = &self.0 {
+    /// Asks `guard` before each change, which is not made when that gives an error, and fails with it.
+    #[cfg(test)]
+    pub(in crate::store) fn guarded_by(guard: impl Fn(Change<'_>) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self {
+            listener: None,
+            guard: Some(Arc::new(guard)),
+        }
+    }
+
+    fn make<T>(&self, change: Change<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard(change))?;
+        let made = call()?;
+        if let Some(listener) = &self.listener {
             listener(change);
         }
+        Ok(made)
     }
 
     /// Makes a folder unless it is there.
     pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
-        match fs::create_dir(path) {
-            Ok(()) => self.tell(Change::Folder(path)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+        match self.make(Change::Folder(path), || fs::create_dir(path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
         }
-        Ok(())
     }
 
     /// Makes a file that was not there.
     pub(super) fn create(&self, path: &Path) -> io::Result<File> {
-        let file = File::options().write(true).create_new(true).open(path)?;
-        self.tell(Change::File(path));
-        Ok(file)
+        let create = || File::options().write(true).create_new(true).open(path);
+        self.make(Change::File(path), create)
     }
 
     pub(super) fn write_at(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> io::Result<()> {
-        file.write_all_at(bytes, at)?;
-        self.tell(Change::Bytes(path, at, bytes));
-        Ok(())
+        self.make(Change::Bytes(path, at, bytes), || file.write_all_at(bytes, at))
     }
 
     /// Asks for the disk to begin with these bytes of a file, so that a sync finds less to wait for. Nothing is promised.
@@ -100,46 +116,42 @@ impl Disk {
 
     /// Fails when `to` is there.
     pub(super) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::hard_link(from, to)?;
-        self.tell(Change::Linked(from, to));
-        Ok(())
+        self.make(Change::Linked(from, to), || fs::hard_link(from, to))
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)?;
-        self.tell(Change::Renamed(from, to));
-        Ok(())
+        self.make(Change::Renamed(from, to), || fs::rename(from, to))
     }
 
     /// Fails when one of them is not there, or the file system cannot do it at once.
     pub(super) fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
-        self.tell(Change::Exchanged(one, other));
-        Ok(())
+        let exchange = || Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?);
+        self.make(Change::Exchanged(one, other), exchange)
     }
 
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)?;
-        self.tell(Change::Removed(path));
-        Ok(())
+        self.make(Change::Removed(path), || fs::remove_file(path))
     }
 
     /// Its times may be lost, its bytes and their number not.
     pub(super) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
-        file.sync_data()?;
-        self.tell(Change::FileSynced(path));
-        Ok(())
+        self.make(Change::FileSynced(path), || file.sync_data())
     }
 
     pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()?;
-        self.tell(Change::FolderSynced(path));
-        Ok(())
+        self.make(Change::FolderSynced(path), || File::open(path)?.sync_all())
+    }
+
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.make(Change::Read(path), || fs::read(path))
     }
 }
 
 impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Disk").field(&self.0.is_some()).finish()
+        f.debug_struct("Disk")
+            .field("is_told", &self.listener.is_some())
+            .field("is_guarded", &self.guard.is_some())
+            .finish()
     }
 }

@@ -215,6 +215,7 @@ async fn log_of_seals(sizes: &[usize], compacted: &[u64], made: Made) -> Vec<Log
             Change::Removed(path) => Logged::Removed(below(path)),
             Change::FileSynced(path) => Logged::FileSynced(below(path)),
             Change::FolderSynced(path) => Logged::FolderSynced(below(path)),
+            Change::Read(_) => return,
         };
         told.lock().unwrap().push(logged);
     });

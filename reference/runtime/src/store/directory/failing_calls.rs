@@ -1,0 +1,112 @@
+//! A disk of which single calls fail, in a program that goes on.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use object_store::local::LocalFileSystem;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::disk::{Change, Disk};
+use super::{Directory, Objects};
+use crate::store::fixture::{self, engine, noise};
+use crate::store::{CheckpointKey, CheckpointStore, Compacted, StoreError};
+
+const UID: &str = "failing";
+/// More than an envelope keeps.
+const LARGE: usize = 1_050_000;
+const SMALL: usize = 10_000;
+
+fn key(generation: u64) -> CheckpointKey {
+    fixture::key(UID, generation)
+}
+
+/// A store on a disk whose changes a guard may refuse.
+fn store_in(folder: &Path, guard: impl Fn(Change<'_>) -> io::Result<()> + Send + Sync + 'static) -> CheckpointStore {
+    let directory = Directory::with_disk(folder.to_owned(), Disk::guarded_by(guard));
+    let files = LocalFileSystem::new_with_prefix(folder).unwrap();
+    CheckpointStore::with_objects(Objects::new(Arc::new(files), Some(directory)))
+}
+
+/// The same, to which nothing happens.
+fn sound(folder: &Path) -> CheckpointStore {
+    CheckpointStore::open(&format!("file://{}", folder.display())).unwrap()
+}
+
+async fn compact(store: &CheckpointStore) -> Result<Compacted, StoreError> {
+    store.compact(&key(1), &CancellationToken::new()).await
+}
+
+fn files_in(folder: &Path) -> usize {
+    let folder = folder.join(UID).join("packs");
+    folder.read_dir().map_or(0, Iterator::count)
+}
+
+fn refused_if(refused: bool) -> io::Result<()> {
+    if refused {
+        return Err(io::Error::other("refused"));
+    }
+    Ok(())
+}
+
+/// A checkpoint that a compaction fails on as `guard` says, which is told how often names were exchanged.
+async fn failed_to_compact(
+    bytes: usize,
+    guard: impl Fn(Change<'_>, usize) -> bool + Send + Sync + 'static,
+) -> (TempDir, StoreError) {
+    let folder = tempfile::tempdir().unwrap();
+    sound(folder.path())
+        .seal(&key(1), &engine(), noise(1, bytes))
+        .await
+        .unwrap();
+    let exchanges = AtomicUsize::new(0);
+    let store = store_in(folder.path(), move |change| {
+        let is_exchange = matches!(change, Change::Exchanged(..));
+        let before = exchanges.fetch_add(usize::from(is_exchange), Ordering::SeqCst);
+        refused_if(guard(change, before))
+    });
+    let failed = compact(&store).await.unwrap_err();
+    (folder, failed)
+}
+
+#[tokio::test]
+async fn a_compaction_that_cannot_read_what_it_replaced_has_changed_nothing() {
+    for (bytes, packs) in [(SMALL, 0), (LARGE, 1)] {
+        let (folder, failed) = failed_to_compact(bytes, |change, _| matches!(change, Change::Read(_))).await;
+        assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
+        let store = sound(folder.path());
+        store.verify(&key(1)).await.unwrap();
+        assert_eq!(store.uncompressed_bytes(&key(1)).await.unwrap(), bytes as u64);
+        assert_eq!(files_in(folder.path()), packs, "of {bytes} bytes");
+        assert!(compact(&store).await.unwrap().before > 0);
+        store.verify(&key(1)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_compaction_that_fails_when_its_envelope_has_its_place_keeps_what_that_names() {
+    type Fails = fn(Change<'_>, usize) -> bool;
+    let cannot_sync: Fails = |change, exchanges| exchanges > 0 && matches!(change, Change::FolderSynced(_));
+    let cannot_go_back: Fails = |change, exchanges| {
+        matches!(change, Change::Read(_)) || exchanges > 0 && matches!(change, Change::Exchanged(..))
+    };
+    for fails in [cannot_sync, cannot_go_back] {
+        let (folder, failed) = failed_to_compact(LARGE, fails).await;
+        assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
+        let store = sound(folder.path());
+        store.verify(&key(1)).await.unwrap();
+        assert_eq!(store.uncompressed_bytes(&key(1)).await.unwrap(), 0);
+        assert_eq!(files_in(folder.path()), 2, "and nothing was swept");
+        let sandbox = folder.path().join(UID);
+        let refusing = store_in(folder.path(), move |change| {
+            refused_if(change == Change::FolderSynced(&sandbox))
+        });
+        refusing.remove_older_than(UID, 1).await.unwrap_err();
+        assert_eq!(files_in(folder.path()), 2, "as long as the new name may be lost");
+        store.remove_older_than(UID, 1).await.unwrap();
+        assert_eq!(files_in(folder.path()), 1);
+        store.verify(&key(1)).await.unwrap();
+    }
+}
