@@ -78,6 +78,14 @@ enum Failed {
     WithEnvelope(StoreError),
 }
 
+/// Who wrote an envelope.
+enum Writer {
+    /// This attempt.
+    This,
+    /// Another one, or whoever removed the generation.
+    Another,
+}
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         Self::WithoutEnvelope(error)
@@ -300,21 +308,29 @@ impl Seal {
         created: Result<Created, StoreError>,
         pieces: &[Piece],
     ) -> Result<Outcome, Failed> {
-        // The answer may be lost, not the write; or a second try of it found the first.
-        if matches!(created, Ok(Created::New)) || self.wrote_it().await {
-            self.store.steps.done(Step::Sealed);
-            return Ok(Outcome::Sealed(record));
-        }
-        match created {
-            // Another writer was first. Whether that is well depends on what it wrote.
-            Ok(_) => Ok(Outcome::SealedByAnother(self.sealed_before(pieces).await?)),
-            Err(error) => Err(Failed::WithEnvelope(error)),
+        let writer = match created {
+            Ok(Created::New) => Ok(Writer::This),
+            // The answer may be lost, not the write; or a second try of it found the first.
+            Ok(Created::Existed) | Err(_) => self.writer().await,
+        };
+        match (writer, created) {
+            (Ok(Writer::This), _) => {
+                self.store.steps.done(Step::Sealed);
+                Ok(Outcome::Sealed(record))
+            }
+            // Whether that is well depends on what it wrote.
+            (Ok(Writer::Another), Ok(_)) => Ok(Outcome::SealedByAnother(self.sealed_before(pieces).await?)),
+            (_, Err(error)) | (Err(error), Ok(_)) => Err(Failed::WithEnvelope(error)),
         }
     }
 
-    async fn wrote_it(&self) -> bool {
-        let header = self.store.read_header(&self.key).await;
-        header.is_ok_and(|header| header.attempt == self.attempt)
+    /// Who wrote the envelope that is there.
+    async fn writer(&self) -> Result<Writer, StoreError> {
+        match self.store.read_header(&self.key).await {
+            Ok(header) if header.attempt == self.attempt => Ok(Writer::This),
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(Writer::Another),
+            Err(error) => Err(error),
+        }
     }
 
     /// The record of the checkpoint when it is sealed already with this very payload, and whole.

@@ -31,11 +31,13 @@ enum Fault {
     Denied,
     /// It alone is carried out, and the answer is lost.
     NoAnswer,
+    /// It is carried out twice, and the next one fails.
+    Repeats,
     /// It takes an hour.
     Slow,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::DiesBefore,
     Fault::DiesAfter,
     Fault::LosesIt,
@@ -43,6 +45,7 @@ const FAULTS: [Fault; 8] = [
     Fault::NoSpace,
     Fault::Denied,
     Fault::NoAnswer,
+    Fault::Repeats,
     Fault::Slow,
 ];
 
@@ -66,6 +69,8 @@ impl FaultAt {
             Fault::Tears if here && whole => DEAD,
             Fault::Tears if here => Verdict::Tear,
             Fault::DiesAfter | Fault::LosesIt | Fault::Tears if later => DEAD,
+            Fault::Repeats if here => Verdict::Repeat,
+            Fault::Repeats if nth == self.at + 1 => Verdict::Refuse(io::ErrorKind::TimedOut),
             Fault::NoSpace if here => Verdict::Refuse(io::ErrorKind::StorageFull),
             Fault::Denied if here => Verdict::Refuse(io::ErrorKind::PermissionDenied),
             Fault::DiesBefore
@@ -75,6 +80,7 @@ impl FaultAt {
             | Fault::NoSpace
             | Fault::Denied
             | Fault::NoAnswer
+            | Fault::Repeats
             | Fault::Slow => Verdict::Proceed,
         }
     }

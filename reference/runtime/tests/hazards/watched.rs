@@ -34,6 +34,8 @@ pub enum Verdict {
     Refuse(io::ErrorKind),
     /// It is carried out, and the answer is lost.
     LoseAnswer,
+    /// It is carried out, tried once more by who waited too long for the answer, and what is put is there already.
+    Repeat,
     /// It is acknowledged and not carried out.
     Pretend,
     /// Half of what is put arrives, and the answer is a failure.
@@ -68,7 +70,7 @@ fn failure(kind: io::ErrorKind) -> object_store::Error {
 /// Gives `done` on, or what the guard says instead.
 fn answer<T>(verdict: Verdict, done: Result<T>) -> Result<T> {
     match verdict {
-        Verdict::Proceed | Verdict::Pretend => done,
+        Verdict::Proceed | Verdict::Repeat | Verdict::Pretend => done,
         Verdict::Refuse(kind) => Err(failure(kind)),
         Verdict::LoseAnswer | Verdict::Tear => Err(failure(io::ErrorKind::ConnectionReset)),
     }
@@ -87,6 +89,10 @@ impl<G: Guard> ObjectStore for Watched<G> {
         let verdict = self.guard.ask(Kind::Put, place).await;
         let done = match verdict {
             Verdict::Proceed | Verdict::LoseAnswer => self.objects.put_opts(place, payload, options).await,
+            Verdict::Repeat => {
+                self.objects.put_opts(place, payload.clone(), options.clone()).await?;
+                self.objects.put_opts(place, payload, options).await
+            }
             Verdict::Refuse(kind) => Err(failure(kind)),
             Verdict::Pretend => Ok(PutResult {
                 e_tag: None,
@@ -124,7 +130,7 @@ impl<G: Guard> ObjectStore for Watched<G> {
                 async move {
                     let verdict = guard.ask(Kind::Delete, &place).await;
                     let done = match verdict {
-                        Verdict::Proceed | Verdict::LoseAnswer => objects.delete(&place).await,
+                        Verdict::Proceed | Verdict::LoseAnswer | Verdict::Repeat => objects.delete(&place).await,
                         Verdict::Refuse(_) | Verdict::Pretend | Verdict::Tear => Ok(()),
                     };
                     answer(verdict, done).map(|()| place)
