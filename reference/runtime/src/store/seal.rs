@@ -324,13 +324,21 @@ impl Seal {
         }
     }
 
-    /// Who wrote the envelope that is there.
+    /// Who wrote the envelope that is there; one of this attempt is on disk when this returns.
     async fn writer(&self) -> Result<Writer, StoreError> {
         match self.store.read_header(&self.key).await {
-            Ok(header) if header.attempt == self.attempt => Ok(Writer::This),
+            Ok(header) if header.attempt == self.attempt => {
+                self.sync_envelope().await?;
+                Ok(Writer::This)
+            }
             Ok(_) | Err(StoreError::NotFound { .. }) => Ok(Writer::Another),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whoever put an envelope in its place may have failed, or died, before its name was on disk.
+    async fn sync_envelope(&self) -> Result<(), StoreError> {
+        self.store.objects.sync_folder(self.place.folder()).await
     }
 
     /// The record of the checkpoint when it is sealed already with this very payload, and whole.
@@ -345,6 +353,7 @@ impl Seal {
         }
         let record = record_of(header, bytes.len() as u64);
         self.store.open_as_it_is(&self.key, sealed).await?.check().await?;
+        self.sync_envelope().await?;
         Ok(record)
     }
 

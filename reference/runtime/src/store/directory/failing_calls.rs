@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
@@ -108,5 +108,33 @@ async fn a_compaction_that_fails_when_its_envelope_has_its_place_keeps_what_that
         store.remove_older_than(UID, 1).await.unwrap();
         assert_eq!(files_in(folder.path()), 1);
         store.verify(&key(1)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_whose_name_may_not_be_on_disk_is_not_sealed_until_it_is() {
+    for bytes in [SMALL, LARGE] {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = folder.path().join(UID);
+        let is_linked = AtomicBool::new(false);
+        let refusing = store_in(folder.path(), move |change| {
+            is_linked.fetch_or(matches!(change, Change::Linked(..)), Ordering::SeqCst);
+            refused_if(is_linked.load(Ordering::SeqCst) && change == Change::FolderSynced(&sandbox))
+        });
+        // The second call finds what the first one wrote.
+        for _ in 0..2 {
+            let failed = refusing.seal(&key(1), &engine(), noise(1, bytes)).await.unwrap_err();
+            assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
+            refusing.verify(&key(1)).await.unwrap();
+        }
+        let synced = Arc::new(AtomicBool::new(false));
+        let (sandbox, told) = (folder.path().join(UID), Arc::clone(&synced));
+        let telling = store_in(folder.path(), move |change| {
+            told.fetch_or(change == Change::FolderSynced(&sandbox), Ordering::SeqCst);
+            Ok(())
+        });
+        telling.seal(&key(1), &engine(), noise(1, bytes)).await.unwrap();
+        assert!(synced.load(Ordering::SeqCst), "of {bytes} bytes");
+        sound(folder.path()).verify(&key(1)).await.unwrap();
     }
 }
