@@ -195,7 +195,14 @@ impl Subject {
     async fn store_on_a_thread(self, known: Option<Arc<Draft>>, ending: CancellationToken) -> Option<Arc<Draft>> {
         let draft = match known {
             Some(draft) => draft,
-            None => self.intake.begin().await,
+            None => match self.intake.begin_ahead().await {
+                Ok(draft) => draft,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::debug!(error, "begin to store memory ahead of a pause");
+                    return None;
+                }
+            },
         };
         let (steps, taking, ended) = (self.steps.clone(), Arc::clone(&draft), ending.clone());
         let (tell, told) = oneshot::channel();

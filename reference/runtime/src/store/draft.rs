@@ -13,6 +13,7 @@
 //! A part is given once. What it shares with the newest checkpoint is passed over; should that checkpoint not do after
 //! all, its chunks are read from there and written again.
 
+mod begun;
 mod cores;
 mod fetch;
 mod flow;
@@ -26,22 +27,17 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::depot::{self, Depot};
-use super::inspection::Inspection;
 use super::objects;
-use super::pack::Sieve;
 use super::place::SandboxPlace;
-use super::plan::Base;
-use super::restore::Sealed;
 use super::seal::report;
-use super::{CheckpointKey, CheckpointStore, StoreError};
+use super::{CheckpointStore, StoreError};
 use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::step::Step;
+pub(super) use begun::{Begun, Room};
 pub(super) use fetch::{Unfetched, fetch};
 pub(super) use takes::{AllTaken, Takes};
 
@@ -64,37 +60,6 @@ enum State {
     Spent,
 }
 
-/// What a seal knows and has when it begins.
-pub(super) struct Begun {
-    store: CheckpointStore,
-    place: SandboxPlace,
-    pub(super) attempt: Uuid,
-    /// What the note says.
-    pub(super) generation: u64,
-    pub(super) room: Option<Room>,
-    /// The newest checkpoint, which may be relied on.
-    pub(super) newest: Option<(CheckpointKey, Sealed)>,
-    /// What of it can be read back.
-    pub(super) inspection: Inspection,
-    /// Notes the attempt; gives what of the newest checkpoint stays as long as the note does.
-    pub(super) noted: BoxFuture<'static, Result<Base, StoreError>>,
-    pub(super) takes: Arc<Takes>,
-}
-
-/// What the sandbox may still add.
-#[derive(Clone, Copy)]
-pub(super) struct Room {
-    pub(super) kept: u64,
-    pub(super) quota: u64,
-}
-
-impl Room {
-    /// Bytes.
-    pub(super) fn left(self) -> u64 {
-        self.quota.saturating_sub(self.kept)
-    }
-}
-
 /// A part of a payload that a draft has taken.
 #[derive(Clone, Debug)]
 pub(crate) struct Taken {
@@ -112,13 +77,28 @@ impl Intake {
 
     /// Begins a draft. That it could not is said by the seal of what it takes.
     pub async fn begin(&self) -> Arc<Draft> {
-        let begun = async {
-            self.store.objects.check().await?;
-            let begun = Begun::new(&self.store, &self.sandbox_uid, Uuid::new_v4(), None).await?;
-            Ok(Box::new(begun.while_others_work()))
-        };
-        let state = begun.await.map_or_else(State::Failed, State::Begun);
+        let begun = self.begun().await.map(Begun::while_others_work);
+        let state = begun.map_or_else(State::Failed, |begun| State::Begun(Box::new(begun)));
         Arc::new(Draft(Mutex::new(state)))
+    }
+
+    /// Begins a draft for which there is no payload yet, and perhaps not for long: the note on it is there when this
+    /// returns.
+    ///
+    /// # Errors
+    /// It cannot begin; nothing of it is left.
+    pub async fn begin_ahead(&self) -> Result<Arc<Draft>, StoreError> {
+        let place = SandboxPlace::new(&self.sandbox_uid)?;
+        // The threads of a pool stand with the scheduler as the one that makes it does, and whoever takes ahead may step
+        // back from the processor: a pause has the same pool.
+        objects::on_the_cores("have threads for", place.folder(), flow::threads).await?;
+        let begun = self.begun().await?.when_noted().await?;
+        Ok(Arc::new(Draft(Mutex::new(State::Begun(Box::new(begun))))))
+    }
+
+    async fn begun(&self) -> Result<Begun, StoreError> {
+        self.store.objects.check().await?;
+        Begun::new(&self.store, &self.sandbox_uid, Uuid::new_v4(), None).await
     }
 }
 
@@ -135,16 +115,6 @@ impl CheckpointStore {
     /// Whether both are handles to one store.
     fn is(&self, other: &Self) -> bool {
         self.objects.is(&other.objects)
-    }
-
-    /// What the quota leaves; nothing is refused without one. Envelopes beside their chunks are not counted before
-    /// they are there, and seals at the same time do not see each other.
-    pub(super) async fn room(&self, place: &SandboxPlace) -> Result<Option<Room>, StoreError> {
-        let Some(quota) = self.quota else {
-            return Ok(None);
-        };
-        let kept = self.objects.folder_bytes(place.folder()).await?;
-        Ok(Some(Room { kept, quota }))
     }
 
     pub(super) fn depot(&self, attempt: Uuid, room: Option<Room>, place: depot::Place) -> Arc<Depot> {
@@ -164,99 +134,6 @@ impl CheckpointStore {
         );
         report("drop the note on an ended seal", self.objects.discard(&note).await);
     }
-}
-
-impl Begun {
-    /// Begins the seal of `generation`, or of the next one.
-    pub(super) async fn new(
-        store: &CheckpointStore,
-        sandbox_uid: &str,
-        attempt: Uuid,
-        generation: Option<u64>,
-    ) -> Result<Self, StoreError> {
-        let place = SandboxPlace::new(sandbox_uid)?;
-        let room = store.room(&place).await?;
-        let newest = store.newest(&place, sandbox_uid, generation).await?;
-        let base = base_of(newest.as_ref());
-        let next = newest.as_ref().map_or(1, |(key, _)| key.generation.saturating_add(1));
-        let generation = generation.unwrap_or(next);
-        let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
-        let inspection = store.inspect(&place, &base);
-        let noted = {
-            let (store, place) = (store.clone(), place.clone());
-            async move { store.note_attempt(&place, generation, attempt, &base).await }.boxed()
-        };
-        let growing = store.objects.growing(&place.pack(attempt), attempt);
-        let holds = growing.map_or_else(|| depot::Place::Memory(Mutex::default()), depot::Place::Pack);
-        let depot = store.depot(attempt, room, holds);
-        Ok(Self {
-            store: store.clone(),
-            place,
-            attempt,
-            generation,
-            room,
-            newest,
-            inspection,
-            noted,
-            takes: Arc::new(Takes::new(depot, Sieve::new(known))),
-        })
-    }
-
-    /// Looks once more whether what the newest checkpoint has can be read back.
-    fn look_again(&mut self) {
-        self.inspection = self.store.inspect(&self.place, &base_of(self.newest.as_ref()));
-    }
-
-    /// Notes the attempt on a task of its own, and has the folders of the pack made behind that.
-    fn while_others_work(mut self) -> Self {
-        let (noted, make_folders) = (self.noted, self.takes.depot.maker_of_folders());
-        let noting = tokio::spawn(async move {
-            let base = noted.await?;
-            if let Some(make_folders) = make_folders {
-                // What fails here is done again, and said, by the seal.
-                drop(tokio::task::spawn_blocking(make_folders).await);
-            }
-            Ok(base)
-        });
-        let folder = self.place.folder().clone();
-        let noted = async move {
-            let lost = |source: tokio::task::JoinError| objects::backend("note a seal in", &folder, source.into());
-            noting.await.map_err(lost).flatten()
-        };
-        self.noted = noted.boxed();
-        self
-    }
-
-    /// Notes the attempt on `generation`, unless its note says so already.
-    pub(super) fn note_of(&mut self, generation: u64) -> BoxFuture<'static, Result<Base, StoreError>> {
-        let noted = std::mem::replace(&mut self.noted, async { Ok(Base::default()) }.boxed());
-        if generation == self.generation {
-            return noted;
-        }
-        let (store, place, attempt) = (self.store.clone(), self.place.clone(), self.attempt);
-        async move {
-            let base = noted.await?;
-            store.note_attempt(&place, generation, attempt, &base).await
-        }
-        .boxed()
-    }
-
-    /// Takes back what was written, the note last.
-    pub(super) async fn abandon(self) {
-        // What is being noted could not be taken back.
-        let noted = self.noted.await;
-        drop(self.takes);
-        report("note a seal that does not come", noted.map(drop));
-        self.store.take_back(&self.place, self.attempt).await;
-    }
-}
-
-/// What may be relied on.
-fn base_of(newest: Option<&(CheckpointKey, Sealed)>) -> Base {
-    newest.map_or_else(Base::default, |(_, sealed)| Base {
-        packs: sealed.header.packs.clone(),
-        entries: sealed.entries.clone(),
-    })
 }
 
 impl Draft {
@@ -287,11 +164,13 @@ impl Draft {
     /// has is on disk then. Gives the bytes; none where [nothing is stored ahead](Intake::stores_ahead). Blocks.
     ///
     /// # Errors
-    /// `source` cannot be read, or the store does not take it. The draft is of no use then.
+    /// `source` cannot be read, or the store does not take it, or takes no more. The draft is of no use then.
     pub(crate) fn take_likely(&self, grain: Grain, source: impl Read + Send) -> io::Result<u64> {
         let takes = match &*self.state() {
             State::Begun(begun) if begun.store.is_roomy_disk() => Arc::clone(&begun.takes),
-            State::Begun(_) | State::Failed(_) | State::Spent => return Ok(0),
+            State::Begun(_) => return Ok(0),
+            State::Failed(error) => return Err(io::Error::other(format!("the store could not begin: {error}"))),
+            State::Spent => return Err(io::Error::other("the store takes no more: it was sealed or abandoned")),
         };
         takes.take_likely(grain, source)
     }

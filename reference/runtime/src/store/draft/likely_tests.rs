@@ -79,7 +79,7 @@ async fn nothing_is_taken_of_a_store_with_a_quota_or_in_memory() {
 }
 
 #[tokio::test]
-async fn a_draft_that_is_spent_takes_nothing_and_one_whose_disk_fails_says_so() {
+async fn a_draft_that_is_spent_and_one_whose_disk_fails_say_so() {
     let (store, directory) = on_disk();
     fs::create_dir_all(directory.path().join(UID)).unwrap();
     let in_the_way = directory.path().join(UID).join("packs");
@@ -92,7 +92,34 @@ async fn a_draft_that_is_spent_takes_nothing_and_one_whose_disk_fails_says_so() 
     assert!(refused.await.unwrap().is_err());
     fs::remove_file(in_the_way).unwrap();
     draft.abandon().await;
-    assert_eq!(draft.take_likely(Grain::Aligned, &[1][..]).unwrap(), 0);
+    draft.take_likely(Grain::Aligned, &[1][..]).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_draft_that_could_not_begin_takes_nothing_ahead_and_says_so() {
+    let (store, directory) = on_disk();
+    directory.close().unwrap();
+    let draft = store.intake(UID).begin().await;
+    draft.take_likely(Grain::Aligned, &[1][..]).unwrap_err();
+    let refused = store.intake(UID).begin_ahead().await;
+    assert!(matches!(refused, Err(StoreError::DirectoryGone { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_draft_ahead_is_noted_when_it_has_begun_or_begins_not_at_all() {
+    let (store, directory) = on_disk();
+    let draft = store.intake(UID).begin_ahead().await.unwrap();
+    let note = files_in(&directory).pop().unwrap();
+    assert!(note.parent().unwrap().ends_with("attempts"), "{}", note.display());
+    draft.take_likely(Grain::Aligned, &noise(1, MIB)[..]).unwrap();
+    draft.abandon().await;
+    assert!(files_in(&directory).is_empty());
+    let attempts = directory.path().join(UID).join("attempts");
+    fs::remove_dir(&attempts).unwrap();
+    fs::write(&attempts, "a file").unwrap();
+    let refused = store.intake(UID).begin_ahead().await;
+    assert!(matches!(refused, Err(StoreError::Directory { .. })), "{refused:?}");
+    assert_eq!(files_in(&directory), [attempts], "nothing but what is in the way");
 }
 
 #[tokio::test]
