@@ -77,15 +77,18 @@ impl CheckpointStore {
         })
     }
 
-    /// The newest checkpoint but for one, if it can be read: one that cannot is nothing to rely on.
+    /// The newest of these checkpoints, sorted, but for one, if it can be read: one that cannot is nothing to rely on.
     pub(super) async fn newest(
         &self,
-        place: &SandboxPlace,
         sandbox_uid: &str,
+        generations: &[u64],
         but_for: Option<u64>,
     ) -> Result<Option<(CheckpointKey, Sealed)>, StoreError> {
-        let generations = self.generations(place).await?;
-        let mut others = generations.into_iter().rev().filter(|other| Some(*other) != but_for);
+        let mut others = generations
+            .iter()
+            .rev()
+            .copied()
+            .filter(|other| Some(*other) != but_for);
         let Some(generation) = others.next() else {
             return Ok(None);
         };

@@ -70,9 +70,11 @@ impl Begun {
     ) -> Result<Self, StoreError> {
         let place = SandboxPlace::new(sandbox_uid)?;
         let room = store.room(&place).await?;
-        let newest = store.newest(&place, sandbox_uid, generation).await?;
+        let generations = store.generations(&place).await?;
+        let newest = store.newest(sandbox_uid, &generations, generation).await?;
         let base = base_of(newest.as_ref());
-        let next = newest.as_ref().map_or(1, |(key, _)| key.generation.saturating_add(1));
+        // Also over one that cannot be relied on: a removal takes a note on what is older than it for a seal that ended.
+        let next = generations.last().map_or(1, |last| last.saturating_add(1));
         let generation = generation.unwrap_or(next);
         let known = base.entries.iter().map(|entry| entry.chunk.hash).collect();
         let inspection = store.inspect(&place, &base);

@@ -5,6 +5,7 @@ use std::io;
 
 use super::tests::{MIB, UID, drafted, files_in, key, on_disk, payload_of};
 use super::*;
+use crate::encryption::TenantKeys;
 use crate::store::fixture::{engine, noise};
 
 /// How many bytes have been written to the pack that grows.
@@ -142,4 +143,21 @@ async fn what_was_damaged_since_the_draft_began_is_not_relied_on_when_one_looks_
     let payload = payload_of(&draft, &[vec![1], first]).await;
     let refused = store.seal(&key(2), &engine(), payload).await.unwrap_err();
     assert!(matches!(refused, StoreError::Spent { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_draft_over_a_checkpoint_that_cannot_be_relied_on_is_of_the_generation_behind_it() {
+    let (store, directory) = on_disk();
+    let keys = TenantKeys::parse(&format!("ours:{}", "a".repeat(64))).unwrap();
+    let with_key = store.clone().with_keys(keys);
+    with_key.seal(&key(4), &engine(), noise(1, MIB)).await.unwrap();
+    let draft = store.intake(UID).begin_ahead().await.unwrap();
+    let note = files_in(&directory).pop().unwrap();
+    let note: serde_json::Value = serde_json::from_slice(&fs::read(note).unwrap()).unwrap();
+    assert_eq!(note["generation"], 5);
+    draft.take_likely(Grain::Aligned, &noise(2, MIB)[..]).unwrap();
+    // Nor is it taken for one that never ended.
+    with_key.remove_older_than(UID, 4).await.unwrap();
+    let payload = payload_of(&draft, &[vec![1], noise(2, MIB)]).await;
+    store.seal(&key(5), &engine(), payload).await.unwrap();
 }
