@@ -13,6 +13,9 @@
 //! Buffers come back, and only so much is in them: memory that is touched for the first time costs more than what is
 //! done with it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
@@ -251,7 +254,7 @@ impl Supply {
     /// no sooner. Who asks knows what it was given.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or another that somebody fetched.
     pub(super) fn at_once(&self, chunk: ChunkId, room: &mut Room) -> Result<Option<Portion>, PayloadError> {
         let (image, nth) = chunk;
         let mut stock = self.stock();
@@ -270,7 +273,9 @@ impl Supply {
         }
         let is_at_hand = self.images.get(image).is_some_and(|of| of.reader.is_at_hand());
         if !stock.begin(chunk) && !is_at_hand {
-            return Ok(None);
+            // It may be this one, which then never comes.
+            let failed = stock.ready.iter().position(Result::is_err);
+            return failed.and_then(|nth| stock.ready.remove(nth)).transpose();
         }
         let buffer = stock.spare.pop().unwrap_or_default();
         drop(stock);
