@@ -13,6 +13,7 @@
 //! Buffers come back, and only so much is in them: memory that is touched for the first time costs more than what is
 //! done with it.
 
+mod image;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use tokio::runtime::Handle;
 
 use crate::payload::{PayloadError, PayloadReader};
 use crate::standing::Standing;
+pub(super) use image::Image;
 
 /// Bytes of chunks that are unpacked one after the other, more or less.
 const PORTION_BYTES: u64 = 256 << 10;
@@ -38,40 +40,6 @@ const ASKED_AT_ONCE: usize = 8;
 
 /// A chunk, by its image and its place in it.
 pub(super) type ChunkId = (usize, usize);
-
-/// An image of pages, and where its chunks begin.
-#[derive(Clone, Debug)]
-pub(super) struct Image {
-    pub(super) reader: PayloadReader,
-    cuts: Vec<u64>,
-}
-
-impl Image {
-    pub(super) fn new(reader: PayloadReader) -> Self {
-        Self {
-            cuts: reader.cuts(),
-            reader,
-        }
-    }
-
-    /// The chunks that have some of these bytes.
-    fn chunks(&self, offsets: &Range<u64>) -> Range<usize> {
-        let first = self.cuts.partition_point(|cut| *cut <= offsets.start).max(1) - 1;
-        first..self.cuts.partition_point(|cut| *cut < offsets.end)
-    }
-
-    /// The chunks that have some of these bytes, with the bytes of each.
-    pub(super) fn chunks_of(&self, offsets: &Range<u64>) -> Vec<(usize, Range<u64>)> {
-        let chunks = self.chunks(offsets);
-        chunks.map(|nth| (nth, self.offsets(&(nth..nth + 1)))).collect()
-    }
-
-    /// The bytes of chunks that follow each other.
-    fn offsets(&self, chunks: &Range<usize>) -> Range<u64> {
-        let begin = |nth: usize| self.cuts.get(nth).copied().unwrap_or(self.reader.len());
-        begin(chunks.start)..begin(chunks.end)
-    }
-}
 
 /// A part of an image that was read and checked.
 #[derive(Debug)]
@@ -136,9 +104,28 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// What an unpacker does on its thread.
+type Unpacker = Box<dyn FnOnce() + Send>;
+
+fn spawn(unpacker: Unpacker) -> io::Result<()> {
+    let thread = thread::Builder::new().name("unpack-pages".to_owned());
+    thread.spawn(unpacker).map(drop)
+}
+
 impl Supply {
     /// Begins to unpack what is in `order`: parts of images, the most urgent first.
+    ///
+    /// # Errors
+    /// The kernel has no descriptor or thread for it.
     pub(super) fn begin(images: Vec<Image>, order: &[(usize, Range<u64>)]) -> io::Result<Arc<Self>> {
+        Self::begin_on(spawn, images, order)
+    }
+
+    fn begin_on(
+        spawn: impl FnMut(Unpacker) -> io::Result<()>,
+        images: Vec<Image>,
+        order: &[(usize, Range<u64>)],
+    ) -> io::Result<Arc<Self>> {
         let chunks = order.iter().flat_map(|(image, offsets)| {
             let chunks = images.get(*image).map_or(0..0, |of| of.chunks(offsets));
             chunks.map(|chunk| (*image, chunk))
@@ -161,11 +148,17 @@ impl Supply {
             freed: Condvar::new(),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
-        supply.unpack_on_threads(Standing::StepsBack)?;
+        // Those that were begun would wait for ever for somebody who wants what they unpack.
+        let begun = supply.unpack_on_threads(Standing::StepsBack, spawn);
+        begun.inspect_err(|_| supply.close())?;
         Ok(supply)
     }
 
-    fn unpack_on_threads(self: &Arc<Self>, standing: Standing) -> io::Result<()> {
+    fn unpack_on_threads(
+        self: &Arc<Self>,
+        standing: Standing,
+        mut spawn: impl FnMut(Unpacker) -> io::Result<()>,
+    ) -> io::Result<()> {
         let at_once = if self.is_at_hand() {
             rayon::current_num_threads()
         } else {
@@ -173,11 +166,10 @@ impl Supply {
         };
         for _ in 0..at_once {
             let supply = Arc::clone(self);
-            let unpack = move || {
+            spawn(Box::new(move || {
                 standing.take();
                 supply.unpack(standing);
-            };
-            thread::Builder::new().name("unpack-pages".to_owned()).spawn(unpack)?;
+            }))?;
         }
         Ok(())
     }
@@ -190,7 +182,7 @@ impl Supply {
     /// What is left gets a share of the processor: others do not go first any more.
     pub(super) fn press_on(self: &Arc<Self>) {
         // A thread that has stepped back stays there without a privilege. Without others it does what they would.
-        let relieved = self.unpack_on_threads(Standing::HasShare).is_ok();
+        let relieved = self.unpack_on_threads(Standing::HasShare, spawn).is_ok();
         self.stock().haste = if relieved { Haste::Relieved } else { Haste::PressesOn };
         self.freed.notify_all();
     }

@@ -1,4 +1,4 @@
-//! What whoever puts pages in is told of chunks that are fetched.
+//! What whoever puts pages in is told of chunks that are fetched, and what is left of those who unpack.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::store::{CheckpointKey, CheckpointStore, EngineVersion};
 
 const BYTES: usize = 2 << 20;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// An image in a store that is away, of which nothing can be read.
 async fn lost_image() -> Image {
@@ -41,4 +41,30 @@ async fn whoever_waits_for_a_chunk_that_is_fetched_is_told_that_it_cannot_be_had
     let asked = supply.at_once((0, 1), &mut Room::default());
     assert!(asked.is_err(), "{asked:?}");
     supply.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_unpack_end_when_there_cannot_be_as_many_as_are_needed() {
+    let mut begun = Vec::new();
+    let only_one = |unpacker: Unpacker| {
+        if !begun.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        begun.push(thread::spawn(unpacker));
+        Ok(())
+    };
+    let image = Image::new(vec![1; BYTES].into());
+    // One is not enough, however many cores there are.
+    let cores = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("cores");
+    let runtime = Handle::current();
+    let supply = cores.install(|| {
+        let _entered = runtime.enter();
+        Supply::begin_on(only_one, vec![image], &[(0, 0..BYTES as u64)])
+    });
+    assert!(supply.is_err(), "{supply:?}");
+    let since = Instant::now();
+    while !begun.iter().all(thread::JoinHandle::is_finished) {
+        assert!(since.elapsed() < LIMIT, "it goes on");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
