@@ -60,6 +60,9 @@ const GAP_BYTES: u64 = 64 << 10;
 /// bring it have their share of the processor.
 const STEPS_BACK: Duration = Duration::from_millis(50);
 
+/// How long CRIU has to tell itself why it does not speak any more.
+const CRIU_TELLS: Duration = Duration::from_secs(1);
+
 /// Parts of the pages that are laid out at the same time.
 const PARTS_AT_ONCE: usize = 4;
 
@@ -279,9 +282,15 @@ impl LazyPages {
     /// Answers when pages cannot be had, and never for another reason.
     pub(super) async fn lost(&mut self) -> CriuError {
         match self.ended().await {
-            // Of its failures CRIU tells itself.
-            Ok(()) | Err(PagerError::Criu(_)) => std::future::pending().await,
-            Err(error) => CriuError::Pages { message: chain(error) },
+            Ok(()) => std::future::pending().await,
+            Err(error) => {
+                let lost = CriuError::Pages { message: chain(error) };
+                // Of its failures CRIU tells itself, and ends; one that does neither would be waited for for ever.
+                if matches!(error, PagerError::Criu(_)) {
+                    tokio::time::sleep(CRIU_TELLS).await;
+                }
+                lost
+            }
         }
     }
 
@@ -303,9 +312,29 @@ impl Drop for LazyPages {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::pagemap::{PAGE_BYTES, Run};
     use super::touched::Page;
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_criu_that_hangs_up_and_does_not_end_is_not_waited_for_for_ever() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let plan = Plan {
+            maps: BTreeMap::new(),
+            images: BTreeMap::new(),
+        };
+        let mut lazy = LazyPages::start(directory.path(), &plan, &Touched::default()).expect("started");
+        lazy.admit();
+        drop(std::os::unix::net::UnixStream::connect(directory.path().join("lazy-pages.socket")).expect("connects"));
+        assert!(matches!(lazy.ended().await, Err(PagerError::Criu(_))));
+        assert!(lazy.lost().now_or_never().is_none(), "CRIU may tell more");
+        let lost = tokio::time::timeout(2 * CRIU_TELLS, lazy.lost())
+            .await
+            .expect("in time");
+        assert!(lost.to_string().contains("criu restore"), "{lost}");
+    }
 
     #[test]
     fn what_was_waited_for_comes_first_then_small_areas_and_the_largest_last() {
