@@ -4,10 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use libtest_mimic::{Failed, Trial};
-use torpor_runtime::{CheckpointKey, CheckpointStore, CriuConfig, CriuEngine, Engine, SandboxError};
+use rustix::process::{Pid, Signal, kill_process};
+use torpor_runtime::{CheckpointKey, CheckpointStore, CriuConfig, CriuEngine, Engine, SandboxError, Step, Steps};
 
 use crate::bench::{Bench, Subject, Verdict, hold};
 use crate::{LIMIT, container, criu_config, run, unless};
@@ -29,6 +31,8 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
             || run(damaged()),
         ),
         trial("a_sandbox_stopped_half_way_leaves_nothing", || run(stopped())),
+        trial("a_sandbox_that_cannot_be_reached_leaves_nothing", || run(unreached())),
+        trial("a_criu_that_is_killed_half_way_leaves_nothing", || run(half_way())),
     ]
 }
 
@@ -48,6 +52,14 @@ fn key() -> CheckpointKey {
     }
 }
 
+fn lazy_engine(steps: Steps) -> Arc<dyn Engine> {
+    Arc::new(CriuEngine::new(CriuConfig {
+        lazy_from_bytes: 0,
+        steps,
+        ..criu_config()
+    }))
+}
+
 /// Reads every page.
 const DIGEST: &str = "import hashlib\nhashlib.sha256(heap).hexdigest()";
 
@@ -57,10 +69,7 @@ async fn paused() -> Result<Paused, Failed> {
 
 /// After some more code.
 async fn paused_with(more: &str) -> Result<Paused, Failed> {
-    let engine: Arc<dyn Engine> = Arc::new(CriuEngine::new(CriuConfig {
-        lazy_from_bytes: 0,
-        ..criu_config()
-    }));
+    let engine = lazy_engine(Steps::default());
     let bench = Bench::new(Arc::clone(&engine), LIMIT);
     let subject = bench.start(None).await?;
     let code = format!(
@@ -89,6 +98,13 @@ impl Paused {
     async fn resume(&self) -> Result<Subject, Failed> {
         let reader = self.store.reader(&key(), &self.engine.version()).await?;
         self.bench.restore(reader).await
+    }
+
+    /// What a resume gives of which `listener` is told every step.
+    async fn resume_told(&self, listener: impl Fn(Step) + Send + Sync + 'static) -> Result<Subject, Failed> {
+        let reader = self.store.reader(&key(), &self.engine.version()).await?;
+        let bench = Bench::new(lazy_engine(Steps::told_to(listener)), LIMIT);
+        bench.restore(reader).await
     }
 
     /// It can be resumed, and has all of its memory.
@@ -192,6 +208,58 @@ async fn stopped() -> Verdict {
     )?;
     hold(others()?.is_empty(), "nothing runs any more", others()?)?;
     paused.is_whole().await
+}
+
+async fn unreached() -> Verdict {
+    let paused = paused().await?;
+    let socket = criu_config().socket;
+    let resumed = paused.resume_told(move |done| {
+        if done == Step::Restored {
+            // Without it nobody reaches a sandbox that runs.
+            let _ = fs::remove_file(&socket);
+        }
+    });
+    hold(resumed.await.is_err(), "the resume fails", ())?;
+    hold(others()?.is_empty(), "nothing runs any more", others()?)?;
+    paused.is_whole().await
+}
+
+async fn half_way() -> Verdict {
+    let paused = paused().await?;
+    // It is a matter of milliseconds.
+    for _ in 0..10 {
+        let resumed = paused.resume_told(|done| {
+            if done == Step::MemoryLaidOut {
+                kill_criu_that_has_made_a_process();
+            }
+        });
+        match resumed.await {
+            Ok(subject) => subject.end().await?,
+            Err(_) => {
+                hold(others()?.is_empty(), "nothing runs any more", others()?)?;
+                return paused.is_whole().await;
+            }
+        }
+    }
+    Err("CRIU has always ended before".into())
+}
+
+/// What it makes is called as it is, and has a later pid.
+fn kill_criu_that_has_made_a_process() {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        let others = others().unwrap_or_default();
+        let criu = others.iter().filter(|(_, command)| command.starts_with("criu"));
+        let pids: Vec<i32> = criu.map(|(pid, _)| *pid).collect();
+        match (pids.iter().min(), pids.len()) {
+            (Some(criu), 2..) => {
+                let _ = Pid::from_raw(*criu).map(|criu| kill_process(criu, Signal::KILL));
+                return;
+            }
+            (Some(_), _) => {}
+            (None, _) => return,
+        }
+    }
 }
 
 /// The sandbox has ended with its processes, and says why.

@@ -71,13 +71,17 @@ impl CriuEngine {
         let pages = image.images.pages(&mut cursor)?;
         let (paging, listing) = self.run(criu, &image, &files, changed, pages, listing).await?;
         let tree = Tree::new(image.root);
-        tree.go_on(&image.stopped)?;
         let (client, pages) = (InitClient::new(image.socket), paging.clone());
-        unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
+        let woken = async {
+            tree.go_on(&image.stopped)?;
+            unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
+            Ok::<_, SandboxError>(self.fit().await?.clone())
+        };
+        let fitness = or_killed(tree, Some(&pages), woken).await?;
         let contexts = Contexts::restored(client.clone(), script, image.contexts);
         let sandbox = CriuSandbox::new(Parts {
             dumper: Dumper::new(self.criu.clone()),
-            fitness: self.fit().await?.clone(),
+            fitness,
             client,
             contexts,
             tree,
@@ -90,7 +94,10 @@ impl CriuEngine {
             place,
             env: image.env,
         });
-        unless_lost(&pages, sandbox.listen(image.program)).await?;
+        if let Err(error) = unless_lost(&pages, sandbox.listen(image.program)).await {
+            sandbox.stop().await;
+            return Err(error);
+        }
         self.config.steps.done(Step::Serving);
         Ok(Arc::new(sandbox))
     }
@@ -114,14 +121,8 @@ impl CriuEngine {
         let (paging, listing) = tokio::join!(restored, listing.read());
         let paging = paging?;
         self.config.steps.done(Step::Restored);
-        match listing {
-            Ok(listing) => Ok((paging, Listing::from_bytes(listing))),
-            Err(error) => {
-                paging.stop();
-                tree.kill().await;
-                Err(error.into())
-            }
-        }
+        let listing = or_killed(tree, Some(&paging), std::future::ready(listing)).await?;
+        Ok((paging, Listing::from_bytes(listing)))
     }
 
     /// Runs the processes in these images, with all of their memory or ahead of it.
@@ -143,14 +144,18 @@ impl CriuEngine {
                 let (changed, needed) = tokio::join!(changed, plan.lay_out_needed(&pages, files));
                 changed.and(needed)
             };
-            self.restore_ahead(criu, tree, images, &mut lazy, laid_out).await?;
+            // As long as `lazy` is there: what it has not put in is read as zeroes when it is dropped.
+            or_killed(tree, None, self.restore_ahead(criu, tree, images, &mut lazy, laid_out)).await?;
             return Ok(lazy.guard(tree, files));
         }
         changed.await?;
         lay_out_pages(&pages, files).await?;
         self.config.steps.done(Step::MemoryLaidOut);
-        criu.restore(images, false).await?;
-        files.remove()?;
+        let restored = async {
+            criu.restore(images, false).await?;
+            files.remove()
+        };
+        or_killed(tree, None, restored).await?;
         Ok(Paging::complete())
     }
 
@@ -199,6 +204,23 @@ impl CriuEngine {
     }
 }
 
+/// What `brought` gives. When it fails, what runs of the tree is killed, whoever made it run, before any more of its memory
+/// is given up: a CRIU that is killed half-way, or one that has done its work, leaves processes that nobody else ends.
+async fn or_killed<T, E>(
+    tree: Tree,
+    paging: Option<&Paging>,
+    brought: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let brought = brought.await;
+    if brought.is_err() {
+        if let Some(paging) = paging {
+            paging.stop();
+        }
+        tree.kill().await;
+    }
+    brought
+}
+
 /// What `reached` gives. When nobody is reached since memory cannot be had, that is said.
 async fn unless_lost<T>(
     pages: &Paging,
@@ -210,5 +232,32 @@ async fn unless_lost<T>(
             pages.done().await?;
             Err(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("1000").spawn().expect("a process")
+    }
+
+    #[tokio::test]
+    async fn what_runs_of_a_restore_that_fails_is_killed_and_of_one_that_does_not_goes_on() {
+        let mut child = sleeper();
+        let tree = Tree::new(child.id());
+        let paging = Paging::complete();
+        let brought = or_killed(tree, Some(&paging), async { Ok::<_, ()>(1) }).await;
+        assert_eq!(brought, Ok(1));
+        assert!(!paging.is_stopped());
+        assert!(matches!(child.try_wait(), Ok(None)), "it goes on");
+
+        let failed = or_killed(tree, Some(&paging), async { Err::<(), _>("why") }).await;
+        assert_eq!(failed, Err("why"));
+        assert!(paging.is_stopped(), "nobody pages for it");
+        assert!(tree.pids().expect("processes").is_empty(), "nothing of it is left");
     }
 }
