@@ -76,13 +76,13 @@ impl CriuConfig {
     }
 }
 
-/// Runs one sandbox in this container.
-#[derive(Debug)]
+/// Runs one sandbox in this container. Clones are the same engine.
+#[derive(Clone, Debug)]
 pub struct CriuEngine {
     config: CriuConfig,
     criu: Criu,
     /// What is known of CRIU, once it is.
-    fitness: OnceCell<Fitness>,
+    fitness: Arc<OnceCell<Fitness>>,
 }
 
 impl CriuEngine {
@@ -92,7 +92,7 @@ impl CriuEngine {
         Self {
             criu: Criu::new(config.criu.clone()),
             config,
-            fitness: OnceCell::new(),
+            fitness: Arc::default(),
         }
     }
 
@@ -222,7 +222,7 @@ impl Engine for CriuEngine {
     }
 
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
-        self.bring_back(place, payload).boxed()
+        restore::to_the_end(self.clone().bring_back(place, payload)).boxed()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use libtest_mimic::{Failed, Trial};
@@ -31,6 +31,9 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
             || run(damaged()),
         ),
         trial("a_sandbox_stopped_half_way_leaves_nothing", || run(stopped())),
+        trial("a_restore_that_nobody_waits_for_any_more_leaves_nothing", || {
+            run(unwanted())
+        }),
         trial("a_sandbox_that_cannot_be_reached_leaves_nothing", || run(unreached())),
         trial("a_criu_that_is_killed_half_way_leaves_nothing", || run(half_way())),
     ]
@@ -210,6 +213,28 @@ async fn stopped() -> Verdict {
     paused.is_whole().await
 }
 
+async fn unwanted() -> Verdict {
+    let paused = Arc::new(paused().await?);
+    for step in [Step::MemoryLaidOut, Step::Restored] {
+        let (reached, mut reach) = tokio::sync::mpsc::unbounded_channel();
+        let (go_on, held_up) = std::sync::mpsc::channel::<()>();
+        let held_up = Mutex::new(held_up);
+        let listener = move |done| {
+            if done == step && reached.send(()).is_ok() {
+                let _ = held_up.lock().map(|held_up| held_up.recv());
+            }
+        };
+        let resuming = Arc::clone(&paused);
+        let resume = tokio::spawn(async move { resuming.resume_told(listener).await.is_ok() });
+        reach.recv().await.ok_or("the resume ends before")?;
+        resume.abort();
+        go_on.send(())?;
+        hold(resume.await.is_err(), "nobody waits for it", step)?;
+        nothing_runs().await?;
+    }
+    paused.is_whole().await
+}
+
 async fn unreached() -> Verdict {
     let paused = paused().await?;
     let socket = criu_config().socket;
@@ -260,6 +285,15 @@ fn kill_criu_that_has_made_a_process() {
             (None, _) => return,
         }
     }
+}
+
+/// Everything of a sandbox that nobody waits for ends after a while.
+async fn nothing_runs() -> Verdict {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT && !others()?.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    hold(others()?.is_empty(), "nothing runs any more", others()?)
 }
 
 /// The sandbox has ended with its processes, and says why.

@@ -10,12 +10,14 @@
 //!
 //! Left out: how memory comes later (`lazy`).
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::oneshot;
 
 use super::super::baseline::{Baseline, Listing};
 use super::super::client::InitClient;
@@ -42,7 +44,7 @@ impl CriuEngine {
     /// # Errors
     /// It cannot be read, or not be restored; nothing of it runs then.
     pub(super) async fn bring_back(
-        &self,
+        self,
         place: Place,
         payload: PayloadReader,
     ) -> Result<Arc<dyn Sandbox>, SandboxError> {
@@ -202,6 +204,21 @@ impl CriuEngine {
             }
         }
     }
+}
+
+/// What a restore gives, which goes on also when nobody waits for it any more: it must not let go of memory while processes
+/// run that miss some of it. A sandbox that nobody takes is ended.
+pub(super) async fn to_the_end(
+    restore: impl Future<Output = Result<Arc<dyn Sandbox>, SandboxError>> + Send + 'static,
+) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        if let Err(Ok(unwanted)) = tell.send(restore.await) {
+            unwanted.stop().await;
+        }
+    });
+    let gone = |_| Err(CriuError::init("come back")(io::Error::other("a defect, of which the log has more")).into());
+    told.await.unwrap_or_else(gone)
 }
 
 /// What `brought` gives. When it fails, what runs of the tree is killed, whoever made it run, before any more of its memory
