@@ -42,8 +42,10 @@ pub enum Event {
         /// How much of it.
         bytes: u64,
     },
-    /// Memory was given back, or is mapped no more: what was to come there comes no more.
+    /// Memory was given back: what was to come there comes no more.
     Remove(Range<u64>),
+    /// Memory is mapped no more. Also said, at some time afterwards, of memory that was moved, as it was before.
+    Unmap(Range<u64>),
 }
 
 /// Why pages were not put in.
@@ -151,7 +153,8 @@ fn event(message: &[u8]) -> io::Result<Event> {
             to: number(1)?,
             bytes: number(2)?,
         },
-        Some(0x15 | 0x16) => Event::Remove(number(0)?..number(1)?),
+        Some(0x15) => Event::Remove(number(0)?..number(1)?),
+        Some(0x16) => Event::Unmap(number(0)?..number(1)?),
         other => {
             return Err(io::Error::other(format!(
                 "a userfaultfd tells of something unknown: {other:?}"
@@ -185,9 +188,8 @@ mod tests {
                 bytes: 3
             })
         ));
-        for kind in [0x15, 0x16] {
-            assert!(matches!(read(kind, [4096, 8192, 0]), Ok(Event::Remove(range)) if range == (4096..8192)));
-        }
+        assert!(matches!(read(0x15, [4096, 8192, 0]), Ok(Event::Remove(range)) if range == (4096..8192)));
+        assert!(matches!(read(0x16, [4096, 8192, 0]), Ok(Event::Unmap(range)) if range == (4096..8192)));
         assert!(read(0x17, [0; 3]).is_err());
         assert!(event(&[0x12; 9]).is_err(), "a message that is cut off");
     }

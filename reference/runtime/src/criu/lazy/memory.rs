@@ -77,9 +77,12 @@ impl Memory {
         for event in events {
             match event {
                 Event::Fault { address } => self.touched.push(address),
-                Event::Fork(userfault) => children.push(Self::new(self.image, None, userfault, self.missing.clone())),
+                Event::Fork(userfault) => {
+                    children.push(Self::new(self.image, None, userfault, self.missing.of_child()));
+                }
                 Event::Remap { from, to, bytes } => self.missing.moved(from, to, bytes),
                 Event::Remove(addresses) => self.missing.gave_back(&addresses),
+                Event::Unmap(addresses) => self.missing.unmapped(&addresses),
             }
         }
         read

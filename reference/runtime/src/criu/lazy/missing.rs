@@ -12,6 +12,8 @@ use super::pagemap::{PAGE_BYTES, Pagemap};
 pub(super) struct Missing {
     /// By their place in the image, which no two share.
     parts: Vec<Part>,
+    /// From where memory was moved, as long as it was not said that nothing is mapped there any more.
+    left: Vec<Range<u64>>,
 }
 
 /// Pages that follow each other in the image and in memory.
@@ -69,6 +71,15 @@ impl Missing {
         };
         Self {
             parts: map.runs.iter().filter(|run| run.lazy).map(part).collect(),
+            left: Vec::new(),
+        }
+    }
+
+    /// What a child misses that was forked just now. What is still to be said of memory that was moved is said to its parent.
+    pub(super) fn of_child(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+            left: Vec::new(),
         }
     }
 
@@ -117,6 +128,17 @@ impl Missing {
         self.parts = rest.collect();
     }
 
+    /// Some memory is mapped no more.
+    ///
+    /// When it was moved that is said after the move, and another thread may have moved other memory there in between: then it
+    /// is nothing new.
+    pub(super) fn unmapped(&mut self, addresses: &Range<u64>) {
+        match self.left.iter().position(|left| left == addresses) {
+            Some(said) => drop(self.left.swap_remove(said)),
+            None => self.gave_back(addresses),
+        }
+    }
+
     /// Memory was moved.
     pub(super) fn moved(&mut self, from: u64, to: u64, bytes: u64) {
         let addresses = from..from.saturating_add(bytes);
@@ -126,6 +148,7 @@ impl Missing {
             .filter_map(|part| Some(part.slice(common(&part.addresses(), &addresses)?)))
             .collect();
         self.gave_back(&addresses);
+        self.left.push(addresses);
         for part in moved {
             let address = part.address - from + to;
             let nth = self.parts.partition_point(|other| other.offset < part.offset);
@@ -154,14 +177,21 @@ mod tests {
         Came(u64, u64),
         GaveBack(u64, u64),
         Moved(u64, u64, u64),
+        /// What is said after a move, of one of those of which it was not said yet.
+        Left(usize),
+        Unmapped(u64, u64),
     }
 
     fn change() -> impl Strategy<Value = Change> {
         prop_oneof![
             (0..40_u64, 0..9_u64).prop_map(|(at, pages)| Change::Came(at, pages)),
             (0..80_u64, 0..9_u64).prop_map(|(at, pages)| Change::GaveBack(at, pages)),
-            // To where nothing is.
+            // To where nothing is, or nothing may be any more.
             (0..60_u64, 0..9_u64, 1..9_u64).prop_map(|(from, pages, to)| Change::Moved(from, 1000 * to, pages)),
+            (0..60_u64, 0..9_u64, 0..60_u64).prop_map(|(from, pages, to)| Change::Moved(from, to, pages)),
+            (1..9_u64, 0..9_u64, 0..60_u64).prop_map(|(from, pages, to)| Change::Moved(1000 * from, to, pages)),
+            (0..9_usize).prop_map(Change::Left),
+            (0..80_u64, 0..9_u64).prop_map(|(at, pages)| Change::Unmapped(at, pages)),
         ]
     }
 
@@ -181,10 +211,11 @@ mod tests {
     proptest! {
         /// The model knows of each page where it is, and nothing of parts.
         #[test]
-        fn it_misses_what_a_list_of_single_pages_would(changes in proptest::collection::vec(change(), 0..20)) {
+        fn it_misses_what_a_list_of_single_pages_would(changes in proptest::collection::vec(change(), 0..30)) {
             let mut missing = Missing::all(&memory());
             let mut model: BTreeMap<u64, u64> = (0..10).map(|page| (page, 5 + page)).collect();
             model.extend((15..35).map(|page| (page, 25 + page)));
+            let mut left = Vec::new();
             for change in changes {
                 let bytes = |start: u64, pages: u64| start * PAGE_BYTES..(start + pages) * PAGE_BYTES;
                 match change {
@@ -200,9 +231,22 @@ mod tests {
                         if model.values().any(|address| (to..to + pages).contains(address)) {
                             continue;
                         }
+                        left.push(bytes(from, pages));
                         missing.moved(from * PAGE_BYTES, to * PAGE_BYTES, pages * PAGE_BYTES);
                         let there = model.values_mut().filter(|address| (from..from + pages).contains(*address));
                         there.for_each(|address| *address = *address - from + to);
+                    }
+                    Change::Left(nth) => {
+                        if nth < left.len() {
+                            missing.unmapped(&left.swap_remove(nth));
+                        }
+                    }
+                    Change::Unmapped(at, pages) => {
+                        if left.contains(&bytes(at, pages)) {
+                            continue;
+                        }
+                        missing.unmapped(&bytes(at, pages));
+                        model.retain(|_, address| !(at..at + pages).contains(address));
                     }
                 }
                 let pages = |part: Part| {
