@@ -1,10 +1,14 @@
 //! The memory of one process: what it misses, and how pages get into it.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::ops::Range;
 
 use torpor_userfaultfd::{Event, Refused, Userfault};
 
+use super::kernel::Kernel;
 use super::missing::{Missing, Part};
 use super::pagemap::PAGE_BYTES;
 
@@ -13,12 +17,12 @@ const ZEROES_BYTES: u64 = 64 << 10;
 
 /// Memory that does not have all of its pages.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct Memory<K = Userfault> {
     /// The number of the image that has them.
     pub(super) image: usize,
     /// Whose it is; `None` for a child of somebody who was restored.
     pub(super) pid: Option<u64>,
-    userfault: Userfault,
+    userfault: K,
     missing: Missing,
     /// Pages that were touched and are not there yet.
     touched: Vec<u64>,
@@ -43,8 +47,8 @@ impl Read<'_> {
     }
 }
 
-impl Memory {
-    pub(super) fn new(image: usize, pid: Option<u64>, userfault: Userfault, missing: Missing) -> Self {
+impl<K: Kernel> Memory<K> {
+    pub(super) fn new(image: usize, pid: Option<u64>, userfault: K, missing: Missing) -> Self {
         Self {
             image,
             pid,
@@ -55,7 +59,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn userfault(&self) -> &Userfault {
+    pub(super) fn userfault(&self) -> &K {
         &self.userfault
     }
 
@@ -78,7 +82,7 @@ impl Memory {
             match event {
                 Event::Fault { address } => self.touched.push(address),
                 Event::Fork(userfault) => {
-                    children.push(Self::new(self.image, None, userfault, self.missing.of_child()));
+                    children.push(Self::new(self.image, None, userfault.into(), self.missing.of_child()));
                 }
                 Event::Remap { from, to, bytes } => self.missing.moved(from, to, bytes),
                 Event::Remove(addresses) => self.missing.gave_back(&addresses),
@@ -110,7 +114,7 @@ impl Memory {
         let mut parts = self.missing.within(&offsets);
         parts.reverse();
         while let Some(part) = parts.pop() {
-            let done = self.userfault.copy(part.address, read.of(&part));
+            let done = self.copy(&part, read.of(&part));
             let (came, rest) = match done {
                 Ok(bytes) => (bytes, None),
                 Err(Refused::Exists) => (PAGE_BYTES, None),
@@ -145,6 +149,15 @@ impl Memory {
             }
         }
         Ok(())
+    }
+
+    fn copy(&self, part: &Part, pages: &[u8]) -> Result<u64, Refused> {
+        match self.userfault.copy(part.address, pages) {
+            // The kernel asks whether memory is being changed, and then what is there, which may have been moved away in
+            // between: once more it says so.
+            Err(Refused::NotThere) if part.bytes <= PAGE_BYTES => self.userfault.copy(part.address, pages),
+            done => done,
+        }
     }
 
     /// Puts in a page of zeroes where one was touched that the checkpoint does not have.
@@ -183,33 +196,4 @@ impl Memory {
 /// The half of a part, in whole pages.
 fn half(part: &Part) -> u64 {
     (part.bytes / PAGE_BYTES / 2).max(1) * PAGE_BYTES
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::io::Write as _;
-    use std::os::fd::{IntoRawFd as _, OwnedFd};
-
-    use super::super::pagemap::Pagemap;
-    use super::*;
-
-    #[test]
-    fn a_forked_child_is_kept_when_what_follows_cannot_be_understood() {
-        let (reader, mut events) = std::io::pipe().expect("a pipe");
-        let child = File::open("/dev/null").expect("a descriptor").into_raw_fd();
-        let mut fork = [0_u8; 32];
-        fork[0] = 0x13;
-        fork[8..12].copy_from_slice(&child.to_ne_bytes());
-        events.write_all(&[fork, [0xff; 32]].concat()).expect("written");
-
-        let map = Pagemap {
-            pages_id: 1,
-            runs: Vec::new(),
-        };
-        let mut parent = Memory::new(0, None, OwnedFd::from(reader).into(), Missing::all(&map));
-        let mut children = Vec::new();
-        assert!(parent.learn(&mut children).is_err());
-        assert_eq!(children.len(), 1);
-    }
 }

@@ -17,6 +17,7 @@ mod ahead;
 mod edges;
 mod guard;
 mod handover;
+mod kernel;
 mod memory;
 mod missing;
 mod pagemap;
