@@ -73,22 +73,35 @@ impl<K: Kernel> Memory<K> {
         self.missing.bytes()
     }
 
-    /// Learns what happened to it; a child that was forked is a memory of its own, and is among `children` whatever fails
+    /// Learns what happened to it, and has whoever waits for a page where memory has changed look again, since that page does
+    /// not come there any more; a child that was forked is a memory of its own, and is among `children` whatever fails
     /// afterwards: what it misses reads as zeroes once nobody has it.
     pub(super) fn learn(&mut self, children: &mut Vec<Self>) -> io::Result<()> {
         let mut events = Vec::new();
         let read = self.userfault.read(&mut events);
+        let mut gone = Vec::new();
         for event in events {
             match event {
                 Event::Fault { address } => self.touched.push(address),
                 Event::Fork(userfault) => {
                     children.push(Self::new(self.image, None, userfault.into(), self.missing.of_child()));
                 }
-                Event::Remap { from, to, bytes } => self.missing.moved(from, to, bytes),
-                Event::Remove(addresses) => self.missing.gave_back(&addresses),
-                Event::Unmap(addresses) => self.missing.unmapped(&addresses),
+                Event::Remap { from, to, bytes } => {
+                    gone.extend(self.missing.span(&(from..from.saturating_add(bytes))));
+                    self.missing.moved(from, to, bytes);
+                }
+                Event::Remove(addresses) => {
+                    gone.extend(self.missing.span(&addresses));
+                    self.missing.gave_back(&addresses);
+                }
+                Event::Unmap(addresses) => {
+                    gone.extend(self.missing.span(&addresses));
+                    self.missing.unmapped(&addresses);
+                }
             }
         }
+        // Only where something was missed: who unmaps may name addresses where no memory can be, of which the kernel refuses to wake.
+        gone.into_iter().try_for_each(|addresses| self.wake(addresses))?;
         read
     }
 

@@ -94,6 +94,13 @@ impl Missing {
         Some(part.offset + (address - part.address))
     }
 
+    /// From the first to the last page that is missed at these addresses.
+    pub(super) fn span(&self, addresses: &Range<u64>) -> Option<Range<u64>> {
+        let parts = self.parts.iter();
+        let parts = parts.filter_map(|part| Some(part.slice(common(&part.addresses(), addresses)?).addresses()));
+        parts.reduce(|all, part| all.start.min(part.start)..all.end.max(part.end))
+    }
+
     /// What is missed of a part of the image.
     pub(super) fn within(&self, offsets: &Range<u64>) -> Vec<Part> {
         let first = self.parts.partition_point(|part| part.offsets().end <= offsets.start);
@@ -261,6 +268,10 @@ mod tests {
                     prop_assert_eq!(missing.within(&bytes(*offset, 1)), vec![only]);
                 }
                 for address in 0..80 {
+                    let there = model.values().copied().filter(|there| (address..address + 9).contains(there));
+                    let (first, last) = (there.clone().min(), there.max());
+                    let span = first.zip(last).map(|(first, last)| bytes(first, last + 1 - first));
+                    prop_assert_eq!(missing.span(&bytes(address, 9)), span);
                     let next = model.values().copied().filter(|there| *there >= address).min().unwrap_or(80).min(80);
                     prop_assert_eq!(missing.free_until(address * PAGE_BYTES, 80 * PAGE_BYTES), next * PAGE_BYTES);
                 }

@@ -120,3 +120,23 @@ fn a_page_that_is_not_mapped_any_more_is_not_waited_for() {
     ];
     put(&mut memory([], &copies));
 }
+
+#[test]
+fn whoever_waits_for_a_page_where_memory_has_changed_looks_again() {
+    let events = [
+        Event::Fault { address: 0x5000 },
+        Event::Remove(0x5000..0x6000),
+        Event::Remap {
+            from: 0x6000,
+            to: 0x9000,
+            bytes: 0x1000,
+        },
+        Event::Unmap(0..0x1_0000),
+        Event::Unmap(0..0x1_0000),
+    ];
+    let mut memory = memory(events, &[]);
+    memory.learn(&mut Vec::new()).expect("learned");
+    let woken = memory.userfault.woken.take();
+    assert_eq!(woken, [0x5000..0x6000, 0x6000..0x7000, 0x9000..0xa000]);
+    assert_eq!(memory.place(0x5000), None, "it is not woken for the same page");
+}
