@@ -19,6 +19,8 @@ pub(crate) struct Execution {
     pub(crate) code: String,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) sink: ExecutionSink,
+    /// Whether it came while the sandbox was frozen: a checkpoint holds nothing later than the freeze.
+    pub(crate) is_late: bool,
 }
 
 /// A context.
@@ -90,6 +92,13 @@ impl Context {
         }
     }
 
+    /// Makes it ready for a freeze: what was interrupted before it began is not to begin after a restore, where nobody
+    /// knows of the interrupt.
+    pub(crate) fn settle(&mut self) {
+        self.waiting
+            .retain(|execution| !execution.sink.interrupt.is_cancelled());
+    }
+
     /// Carries it as far as it goes: wakes a sleeper that is due or interrupted, then runs what waits.
     pub(crate) fn poll(&mut self, host: &mut Host) {
         let gauge = host.gauge.clone();
@@ -110,7 +119,7 @@ impl Context {
                     (drive::wake(*progress, &mut within), env, sink)
                 }
                 Session::Idle(mut repl) => {
-                    let Some(Execution { code, env, sink }) = self.waiting.pop_front() else {
+                    let Some(Execution { code, env, sink, .. }) = self.waiting.pop_front() else {
                         self.session = Session::Idle(repl);
                         return;
                     };

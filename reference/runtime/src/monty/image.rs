@@ -18,7 +18,7 @@ use crate::files::FileTree;
 use crate::payload::{PayloadError, PayloadWriter};
 
 /// Counts up with every change of the structures here.
-pub(crate) const IMAGE_VERSION: u32 = 4;
+pub(crate) const IMAGE_VERSION: u32 = 5;
 /// Bytes of the length behind an image.
 const LENGTH_BYTES: usize = 4;
 
@@ -82,6 +82,15 @@ pub(crate) struct ContextImage {
     #[serde(skip)]
     pub(crate) dump: Bytes,
     pub(crate) sleeping: Option<SleeperImage>,
+    /// What was accepted and has not begun, in its order.
+    pub(crate) waiting: Vec<WaitingImage>,
+}
+
+/// Code that waits for its context.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WaitingImage {
+    pub(crate) code: String,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 /// What the dump of a sleeping session does not hold.

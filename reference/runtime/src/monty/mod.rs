@@ -22,6 +22,7 @@ mod limits;
 mod memory;
 mod process;
 mod sandbox;
+mod saved;
 mod scanner;
 mod sim;
 mod time_module;

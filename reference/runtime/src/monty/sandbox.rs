@@ -1,21 +1,22 @@
 //! All contexts of one sandbox, its program and its files, and how they are written down and read again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use monty::{DUMP_VERSION, Dump, DumpError, Session as DumpedSession, dump};
+use monty::{DUMP_VERSION, DumpError, dump};
 use monty_fs::MountError;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::context::{Context, Execution, Session, Sleeper};
+use super::context::{Context, Execution, Session};
 use super::host::{HOME, Host};
-use super::image::{ContextImage, IMAGE_VERSION, SandboxImage, SleeperImage};
+use super::image::{IMAGE_VERSION, SandboxImage};
 use super::limits::ExecutionLimits;
 use super::memory::MemoryGauge;
-use super::written::{SCRIPT_NAME, WriteError, write_dump};
+use super::saved::{load_context, write_context};
+use super::written::{SCRIPT_NAME, WriteError};
 use crate::clock::Clock;
 use crate::engine::{ContextId, ContextInfo, ExecutionSink};
 use crate::files::{FileError, FileTree};
@@ -118,7 +119,7 @@ impl MontySandbox {
             } else {
                 ExecutionSink::detached()
             };
-            contexts.insert(id.clone(), load_context(id, written, sink)?);
+            contexts.insert(id.clone(), load_context(id, written, &sink)?);
         }
         Ok(Self {
             root: root.to_owned(),
@@ -206,8 +207,14 @@ impl MontySandbox {
         sink: ExecutionSink,
     ) -> Result<(), MontyError> {
         let id = context.unwrap_or(&self.default_context).to_owned();
+        let is_late = self.host.is_frozen();
         let context = self.visible(&id)?;
-        context.waiting.push_back(Execution { code, env, sink });
+        context.waiting.push_back(Execution {
+            code,
+            env,
+            sink,
+            is_late,
+        });
         Ok(())
     }
 
@@ -218,6 +225,7 @@ impl MontySandbox {
             code,
             env: BTreeMap::new(),
             sink,
+            is_late: false,
         });
         self.contexts.insert(PROGRAM.to_owned(), context);
     }
@@ -234,11 +242,20 @@ impl MontySandbox {
 
     /// Stops the sandbox's time. Its sleepers do not come closer to their end.
     pub fn freeze(&mut self) {
+        if self.host.is_frozen() {
+            return;
+        }
+        for context in self.contexts.values_mut() {
+            context.settle();
+        }
         self.host.freeze();
     }
 
     /// Lets a frozen sandbox's time go on.
     pub fn thaw(&mut self) {
+        for waiting in self.contexts.values_mut().flat_map(|context| &mut context.waiting) {
+            waiting.is_late = false;
+        }
         self.host.thaw();
     }
 
@@ -331,53 +348,4 @@ impl MontySandbox {
         let context = if id == PROGRAM { None } else { self.contexts.get_mut(id) };
         context.ok_or_else(|| MontyError::NoContext(id.to_owned()))
     }
-}
-
-fn write_context(id: &ContextId, context: &Context, writer: &mut PayloadWriter) -> Result<ContextImage, MontyError> {
-    let failed = |reason: String| MontyError::Dump {
-        context: id.clone(),
-        reason,
-    };
-    let session = context.session.to_dump();
-    let session = session.ok_or_else(|| failed("an execution is under way".to_owned()))?;
-    let dump_bytes = write_dump(session, writer).map_err(|error| failed(error.to_string()))?;
-    let sleeping = match &context.session {
-        Session::Sleeping(sleeper) => Some(SleeperImage {
-            until: sleeper.until,
-            env: sleeper.env.clone(),
-        }),
-        Session::Idle(_) | Session::Running => None,
-    };
-    Ok(ContextImage {
-        cwd: context.cwd.clone(),
-        executions: context.executions,
-        rewritten: context.rewritten.clone(),
-        dump_bytes,
-        dump: Bytes::new(),
-        sleeping,
-    })
-}
-
-fn load_context(id: ContextId, written: ContextImage, sink: ExecutionSink) -> Result<Context, MontyError> {
-    let loaded = Dump::load(&written.dump).map_err(|source| MontyError::Load { context: id, source })?;
-    let session = match (loaded.state, written.sleeping) {
-        (DumpedSession::Suspended(progress), Some(SleeperImage { until, env })) => Session::Sleeping(Sleeper {
-            progress,
-            until,
-            env,
-            sink,
-        }),
-        (DumpedSession::Idle(repl), None) => Session::Idle(repl),
-        (DumpedSession::Idle(_) | DumpedSession::Suspended(_) | DumpedSession::Running(_), _) => {
-            return Err(MontyError::Payload(postcard::Error::SerdeDeCustom.into()));
-        }
-    };
-    Ok(Context {
-        cwd: written.cwd,
-        executions: written.executions,
-        rewritten: written.rewritten,
-        session,
-        waiting: VecDeque::new(),
-        time_limit: None,
-    })
 }

@@ -14,6 +14,7 @@ pub(crate) const CLAIMS: &[Claim] = &[
     claim!(sleep_ends_once, "a_sleep_that_was_interrupted_by_a_pause_ends_once", [Timers], several: false),
     claim!(nothing_runs_frozen, "nothing_runs_between_freeze_and_thaw", [], several: false),
     claim!(checkpoint_is_of_the_freeze, "a_checkpoint_holds_nothing_later_than_the_freeze", [Memory], several: false),
+    claim!(accepted_code_runs, "code_that_was_accepted_before_a_pause_runs_after_it", [Memory, Files, Timers], several: false),
     claim!(checkpoint_changes_nothing, "a_checkpoint_changes_nothing", [], several: false),
     claim!(needs_a_freeze, "a_sandbox_that_runs_is_not_written_down", [], several: false),
     claim!(repeated_calls, "a_repeated_call_changes_nothing", [], several: false),
@@ -128,6 +129,34 @@ async fn checkpoint_is_of_the_freeze(bench: Bench) -> Verdict {
     let second = bench.restore(payload).await?;
     let value = second.value("x").await?;
     hold(value == "1", "the variable is as it was at the freeze", value)?;
+    second.end().await
+}
+
+async fn accepted_code_runs(bench: Bench) -> Verdict {
+    let first = bench.start(None).await?;
+    let (sleeper, mut events) = sink();
+    let (waiting, _nobody) = sink();
+    let sleeps = "from time import sleep\nprint('sleeps', flush=True)\nsleep(0.2)\ndone = ['first']";
+    let interpreter = first.sandbox.interpreter();
+    interpreter
+        .execute(None, sleeps.to_owned(), BTreeMap::new(), sleeper)
+        .await?;
+    let begun = tokio::time::timeout(bench.limit, events.recv()).await?;
+    let begins = begun == Some(ExecutionEvent::Stdout("sleeps\n".to_owned()));
+    hold(begins, "it sleeps", begun)?;
+    let env = BTreeMap::from([("WORD".to_owned(), "second".to_owned())]);
+    let follows = "import os\ndone.append(os.getenv('WORD'))";
+    interpreter.execute(None, follows.to_owned(), env, waiting).await?;
+    let payload = bench.pause(first, &[]).await?;
+
+    let second = bench.restore(payload).await?;
+    // Executions of a context come one after the other: this one after all that was accepted before.
+    let value = second.value("done").await?;
+    hold(
+        value == "['first', 'second']",
+        "what waited has run, in its order",
+        value,
+    )?;
     second.end().await
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum Fault {
     CountsNothing,
     SharesOneSandbox,
     ForgetsTheEnvironment,
+    ForgetsWhatWaits,
     LosesProcesses,
     ClosesFiles,
     ClosesListeningSockets,
@@ -43,7 +44,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::RestoresWithoutMemory,
         Self::RestoresWithoutFiles,
         Self::BeginsTheProgramAnew,
@@ -60,6 +61,7 @@ impl Fault {
         Self::CountsNothing,
         Self::SharesOneSandbox,
         Self::ForgetsTheEnvironment,
+        Self::ForgetsWhatWaits,
     ];
 
     /// Those that only an engine with processes can have.
@@ -92,6 +94,7 @@ impl Fault {
             Self::CountsNothing => "cpu_time_never_goes_back",
             Self::SharesOneSandbox => "two_sandboxes_do_not_see_each_other",
             Self::ForgetsTheEnvironment => "the_environment_survives",
+            Self::ForgetsWhatWaits => "code_that_was_accepted_before_a_pause_runs_after_it",
             Self::LosesProcesses => "a_process_goes_on_with_its_pid_and_streams",
             Self::ClosesFiles => "pipes_unlinked_files_and_positions_survive",
             Self::ClosesListeningSockets => "a_listening_server_answers_again",
@@ -140,6 +143,8 @@ struct FaultySandbox {
     sound: Arc<dyn Sandbox>,
     fault: Fault,
     frozen: Mutex<bool>,
+    /// Whose turn it is where one execution after the other is passed on.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl FaultyEngine {
@@ -157,6 +162,7 @@ impl FaultyEngine {
             sound,
             fault: self.fault,
             frozen: Mutex::new(false),
+            turn: Arc::default(),
         })
     }
 
@@ -400,6 +406,33 @@ impl Processes for FaultySandbox {
     }
 }
 
+impl FaultySandbox {
+    /// Keeps code to itself until what came before has ended.
+    fn accept(
+        &self,
+        context: Option<String>,
+        code: String,
+        env: BTreeMap<String, String>,
+        sink: ExecutionSink,
+    ) -> Answer<'_, ()> {
+        let (sound, turn) = (Arc::clone(&self.sound), Arc::clone(&self.turn));
+        tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            let (passed, mut events) = crate::bench::sink();
+            // What is refused has no events.
+            let _ = sound.interpreter().execute(context, code, env, passed).await;
+            while let Some(event) = events.recv().await {
+                let ended = matches!(event, ExecutionEvent::Ended { .. });
+                let _ = sink.events.send(event);
+                if ended {
+                    return;
+                }
+            }
+        });
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
 impl Interpreter for FaultySandbox {
     fn execute(
         &self,
@@ -412,6 +445,7 @@ impl Interpreter for FaultySandbox {
         match self.fault {
             Fault::IgnoresInterrupts => sink.interrupt = CancellationToken::new(),
             Fault::KnowsOneContext => to = None,
+            Fault::ForgetsWhatWaits => return self.accept(to, code, env, sink),
             _ => {}
         }
         self.sound.interpreter().execute(to, code, env, sink)
