@@ -84,73 +84,85 @@ impl Context {
         }
     }
 
-    fn can_run(&self, host: &Host) -> bool {
-        match &self.session {
-            Session::Sleeping(sleeper) => sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled(),
-            Session::Idle(_) => !self.waiting.is_empty(),
-            Session::Running => false,
-        }
-    }
-
-    /// Makes it ready for a freeze: what was interrupted before it began is not to begin after a restore, where nobody
-    /// knows of the interrupt.
-    pub(crate) fn settle(&mut self) {
+    /// Makes it ready for a freeze: an interrupt is known here and to nobody after a restore. What it met asleep ends now,
+    /// and what it met before it began does not begin any more.
+    pub(crate) fn settle(&mut self, host: &mut Host) {
         self.waiting
             .retain(|execution| !execution.sink.interrupt.is_cancelled());
+        match std::mem::replace(&mut self.session, Session::Running) {
+            Session::Sleeping(sleeper) if sleeper.sink.interrupt.is_cancelled() => self.wake(sleeper, host),
+            resting @ (Session::Idle(_) | Session::Sleeping(_) | Session::Running) => self.session = resting,
+        }
     }
 
     /// Carries it as far as it goes: wakes a sleeper that is due or interrupted, then runs what waits.
     pub(crate) fn poll(&mut self, host: &mut Host) {
-        let gauge = host.gauge.clone();
         loop {
-            let _measured = gauge.as_ref().filter(|_| self.can_run(host)).map(MemoryGauge::begin);
-            let (step, env, sink) = match std::mem::replace(&mut self.session, Session::Running) {
+            match std::mem::replace(&mut self.session, Session::Running) {
                 Session::Sleeping(sleeper)
                     if sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled() =>
                 {
-                    let Sleeper {
-                        progress, env, sink, ..
-                    } = sleeper;
-                    let mut within = Surroundings {
-                        host,
-                        env: &env,
-                        sink: &sink,
-                    };
-                    (drive::wake(*progress, &mut within), env, sink)
+                    self.wake(sleeper, host);
                 }
-                Session::Idle(mut repl) => {
-                    let Some(Execution { code, env, sink, .. }) = self.waiting.pop_front() else {
+                Session::Idle(repl) => {
+                    let Some(execution) = self.waiting.pop_front() else {
                         self.session = Session::Idle(repl);
                         return;
                     };
-                    let mut within = Surroundings {
-                        host,
-                        env: &env,
-                        sink: &sink,
-                    };
-                    let code = self.rewritten.rewrite(&code);
-                    limits::begin(&mut repl, self.time_limit);
-                    (drive::begin(*repl, &code, &mut within), env, sink)
+                    self.begin(repl, execution, host);
                 }
                 resting @ (Session::Sleeping(_) | Session::Running) => {
                     self.session = resting;
                     return;
                 }
-            };
-            self.session = match step {
-                Step::Ended { repl, outcome } => {
-                    self.executions += 1;
-                    report(outcome, self.executions, &self.rewritten, &sink);
-                    Session::Idle(repl)
-                }
-                Step::Sleeping { progress, pause } => Session::Sleeping(Sleeper {
-                    progress,
-                    until: host.uptime().saturating_add(pause),
-                    env,
-                    sink,
-                }),
-            };
+            }
         }
+    }
+
+    fn wake(&mut self, sleeper: Sleeper, host: &mut Host) {
+        let Sleeper {
+            progress, env, sink, ..
+        } = sleeper;
+        let gauge = host.gauge.clone();
+        let _measured = gauge.as_ref().map(MemoryGauge::begin);
+        let mut within = Surroundings {
+            host,
+            env: &env,
+            sink: &sink,
+        };
+        let step = drive::wake(*progress, &mut within);
+        self.take(step, env, sink, host);
+    }
+
+    fn begin(&mut self, mut repl: Box<MontyRepl>, execution: Execution, host: &mut Host) {
+        let Execution { code, env, sink, .. } = execution;
+        let gauge = host.gauge.clone();
+        let _measured = gauge.as_ref().map(MemoryGauge::begin);
+        let mut within = Surroundings {
+            host,
+            env: &env,
+            sink: &sink,
+        };
+        let code = self.rewritten.rewrite(&code);
+        limits::begin(&mut repl, self.time_limit);
+        let step = drive::begin(*repl, &code, &mut within);
+        self.take(step, env, sink, host);
+    }
+
+    fn take(&mut self, step: Step, env: BTreeMap<String, String>, sink: ExecutionSink, host: &Host) {
+        self.session = match step {
+            Step::Ended { repl, outcome } => {
+                self.executions += 1;
+                report(outcome, self.executions, &self.rewritten, &sink);
+                Session::Idle(repl)
+            }
+            Step::Sleeping { progress, pause } => Session::Sleeping(Sleeper {
+                progress,
+                until: host.uptime().saturating_add(pause),
+                env,
+                sink,
+            }),
+        };
     }
 }
 

@@ -246,7 +246,7 @@ impl MontySandbox {
             return;
         }
         for context in self.contexts.values_mut() {
-            context.settle();
+            context.settle(&mut self.host);
         }
         self.host.freeze();
     }

@@ -115,6 +115,68 @@ async fn a_freeze_that_cannot_be_had_leaves_the_sandbox_running() {
 }
 
 #[tokio::test]
+async fn a_sleep_that_was_interrupted_before_a_freeze_does_not_go_on_after_a_restore() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let (sink, mut events) = sink();
+    let interrupt = sink.interrupt.clone();
+    let code = "from time import sleep\nprint('sleeps')\nsleep(3600)".to_owned();
+    let accepted = sandbox.execute(None, code, BTreeMap::new(), sink).await;
+    accepted.expect("accepted");
+    assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("sleeps\n".to_owned())));
+    interrupt.cancel();
+    let payload = dump(&sandbox).await;
+    let error = events.recv().await.expect("an error");
+    assert!(
+        matches!(&error, ExecutionEvent::Error { name, .. } if name == "KeyboardInterrupt"),
+        "{error:?}"
+    );
+    sandbox.stop().await;
+    let (again, _) = restored(there.path(), payload).await;
+    let sum = tokio::time::timeout(Duration::from_secs(20), value(&again, "1 + 1"));
+    assert_eq!(sum.await.expect("nothing sleeps in front of it"), "2");
+}
+
+#[tokio::test]
+async fn what_is_interrupted_before_its_turn_does_not_begin_after_a_restore() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let (first, mut events) = sink();
+    let code = "from time import sleep\nprint('sleeps')\nsleep(1)\ndone = ['first']".to_owned();
+    let accepted = sandbox.execute(None, code, BTreeMap::new(), first).await;
+    accepted.expect("accepted");
+    events.recv().await.expect("it sleeps");
+    let (second, _nobody) = sink();
+    let interrupt = second.interrupt.clone();
+    let code = "done.append('second')".to_owned();
+    let accepted = sandbox.execute(None, code, BTreeMap::new(), second).await;
+    accepted.expect("accepted");
+    interrupt.cancel();
+    let payload = dump(&sandbox).await;
+    sandbox.stop().await;
+    let (again, _) = restored(there.path(), payload).await;
+    assert_eq!(value(&again, "done").await, "['first']");
+}
+
+#[tokio::test]
+async fn code_that_comes_to_a_frozen_sandbox_is_later_than_its_checkpoint_and_runs_when_it_is_thawed() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    run(&sandbox, None, "done = []").await;
+    sandbox.freeze(Duration::from_mins(1)).await.expect("freezes");
+    let (late, mut events) = sink();
+    let code = "done.append('late')".to_owned();
+    let accepted = sandbox.execute(None, code, BTreeMap::new(), late).await;
+    accepted.expect("accepted");
+    let payload = dump(&sandbox).await;
+    let (again, _) = restored(there.path(), payload).await;
+    assert_eq!(value(&again, "done").await, "[]");
+    sandbox.thaw().await.expect("thaws");
+    events.recv().await.expect("it runs");
+    assert_eq!(value(&sandbox, "done").await, "['late']");
+}
+
+#[tokio::test]
 async fn errors_come_with_name_message_and_traceback() {
     let here = tempfile::tempdir().expect("a dir");
     let (sandbox, _) = fresh(here.path(), None).await;
