@@ -17,6 +17,9 @@ const LIMIT: usize = 32 << 20;
 /// Adds three times as much, bit by bit.
 const GREEDY: &str = "all = []\nfor i in range(100_000):\n    all.append('x' * 1000 + str(i))\nlen(all)";
 
+/// The same, with a sleep after each thirtieth of it.
+const RESTFUL: &str = "from time import sleep\nall = []\nfor i in range(100_000):\n    all.append('x' * 1000 + str(i))\n    if i % 3_000 == 0:\n        sleep(0.001)\nlen(all)";
+
 async fn limited(root: &Path, gauge: Option<MemoryGauge>) -> SandboxProcess {
     let limits = ExecutionLimits {
         memory: Some(LIMIT),
@@ -33,17 +36,19 @@ async fn what_grows_beyond_the_limit_ends_with_an_error_where_it_is_measured_and
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let sandbox = limited(dir.path(), Some(MemoryGauge::start(None).unwrap())).await;
     run(&sandbox, None, "x = 41").await;
-    let events = run(&sandbox, None, GREEDY).await;
-    let Some(ExecutionEvent::Error {
-        name, value: message, ..
-    }) = events.first()
-    else {
-        panic!("no error: {events:?}")
-    };
-    assert_eq!(name, "MemoryError");
-    assert!(message.contains(&format!("{LIMIT} bytes")), "{message}");
-    // The next execution has its whole limit, and what was taken can be given back.
-    assert_eq!(value(&sandbox, "all = None\nx + 1").await, "42");
+    for greedy in [GREEDY, RESTFUL] {
+        let events = run(&sandbox, None, greedy).await;
+        let Some(ExecutionEvent::Error {
+            name, value: message, ..
+        }) = events.first()
+        else {
+            panic!("no error: {events:?}")
+        };
+        assert_eq!(name, "MemoryError");
+        assert!(message.contains(&format!("{LIMIT} bytes")), "{message}");
+        // The next execution has its whole limit, and what was taken can be given back.
+        assert_eq!(value(&sandbox, "all = None\nx + 1").await, "42");
+    }
     assert_eq!(value(&sandbox, "len('x' * 20_000_000)").await, "20000000");
     sandbox.stop().await;
 

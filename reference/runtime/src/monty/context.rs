@@ -10,7 +10,7 @@ use super::drive::{self, Outcome, Step, Surroundings};
 use super::host::Host;
 use super::imports::RewrittenLines;
 use super::limits::{self, ExecutionLimits};
-use super::memory::MemoryGauge;
+use super::memory::Measured;
 use super::written::SCRIPT_NAME;
 use crate::engine::{ExecutionEvent, ExecutionSink};
 
@@ -62,6 +62,8 @@ pub(crate) struct Sleeper {
     pub(crate) until: Duration,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) sink: ExecutionSink,
+    /// Bytes of memory that it has added so far, where that is measured.
+    pub(crate) added: usize,
 }
 
 impl Context {
@@ -121,23 +123,28 @@ impl Context {
 
     fn wake(&mut self, sleeper: Sleeper, host: &mut Host) {
         let Sleeper {
-            progress, env, sink, ..
+            progress,
+            env,
+            sink,
+            added,
+            ..
         } = sleeper;
         let gauge = host.gauge.clone();
-        let _measured = gauge.as_ref().map(MemoryGauge::begin);
+        let measured = gauge.as_ref().map(|gauge| gauge.begin(added));
         let mut within = Surroundings {
             host,
             env: &env,
             sink: &sink,
         };
         let step = drive::wake(*progress, &mut within);
-        self.take(step, env, sink, host);
+        let added = measured.as_ref().map_or(0, Measured::added);
+        self.take(step, env, sink, added, host);
     }
 
     fn begin(&mut self, mut repl: Box<MontyRepl>, execution: Execution, host: &mut Host) {
         let Execution { code, env, sink, .. } = execution;
         let gauge = host.gauge.clone();
-        let _measured = gauge.as_ref().map(MemoryGauge::begin);
+        let measured = gauge.as_ref().map(|gauge| gauge.begin(0));
         let mut within = Surroundings {
             host,
             env: &env,
@@ -146,10 +153,11 @@ impl Context {
         let code = self.rewritten.rewrite(&code);
         limits::begin(&mut repl, self.time_limit);
         let step = drive::begin(*repl, &code, &mut within);
-        self.take(step, env, sink, host);
+        let added = measured.as_ref().map_or(0, Measured::added);
+        self.take(step, env, sink, added, host);
     }
 
-    fn take(&mut self, step: Step, env: BTreeMap<String, String>, sink: ExecutionSink, host: &Host) {
+    fn take(&mut self, step: Step, env: BTreeMap<String, String>, sink: ExecutionSink, added: usize, host: &Host) {
         self.session = match step {
             Step::Ended { repl, outcome } => {
                 self.executions += 1;
@@ -161,6 +169,7 @@ impl Context {
                 until: host.uptime().saturating_add(pause),
                 env,
                 sink,
+                added,
             }),
         };
     }

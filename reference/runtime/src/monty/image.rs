@@ -18,7 +18,7 @@ use crate::files::FileTree;
 use crate::payload::{PayloadError, PayloadWriter};
 
 /// Counts up with every change of the structures here.
-pub(crate) const IMAGE_VERSION: u32 = 5;
+pub(crate) const IMAGE_VERSION: u32 = 6;
 /// Bytes of the length behind an image.
 const LENGTH_BYTES: usize = 4;
 
@@ -99,4 +99,6 @@ pub(crate) struct SleeperImage {
     /// At which uptime it ends: a pause does not count towards it.
     pub(crate) until: Duration,
     pub(crate) env: BTreeMap<String, String>,
+    /// Bytes of memory that it has added so far.
+    pub(crate) added: u64,
 }

@@ -56,16 +56,24 @@ impl MemoryGauge {
         Ok(Self { shared })
     }
 
-    /// Counts from here on what this execution adds.
-    pub(super) fn begin(&self) -> Measured<'_> {
+    /// Counts from here on what this execution adds, beside what it had `added` before it slept.
+    pub(super) fn begin(&self, added: usize) -> Measured<'_> {
         let mut executing = self.shared.executing();
         // Both are the interpreter's; a reading that fails leaves the limit to the ceiling of the container.
         let now = resident().unwrap_or_default();
         LIVE_MEMORY.store(now, Ordering::Relaxed);
-        BASELINE_MEMORY.store(now, Ordering::Relaxed);
+        BASELINE_MEMORY.store(now.saturating_sub(added), Ordering::Relaxed);
         *executing += 1;
         self.shared.changed.notify_one();
         Measured { shared: &self.shared }
+    }
+}
+
+impl Measured<'_> {
+    /// What the execution has added so far: what it begins with when it is measured again.
+    pub(super) fn added(&self) -> usize {
+        let baseline = BASELINE_MEMORY.load(Ordering::Relaxed);
+        resident().unwrap_or_default().saturating_sub(baseline)
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn write_context(
         Session::Sleeping(sleeper) => Some(SleeperImage {
             until: sleeper.until,
             env: sleeper.env.clone(),
+            added: sleeper.added as u64,
         }),
         Session::Idle(_) | Session::Running => None,
     };
@@ -51,11 +52,12 @@ pub(super) fn write_context(
 pub(super) fn load_context(id: ContextId, written: ContextImage, sink: &ExecutionSink) -> Result<Context, MontyError> {
     let loaded = Dump::load(&written.dump).map_err(|source| MontyError::Load { context: id, source })?;
     let session = match (loaded.state, written.sleeping) {
-        (DumpedSession::Suspended(progress), Some(SleeperImage { until, env })) => Session::Sleeping(Sleeper {
+        (DumpedSession::Suspended(progress), Some(SleeperImage { until, env, added })) => Session::Sleeping(Sleeper {
             progress,
             until,
             env,
             sink: sink.clone(),
+            added: usize::try_from(added).unwrap_or(usize::MAX),
         }),
         (DumpedSession::Idle(repl), None) => Session::Idle(repl),
         (DumpedSession::Idle(_) | DumpedSession::Suspended(_) | DumpedSession::Running(_), _) => {
