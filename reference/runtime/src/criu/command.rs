@@ -32,6 +32,8 @@ const TOLD: &str = "/proc/self/fd/0";
 const WITHOUT_IMAGES: &str = "/proc";
 /// The oldest version with which memory that comes later was tried.
 pub(super) const LAZY_NEEDED: Version = Version(4, 2, 0);
+/// CRIU asks for more open files than it may have, calls it an error, and goes on.
+const HARMLESS: &str = "Can't setup RLIMIT_NOFILE for self";
 /// Lines of a log that an error repeats.
 const ERROR_LINES: usize = 4;
 
@@ -235,7 +237,8 @@ fn remedy(message: &str) -> &'static str {
 
 /// The last errors of a log in one line, or its last line if it has none.
 fn errors_of(log: &str) -> String {
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("Error (")).collect();
+    let is_error = |line: &&str| line.contains("Error (") && !line.contains(HARMLESS);
+    let errors: Vec<&str> = log.lines().filter(is_error).collect();
     if errors.is_empty() {
         return log.lines().last().unwrap_or_default().trim().to_owned();
     }
@@ -272,6 +275,12 @@ mod tests {
         let told = "(00.3) Error (b.c:2): two; (00.4) Error (c.c:3): three; (00.5) Error (d.c:4): four; (00.6) Error (e.c:5): five";
         assert_eq!(errors_of(log), told);
         assert_eq!(errors_of("first\nlast\n"), "last");
+        let harmless =
+            "(00.1) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n";
+        assert_eq!(
+            errors_of(&format!("{harmless}(00.2) Error (a.c:1): one\n")),
+            "(00.2) Error (a.c:1): one"
+        );
     }
 
     #[tokio::test]

@@ -287,13 +287,14 @@ fn kill_criu_that_has_made_a_process() {
     }
 }
 
-/// Everything of a sandbox that nobody waits for ends after a while.
+/// Everything of a sandbox that nobody waits for ends after a while, and its pids are free again.
 async fn nothing_runs() -> Verdict {
     let begun = Instant::now();
-    while begun.elapsed() < LIMIT && !others()?.is_empty() {
+    while begun.elapsed() < LIMIT && !other_pids()?.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    hold(others()?.is_empty(), "nothing runs any more", others()?)
+    let left = other_pids()?;
+    hold(left.is_empty(), "nothing runs any more", left)
 }
 
 /// The sandbox has ended with its processes, and says why.
@@ -322,19 +323,20 @@ fn only_pack(store: &Path) -> Result<PathBuf, Failed> {
     Ok(packs.next().ok_or("there is no pack")??.path())
 }
 
-/// The commands of all other processes.
+/// All other processes, those that have ended and were not taken in yet among them.
+fn other_pids() -> Result<Vec<i32>, Failed> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(|pid| *pid != 1).collect())
+}
+
+/// The commands of all other processes that have not ended.
 fn others() -> Result<Vec<(i32, String)>, Failed> {
-    let mut others = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    let command = |pid: i32| {
         let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if pid != 1 && !command.is_empty() {
-            others.push((pid, command.replace('\0', " ")));
-        }
-    }
-    Ok(others)
+        (!command.is_empty()).then(|| (pid, command.replace('\0', " ")))
+    };
+    Ok(other_pids()?.into_iter().filter_map(command).collect())
 }
 
 /// Whether memory is still coming.
