@@ -5,6 +5,9 @@ mod fixture;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -153,10 +156,45 @@ async fn what_shrinks_to_almost_nothing_is_compressed_at_once() {
 async fn what_a_tenant_encrypts_is_compressed_at_once() {
     let (_directory, store) = on_disk();
     let keys = TenantKeys::parse(&format!("k:{}", "5a".repeat(32))).unwrap();
-    let store = store.with_keys(keys);
-    store.seal(&key(1), &sim(), heap(1, 3_000_000)).await.unwrap();
+    let with_key = store.clone().with_keys(keys);
+    with_key.seal(&key(1), &sim(), heap(1, 3_000_000)).await.unwrap();
     assert!(store.stored_bytes(UID).await.unwrap() < 2_000_000);
-    assert_eq!(compact(&store, 1).await.unwrap(), Compacted::default());
+    // To find nothing to do needs no key.
+    for store in [with_key, store] {
+        assert_eq!(store.uncompressed_bytes(&key(1)).await.unwrap(), 0);
+        assert_eq!(compact(&store, 1).await.unwrap(), Compacted::default());
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_read_while_envelopes_are_exchanged_is_sound() {
+    let (directory, store) = on_disk();
+    store.seal(&key(1), &sim(), heap(1, SIZES[0])).await.unwrap();
+    let envelope = directory.path().join(UID).join(format!("{:020}.ckpt", 1));
+    let before = fs::read(&envelope).unwrap();
+    compact(&store, 1).await.unwrap();
+    let after = fs::read(&envelope).unwrap();
+    assert_ne!(before.len(), after.len());
+    let ended = Arc::new(AtomicBool::new(false));
+    let exchanging = thread::spawn({
+        let ended = Arc::clone(&ended);
+        let aside = directory.path().join("aside");
+        move || {
+            while !ended.load(Ordering::SeqCst) {
+                for bytes in [&before, &after] {
+                    fs::write(&aside, bytes).unwrap();
+                    fs::rename(&aside, &envelope).unwrap();
+                }
+            }
+        }
+    });
+    let mut read = Ok(());
+    for _ in 0..1000 {
+        read = read.and(store.header(&key(1)).await.map(drop));
+    }
+    ended.store(true, Ordering::SeqCst);
+    exchanging.join().unwrap();
+    read.unwrap();
 }
 
 #[tokio::test]

@@ -84,17 +84,25 @@ impl CheckpointStore {
         .await
     }
 
-    /// Bytes of a checkpoint that a compaction would compress.
+    /// Bytes of a checkpoint that a compaction would compress; none of one that is encrypted, which takes no key to say.
     ///
     /// # Errors
     /// When there is no such checkpoint, or its envelope is damaged or another checkpoint's.
     pub async fn uncompressed_bytes(&self, key: &CheckpointKey) -> Result<u64, StoreError> {
         self.objects.check().await?;
+        if self.is_encrypted(key).await? {
+            return Ok(0);
+        }
         let sealed = self.read_envelope(key).await?;
         let untried = sealed.entries.iter().filter(|entry| is_untried(entry));
         let mut seen = HashSet::new();
         let once = untried.filter(|entry| seen.insert(entry.chunk.hash));
         Ok(once.map(|entry| u64::from(entry.stored_bytes)).sum())
+    }
+
+    /// Whether chunks and table are: a seal has compressed them, and whoever compacts need not have the key.
+    async fn is_encrypted(&self, key: &CheckpointKey) -> Result<bool, StoreError> {
+        Ok(self.read_header(key).await?.key_id.is_some())
     }
 }
 
@@ -148,9 +156,12 @@ impl Plan {
 
 impl Compaction {
     async fn run(&self) -> Result<Compacted, StoreError> {
+        if self.store.is_encrypted(&self.key).await? {
+            return Ok(Compacted::default());
+        }
         let sealed = self.store.read_envelope(&self.key).await?;
         let plan = Plan::of(&sealed.entries);
-        if plan.holders.is_empty() || sealed.header.key_id.is_some() {
+        if plan.holders.is_empty() {
             return Ok(Compacted::default());
         }
         let compacted = self.replace(sealed, &plan).await;

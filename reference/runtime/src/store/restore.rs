@@ -42,11 +42,13 @@ impl CheckpointStore {
             source,
         };
 
-        let size = self.objects.size(&place).await?.ok_or_else(missing)?;
+        // Of one file: by its name each read may find another one, which a compaction has put there meanwhile.
+        let file = self.objects.open(&place).await?.ok_or_else(missing)?;
+        let size = file.bytes();
         let prefix_end = size.min(PREFIX_BYTES as u64);
         let prefix = self
             .objects
-            .read_range(&place, 0..prefix_end)
+            .read_from(&file, 0..prefix_end)
             .await?
             .ok_or_else(missing)?;
         if *prefix == REMOVED {
@@ -56,7 +58,7 @@ impl CheckpointStore {
         let header_end = size.min(prefix_end + u64::from(prefix.header_bytes));
         let header = self
             .objects
-            .read_range(&place, prefix_end..header_end)
+            .read_from(&file, prefix_end..header_end)
             .await?
             .ok_or_else(missing)?;
         let header = envelope::decode_header(&prefix, &header, size).map_err(damaged)?;
