@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  seal                                     removal
-//!  1 note the attempt and its packs         1 mark the packs that nothing names
+//!  1 note the attempt and its packs         1 list packs, mark those that nothing names
 //!  2 look for marks, then for the packs     2 read the attempts, then the envelopes
 //!    marked or gone: not relied on            named by now: spared, the mark stays
 //!  3 write the own pack                     3 remove the others, then their marks
@@ -14,7 +14,9 @@
 //!  6 drop the note                           step 5, then the note is dropped)
 //! ```
 //!
-//! Attempts are read before envelopes, since a seal creates its envelope before it drops its note. The names
+//! Before the note has its name it is there beside its place, empty, and before the pack is: packs on disk grow while the
+//! note is written, and are known by its name. Attempts are read before envelopes, since a seal creates its envelope before
+//! it drops its note. The names
 //! of packs never repeat, so a mark without a pack means nothing and may go. What a crash leaves (a note, a
 //! pack, a mark) costs space until the next removal of a later generation, never a checkpoint.
 //!
@@ -26,6 +28,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::directory::Aside;
 use super::place::{self, SandboxPlace};
 use super::plan::Base;
 use super::restore::Sealed;
@@ -42,15 +45,29 @@ pub(super) struct Attempt {
     pub(super) packs: Vec<Uuid>,
 }
 
+/// The note on an attempt before it is written. As long as it is there the attempt's own pack is nobody's garbage.
+#[derive(Debug)]
+pub(super) struct Noting {
+    id: Uuid,
+    begun: Option<Aside>,
+}
+
 impl CheckpointStore {
+    /// Before step 1, and before the attempt writes anything else.
+    pub(super) async fn begin_note(&self, place: &SandboxPlace, id: Uuid) -> Result<Noting, StoreError> {
+        let begun = self.objects.begin_note(&place.attempt(id), id).await?;
+        Ok(Noting { id, begun })
+    }
+
     /// Steps 1 and 2 of a seal: what of `base` stays as long as the note does.
     pub(super) async fn note_attempt(
         &self,
         place: &SandboxPlace,
         generation: u64,
-        id: Uuid,
+        noting: Noting,
         base: &Base,
     ) -> Result<Base, StoreError> {
+        let Noting { id, begun } = noting;
         let attempt = Attempt {
             id,
             generation,
@@ -60,7 +77,7 @@ impl CheckpointStore {
             place: place.attempt(id).to_string(),
             source,
         })?;
-        self.objects.note(&place.attempt(id), id, note.into()).await?;
+        self.objects.note(&place.attempt(id), begun, note.into()).await?;
         if base.packs.is_empty() {
             return Ok(Base::default());
         }

@@ -148,9 +148,11 @@ impl CheckpointStore {
 
     /// The packs that a checkpoint or a seal under way names, and those that such a seal writes.
     async fn named(&self, place: &SandboxPlace, key: &CheckpointKey) -> Result<HashSet<Uuid>, StoreError> {
-        // In this order: a seal creates its envelope before it drops its note.
+        // In this order: a note gets its name when it is written, and a seal creates its envelope before it drops that.
+        let begun = self.objects.unfinished(&place.attempts()).await?;
         let attempts = self.attempts(place).await?;
         let mut named: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.id).collect();
+        named.extend(begun.iter().filter_map(|note| note.target.parse::<Uuid>().ok()));
         named.extend(attempts.into_iter().flat_map(|attempt| attempt.packs));
         for generation in self.generations(place).await? {
             let key = CheckpointKey {

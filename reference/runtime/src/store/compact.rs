@@ -197,9 +197,8 @@ impl Compaction {
             packs: sealed.header.packs.clone(),
             entries: sealed.entries.clone(),
         };
-        let noted = self
-            .store
-            .note_attempt(&self.place, self.key.generation, self.attempt, &base);
+        let noting = self.store.begin_note(&self.place, self.attempt).await?;
+        let noted = self.store.note_attempt(&self.place, self.key.generation, noting, &base);
         let secure = noted.await?;
         if !plan.is_small() && secure.entries.len() < sealed.entries.len() {
             return Err(removed());

@@ -166,19 +166,22 @@ impl Directory {
         .await
     }
 
-    /// Writes a small file, or replaces it, at once. A failing machine may lose it, but not tear it.
-    pub(super) async fn note(
-        &self,
-        place: &object_store::path::Path,
-        writer: Uuid,
-        contents: Bytes,
-    ) -> Result<(), StoreError> {
+    /// A small file beside its place, empty, until [`note`](Self::note).
+    pub(super) async fn begin_note(&self, place: &object_store::path::Path, writer: Uuid) -> Result<Aside, StoreError> {
         let directory = self.clone();
         self.blocking("write", place.as_ref().into(), move |path| {
-            let aside = Aside::create(&directory, path, writer)?;
-            aside.write_at(&contents, 0)?;
-            aside.sync()?;
-            aside.replace()
+            Aside::create(&directory, path, writer)
+        })
+        .await
+    }
+
+    /// Writes a small file, which takes its place, or replaces what has it, at once. A failing machine may lose it, but not
+    /// tear it.
+    pub(super) async fn note(&self, begun: Aside, contents: Bytes) -> Result<(), StoreError> {
+        self.blocking("write", begun.place().to_owned(), move |_| {
+            begun.write_at(&contents, 0)?;
+            begun.sync()?;
+            begun.replace()
         })
         .await
     }

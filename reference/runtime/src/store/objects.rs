@@ -156,11 +156,20 @@ impl Objects {
         put.map(drop).map_err(|source| backend("write", place, source))
     }
 
-    /// Writes a small file, or replaces it, atomically. A failing machine may lose it, but not tear it.
-    pub(super) async fn note(&self, place: &Path, writer: Uuid, contents: Bytes) -> Result<(), StoreError> {
+    /// A small file that is to be written, where there is a disk: there beside its place, and empty.
+    pub(super) async fn begin_note(&self, place: &Path, writer: Uuid) -> Result<Option<Aside>, StoreError> {
         match &self.directory {
-            Some(directory) => directory.note(place, writer, contents).await,
-            None => self.replace(place, contents.into()).await,
+            Some(directory) => directory.begin_note(place, writer).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a small file, which was begun where there is a disk, or replaces it, atomically. A failing machine may lose
+    /// it, but not tear it.
+    pub(super) async fn note(&self, place: &Path, begun: Option<Aside>, contents: Bytes) -> Result<(), StoreError> {
+        match (begun, &self.directory) {
+            (Some(begun), Some(directory)) => directory.note(begun, contents).await,
+            (Some(_) | None, _) => self.replace(place, contents.into()).await,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::{Change, Disk};
 use super::{Directory, Objects};
+use crate::chunks::Grain;
+use crate::payload::Payload;
 use crate::store::fixture::{self, engine, noise};
 use crate::store::{CheckpointKey, CheckpointStore, Compacted, StoreError};
 
@@ -137,4 +139,52 @@ async fn a_checkpoint_whose_name_may_not_be_on_disk_is_not_sealed_until_it_is() 
         assert!(synced.load(Ordering::SeqCst), "of {bytes} bytes");
         sound(folder.path()).verify(&key(1)).await.unwrap();
     }
+}
+
+/// A draft that has taken `bytes`.
+async fn drafted(store: &CheckpointStore, bytes: Vec<u8>) -> Payload {
+    let draft = store.intake(UID).begin().await;
+    let take = move || draft.take(Grain::Aligned, &[], bytes.as_slice()).unwrap();
+    tokio::task::spawn_blocking(take).await.unwrap()
+}
+
+fn is_in_attempts(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with("attempts"))
+}
+
+#[tokio::test]
+async fn a_pack_that_grows_while_its_note_is_written_is_nobodys_garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = sound(folder.path());
+    other.seal(&key(1), &engine(), noise(1, SMALL)).await.unwrap();
+    let ((tell, told), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let released = Mutex::new(released);
+    let slow = store_in(folder.path(), move |change| {
+        if matches!(change, Change::Renamed(_, to) if is_in_attempts(to)) {
+            tell.send(()).unwrap();
+            // Or who would say so has failed.
+            let _ = released.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let payload = drafted(&slow, noise(2, 2 * LARGE)).await;
+    tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+    assert_eq!(files_in(folder.path()), 1, "it grows");
+    other.remove_older_than(UID, 1).await.unwrap();
+    release.send(()).unwrap();
+    drop(release);
+    slow.seal(&key(2), &engine(), payload).await.unwrap();
+    other.verify(&key(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pack_does_not_grow_without_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusing = store_in(folder.path(), |change| {
+        refused_if(matches!(change, Change::File(path) if is_in_attempts(path)))
+    });
+    let payload = drafted(&refusing, noise(1, 2 * LARGE)).await;
+    assert_eq!(files_in(folder.path()), 0);
+    let failed = refusing.seal(&key(1), &engine(), payload).await.unwrap_err();
+    assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
 }

@@ -70,8 +70,13 @@ impl Begun {
     ) -> Result<Self, StoreError> {
         let place = SandboxPlace::new(sandbox_uid)?;
         let room = store.room(&place).await?;
-        let generations = store.generations(&place).await?;
-        let newest = store.newest(sandbox_uid, &generations, generation).await?;
+        let look = async {
+            let generations = store.generations(&place).await?;
+            let newest = store.newest(sandbox_uid, &generations, generation).await?;
+            Ok((generations, newest))
+        };
+        // Side by side: who begins waits for no file more.
+        let (noting, (generations, newest)) = futures::try_join!(store.begin_note(&place, attempt), look)?;
         let base = base_of(newest.as_ref());
         // Also over one that cannot be relied on: a removal takes a note on what is older than it for a seal that ended.
         let next = generations.last().map_or(1, |last| last.saturating_add(1));
@@ -80,7 +85,7 @@ impl Begun {
         let inspection = store.inspect(&place, &base);
         let noted = {
             let (store, place) = (store.clone(), place.clone());
-            async move { store.note_attempt(&place, generation, attempt, &base).await }.boxed()
+            async move { store.note_attempt(&place, generation, noting, &base).await }.boxed()
         };
         let growing = store.objects.growing(&place.pack(attempt), attempt);
         let holds = growing.map_or_else(|| depot::Place::Memory(Mutex::default()), depot::Place::Pack);
@@ -150,7 +155,8 @@ impl Begun {
         let (store, place, attempt) = (self.store.clone(), self.place.clone(), self.attempt);
         async move {
             let base = noted.await?;
-            store.note_attempt(&place, generation, attempt, &base).await
+            let noting = store.begin_note(&place, attempt).await?;
+            store.note_attempt(&place, generation, noting, &base).await
         }
         .boxed()
     }
