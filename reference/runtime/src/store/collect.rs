@@ -88,8 +88,25 @@ impl CheckpointStore {
             self.objects.remove_files(place.folder(), gone).await?;
         }
         self.drop_notes(place, &old).await?;
+        self.drop_leftovers(place, key).await?;
         self.sweep(place, key).await?;
         Ok(garbage)
+    }
+
+    /// Removes notes and marks that were never written to their end, and begun before the oldest checkpoint that stays was:
+    /// each takes no longer than one sync. Should somebody be at one after all, that seal or removal fails, and what is
+    /// sealed stays.
+    async fn drop_leftovers(&self, place: &SandboxPlace, oldest_kept: &CheckpointKey) -> Result<(), StoreError> {
+        let envelope = place.envelope(oldest_kept.generation);
+        let Some(written) = self.objects.written(&envelope).await? else {
+            return Ok(());
+        };
+        for folder in [place.attempts(), place.removals()] {
+            let begun = self.objects.unfinished(&folder).await?.into_iter();
+            let left = begun.filter(|file| file.is_older_than(written)).collect();
+            self.objects.remove_unfinished(left).await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that none of `attempts` ever becomes a checkpoint.

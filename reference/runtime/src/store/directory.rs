@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -65,6 +66,15 @@ pub(super) struct Unfinished {
     /// Name of the file that it was to become.
     pub(super) target: String,
     path: PathBuf,
+    /// When something was written to it last, by the clock of its disk.
+    written: SystemTime,
+}
+
+impl Unfinished {
+    /// Whether nothing was written to it since that.
+    pub(super) fn is_older_than(&self, written: SystemTime) -> bool {
+        self.written < written
+    }
 }
 
 impl Directory {
@@ -143,12 +153,15 @@ impl Directory {
     pub(super) async fn unfinished(&self, folder: &object_store::path::Path) -> Result<Vec<Unfinished>, StoreError> {
         self.blocking("look for unfinished uploads in", folder.as_ref().into(), |path| {
             let mut found = Vec::new();
-            walk(path, &mut |file, _| {
+            walk(path, &mut |file, metadata| {
                 let target = file.file_name().and_then(|name| name.to_str()?.split_once('#'));
-                found.extend(target.map(|(target, _)| Unfinished {
-                    target: target.to_owned(),
-                    path: file.to_owned(),
-                }));
+                if let Some((target, _)) = target {
+                    found.push(Unfinished {
+                        target: target.to_owned(),
+                        path: file.to_owned(),
+                        written: metadata.modified()?,
+                    });
+                }
                 Ok(())
             })?;
             Ok(found)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -108,6 +109,12 @@ impl Objects {
     /// Bytes of a file; `None` when there is none.
     pub(super) async fn size(&self, place: &Path) -> Result<Option<u64>, StoreError> {
         found("look at", place, self.store.head(place).await).map(|meta| meta.map(|meta| meta.size))
+    }
+
+    /// When a file was written, by the clock of where it is; `None` when there is none.
+    pub(super) async fn written(&self, place: &Path) -> Result<Option<SystemTime>, StoreError> {
+        let meta = found("look at", place, self.store.head(place).await)?;
+        Ok(meta.map(|meta| meta.last_modified.into()))
     }
 
     /// A whole file; `None` when there is none.

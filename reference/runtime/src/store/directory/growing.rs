@@ -107,8 +107,8 @@ impl Growing {
         if progress.is_behind() && !progress.syncing {
             let shared = Arc::clone(&self.progress);
             let thread = thread::Builder::new().name("store-sync".to_owned());
-            thread.spawn(move || shared.sync(&file))?;
-            progress.syncing = true;
+            // Without it the sync at the end does all.
+            progress.syncing = thread.spawn(move || shared.sync(&file)).is_ok();
         }
         drop(progress);
         self.progress.changed.notify_all();

@@ -161,3 +161,34 @@ async fn a_draft_over_a_checkpoint_that_cannot_be_relied_on_is_of_the_generation
     let payload = payload_of(&draft, &[vec![1], noise(2, MIB)]).await;
     store.seal(&key(5), &engine(), payload).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_crash_left_of_notes_and_marks_goes_with_its_pack_and_what_is_newer_stays() {
+    let (store, directory) = on_disk();
+    store.seal(&key(1), &engine(), noise(1, MIB)).await.unwrap();
+    let leave = |id: u8| {
+        let id = Uuid::from_u128(id.into());
+        ["attempts", "packs", "removals"].map(|folder| {
+            let folder = directory.path().join(UID).join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let path = folder.join(format!("{id}#7"));
+            fs::write(&path, "").unwrap();
+            path
+        })
+    };
+    let left = leave(1);
+    let envelope = directory.path().join(UID).join(format!("{:020}.ckpt", 1));
+    let sealed = fs::metadata(envelope).unwrap().modified().unwrap();
+    for path in &left {
+        let before = sealed - std::time::Duration::from_secs(1);
+        fs::File::open(path).unwrap().set_modified(before).unwrap();
+    }
+    let newer = leave(2);
+    for path in &newer {
+        fs::File::open(path).unwrap().set_modified(sealed).unwrap();
+    }
+    store.remove_older_than(UID, 1).await.unwrap();
+    let mut files = files_in(&directory);
+    files.sort_unstable();
+    assert_eq!(files, newer);
+}
