@@ -18,7 +18,8 @@
 //! note is written, and are known by its name. Attempts are read before envelopes, since a seal creates its envelope before
 //! it drops its note. The names
 //! of packs never repeat, so a mark without a pack means nothing and may go. What a crash leaves (a note, a
-//! pack, a mark) costs space until the next removal of a later generation, never a checkpoint.
+//! pack, a mark) costs space until the next removal of a later generation, never a checkpoint; what a compaction left goes
+//! with the next one of the same checkpoint, too.
 //!
 //! One thing is left open: a program that stalls between steps 4 and 5 while [`super::CheckpointStore::remove_all`]
 //! removes the whole sandbox, marks included, creates an envelope of a sandbox that is no more.
@@ -43,20 +44,40 @@ pub(super) struct Attempt {
     pub(super) generation: u64,
     /// Packs that it relies on, or may.
     pub(super) packs: Vec<Uuid>,
+    /// Whether it replaces an envelope that is there, and fails without it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) compacts: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The note on an attempt before it is written. As long as it is there the attempt's own pack is nobody's garbage.
 #[derive(Debug)]
 pub(super) struct Noting {
     id: Uuid,
+    compacts: bool,
     begun: Option<Aside>,
+}
+
+impl Noting {
+    /// On one that replaces an envelope.
+    pub(super) fn of_a_compaction(self) -> Self {
+        Self { compacts: true, ..self }
+    }
 }
 
 impl CheckpointStore {
     /// Before step 1, and before the attempt writes anything else.
     pub(super) async fn begin_note(&self, place: &SandboxPlace, id: Uuid) -> Result<Noting, StoreError> {
         let begun = self.objects.begin_note(&place.attempt(id), id).await?;
-        Ok(Noting { id, begun })
+        Ok(Noting {
+            id,
+            compacts: false,
+            begun,
+        })
     }
 
     /// Steps 1 and 2 of a seal: what of `base` stays as long as the note does.
@@ -67,11 +88,12 @@ impl CheckpointStore {
         noting: Noting,
         base: &Base,
     ) -> Result<Base, StoreError> {
-        let Noting { id, begun } = noting;
+        let Noting { id, compacts, begun } = noting;
         let attempt = Attempt {
             id,
             generation,
             packs: base.packs.iter().map(|pack| pack.id).collect(),
+            compacts,
         };
         let note = serde_json::to_vec(&attempt).map_err(|source| StoreError::Attempt {
             place: place.attempt(id).to_string(),

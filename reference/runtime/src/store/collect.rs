@@ -118,7 +118,7 @@ impl CheckpointStore {
         Ok(())
     }
 
-    async fn drop_notes(&self, place: &SandboxPlace, attempts: &[Attempt]) -> Result<(), StoreError> {
+    pub(super) async fn drop_notes(&self, place: &SandboxPlace, attempts: &[Attempt]) -> Result<(), StoreError> {
         let notes = attempts.iter().map(|attempt| place.attempt(attempt.id)).collect();
         self.objects.remove_files(&place.attempts(), notes).await
     }

@@ -16,8 +16,9 @@
 //! by the mark of a removal at the very moment of the exchange is back until that is undone, at once; a program that
 //! dies in between leaves it until the next removal.
 
+mod windows;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use blake3::Hash;
@@ -25,20 +26,19 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::attempt::Attempt;
 use super::depot::{Depot, Place};
 use super::objects::{self, Exchanged, NewPack, on_the_cores};
 use super::pack::PackError;
-use super::place::SandboxPlace;
+use super::place::{self, SandboxPlace};
 use super::plan::Base;
 use super::restore::{Sealed, SealedPayload};
 use super::seal::report;
 use super::{CheckpointKey, CheckpointStore, StoreError};
-use crate::chunks::{self, Compressor, Encoding};
+use crate::chunks::Encoding;
 use crate::encryption::TenantKeys;
 use crate::envelope::{self, Contents, Entry, Holder, KeptChunks, Pack};
-
-/// Plain bytes that are compressed before it is asked again whether to go on.
-const WINDOW_BYTES: u64 = 4 << 20;
+pub(super) use windows::{compress_window, once, windows};
 
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,7 +197,11 @@ impl Compaction {
             packs: sealed.header.packs.clone(),
             entries: sealed.entries.clone(),
         };
-        let noting = self.store.begin_note(&self.place, self.attempt).await?;
+        let noting = self
+            .store
+            .begin_note(&self.place, self.attempt)
+            .await?
+            .of_a_compaction();
         let noted = self.store.note_attempt(&self.place, self.key.generation, noting, &base);
         let secure = noted.await?;
         if !plan.is_small() && secure.entries.len() < sealed.entries.len() {
@@ -244,10 +248,41 @@ impl Compaction {
         if !self.store.is_noted(&self.place, self.attempt).await? {
             return Err(removed());
         }
+        let others = self.others().await?;
         match self.store.objects.exchange(staged, old).await? {
-            Exchanged::Yes => Ok(()),
+            Exchanged::Yes => {
+                report("drop what other compactions left", self.drop_others(&others).await);
+                Ok(())
+            }
             Exchanged::Not => Err(removed()),
         }
+    }
+
+    /// Other compactions of this checkpoint. What one that died has left is in no other's way, and no later compaction
+    /// need come.
+    async fn others(&self) -> Result<Vec<Attempt>, StoreError> {
+        let mut others = self.store.attempts(&self.place).await?;
+        others.retain(|other| other.compacts && other.generation == self.key.generation && other.id != self.attempt);
+        Ok(others)
+    }
+
+    /// The envelope that they are to replace is gone, so none of them, dead or alive, ever has its place. That cannot be
+    /// said of seals: one that is late finds the generation taken only as long as it is not removed.
+    async fn drop_others(&self, others: &[Attempt]) -> Result<(), StoreError> {
+        if others.is_empty() {
+            return Ok(());
+        }
+        let objects = &self.store.objects;
+        let mut envelopes = objects.unfinished(self.place.folder()).await?;
+        envelopes.retain(|envelope| {
+            others
+                .iter()
+                .any(|other| envelope.is_by(other.id) && place::generation_named(&envelope.target).is_some())
+        });
+        objects.remove_unfinished(envelopes).await?;
+        // One that was exchanged just now has its place for good, and its packs stay by what it says.
+        objects.sync_folder(self.place.folder()).await?;
+        self.store.drop_notes(&self.place, others).await
     }
 
     /// The packs and chunks of the checkpoint, with those that move in the new pack.
@@ -326,49 +361,4 @@ impl Compaction {
             },
         }
     }
-}
-
-/// Chunks of a table that follow each other and all match, up to [`WINDOW_BYTES`] at a time.
-pub(super) fn windows(entries: &[Entry], matches: impl Fn(&Entry) -> bool) -> Vec<Range<usize>> {
-    let mut windows: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (nth, entry) in entries.iter().enumerate().filter(|(_, entry)| matches(entry)) {
-        bytes += u64::from(entry.chunk.length);
-        match windows.last_mut() {
-            Some(window) if window.end == nth && bytes <= WINDOW_BYTES => window.end = nth + 1,
-            _ => {
-                windows.push(nth..nth + 1);
-                bytes = u64::from(entry.chunk.length);
-            }
-        }
-    }
-    windows
-}
-
-/// Chunks with their places in the plain bytes that they make together, without repetition and those that are `done`.
-pub(super) fn once(entries: &[Entry], done: impl Fn(&Hash) -> bool) -> Vec<(Entry, Range<usize>)> {
-    let (mut seen, mut start) = (HashSet::new(), 0);
-    let mut once = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let range = start..start + entry.chunk.length as usize;
-        start = range.end;
-        if !done(&entry.chunk.hash) && seen.insert(entry.chunk.hash) {
-            once.push((*entry, range));
-        }
-    }
-    once
-}
-
-/// Puts them in the depot, compressed.
-pub(super) fn compress_window(
-    wanted: &[(Entry, Range<usize>)],
-    plain: &[u8],
-    depot: &Depot,
-) -> Result<Vec<Entry>, PackError> {
-    let mut compressor = Compressor::new()?;
-    let mut packed = Vec::with_capacity(wanted.len());
-    for (entry, range) in wanted {
-        packed.push((entry.chunk, chunks::pack(&mut compressor, &plain[range.clone()])?));
-    }
-    depot.put(packed)
 }

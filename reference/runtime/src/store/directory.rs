@@ -65,6 +65,8 @@ impl OpenFile {
 pub(super) struct Unfinished {
     /// Name of the file that it was to become.
     pub(super) target: String,
+    /// What tells it from those of others.
+    writer: String,
     path: PathBuf,
     /// When something was written to it last, by the clock of its disk.
     written: SystemTime,
@@ -74,6 +76,11 @@ impl Unfinished {
     /// Whether nothing was written to it since that.
     pub(super) fn is_older_than(&self, written: SystemTime) -> bool {
         self.written < written
+    }
+
+    /// Whether that attempt began it.
+    pub(super) fn is_by(&self, writer: Uuid) -> bool {
+        self.writer == aside::number_of(writer)
     }
 }
 
@@ -155,9 +162,10 @@ impl Directory {
             let mut found = Vec::new();
             walk(path, &mut |file, metadata| {
                 let target = file.file_name().and_then(|name| name.to_str()?.split_once('#'));
-                if let Some((target, _)) = target {
+                if let Some((target, writer)) = target {
                     found.push(Unfinished {
                         target: target.to_owned(),
+                        writer: writer.to_owned(),
                         path: file.to_owned(),
                         written: metadata.modified()?,
                     });

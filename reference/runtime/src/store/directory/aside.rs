@@ -41,8 +41,7 @@ impl Aside {
     /// those of others.
     pub(super) fn create(directory: &Directory, place: &Path, writer: Uuid) -> io::Result<Self> {
         let mut name = place.as_os_str().to_owned();
-        // Digits: object stores on disk take no other name for that of an upload.
-        name.push(format!("#{}", writer.as_u128()));
+        name.push(format!("#{}", number_of(writer)));
         let path = PathBuf::from(name);
         let file = loop {
             match directory.disk.create(&path) {
@@ -129,6 +128,11 @@ impl Drop for Aside {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Digits: object stores on disk take no other name for that of an upload.
+pub(super) fn number_of(writer: Uuid) -> String {
+    writer.as_u128().to_string()
 }
 
 /// Whether the file system, or the kernel, does not know what it was asked for.

@@ -188,3 +188,35 @@ async fn a_pack_does_not_grow_without_a_note() {
     let failed = refusing.seal(&key(1), &engine(), payload).await.unwrap_err();
     assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
 }
+
+#[tokio::test]
+async fn what_a_compaction_left_on_its_way_goes_with_the_next_one_and_never_comes() {
+    for (bytes, packs) in [(SMALL, 0), (LARGE, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let other = sound(folder.path());
+        other.seal(&key(1), &engine(), noise(1, bytes)).await.unwrap();
+        let ((tell, told), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let released = Mutex::new(released);
+        let stands_still = store_in(folder.path(), move |change| {
+            if matches!(change, Change::Exchanged(..)) {
+                tell.send(()).unwrap();
+                // Or who would say so has failed.
+                let _ = released.lock().unwrap().recv();
+            }
+            Ok(())
+        });
+        let stands_still = tokio::spawn(async move { compact(&stands_still).await });
+        tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+        assert_eq!(files_in(folder.path()), 2 * packs);
+        assert!(compact(&other).await.unwrap().before > 0);
+        let left = |folder: &Path| (files_in(folder), folder.join(UID).read_dir().unwrap().count());
+        let expected = (packs, if packs > 0 { 4 } else { 2 });
+        assert_eq!(left(folder.path()), expected, "of {bytes} bytes");
+        assert_eq!(folder.path().join(UID).join("attempts").read_dir().unwrap().count(), 0);
+        drop(release);
+        let late = stands_still.await.unwrap();
+        assert!(matches!(late, Err(StoreError::Removed { .. })), "{late:?}");
+        other.verify(&key(1)).await.unwrap();
+        assert_eq!(left(folder.path()), expected, "of {bytes} bytes");
+    }
+}
