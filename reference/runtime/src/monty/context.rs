@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use monty::{MontyRepl, ReplProgress, SessionRef};
 use monty_types::{CompileOptions, MontyObject, ResourceTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::drive::{self, Outcome, Step, Surroundings};
 use super::host::Host;
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) waiting: VecDeque<Execution>,
     /// For how long each of its executions may compute.
     pub(crate) time_limit: Option<Duration>,
+    /// Cancelled when what runs and waits in it is to end, because it is emptied or removed, or the sandbox ends.
+    pub(crate) ending: CancellationToken,
 }
 
 /// Where its interpreter stands.
@@ -67,7 +70,7 @@ pub(crate) struct Sleeper {
 }
 
 impl Context {
-    pub(crate) fn fresh(cwd: &str, limits: ExecutionLimits) -> Self {
+    pub(crate) fn fresh(cwd: &str, limits: ExecutionLimits, ending: CancellationToken) -> Self {
         Self {
             cwd: cwd.to_owned(),
             executions: 0,
@@ -75,6 +78,7 @@ impl Context {
             session: Session::Idle(fresh_repl(limits)),
             waiting: VecDeque::new(),
             time_limit: limits.time,
+            ending,
         }
     }
 
@@ -99,7 +103,7 @@ impl Context {
 
     /// Carries it as far as it goes: wakes a sleeper that is due or interrupted, then runs what waits.
     pub(crate) fn poll(&mut self, host: &mut Host) {
-        loop {
+        while !self.is_given_up(host) {
             match std::mem::replace(&mut self.session, Session::Running) {
                 Session::Sleeping(sleeper)
                     if sleeper.until <= host.uptime() || sleeper.sink.interrupt.is_cancelled() =>
@@ -121,6 +125,11 @@ impl Context {
         }
     }
 
+    /// Whether it alone is to be ended: nobody is told of what ends then, and nothing begins.
+    fn is_given_up(&self, host: &Host) -> bool {
+        self.ending.is_cancelled() && !host.ending.is_cancelled()
+    }
+
     fn wake(&mut self, sleeper: Sleeper, host: &mut Host) {
         let Sleeper {
             progress,
@@ -135,6 +144,7 @@ impl Context {
             host,
             env: &env,
             sink: &sink,
+            ending: &self.ending,
         };
         let step = drive::wake(*progress, &mut within);
         let added = measured.as_ref().map_or(0, Measured::added);
@@ -149,6 +159,7 @@ impl Context {
             host,
             env: &env,
             sink: &sink,
+            ending: &self.ending,
         };
         let code = self.rewritten.rewrite(&code);
         limits::begin(&mut repl, self.time_limit);
@@ -161,7 +172,9 @@ impl Context {
         self.session = match step {
             Step::Ended { repl, outcome } => {
                 self.executions += 1;
-                report(outcome, self.executions, &self.rewritten, &sink);
+                if !self.is_given_up(host) {
+                    report(outcome, self.executions, &self.rewritten, &sink);
+                }
                 Session::Idle(repl)
             }
             Step::Sleeping { progress, pause } => Session::Sleeping(Sleeper {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use monty::{MontyRepl, ReplProgress, ReplStartError};
 use monty_types::{ExtFunctionResult, MontyException, MontyObject, PrintWriter};
+use tokio_util::sync::CancellationToken;
 
 use super::host::{Host, SinkWriter, check_interrupt};
 use super::time_module::{self, Answer};
@@ -34,22 +35,24 @@ pub(crate) struct Surroundings<'a> {
     /// Variables of this execution alone.
     pub(crate) env: &'a BTreeMap<String, String>,
     pub(crate) sink: &'a ExecutionSink,
+    /// Cancelled when it is to end whoever listens.
+    pub(crate) ending: &'a CancellationToken,
 }
 
 type Progress = Result<ReplProgress, Box<ReplStartError>>;
 
 /// Runs `code` from its beginning.
 pub(crate) fn begin(repl: MontyRepl, code: &str, within: &mut Surroundings<'_>) -> Step {
-    let mut writer = SinkWriter::new(within.sink, within.host.ending.clone());
+    let mut writer = SinkWriter::new(within.sink, within.ending.clone());
     let progress = repl.feed_start(code, Vec::new(), PrintWriter::Callback(&mut writer));
     advance(progress, within, &mut writer)
 }
 
 /// Lets a sleeper go on; a `progress` that does not sleep is abandoned with an error.
 pub(crate) fn wake(progress: ReplProgress, within: &mut Surroundings<'_>) -> Step {
-    let mut writer = SinkWriter::new(within.sink, within.host.ending.clone());
+    let mut writer = SinkWriter::new(within.sink, within.ending.clone());
     let progress = match progress {
-        ReplProgress::FunctionCall(call) => match check_interrupt(within.sink, &within.host.ending) {
+        ReplProgress::FunctionCall(call) => match check_interrupt(within.sink, within.ending) {
             Ok(()) => call.resume(
                 ExtFunctionResult::Return(MontyObject::None),
                 PrintWriter::Callback(&mut writer),
@@ -98,7 +101,7 @@ fn advance(mut progress: Progress, within: &mut Surroundings<'_>, writer: &mut S
 }
 
 fn answer(asks: ReplProgress, within: &mut Surroundings<'_>, writer: &mut SinkWriter<'_>) -> Progress {
-    let interrupt = check_interrupt(within.sink, &within.host.ending).err();
+    let interrupt = check_interrupt(within.sink, within.ending).err();
     match asks {
         ReplProgress::OsCall(call) => {
             if let Some(interrupt) = interrupt {

@@ -19,6 +19,7 @@ mod host;
 mod image;
 mod imports;
 mod limits;
+mod listing;
 mod memory;
 mod process;
 mod sandbox;

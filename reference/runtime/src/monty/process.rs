@@ -23,11 +23,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::ExecutionLimits;
+use super::listing::Listing;
 use super::memory::MemoryGauge;
 use super::sandbox::MontyError;
 use super::worker::{Told, Worker, make};
 use crate::clock::Clock;
-use crate::engine::{ContextInfo, ExecutionSink, SandboxError};
+use crate::engine::{ContextId, ContextInfo, ExecutionSink, SandboxError};
 use crate::payload::{Payload, PayloadWriter};
 
 /// Deep recursion in Python is recursion here.
@@ -55,7 +56,6 @@ pub(super) enum Message {
         sink: ExecutionSink,
         reply: Reply<()>,
     },
-    Contexts(oneshot::Sender<Vec<ContextInfo>>),
     CreateContext {
         cwd: Option<String>,
         reply: oneshot::Sender<ContextInfo>,
@@ -88,6 +88,8 @@ pub struct SandboxProcess {
     is_frozen: Arc<AtomicBool>,
     dumped_bytes: Arc<AtomicU64>,
     ending: CancellationToken,
+    listing: Listing,
+    default_context: ContextId,
     root: PathBuf,
 }
 
@@ -138,7 +140,7 @@ impl SandboxProcess {
             .spawn(move || match make(&root, origin, program_sink, clock) {
                 Ok(sandbox) => {
                     let sandbox = sandbox.with_limits(limits).with_gauge(gauge);
-                    let served = reply.send(Ok(sandbox.ending()));
+                    let served = reply.send(Ok((sandbox.ending(), sandbox.listing())));
                     if served.is_ok() {
                         Worker { sandbox, told }.run(&inbox);
                     }
@@ -147,7 +149,7 @@ impl SandboxProcess {
                 Err(error) => drop(reply.send(Err(error))),
             })
             .map_err(SandboxError::Thread)?;
-        let ending = started
+        let (ending, (default_context, listing)) = started
             .await
             .map_err(|_| SandboxError::Ended)?
             .map_err(SandboxError::from)?;
@@ -158,6 +160,8 @@ impl SandboxProcess {
             is_frozen,
             dumped_bytes,
             ending,
+            listing,
+            default_context,
             root: directory,
         })
     }
@@ -201,7 +205,9 @@ impl SandboxProcess {
     /// # Errors
     /// The thread has ended.
     pub async fn contexts(&self) -> Result<Vec<ContextInfo>, SandboxError> {
-        self.ask(Message::Contexts).await
+        // Without the thread, which may run code that does not end.
+        let listed = self.listing.list(&self.default_context);
+        std::future::ready(listed.ok_or(SandboxError::Ended)).await
     }
 
     /// Makes a context.
@@ -212,19 +218,21 @@ impl SandboxProcess {
         self.ask(|reply| Message::CreateContext { cwd, reply }).await
     }
 
-    /// Empties a context.
+    /// Empties a context. What runs in it is interrupted, and ends without an answer.
     ///
     /// # Errors
     /// There is no such context, or the thread has ended.
     pub async fn restart_context(&self, id: String) -> Result<(), SandboxError> {
+        self.listing.end(&id);
         Ok(self.ask(|reply| Message::RestartContext { id, reply }).await??)
     }
 
-    /// Removes a context.
+    /// Removes a context. What runs in it is interrupted, and ends without an answer.
     ///
     /// # Errors
     /// There is no such context, or the thread has ended.
     pub async fn remove_context(&self, id: String) -> Result<(), SandboxError> {
+        self.listing.end(&id);
         Ok(self.ask(|reply| Message::RemoveContext { id, reply }).await??)
     }
 

@@ -14,6 +14,7 @@ use super::context::{Context, Execution, Session};
 use super::host::{HOME, Host};
 use super::image::{IMAGE_VERSION, SandboxImage};
 use super::limits::ExecutionLimits;
+use super::listing::Listing;
 use super::memory::MemoryGauge;
 use super::saved::{load_context, write_context};
 use super::written::{SCRIPT_NAME, WriteError};
@@ -80,6 +81,7 @@ pub struct MontySandbox {
     contexts: BTreeMap<ContextId, Context>,
     default_context: ContextId,
     limits: ExecutionLimits,
+    listing: Listing,
 }
 
 impl MontySandbox {
@@ -89,18 +91,16 @@ impl MontySandbox {
     /// The folders cannot be made.
     pub fn fresh(root: &Path, env: BTreeMap<String, String>, clock: Clock) -> Result<Self, MontyError> {
         let host = Host::open(root, env, clock, Duration::ZERO).map_err(MontyError::Folders)?;
-        let default_context = Uuid::new_v4().to_string();
-        let contexts = BTreeMap::from([(
-            default_context.clone(),
-            Context::fresh(HOME, ExecutionLimits::default()),
-        )]);
-        Ok(Self {
+        let mut sandbox = Self {
             root: root.to_owned(),
             host,
-            contexts,
-            default_context,
+            contexts: BTreeMap::new(),
+            default_context: Uuid::new_v4().to_string(),
             limits: ExecutionLimits::default(),
-        })
+            listing: Listing::default(),
+        };
+        sandbox.put_context(&sandbox.default_context.clone(), HOME);
+        Ok(sandbox)
     }
 
     /// The sandbox that a dump wrote, with its files laid out below the empty `root`.
@@ -112,14 +112,19 @@ impl MontySandbox {
         let image = SandboxImage::from_bytes(payload)?;
         image.files.lay_out(root)?;
         let host = Host::open(root, image.env, clock, image.uptime).map_err(MontyError::Folders)?;
-        let mut contexts = BTreeMap::new();
+        let (mut contexts, listing) = (BTreeMap::new(), Listing::default());
         for (id, written) in image.contexts {
             let sink = if id == PROGRAM {
                 program.clone()
             } else {
                 ExecutionSink::detached()
             };
-            contexts.insert(id.clone(), load_context(id, written, &sink)?);
+            let ending = host.ending.child_token();
+            let context = load_context(id.clone(), written, &sink, ending.clone())?;
+            if id != PROGRAM {
+                listing.put(&id, &context.cwd, ending);
+            }
+            contexts.insert(id, context);
         }
         Ok(Self {
             root: root.to_owned(),
@@ -127,6 +132,7 @@ impl MontySandbox {
             contexts,
             default_context: image.default_context,
             limits: ExecutionLimits::default(),
+            listing,
         })
     }
 
@@ -139,7 +145,7 @@ impl MontySandbox {
             context.time_limit = limits.time;
             if context.executions == 0 && matches!(context.session, Session::Idle(_)) {
                 let waiting = std::mem::take(&mut context.waiting);
-                *context = Context::fresh(&context.cwd.clone(), limits);
+                *context = Context::fresh(&context.cwd.clone(), limits, context.ending.clone());
                 context.waiting = waiting;
             }
         }
@@ -220,7 +226,7 @@ impl MontySandbox {
 
     /// Starts the container's own program.
     pub fn start_program(&mut self, code: String, sink: ExecutionSink) {
-        let mut context = Context::fresh(HOME, ExecutionLimits::default());
+        let mut context = Context::fresh(HOME, ExecutionLimits::default(), self.host.ending.child_token());
         context.waiting.push_back(Execution {
             code,
             env: BTreeMap::new(),
@@ -282,30 +288,23 @@ impl MontySandbox {
     /// The contexts that clients see, by id; the default one first.
     #[must_use]
     pub fn contexts(&self) -> Vec<ContextInfo> {
-        let info = |(id, context): (&ContextId, &Context)| ContextInfo {
-            id: id.clone(),
-            cwd: context.cwd.clone(),
-        };
-        let (mut first, rest): (Vec<_>, Vec<_>) = self
-            .contexts
-            .iter()
-            .filter(|(id, _)| *id != PROGRAM)
-            .map(info)
-            .partition(|context| context.id == self.default_context);
-        first.extend(rest);
-        first
+        self.listing.list(&self.default_context).unwrap_or_default()
     }
 
     /// Makes a context.
     pub fn create_context(&mut self, cwd: Option<&str>) -> ContextInfo {
         let id = Uuid::new_v4().to_string();
-        let context = Context::fresh(cwd.unwrap_or(HOME), self.limits);
-        let info = ContextInfo {
-            id: id.clone(),
-            cwd: context.cwd.clone(),
-        };
-        self.contexts.insert(id, context);
-        info
+        let cwd = cwd.unwrap_or(HOME).to_owned();
+        self.put_context(&id, &cwd);
+        ContextInfo { id, cwd }
+    }
+
+    /// A context without history, in place of the one that had its id.
+    fn put_context(&mut self, id: &str, cwd: &str) {
+        let ending = self.host.ending.child_token();
+        self.listing.put(id, cwd, ending.clone());
+        let context = Context::fresh(cwd, self.limits, ending);
+        self.contexts.insert(id.to_owned(), context);
     }
 
     /// Empties a context; whatever runs or waits in it ends without an answer.
@@ -313,9 +312,8 @@ impl MontySandbox {
     /// # Errors
     /// [`MontyError::NoContext`].
     pub fn restart_context(&mut self, id: &str) -> Result<(), MontyError> {
-        let limits = self.limits;
-        let context = self.visible(id)?;
-        *context = Context::fresh(&context.cwd.clone(), limits);
+        let cwd = self.visible(id)?.cwd.clone();
+        self.put_context(id, &cwd);
         Ok(())
     }
 
@@ -329,6 +327,7 @@ impl MontySandbox {
         }
         self.visible(id)?;
         self.contexts.remove(id);
+        self.listing.remove(id);
         Ok(())
     }
 
@@ -336,6 +335,11 @@ impl MontySandbox {
     #[must_use]
     pub fn ending(&self) -> CancellationToken {
         self.host.ending.clone()
+    }
+
+    /// Its contexts, for whoever does not wait for its code.
+    pub(super) fn listing(&self) -> (ContextId, Listing) {
+        (self.default_context.clone(), self.listing.clone())
     }
 
     /// The environment of the sandbox.
@@ -347,5 +351,11 @@ impl MontySandbox {
     fn visible(&mut self, id: &str) -> Result<&mut Context, MontyError> {
         let context = if id == PROGRAM { None } else { self.contexts.get_mut(id) };
         context.ok_or_else(|| MontyError::NoContext(id.to_owned()))
+    }
+}
+
+impl Drop for MontySandbox {
+    fn drop(&mut self) {
+        self.listing.close();
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use monty::{Dump, Session as DumpedSession};
+use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Execution, Session, Sleeper};
 use super::image::{ContextImage, SleeperImage, WaitingImage};
@@ -49,7 +50,12 @@ pub(super) fn write_context(
 }
 
 /// Reads a context again. What its executions do is told to `sink`: whoever began them is not there any more.
-pub(super) fn load_context(id: ContextId, written: ContextImage, sink: &ExecutionSink) -> Result<Context, MontyError> {
+pub(super) fn load_context(
+    id: ContextId,
+    written: ContextImage,
+    sink: &ExecutionSink,
+    ending: CancellationToken,
+) -> Result<Context, MontyError> {
     let loaded = Dump::load(&written.dump).map_err(|source| MontyError::Load { context: id, source })?;
     let session = match (loaded.state, written.sleeping) {
         (DumpedSession::Suspended(progress), Some(SleeperImage { until, env, added })) => Session::Sleeping(Sleeper {
@@ -77,5 +83,6 @@ pub(super) fn load_context(id: ContextId, written: ContextImage, sink: &Executio
         session,
         waiting: waiting.collect(),
         time_limit: None,
+        ending,
     })
 }

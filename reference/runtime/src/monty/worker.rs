@@ -89,7 +89,6 @@ impl Worker {
             } => {
                 drop(reply.send(self.sandbox.execute(context.as_deref(), code, env, sink)));
             }
-            Message::Contexts(reply) => drop(reply.send(self.sandbox.contexts())),
             Message::CreateContext { cwd, reply } => drop(reply.send(self.sandbox.create_context(cwd.as_deref()))),
             Message::RestartContext { id, reply } => drop(reply.send(self.sandbox.restart_context(&id))),
             Message::RemoveContext { id, reply } => drop(reply.send(self.sandbox.remove_context(&id))),

@@ -8,6 +8,7 @@ mod time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use torpor_runtime::{Clock, ExecutionEvent, MontySandbox, Origin, SandboxError, SandboxProcess};
 
 use driver::{dump, fresh, restored, run, sink, value};
@@ -82,7 +83,7 @@ async fn a_frozen_sandbox_runs_nothing_until_it_is_thawed() {
     let cpu = sandbox.cpu();
     // Answered by the frozen thread: whatever it would run, it would have run by then.
     for _ in 0..50 {
-        sandbox.contexts().await.expect("an answer");
+        sandbox.env().await.expect("an answer");
     }
     assert!(output.try_recv().is_err(), "a frozen program printed");
     assert!(sandbox.cpu().saturating_sub(cpu) < Duration::from_secs(1));
@@ -172,6 +173,54 @@ async fn code_that_comes_to_a_frozen_sandbox_is_later_than_its_checkpoint_and_ru
     sandbox.thaw().await.expect("thaws");
     events.recv().await.expect("it runs");
     assert_eq!(value(&sandbox, "done").await, "['late']");
+}
+
+#[tokio::test]
+async fn a_context_is_listed_emptied_and_removed_whatever_runs_in_it() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, _) = fresh(here.path(), None).await;
+    let other = sandbox.create_context(None).await.expect("a context").id;
+    let limit = Duration::from_secs(20);
+    let soon = async {
+        for remove in [false, true] {
+            run(&sandbox, Some(&other), "x = 41").await;
+            let mut begun = busy(&sandbox, &other).await;
+            let (waiting, mut never) = sink();
+            let code = "print('never')".to_owned();
+            assert_eq!(sandbox.contexts().await.expect("listed").len(), 2);
+            // Taken by the thread in this order, when what runs has ended.
+            let waits = sandbox.execute(Some(other.clone()), code, BTreeMap::new(), waiting);
+            if remove {
+                let (_, removed) = tokio::join!(waits, sandbox.remove_context(other.clone()));
+                removed.expect("removed");
+            } else {
+                let (_, emptied) = tokio::join!(waits, sandbox.restart_context(other.clone()));
+                emptied.expect("emptied");
+                let events = run(&sandbox, Some(&other), "x").await;
+                assert!(matches!(&events[0], ExecutionEvent::Error { name, .. } if name == "NameError"));
+            }
+            assert_eq!(
+                (begun.recv().await, never.recv().await),
+                (None, None),
+                "without an answer"
+            );
+        }
+        assert_eq!(sandbox.contexts().await.expect("listed").len(), 1);
+        assert_eq!(value(&sandbox, "1 + 1").await, "2", "the others go on");
+    };
+    tokio::time::timeout(limit, soon).await.expect("nothing waits for code");
+    sandbox.stop().await;
+    assert!(matches!(sandbox.contexts().await, Err(SandboxError::Ended)));
+}
+
+/// Runs what does not end by itself; gives its events from when it has begun.
+async fn busy(sandbox: &SandboxProcess, context: &str) -> UnboundedReceiver<ExecutionEvent> {
+    let (sink, mut events) = sink();
+    let code = "print('busy')\nwhile True:\n    pass".to_owned();
+    let accepted = sandbox.execute(Some(context.to_owned()), code, BTreeMap::new(), sink);
+    accepted.await.expect("accepted");
+    assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("busy\n".to_owned())));
+    events
 }
 
 #[tokio::test]

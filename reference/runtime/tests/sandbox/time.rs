@@ -94,7 +94,7 @@ async fn a_program_checkpointed_in_time_sleep_goes_on_with_what_was_left() {
         Some(ExecutionEvent::Stdout("before 0.0\n".to_owned()))
     );
     // The sandbox answers once nothing of it runs: its program sleeps by then.
-    sandbox.contexts().await.expect("an answer");
+    sandbox.env().await.expect("an answer");
     seconds.store(40, Ordering::Relaxed);
     let payload = dump(&sandbox).await;
     sandbox.stop().await;
@@ -103,11 +103,11 @@ async fn a_program_checkpointed_in_time_sleep_goes_on_with_what_was_left() {
     let (again, mut output) = start(there.path(), Origin::Checkpoint(payload.into()), clock(&elsewhere)).await;
     elsewhere.store(1059, Ordering::Relaxed);
     // Any message makes the sandbox look at its clock.
-    again.contexts().await.expect("an answer");
-    again.contexts().await.expect("an answer");
+    again.env().await.expect("an answer");
+    again.env().await.expect("an answer");
     assert!(output.try_recv().is_err(), "a second of the sleep is left");
     elsewhere.store(1060, Ordering::Relaxed);
-    again.contexts().await.expect("an answer");
+    again.env().await.expect("an answer");
     assert_eq!(
         output.recv().await,
         Some(ExecutionEvent::Stdout("after 100.0\n".to_owned()))
