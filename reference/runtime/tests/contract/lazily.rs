@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -253,37 +254,41 @@ async fn half_way() -> Verdict {
     let paused = paused().await?;
     // It is a matter of milliseconds.
     for _ in 0..10 {
-        let resumed = paused.resume_told(|done| {
-            if done == Step::MemoryLaidOut {
-                kill_criu_that_has_made_a_process();
+        let criu = AtomicI32::new(0);
+        let resumed = paused.resume_told(move |done| {
+            if done == Step::FilesLaidOut {
+                criu.store(only_criu(), Ordering::Relaxed);
+            } else if done == Step::MemoryLaidOut {
+                kill_when_it_has_made_a_process(criu.load(Ordering::Relaxed));
             }
         });
-        match resumed.await {
-            Ok(subject) => subject.end().await?,
-            Err(_) => {
-                hold(others()?.is_empty(), "nothing runs any more", others()?)?;
-                return paused.is_whole().await;
-            }
-        }
+        let Ok(subject) = resumed.await else {
+            hold(others()?.is_empty(), "nothing runs any more", others()?)?;
+            return paused.is_whole().await;
+        };
+        subject.end().await?;
     }
     Err("CRIU has always ended before".into())
 }
 
-/// What it makes is called as it is, and has a later pid.
-fn kill_criu_that_has_made_a_process() {
+/// What CRIU makes is called as it is at first.
+fn pids_of_criu() -> Vec<i32> {
+    let others = others().unwrap_or_default().into_iter();
+    let criu = others.filter(|(_, command)| command.starts_with("criu"));
+    criu.map(|(pid, _)| pid).collect()
+}
+
+/// The pid of a CRIU that is held up before it makes anything; 0 if it does not come.
+fn only_criu() -> i32 {
     let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
-        let others = others().unwrap_or_default();
-        let criu = others.iter().filter(|(_, command)| command.starts_with("criu"));
-        let pids: Vec<i32> = criu.map(|(pid, _)| *pid).collect();
-        match (pids.iter().min(), pids.len()) {
-            (Some(criu), 2..) => {
-                let _ = Pid::from_raw(*criu).map(|criu| kill_process(criu, Signal::KILL));
-                return;
-            }
-            (Some(_), _) => {}
-            (None, _) => return,
-        }
+    let mut looks = std::iter::repeat_with(pids_of_criu).take_while(|_| begun.elapsed() < LIMIT);
+    looks.find_map(|pids| pids.first().copied()).unwrap_or_default()
+}
+
+fn kill_when_it_has_made_a_process(criu: i32) {
+    let mut looks = std::iter::repeat_with(pids_of_criu).take_while(|pids| pids.contains(&criu));
+    if looks.any(|pids| pids.len() > 1) {
+        let _ = Pid::from_raw(criu).map(|criu| kill_process(criu, Signal::KILL));
     }
 }
 

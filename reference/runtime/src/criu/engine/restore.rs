@@ -10,6 +10,7 @@
 //!
 //! Left out: how memory comes later (`lazy`).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -25,6 +26,7 @@ use super::super::command::{LAZY_NEEDED, WaitingRestore};
 use super::super::contexts::Contexts;
 use super::super::dumper::Dumper;
 use super::super::error::CriuError;
+use super::super::fitness::Fitness;
 use super::super::image::{CriuImage, Pages, lay_out_pages};
 use super::super::image_files::ImageFiles;
 use super::super::lazy::{LazyPages, Paging, Plan, Touched};
@@ -74,11 +76,7 @@ impl CriuEngine {
         let (paging, listing) = self.run(criu, &image, &files, changed, pages, listing).await?;
         let tree = Tree::new(image.root);
         let (client, pages) = (InitClient::new(image.socket), paging.clone());
-        let woken = async {
-            tree.go_on(&image.stopped)?;
-            unless_lost(&pages, async { Ok(client.ready().await?) }).await?;
-            Ok::<_, SandboxError>(self.fit().await?.clone())
-        };
+        let woken = self.wake(tree, &image.stopped, &client, &pages);
         let fitness = or_killed(tree, Some(&pages), woken).await?;
         let contexts = Contexts::restored(client.clone(), script, image.contexts);
         let sandbox = CriuSandbox::new(Parts {
@@ -102,6 +100,19 @@ impl CriuEngine {
         }
         self.config.steps.done(Step::Serving);
         Ok(Arc::new(sandbox))
+    }
+
+    /// Lets a tree go on, and answers when its init does.
+    async fn wake(
+        &self,
+        tree: Tree,
+        stopped: &BTreeSet<u32>,
+        client: &InitClient,
+        pages: &Paging,
+    ) -> Result<Fitness, SandboxError> {
+        tree.go_on(stopped)?;
+        unless_lost(pages, async { Ok(client.ready().await?) }).await?;
+        Ok(self.fit().await?.clone())
     }
 
     /// Runs the tree of `image` over the files that `changed` lays out, and reads meanwhile what only its next pause looks
@@ -147,7 +158,8 @@ impl CriuEngine {
                 changed.and(needed)
             };
             // As long as `lazy` is there: what it has not put in is read as zeroes when it is dropped.
-            or_killed(tree, None, self.restore_ahead(criu, tree, images, &mut lazy, laid_out)).await?;
+            let restored = Box::pin(self.restore_ahead(criu, tree, images, &mut lazy, laid_out));
+            or_killed(tree, None, restored).await?;
             return Ok(lazy.guard(tree, files));
         }
         changed.await?;
