@@ -16,6 +16,7 @@ mod control;
 mod envd;
 mod files;
 mod image;
+mod lines;
 mod log;
 mod server;
 mod supervisor;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Bytes of text that are kept.
+/// Bytes that are kept.
 pub(crate) const LOG_BYTES: usize = 8 << 20;
 
 /// One line, without its line break.
@@ -20,6 +20,13 @@ pub struct LogLine {
     pub time: Timestamp,
     /// What was printed.
     pub text: String,
+}
+
+impl LogLine {
+    /// What it takes of a log: an empty line takes something, too.
+    fn bytes(&self) -> usize {
+        self.text.len() + size_of::<Self>()
+    }
 }
 
 /// The log of one container.
@@ -66,11 +73,11 @@ impl ContainerLog {
     /// Adds a line; the oldest ones go if there are too many.
     pub fn append(&self, line: LogLine) {
         let mut kept = self.kept();
-        kept.bytes += line.text.len();
+        kept.bytes += line.bytes();
         kept.lines.push_back(line);
         while kept.bytes > LOG_BYTES {
             let Some(oldest) = kept.lines.pop_front() else { break };
-            kept.bytes -= oldest.text.len();
+            kept.bytes -= oldest.bytes();
             kept.dropped += 1;
         }
         let total = kept.dropped + kept.lines.len() as u64;
@@ -155,12 +162,21 @@ mod tests {
     #[test]
     fn the_oldest_lines_go_when_the_log_is_full() {
         let log = ContainerLog::new(Vec::new());
-        let half = "x".repeat(LOG_BYTES / 2);
+        let half = "x".repeat(LOG_BYTES / 2 - size_of::<LogLine>());
         for text in ["first", &half, &half] {
             log.append(line(text));
         }
         let kept = log.reader().lines();
         assert_eq!(kept.len(), 2);
         assert!(kept.iter().all(|line| line.text == half));
+    }
+
+    #[test]
+    fn empty_lines_fill_the_log_too() {
+        let log = ContainerLog::new(Vec::new());
+        for _ in 0..LOG_BYTES / size_of::<LogLine>() + 10 {
+            log.append(line(""));
+        }
+        assert_eq!(log.reader().lines().len(), LOG_BYTES / size_of::<LogLine>());
     }
 }

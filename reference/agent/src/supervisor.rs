@@ -16,6 +16,7 @@ use torpor_runtime::{
 
 use crate::config::AgentConfig;
 use crate::image::AgentImage;
+use crate::lines::Lines;
 use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
 
@@ -110,7 +111,7 @@ pub(crate) struct Supervisor {
     log: ContainerLog,
     program: UnboundedReceiver<ExecutionEvent>,
     program_sink: ExecutionSink,
-    partial_line: String,
+    lines: Lines,
     /// The largest generation that this run sealed; a thaw forgets the checkpoint, but not its number.
     last_sealed: u64,
 }
@@ -156,7 +157,7 @@ impl Supervisor {
                 events,
                 interrupt: CancellationToken::new(),
             },
-            partial_line: String::new(),
+            lines: Lines::default(),
         };
         (supervisor, workload, log)
     }
@@ -214,7 +215,7 @@ impl Supervisor {
                 for line in image.log {
                     self.log.append(line);
                 }
-                self.partial_line = image.partial_line;
+                self.lines = Lines::begun_with(image.partial_line);
                 let restored = self.engine.restore(place, engine).await;
                 let sandbox = restored.map_err(|source| StartError::Restore { generation, source })?;
                 self.watchers.restore(sandbox.root(), image.watchers);
@@ -346,7 +347,7 @@ impl Supervisor {
         }
         let payload = AgentImage {
             log: self.log.lines(),
-            partial_line: self.partial_line.clone(),
+            partial_line: self.lines.partial().to_owned(),
             watchers: self.watchers.images(),
         }
         .with(engine)?;
@@ -360,13 +361,9 @@ impl Supervisor {
             ExecutionEvent::Error { traceback, .. } => traceback + "\n",
             ExecutionEvent::Result(_) | ExecutionEvent::Display { .. } | ExecutionEvent::Ended { .. } => return,
         };
-        self.partial_line.push_str(&text);
-        while let Some((line, rest)) = self.partial_line.split_once('\n') {
-            self.log.append(LogLine {
-                time: self.clock.now(),
-                text: line.to_owned(),
-            });
-            self.partial_line = rest.to_owned();
+        for text in self.lines.push(&text) {
+            let time = self.clock.now();
+            self.log.append(LogLine { time, text });
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) const HOME: &str = "/home/user";
 /// The folders of a sandbox, as the code sees them; each is below the sandbox's root directory.
 const FOLDERS: [&str; 2] = [HOME, "/tmp"];
 
+/// Output that is not ended by a line break is sent on when there is so much of it.
+const LINE_BYTES: usize = 256 << 10;
+
 /// Sends output on line by line, and lets an interrupt in.
 pub(crate) struct SinkWriter<'a> {
     sink: &'a ExecutionSink,
@@ -50,12 +53,15 @@ impl<'a> SinkWriter<'a> {
 impl PrintWriterCallback for SinkWriter<'_> {
     fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
         self.line.push_str(&output);
+        if self.line.len() >= LINE_BYTES {
+            self.flush();
+        }
         Ok(())
     }
 
     fn stdout_push(&mut self, end: char) -> Result<(), MontyException> {
         self.line.push(end);
-        if end == '\n' {
+        if end == '\n' || self.line.len() >= LINE_BYTES {
             self.flush();
         }
         Ok(())

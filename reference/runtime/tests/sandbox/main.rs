@@ -224,6 +224,15 @@ async fn busy(sandbox: &SandboxProcess, context: &str) -> UnboundedReceiver<Exec
 }
 
 #[tokio::test]
+async fn output_without_line_breaks_is_sent_on_before_its_end() {
+    let here = tempfile::tempdir().expect("a dir");
+    let (sandbox, mut output) = fresh(here.path(), Some("while True:\n    print('x' * 1000, end='')")).await;
+    let piece = tokio::time::timeout(Duration::from_secs(20), output.recv()).await;
+    assert!(matches!(piece, Ok(Some(ExecutionEvent::Stdout(_)))), "{piece:?}");
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn errors_come_with_name_message_and_traceback() {
     let here = tempfile::tempdir().expect("a dir");
     let (sandbox, _) = fresh(here.path(), None).await;
