@@ -222,6 +222,10 @@ impl Sandbox for Observed {
         self.inner.root()
     }
 
+    fn fixed_folders(&self) -> &'static [&'static str] {
+        self.inner.fixed_folders()
+    }
+
     fn freeze(&self, limit: Duration) -> Answer<'_, ()> {
         self.inner.freeze(limit)
     }

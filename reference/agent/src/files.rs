@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, PermissionsExt};
 use serde::{Deserialize, Serialize};
+use torpor_runtime::paths;
 
 /// Relative paths start here.
 const HOME: &str = "/home/user";
@@ -47,6 +48,10 @@ impl SandboxPath {
         Self(format!("{}/{name}", self.0.trim_end_matches('/')))
     }
 
+    fn parts(&self) -> usize {
+        self.0.split('/').filter(|part| !part.is_empty()).count()
+    }
+
     fn relative(&self) -> &Path {
         let relative = self.0.trim_start_matches('/');
         Path::new(if relative.is_empty() { "." } else { relative })
@@ -81,13 +86,28 @@ pub(crate) enum FileKind {
 /// The files of one sandbox.
 pub(crate) struct SandboxFiles {
     root: Dir,
+    /// Folders that are never removed or moved.
+    fixed: &'static [&'static str],
 }
 
 impl SandboxFiles {
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: Dir::open_ambient_dir(root, ambient_authority())?,
+            fixed: &[],
         })
+    }
+
+    /// The same files, of which these folders stay where they are.
+    pub(crate) fn with_fixed(self, fixed: &'static [&'static str]) -> Self {
+        Self { fixed, ..self }
+    }
+
+    /// Whether a folder is to stay, or holds one that is.
+    fn is_fixed(&self, path: &SandboxPath) -> bool {
+        let below = path.join("");
+        let mut fixed = self.fixed.iter();
+        fixed.any(|folder| *folder == path.as_str() || folder.starts_with(below.as_str()))
     }
 
     /// A folder, which stays the same one whatever becomes of its path.
@@ -104,6 +124,7 @@ impl SandboxFiles {
 
     /// Writes a file whole, making the folders on the way.
     pub(crate) fn write(&self, path: &SandboxPath, content: &[u8]) -> io::Result<()> {
+        paths::check(path.as_str())?;
         if let Some(parent) = path.parent() {
             self.root.create_dir_all(parent)?;
         }
@@ -135,7 +156,7 @@ impl SandboxFiles {
         let mut found = Vec::new();
         for name in names {
             let info = self.info(&path.join(&name))?;
-            let below = info.kind == FileKind::Directory && depth > 1;
+            let below = info.kind == FileKind::Directory && depth > 1 && info.path.parts() < paths::MAX_PARTS;
             let child = info.path.clone();
             found.push(info);
             if below {
@@ -148,22 +169,70 @@ impl SandboxFiles {
     pub(crate) fn make_dir(&self, path: &SandboxPath) -> io::Result<()> {
         match self.root.metadata(path.relative()) {
             Ok(_) => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-            Err(_) => self.root.create_dir_all(path.relative()),
+            Err(_) => {
+                paths::check(path.as_str())?;
+                self.root.create_dir_all(path.relative())
+            }
         }
     }
 
     pub(crate) fn rename(&self, from: &SandboxPath, to: &SandboxPath) -> io::Result<()> {
+        if let Some(path) = [from, to].into_iter().find(|path| self.is_fixed(path)) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "{} is open in the sandbox's code and stays where it is; move what is in it",
+                    path.as_str()
+                ),
+            ));
+        }
+        paths::check_move(from.as_str(), to.as_str(), |path| {
+            self.names_in(&SandboxPath(path.to_owned()))
+        })?;
         if let Some(parent) = to.parent() {
             self.root.create_dir_all(parent)?;
         }
         self.root.rename(from.relative(), &self.root, to.relative())
     }
 
+    /// Removes a file, or a folder with all that is in it. A folder that is to stay is emptied.
     pub(crate) fn remove(&self, path: &SandboxPath) -> io::Result<()> {
-        match self.info(path)?.kind {
-            FileKind::Directory => self.root.remove_dir_all(path.relative()),
-            FileKind::File | FileKind::Symlink { .. } => self.root.remove_file(path.relative()),
+        if self.info(path)?.kind != FileKind::Directory {
+            return self.root.remove_file(path.relative());
         }
+        // Without recursion: how deep folders are nested is not for the stack to bear.
+        let mut folders = vec![path.clone()];
+        let mut emptied = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for (name, is_folder) in self.names_in(&folder)? {
+                let child = folder.join(&name);
+                if is_folder {
+                    folders.push(child);
+                } else {
+                    self.root.remove_file(child.relative())?;
+                }
+            }
+            emptied.push(folder);
+        }
+        // Children first.
+        for folder in emptied.iter().rev().filter(|folder| !self.is_fixed(folder)) {
+            self.root.remove_dir(folder.relative())?;
+        }
+        Ok(())
+    }
+
+    /// The names in a folder, and whether each is a folder.
+    fn names_in(&self, folder: &SandboxPath) -> io::Result<Vec<(String, bool)>> {
+        if !self.root.symlink_metadata(folder.relative())?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let mut names = Vec::new();
+        for entry in self.root.read_dir(folder.relative())? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            names.push((name, entry.file_type()?.is_dir()));
+        }
+        Ok(names)
     }
 }
 
@@ -220,5 +289,61 @@ mod tests {
         assert_eq!(names(3), ["/a", "/a/b", "/a/b/c.txt"]);
         files.remove(&SandboxPath::new("/a")).expect("removed");
         assert!(names(1).is_empty());
+    }
+
+    #[test]
+    fn folders_are_not_nested_deeper_than_they_can_be_walked() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SandboxFiles::open(dir.path()).expect("opens");
+        let (one, other) = (SandboxPath::new(&"/a".repeat(200)), SandboxPath::new(&"/b".repeat(100)));
+        files.make_dir(&one).expect("made");
+        files.make_dir(&other).expect("made");
+        let refused = files
+            .rename(&SandboxPath::new("/a"), &other.join("a"))
+            .expect_err("too deep");
+        assert!(refused.to_string().contains("256 are the most"), "{refused}");
+        assert!(files.make_dir(&SandboxPath::new(&"/c".repeat(300))).is_err());
+        let long = format!("/{}", "n/".repeat(20) + &["m".repeat(250).as_str(); 9].join("/"));
+        assert!(files.write(&SandboxPath::new(&long), b"").is_err());
+        files.remove(&SandboxPath::new("/a")).expect("removed");
+        assert_eq!(files.list(&SandboxPath::new("/"), 1).expect("listed").len(), 1);
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_the_stack_bears_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SandboxFiles::open(dir.path()).expect("opens");
+        // As a process in the sandbox can.
+        std::fs::create_dir_all(dir.path().join("d/".repeat(1900))).expect("made");
+        let listed = files.list(&SandboxPath::new("/"), u32::MAX).expect("listed");
+        assert_eq!(listed.len(), paths::MAX_PARTS);
+        files.remove(&SandboxPath::new("/d")).expect("removed");
+        assert!(!dir.path().join("d").exists());
+    }
+
+    #[test]
+    fn a_folder_that_stays_is_emptied_and_not_moved() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SandboxFiles::open(dir.path()).expect("opens");
+        let files = files.with_fixed(&["/home/user", "/tmp"]);
+        let path = SandboxPath::new;
+        for file in ["/home/user/a/b", "/home/other", "/tmp/c"] {
+            files.write(&path(file), b"").expect("written");
+        }
+        std::fs::create_dir_all(dir.path().join("empty")).expect("made");
+        for (from, to) in [
+            ("/tmp", "/x"),
+            ("/home", "/x"),
+            ("/empty", "/tmp"),
+            ("/home/user", "/tmp/x"),
+        ] {
+            let refused = files.rename(&path(from), &path(to)).expect_err("refused");
+            assert!(refused.to_string().contains("stays where it is"), "{refused}");
+        }
+        files.remove(&path("/home")).expect("emptied");
+        let left = |folder: &str| files.list(&path(folder), 9).expect("listed").len();
+        assert_eq!((left("/home"), left("/home/user"), left("/tmp")), (1, 0, 1));
+        files.remove(&path("/tmp")).expect("emptied");
+        assert_eq!(left("/tmp"), 0);
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// What was attempted on which path, and what the system said.
 #[derive(Debug, thiserror::Error)]
-#[error("{attempt} {path}")]
+#[error("{attempt} {}", crate::paths::shown(&path.to_string_lossy()))]
 pub struct FileError {
     attempt: &'static str,
     path: PathBuf,

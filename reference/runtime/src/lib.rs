@@ -12,6 +12,7 @@ mod engine;
 pub mod envelope;
 mod files;
 mod monty;
+pub mod paths;
 mod payload;
 #[cfg(target_os = "linux")]
 mod standing;

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use torpor_runtime::paths;
 
 use crate::files::SandboxFiles;
 use crate::supervisor::Workload;
@@ -72,7 +73,7 @@ impl Refused {
         match self {
             Self::NotServing => "the sandbox is not running".to_owned(),
             Self::BadRequest(message) | Self::Unsupported(message) => message.clone(),
-            Self::File { path, source } => format!("path '{path}': {source}"),
+            Self::File { path, source } => format!("path '{}': {source}", paths::shown(path)),
         }
     }
 }
@@ -112,7 +113,7 @@ pub(crate) async fn with_files_below<T: Send + 'static>(
             path: "/".to_owned(),
             source,
         })?;
-        change(sandbox.root(), &files)
+        change(sandbox.root(), &files.with_fixed(sandbox.fixed_folders()))
     });
     done.await.unwrap_or(Err(Refused::NotServing))
 }

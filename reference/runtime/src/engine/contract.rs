@@ -105,6 +105,11 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// The root of its files, as a directory of the machine that the engine runs on.
     fn root(&self) -> &Path;
 
+    /// Folders of it that have to stay where they are: who changes its files may empty them, but not remove or move them.
+    fn fixed_folders(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Answers when it needs nothing more of the checkpoint that it was restored from, as is so from the beginning
     /// unless its engine restores lazily.
     ///

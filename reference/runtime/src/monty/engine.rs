@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
+use super::host::FOLDERS;
 use super::limits::ExecutionLimits;
 use super::memory::MemoryGauge;
 use super::process::{Origin, SandboxProcess};
@@ -125,6 +126,11 @@ fn program(command: &[String]) -> Result<Option<String>, CommandRefused> {
 impl Sandbox for SandboxProcess {
     fn root(&self) -> &Path {
         Self::root(self)
+    }
+
+    /// Code holds these open: it would go on in what was removed or moved.
+    fn fixed_folders(&self) -> &'static [&'static str] {
+        &FOLDERS
     }
 
     fn freeze(&self, limit: Duration) -> Answer<'_, ()> {

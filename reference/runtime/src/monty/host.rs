@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::memory::MemoryGauge;
 use crate::clock::{Clock, Uptime};
 use crate::engine::{ExecutionEvent, ExecutionSink};
+use crate::paths;
 
 /// Home of the code in a sandbox; relative paths start here.
 pub(crate) const HOME: &str = "/home/user";
 /// The folders of a sandbox, as the code sees them; each is below the sandbox's root directory.
-const FOLDERS: [&str; 2] = [HOME, "/tmp"];
+pub(super) const FOLDERS: [&str; 2] = [HOME, "/tmp"];
 
 /// Output that is not ended by a line break is sent on when there is so much of it.
 const LINE_BYTES: usize = 256 << 10;
@@ -87,6 +89,7 @@ pub(crate) fn check_interrupt(sink: &ExecutionSink, ending: &CancellationToken) 
 /// The world of one sandbox.
 pub(crate) struct Host {
     mounts: MountTable,
+    root: PathBuf,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) clock: Clock,
     /// Cancelled when the sandbox is to end.
@@ -114,6 +117,7 @@ impl Host {
         let uptime = Uptime::begin(before, clock.monotonic());
         Ok(Self {
             mounts,
+            root: root.to_owned(),
             env,
             clock,
             ending: CancellationToken::new(),
@@ -141,10 +145,32 @@ impl Host {
 
     /// Answers a call of the interpreter. `extra` are variables of this execution alone.
     pub(crate) fn answer(&mut self, call: OsFunctionCall, extra: &BTreeMap<String, String>) -> ExtFunctionResult {
-        match self.mounts.handle_os_call(from_home(call)) {
+        let call = from_home(call);
+        if let Err(error) = self.check_paths(&call) {
+            return MontyException::new(ExcType::OSError, Some(error.to_string())).into();
+        }
+        match self.mounts.handle_os_call(call) {
             MountCallOutcome::Handled(Ok(value)) => value.into(),
             MountCallOutcome::Handled(Err(error)) => error.into_exception().into(),
             MountCallOutcome::NotHandled(call) => self.answer_elsewhere(call, extra),
+        }
+    }
+
+    /// Refuses what would make a path that is too long.
+    fn check_paths(&self, call: &OsFunctionCall) -> io::Result<()> {
+        use OsFunctionCall as C;
+        match call {
+            C::WriteText(args) | C::AppendText(args) => paths::check(args.path.as_str()),
+            C::WriteBytes(args) | C::AppendBytes(args) => paths::check(args.path.as_str()),
+            C::Open(args) => paths::check(args.path.as_str()),
+            C::Mkdir(args) => paths::check(args.path.as_str()),
+            C::Rename(args) => {
+                let (from, to) = (plain(args.src.as_str()), plain(args.dst.as_str()));
+                paths::check_move(&from, &to, |path| {
+                    names_in(&self.root.join(path.trim_start_matches('/')))
+                })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -200,6 +226,29 @@ fn absolute(path: MontyPath) -> MontyPath {
     } else {
         MontyPath::new(format!("{HOME}/{}", path.as_str()))
     }
+}
+
+/// An absolute path without `.` and `..`.
+fn plain(path: &str) -> String {
+    let mut plain = PathBuf::from("/");
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    plain.to_string_lossy().into_owned()
+}
+
+/// The names in a folder, and whether each is a folder.
+fn names_in(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    let named = |entry: io::Result<std::fs::DirEntry>| {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Ok((name, entry.file_type()?.is_dir()))
+    };
+    std::fs::read_dir(folder)?.map(named).collect()
 }
 
 /// The same call with relative paths taken from the home folder, as a process started there would.

@@ -233,6 +233,37 @@ async fn output_without_line_breaks_is_sent_on_before_its_end() {
 }
 
 #[tokio::test]
+async fn code_makes_no_path_that_cannot_be_written_down() {
+    let (here, there) = (tempfile::tempdir().expect("a dir"), tempfile::tempdir().expect("a dir"));
+    let (sandbox, _) = fresh(here.path(), None).await;
+    // Each move makes it deeper by fifty folders.
+    let nests = "
+from pathlib import Path
+deep = '/tmp' + '/d' * 50
+for i in range(100):
+    Path('/tmp/new' + '/d' * 50).mkdir(parents=True)
+    if i > 0:
+        Path('/tmp/old').rename('/tmp/new' + '/d' * 50 + '/d')
+    Path('/tmp/new').rename('/tmp/old')";
+    let long = "
+from pathlib import Path
+Path('/'.join(['/tmp'] + ['n' * 200] * 18)).mkdir(parents=True)";
+    for code in [nests, long] {
+        let events = run(&sandbox, None, code).await;
+        let ExecutionEvent::Error { name, value, .. } = &events[0] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(name, "OSError", "{value}");
+        assert!(value.contains("are the most"), "{value}");
+    }
+    let (again, _) = restored(there.path(), dump(&sandbox).await).await;
+    assert_eq!(
+        value(&again, "from pathlib import Path\nPath('/tmp/old').is_dir()").await,
+        "True"
+    );
+}
+
+#[tokio::test]
 async fn errors_come_with_name_message_and_traceback() {
     let here = tempfile::tempdir().expect("a dir");
     let (sandbox, _) = fresh(here.path(), None).await;
