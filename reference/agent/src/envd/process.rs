@@ -322,15 +322,7 @@ impl Running {
     async fn next(&mut self) -> Bytes {
         tokio::select! {
             biased;
-            event = self.stream.events.recv() => if let Some(event) = event {
-                if let ProcessEvent::Exited(_) = event {
-                    self.stage = StreamStage::Ended;
-                }
-                message_frame(&json!({ "event": event_json(&event) }))
-            } else {
-                self.stage = StreamStage::Closed;
-                end_frame(Some(&ConnectError::stopped()))
-            },
+            // Before the output: there may always be some.
             () = self.pace.deadline() => {
                 self.stage = StreamStage::Closed;
                 if let Some(processes) = self.sandbox.processes()
@@ -340,6 +332,15 @@ impl Running {
                 }
                 end_frame(Some(&ConnectError::too_long()))
             }
+            event = self.stream.events.recv() => if let Some(event) = event {
+                if let ProcessEvent::Exited(_) = event {
+                    self.stage = StreamStage::Ended;
+                }
+                message_frame(&json!({ "event": event_json(&event) }))
+            } else {
+                self.stage = StreamStage::Closed;
+                end_frame(Some(&ConnectError::stopped()))
+            },
             () = self.pace.silence() => message_frame(&json!({ "event": { "keepalive": {} } })),
         }
     }
