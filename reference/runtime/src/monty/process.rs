@@ -265,11 +265,15 @@ impl SandboxProcess {
     /// # Errors
     /// [`SandboxError::Busy`] when code does not come to a stop within `limit`: then the sandbox goes on.
     pub async fn freeze(&self, limit: Duration) -> Result<(), SandboxError> {
-        match tokio::time::timeout(limit, self.ask(Message::Freeze)).await {
-            Ok(answer) => answer,
-            // The thread finds nobody waiting for its answer and thaws at once.
-            Err(_) => Err(SandboxError::Busy(limit)),
+        let (reply, mut answer) = oneshot::channel();
+        let asked = self.messages.send(Message::Freeze(reply));
+        asked.map_err(|_| SandboxError::Ended)?;
+        if let Ok(answer) = tokio::time::timeout(limit, &mut answer).await {
+            return answer.map_err(|_| SandboxError::Ended);
         }
+        // From here on the thread finds nobody waiting for its answer and thaws at once; it may have answered just now.
+        answer.close();
+        answer.try_recv().map_err(|_| SandboxError::Busy(limit))
     }
 
     /// Lets a frozen sandbox go on.
