@@ -37,7 +37,7 @@ impl SandboxImage {
     /// Writes the image behind the dumps of its contexts, which were written before.
     pub(crate) fn write_behind_dumps(&self, writer: &mut PayloadWriter) -> Result<(), WriteError> {
         let image = postcard::to_allocvec(self)?;
-        let bytes = u32::try_from(image.len()).map_err(|_| postcard::Error::SerializeBufferFull)?;
+        let bytes = u32::try_from(image.len()).map_err(|_| WriteError::TooLarge { bytes: image.len() })?;
         writer.write(&image)?;
         writer.write(&bytes.to_le_bytes())?;
         Ok(())

@@ -20,6 +20,15 @@ pub enum WriteError {
     /// It has no written form.
     #[error("give it its written form")]
     Form(#[from] postcard::Error),
+    /// There is more of it than a checkpoint takes.
+    #[error(
+        "the files of the sandbox take {bytes} bytes of a checkpoint, and {} are the most; remove some",
+        u32::MAX
+    )]
+    TooLarge {
+        /// How many.
+        bytes: usize,
+    },
     /// Nobody wants it any more.
     #[error(transparent)]
     Unwanted(#[from] Unwanted),
