@@ -51,6 +51,8 @@ impl<'a> Scanner<'a> {
             None => 0,
             Some(quote @ ('"' | '\'')) => string_length(self.rest, quote),
             Some('#') => self.rest.find('\n').unwrap_or(self.rest.len()),
+            // Its break begins no statement, or each such line is read to the end of all of them.
+            Some('\\') if self.rest.starts_with("\\\r\n") => 3,
             Some('\\') => 1 + self.rest[1..].chars().next().map_or(0, char::len_utf8),
             Some(c) if is_word(c) => word_length(self.rest),
             Some(c) => c.len_utf8(),
@@ -92,16 +94,13 @@ fn words(source: &str) -> Option<Statement<'_>> {
         let length = match first {
             '\n' | '#' | ';' if !inside => break,
             '#' => rest.find('\n').unwrap_or(rest.len()),
-            '\\' if rest.starts_with("\\\n") || rest.starts_with("\\\r\n") => 1,
+            // A break after a backslash does not end the statement.
+            '\\' if rest.starts_with("\\\n") => 2,
+            '\\' if rest.starts_with("\\\r\n") => 3,
             '\n' | '\r' | ' ' | '\t' => 1,
             c if is_word(c) => word_length(rest),
             ',' | '*' | '(' | ')' => 1,
             _ => return None,
-        };
-        // A break after a backslash does not end the statement.
-        let length = match first {
-            '\\' => rest.find('\n').map_or(length, |end| end + 1),
-            _ => length,
         };
         breaks += rest[..length].matches('\n').count();
         at += length;

@@ -86,3 +86,11 @@ proptest::proptest! {
         RewrittenLines::default().rewrite(&source);
     }
 }
+
+#[test]
+fn no_statement_begins_behind_a_backslash_whatever_ends_its_line() {
+    for end in ["\n", "\r\n"] {
+        let code = format!("x = 1 + \\{end}import time{end}");
+        assert_eq!(RewrittenLines::default().rewrite(&code), code);
+    }
+}
