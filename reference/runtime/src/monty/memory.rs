@@ -34,6 +34,7 @@ struct Shared {
 /// An execution under way.
 pub(super) struct Measured<'a> {
     shared: &'a Shared,
+    baseline: usize,
 }
 
 impl MemoryGauge {
@@ -62,18 +63,21 @@ impl MemoryGauge {
         // Both are the interpreter's; a reading that fails leaves the limit to the ceiling of the container.
         let now = resident().unwrap_or_default();
         LIVE_MEMORY.store(now, Ordering::Relaxed);
-        BASELINE_MEMORY.store(now.saturating_sub(added), Ordering::Relaxed);
+        let baseline = now.saturating_sub(added);
+        BASELINE_MEMORY.store(baseline, Ordering::Relaxed);
         *executing += 1;
         self.shared.changed.notify_one();
-        Measured { shared: &self.shared }
+        Measured {
+            shared: &self.shared,
+            baseline,
+        }
     }
 }
 
 impl Measured<'_> {
     /// What the execution has added so far: what it begins with when it is measured again.
     pub(super) fn added(&self) -> usize {
-        let baseline = BASELINE_MEMORY.load(Ordering::Relaxed);
-        resident().unwrap_or_default().saturating_sub(baseline)
+        resident().unwrap_or_default().saturating_sub(self.baseline)
     }
 }
 

@@ -76,3 +76,13 @@ pub(crate) async fn dump(sandbox: &SandboxProcess) -> Vec<u8> {
     sandbox.freeze(Duration::from_mins(1)).await.unwrap();
     sandbox.dump().unwrap().into_bytes().unwrap().to_vec()
 }
+
+/// Runs what does not end by itself; gives its events from when it has begun.
+pub(crate) async fn busy(sandbox: &SandboxProcess, context: &str) -> UnboundedReceiver<ExecutionEvent> {
+    let (sink, mut events) = sink();
+    let code = "print('busy')\nwhile True:\n    pass".to_owned();
+    let accepted = sandbox.execute(Some(context.to_owned()), code, BTreeMap::new(), sink);
+    accepted.await.unwrap();
+    assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("busy\n".to_owned())));
+    events
+}

@@ -8,10 +8,9 @@ mod time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use torpor_runtime::{Clock, ExecutionEvent, MontySandbox, Origin, SandboxError, SandboxProcess};
 
-use driver::{dump, fresh, restored, run, sink, value};
+use driver::{busy, dump, fresh, restored, run, sink, value};
 
 #[tokio::test]
 async fn variables_functions_and_contexts_survive() {
@@ -211,16 +210,6 @@ async fn a_context_is_listed_emptied_and_removed_whatever_runs_in_it() {
     tokio::time::timeout(limit, soon).await.expect("nothing waits for code");
     sandbox.stop().await;
     assert!(matches!(sandbox.contexts().await, Err(SandboxError::Ended)));
-}
-
-/// Runs what does not end by itself; gives its events from when it has begun.
-async fn busy(sandbox: &SandboxProcess, context: &str) -> UnboundedReceiver<ExecutionEvent> {
-    let (sink, mut events) = sink();
-    let code = "print('busy')\nwhile True:\n    pass".to_owned();
-    let accepted = sandbox.execute(Some(context.to_owned()), code, BTreeMap::new(), sink);
-    accepted.await.expect("accepted");
-    assert_eq!(events.recv().await, Some(ExecutionEvent::Stdout("busy\n".to_owned())));
-    events
 }
 
 #[tokio::test]
