@@ -199,22 +199,25 @@ impl SandboxFiles {
             return self.root.remove_file(path.relative());
         }
         // Without recursion: how deep folders are nested is not for the stack to bear.
-        let mut folders = vec![path.clone()];
+        let mut folders = vec![path.relative().to_owned()];
         let mut emptied = Vec::new();
         while let Some(folder) = folders.pop() {
-            for (name, is_folder) in self.names_in(&folder)? {
-                let child = folder.join(&name);
-                if is_folder {
+            for entry in self.root.read_dir(&folder)? {
+                let entry = entry?;
+                // By its own name, which need not be text.
+                let child = folder.join(entry.file_name());
+                if entry.file_type()?.is_dir() {
                     folders.push(child);
                 } else {
-                    self.root.remove_file(child.relative())?;
+                    gone_is_fine(self.root.remove_file(child))?;
                 }
             }
             emptied.push(folder);
         }
+        let stays = |folder: &Path| self.is_fixed(&SandboxPath::new(&format!("/{}", folder.display())));
         // Children first.
-        for folder in emptied.iter().rev().filter(|folder| !self.is_fixed(folder)) {
-            self.root.remove_dir(folder.relative())?;
+        for folder in emptied.iter().rev().filter(|folder| !stays(folder)) {
+            gone_is_fine(self.root.remove_dir(folder))?;
         }
         Ok(())
     }
@@ -234,6 +237,14 @@ impl SandboxFiles {
     }
 }
 
+/// Somebody else may remove the same.
+fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
 fn info(path: SandboxPath, kind: FileKind, meta: &Metadata) -> FileInfo {
     let modified = meta.modified().ok().map(cap_std::time::SystemTime::into_std);
     FileInfo {
@@ -247,6 +258,9 @@ fn info(path: SandboxPath, kind: FileKind, meta: &Metadata) -> FileInfo {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -319,6 +333,17 @@ mod tests {
         let small = std::thread::Builder::new().stack_size(256 << 10).spawn(work);
         let removed = small.expect("a thread").join().expect("it ends");
         removed.expect("removed");
+        assert!(!dir.path().join("d").exists());
+    }
+
+    #[test]
+    fn a_folder_goes_with_files_whose_names_are_no_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = SandboxFiles::open(dir.path()).expect("opens");
+        let below = dir.path().join("d").join(OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir_all(&below).expect("made");
+        std::fs::write(below.join(OsStr::from_bytes(b"\xff")), b"").expect("written");
+        files.remove(&SandboxPath::new("/d")).expect("removed");
         assert!(!dir.path().join("d").exists());
     }
 
