@@ -104,11 +104,12 @@ impl Criu {
         })
     }
 
-    /// A CRIU that begins beside whoever asks for it, and waits to be told what to restore. It ends as one that dumps does.
+    /// A CRIU that begins beside whoever asks for it, and waits to be told what to restore. It is killed when it is let go of:
+    /// over a tree that has been killed, which it may wait for.
     pub(super) fn begin_restore(&self) -> Result<WaitingRestore, CriuError> {
         let (told, input) = io::pipe().map_err(CriuError::init("make a pipe for"))?;
         let mut command = self.waiting("restore");
-        command.stdin(told);
+        command.stdin(told).kill_on_drop(true);
         Ok(WaitingRestore {
             criu: self.clone(),
             input,

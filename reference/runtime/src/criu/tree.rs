@@ -12,6 +12,8 @@ use crate::engine::Usage;
 
 /// How often processes that were killed are looked for.
 const LOOK: Duration = Duration::from_millis(2);
+/// How often one looks whether the root has ended, which does not happen.
+const SELDOM: Duration = Duration::from_millis(50);
 
 /// A tree, by the pid of its root, which is a child of this process.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,13 @@ impl Tree {
             cpu: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)),
             memory_bytes: pages * rustix::param::page_size() as u64,
         })
+    }
+
+    /// Returns when the root was there and has ended, and nobody has taken it in.
+    pub(super) async fn root_ended(self) {
+        while system::process(self.root).is_none_or(|root| root.is_alive()) {
+            tokio::time::sleep(SELDOM).await;
+        }
     }
 
     /// Kills everything. Init comes last, so that whatever loses its parent is adopted by it and found.
@@ -159,6 +168,23 @@ mod tests {
             ticks: 0,
             resident_pages: 0,
         }
+    }
+
+    #[tokio::test]
+    async fn a_root_has_ended_when_it_was_killed_and_not_before_it_is_there_or_while_it_lives() {
+        let soon = Duration::from_millis(150);
+        assert!(
+            tokio::time::timeout(soon, Tree::new(u32::MAX).root_ended())
+                .await
+                .is_err()
+        );
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("begun");
+        let tree = Tree::new(child.id());
+        assert!(tokio::time::timeout(soon, tree.root_ended()).await.is_err());
+        child.kill().expect("killed");
+        let late = Duration::from_secs(20);
+        tokio::time::timeout(late, tree.root_ended()).await.expect("it is seen");
+        child.wait().expect("taken in");
     }
 
     #[test]

@@ -39,6 +39,8 @@ use crate::step::Step;
 
 /// How often a restore that has failed is looked after.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long a CRIU whose tree is killed may take to end by itself.
+const CRIU_ENDS: Duration = Duration::from_secs(2);
 
 impl CriuEngine {
     /// Brings a sandbox back from its checkpoint.
@@ -166,7 +168,11 @@ impl CriuEngine {
         lay_out_pages(&pages, files).await?;
         self.config.steps.done(Step::MemoryLaidOut);
         let restored = async {
-            criu.restore(images, false).await?;
+            tokio::select! {
+                biased;
+                restored = criu.restore(images, false) => restored?,
+                () = tree.root_ended() => return Err(root_was_killed()),
+            }
             files.remove()
         };
         or_killed(tree, None, restored).await?;
@@ -207,14 +213,26 @@ impl CriuEngine {
                 Err(error) => return Err(lazy.lost().now_or_never().unwrap_or(error)),
             },
             lost = lazy.lost() => lost,
+            () = tree.root_ended() => root_was_killed(),
         };
-        // It may wait for a page that never comes: it ends with what it has made.
-        loop {
-            tree.kill().await;
-            if tokio::time::timeout(LOOK, &mut restore).await.is_ok() {
-                return Err(lost);
+        // It may wait for a page that never comes: it ends with what it has made, or is killed when it is let go of.
+        let ended = async {
+            loop {
+                tree.kill().await;
+                if tokio::time::timeout(LOOK, &mut restore).await.is_ok() {
+                    return;
+                }
             }
-        }
+        };
+        let _ = tokio::time::timeout(CRIU_ENDS, ended).await;
+        Err(lost)
+    }
+}
+
+/// Of a root that ends meanwhile CRIU does not hear, since it is not its child, and it waits for it for ever.
+fn root_was_killed() -> CriuError {
+    CriuError::Restore {
+        message: "the first process of the sandbox was killed meanwhile; it may be out of memory".to_owned(),
     }
 }
 
