@@ -7,9 +7,12 @@
 //!   └──────────┴─────────┴─────────┘ decide again
 //! ```
 
+mod aftermath;
+
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use torpor_api::{Sandbox, annotation};
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
     lifecycle::{Lifecycle, OnTimeout},
     operation::{Operation, Step, decide},
     refusal::Refusal,
-    state::{SandboxState, progress_note, running_since, state},
+    state::{is_coming_up, progress_note, running_since, state},
     timer::{Timers, end_of_run, end_of_this_run},
 };
 
@@ -30,8 +33,6 @@ const ROUNDS: usize = 32;
 /// How long is waited for the index to follow what is known of a sandbox, so that a list and traffic
 /// are right that come after it.
 pub(crate) const FOLLOW: Duration = Duration::from_secs(2);
-/// What a run has left at least when a pause of it has failed.
-const GRACE: Duration = Duration::from_mins(1);
 
 /// A call on one sandbox.
 #[derive(Clone, Debug)]
@@ -144,46 +145,11 @@ impl Call {
         }
     }
 
-    /// After a pause that failed: asks for a run again, with the timers of `before`. One that has run
-    /// out meanwhile is put off a little: nobody is to lose what the pause was meant to keep.
-    async fn give_back(&self, before: &Sandbox) {
-        let grace = end_of_run(self.gateway.now(), GRACE);
-        let timers = Timers::of(&before.spec).put_off_to(grace, Lifecycle::of(before).on_timeout);
-        let refused = |state: &SandboxState| matches!(state, SandboxState::PauseRefused { .. });
-        self.correct(refused, spec_patch(false, timers)).await;
-    }
-
-    /// After a resume that failed: asks for a pause again, so that it is not tried again unasked
-    /// and no timer of a run goes on.
-    async fn hold(&self) {
-        let failed = |state: &SandboxState| matches!(state, SandboxState::ResumeFailed { .. });
-        self.correct(failed, spec_patch(true, Timers::NONE)).await;
-    }
-
-    /// Writes `patch` if the sandbox is still in the state that calls for it.
-    async fn correct(&self, applies: impl Fn(&SandboxState) -> bool, patch: Value) {
-        for _ in 0..ROUNDS {
-            let written = match self.gateway.cluster().get(&self.id).await {
-                Ok(Some(sandbox)) if applies(&state(&sandbox)) => self.write(&sandbox, patch.clone()).await,
-                Ok(_) => return,
-                Err(refusal) => Err(refusal),
-            };
-            match written {
-                Ok(Written::Done(_)) => return,
-                Ok(Written::Stale) => {}
-                Err(refusal) => {
-                    tracing::warn!(sandbox = %self.id, %refusal, "a failed call could not be withdrawn");
-                    return;
-                }
-            }
-        }
-    }
-
     async fn resume(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
         let action = self.on_timeout.unwrap_or_else(|| Lifecycle::of(sandbox).on_timeout);
         // A timer that ran out on the way up would count as one of an earlier run. The rest is cut off below.
         let generous = self.timeout.max(self.gateway.config().limits.start);
-        let armed = Timers::ending(end_of_run(self.gateway.now(), generous), action);
+        let armed = Timers::on_the_way_up(end_of_run(self.gateway.now(), generous));
         let mut patch = spec_patch(false, armed);
         if let Some(on_timeout) = self.on_timeout {
             let lifecycle = Lifecycle {
@@ -195,43 +161,16 @@ impl Call {
         let Written::Done(written) = self.write(sandbox, patch).await? else {
             return Ok(ControlFlow::Continue(()));
         };
-        match self.settle(Goal::Serving, &written).await? {
-            Settled::Reached(serving) => {
-                let serving = self.arm(serving, armed, action).await;
-                Ok(ControlFlow::Break(Outcome::Resumed(serving)))
-            }
-            Settled::Failed(reason) => {
-                self.hold().await;
-                Err(Refusal::ResumeFailed {
-                    id: self.id.to_string(),
-                    reason,
-                })
-            }
+        let up = self.clone().see_up(generation(&written), armed, action);
+        match self.attend(Goal::Serving, tokio::spawn(up)).await? {
+            Settled::Reached(serving) => Ok(ControlFlow::Break(Outcome::Resumed(serving))),
+            Settled::Failed(reason) => Err(Refusal::ResumeFailed {
+                id: self.id.to_string(),
+                reason,
+            }),
             Settled::Overtaken => Err(Refusal::Overtaken(self.id.to_string())),
             Settled::Gone => Err(Refusal::SandboxNotFound(self.id.to_string())),
         }
-    }
-
-    /// Gives the run that has just begun its exact end; `armed` is what stood in for it on the way up.
-    pub(crate) async fn arm(&self, mut serving: Arc<Sandbox>, armed: Timers, action: OnTimeout) -> Arc<Sandbox> {
-        for _ in 0..ROUNDS {
-            let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(&serving));
-            let Some(timers) = Timers::of(&serving.spec).settled(armed, end, action) else {
-                return serving;
-            };
-            match self.write(&serving, json!({ "spec": timers.patch() })).await {
-                Ok(Written::Done(written)) => return Arc::new(*written),
-                Ok(Written::Stale) => match self.gateway.cluster().get(&self.id).await {
-                    Ok(Some(read)) if state(&read) == SandboxState::Serving => serving = Arc::new(read),
-                    Ok(_) | Err(_) => return serving,
-                },
-                Err(refusal) => {
-                    tracing::warn!(sandbox = %self.id, %refusal, "the timeout is longer than asked for");
-                    return serving;
-                }
-            }
-        }
-        serving
     }
 
     async fn await_serving(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
@@ -259,7 +198,7 @@ impl Call {
     async fn extend(&self, sandbox: Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
         let current = Timers::of(&sandbox.spec);
         let end = end_of_run(self.gateway.now(), self.timeout);
-        let extended = current.extended_to(end, Lifecycle::of(&sandbox).on_timeout);
+        let extended = current.extended_to(end, action(&sandbox));
         if extended == current {
             return Ok(ControlFlow::Break(self.present(sandbox).await));
         }
@@ -268,8 +207,7 @@ impl Call {
 
     async fn set_timer(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
         let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(sandbox));
-        self.write_timers(sandbox, Timers::ending(end, Lifecycle::of(sandbox).on_timeout))
-            .await
+        self.write_timers(sandbox, Timers::ending(end, action(sandbox))).await
     }
 
     async fn write_timers(&self, sandbox: &Sandbox, timers: Timers) -> Result<ControlFlow<Outcome>, Refusal> {
@@ -307,28 +245,64 @@ impl Call {
 
     /// Waits for `goal` within the limit for it, as of the version `sandbox`.
     pub(crate) async fn settle(&self, goal: Goal, sandbox: &Sandbox) -> Result<Settled, Refusal> {
-        let limits = &self.gateway.config().limits;
-        let (limit, what) = match goal {
-            Goal::Serving => (limits.start, "serve"),
-            Goal::Paused | Goal::PauseEnded => (limits.pause, "pause"),
-        };
-        let generation = sandbox.metadata.generation.unwrap_or_default();
-        let settled = tokio::time::timeout(limit, self.gateway.index().settle(&self.id, goal, generation)).await;
-        if let Ok(settled) = settled {
-            return Ok(settled);
+        let settled = self.gateway.index().settle(&self.id, goal, generation(sandbox));
+        match tokio::time::timeout(self.limit(goal), settled).await {
+            Ok(settled) => Ok(settled),
+            Err(_) => self.too_slow(goal).await,
         }
-        // Deleted before the index had it, or merely slow.
+    }
+
+    /// Waits within the limit for `goal` for what `task` sees to its end; the task goes on after it.
+    async fn attend(&self, goal: Goal, mut task: JoinHandle<Settled>) -> Result<Settled, Refusal> {
+        if let Ok(ended) = tokio::time::timeout(self.limit(goal), &mut task).await {
+            return ended.map_err(|crashed| Refusal::Internal(crashed.to_string()));
+        }
+        let late = self.too_slow(goal).await;
+        if let Ok(Settled::Gone) = late {
+            task.abort();
+        }
+        late
+    }
+
+    fn limit(&self, goal: Goal) -> Duration {
+        let limits = &self.gateway.config().limits;
+        match goal {
+            Goal::Serving => limits.start,
+            Goal::Paused | Goal::PauseEnded => limits.pause,
+        }
+    }
+
+    /// What is said of a wait that has reached its limit: deleted before the index had it, or merely slow.
+    async fn too_slow(&self, goal: Goal) -> Result<Settled, Refusal> {
+        let what = match goal {
+            Goal::Serving => "serve",
+            Goal::Paused | Goal::PauseEnded => "pause",
+        };
         let now = self.gateway.cluster().get(&self.id).await?;
         let note = now.as_ref().map(progress_note);
         note.map_or(Ok(Settled::Gone), |note| {
             Err(Refusal::TooSlow {
                 id: self.id.to_string(),
                 what,
-                limit,
+                limit: self.limit(goal),
                 note,
             })
         })
     }
+}
+
+/// What the end of a run is to do that is set now. What is on its way up is not deleted by the timer of
+/// a run that has not begun; who asked for it sets the timer right once it serves.
+fn action(sandbox: &Sandbox) -> OnTimeout {
+    if is_coming_up(sandbox) {
+        OnTimeout::Pause
+    } else {
+        Lifecycle::of(sandbox).on_timeout
+    }
+}
+
+fn generation(sandbox: &Sandbox) -> i64 {
+    sandbox.metadata.generation.unwrap_or_default()
 }
 
 fn spec_patch(paused: bool, timers: Timers) -> Value {

@@ -120,6 +120,17 @@ pub(crate) fn start_failure(sandbox: &Sandbox) -> Option<String> {
         .find_map(|reason| current_failure(sandbox, ConditionType::Ready, reason))
 }
 
+/// What the controller says that it is doing.
+pub(crate) fn phase(sandbox: &Sandbox) -> Option<Phase> {
+    sandbox.status.as_ref()?.phase
+}
+
+/// Whether it has a context and is still on the way back from it: no run of it has begun that could end.
+/// One that runs and is not ready for a moment has begun.
+pub(crate) fn is_coming_up(sandbox: &Sandbox) -> bool {
+    state(sandbox) == SandboxState::Resuming && phase(sandbox) != Some(Phase::Running)
+}
+
 /// What the controller says of a sandbox that takes long.
 pub(crate) fn progress_note(sandbox: &Sandbox) -> Option<String> {
     sandbox
@@ -282,6 +293,17 @@ mod tests {
         );
         let again = json!({ "phase": "Pending", "runningSince": "2024-01-01T00:00:00Z" });
         assert_eq!(state(&sandbox(false, &again)), SandboxState::Resuming);
+    }
+
+    #[test]
+    fn one_that_runs_and_is_not_ready_is_not_coming_up() {
+        let unready = running(false, &[condition("Ready", "False", "PodNotReady", 3)]);
+        assert!(!is_coming_up(&unready));
+        for phase in ["Paused", "Resuming", "Pending"] {
+            let status = json!({ "phase": phase, "runningSince": "2024-01-01T00:00:00Z" });
+            assert!(is_coming_up(&sandbox(false, &status)), "{phase}");
+        }
+        assert!(!is_coming_up(&sandbox(false, &json!({ "phase": "Pending" }))));
     }
 
     #[test]

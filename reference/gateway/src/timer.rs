@@ -40,6 +40,12 @@ impl Timers {
         }
     }
 
+    /// What stands in for the timer of a run that is to begin before `end`. It pauses whatever the run is
+    /// to end in: what does not come up is paused again, with the checkpoint that it was to come from.
+    pub(crate) const fn on_the_way_up(end: Timestamp) -> Self {
+        Self::ending(end, OnTimeout::Pause)
+    }
+
     /// The timers that are set.
     pub(crate) fn of(spec: &SandboxSpec) -> Self {
         let read = |time: &Option<Time>| time.as_ref().map(|time| time.0);
@@ -75,10 +81,13 @@ impl Timers {
 
     /// What to set once a run has begun that is to end at `end`; nothing if that is set already, to
     /// the second. Timers that are no longer the ones `armed` before it were moved by somebody: they
-    /// are only ever extended.
+    /// are only ever extended. One that pauses, on the way up, gives way to one that deletes.
     pub(crate) fn settled(self, armed: Self, end: Timestamp, action: OnTimeout) -> Option<Self> {
+        let stands_in = action == OnTimeout::Kill && self.pause.is_some() && self.shutdown.is_none();
         let wanted = if self == armed {
             Self::ending(end, action)
+        } else if stands_in {
+            Self::ending(self.end().map_or(end, |current| current.max(end)), action)
         } else {
             self.extended_to(end, action)
         };
@@ -87,7 +96,7 @@ impl Timers {
             .zip(wanted.end())
             .map(|(is, should)| is.duration_since(should).abs());
         let close = off_by.is_some_and(|off_by| off_by <= SignedDuration::from_secs(1));
-        (!close).then_some(wanted)
+        (stands_in || !close).then_some(wanted)
     }
 
     /// The fields of a merge patch of `spec`; an absent timer is removed.
@@ -158,6 +167,17 @@ mod tests {
         assert_eq!(armed.settled(armed, at(61), OnTimeout::Pause), None);
         let longer = Timers::ending(at(300), OnTimeout::Pause);
         assert_eq!(longer.settled(armed, at(5), OnTimeout::Pause), None);
+    }
+
+    #[test]
+    fn what_paused_on_the_way_up_deletes_once_it_serves_even_at_the_same_time() {
+        let armed = Timers::on_the_way_up(at(60));
+        let kill = |seconds| Some(Timers::ending(at(seconds), OnTimeout::Kill));
+        assert_eq!(armed.settled(armed, at(60), OnTimeout::Kill), kill(60));
+        assert_eq!(armed.settled(armed, at(5), OnTimeout::Kill), kill(5));
+        let moved = Timers::on_the_way_up(at(300));
+        assert_eq!(moved.settled(armed, at(5), OnTimeout::Kill), kill(300));
+        assert_eq!(armed.settled(armed, at(60), OnTimeout::Pause), None);
     }
 
     #[test]

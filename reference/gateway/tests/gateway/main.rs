@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not hold in a test ends it")]
 
+mod aftermath;
 mod control_plane;
 mod data_plane;
 mod support;

@@ -31,6 +31,8 @@ pub struct Faults {
     pub template: Arc<AtomicBool>,
     /// Pauses stay in `Pausing` while this is true.
     pub hold_pause: Arc<watch::Sender<bool>>,
+    /// Resumes stay in `Resuming` while this is true.
+    pub hold_resume: Arc<watch::Sender<bool>>,
     /// How many Pods were started.
     pub starts: Arc<AtomicU64>,
 }
@@ -41,6 +43,7 @@ pub fn start(client: Client, ip: Ipv4Addr, shutdown: &CancellationToken) -> Faul
         restore: Arc::default(),
         template: Arc::default(),
         hold_pause: Arc::new(watch::Sender::new(false)),
+        hold_resume: Arc::new(watch::Sender::new(false)),
         starts: Arc::default(),
     };
     let api: Api<Sandbox> = Api::namespaced(client, "default");
@@ -66,29 +69,25 @@ async fn follow(api: Api<Sandbox>, sandbox: Sandbox, ip: Ipv4Addr, faults: Fault
     let done = status.observed_generation == sandbox.metadata.generation;
     let next = match (sandbox.spec.paused, status.phase) {
         (true, Some(Phase::Running)) if !done => step(&sandbox, "Pausing", &[]),
-        (true, Some(Phase::Pausing)) if faults.checkpoint.load(Ordering::SeqCst) => {
-            let failed = ("SandboxPaused", "False", "CheckpointFailed", "disk full");
-            running(&sandbox, ip, &faults, &[failed])
-        }
         (true, Some(Phase::Pausing)) => {
             let _ = faults.hold_pause.subscribe().wait_for(|held| !held).await;
-            step(
-                &sandbox,
-                "Paused",
-                &[("SandboxPaused", "True", "SnapshotPauseSucceed", "")],
-            )
+            paused(&sandbox, ip, &faults)
         }
         (false, None) if faults.template.load(Ordering::SeqCst) => step(
             &sandbox,
             "Pending",
             &[("Ready", "False", "TemplateInvalid", "no containers")],
         ),
-        (false, None | Some(Phase::Resuming)) => running(&sandbox, ip, &faults, &[]),
-        (false, Some(Phase::Paused)) if !done && faults.restore.load(Ordering::SeqCst) => step(
-            &sandbox,
-            "Paused",
-            &[("SandboxResumed", "False", "RestoreFailed", "checkpoint is torn")],
-        ),
+        (false, None) => running(&sandbox, ip, &faults, &[]),
+        (false, Some(Phase::Resuming)) => {
+            let _ = faults.hold_resume.subscribe().wait_for(|held| !held).await;
+            if faults.restore.load(Ordering::SeqCst) {
+                restore_failed(&sandbox)
+            } else {
+                running(&sandbox, ip, &faults, &[])
+            }
+        }
+        (false, Some(Phase::Paused)) if !done && faults.restore.load(Ordering::SeqCst) => restore_failed(&sandbox),
         (false, Some(Phase::Paused | Phase::Pausing)) if !done => step(&sandbox, "Resuming", &[]),
         (true, Some(Phase::Paused)) if !done => step(
             &sandbox,
@@ -103,6 +102,21 @@ async fn follow(api: Api<Sandbox>, sandbox: Sandbox, ip: Ipv4Addr, faults: Fault
     let _ = api
         .patch_status(&sandbox.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await;
+}
+
+/// The end of a pause, one way or the other.
+fn paused(sandbox: &Sandbox, ip: Ipv4Addr, faults: &Faults) -> Value {
+    if faults.checkpoint.load(Ordering::SeqCst) {
+        let failed = ("SandboxPaused", "False", "CheckpointFailed", "disk full");
+        return running(sandbox, ip, faults, &[failed]);
+    }
+    let complete = ("SandboxPaused", "True", "SnapshotPauseSucceed", "");
+    step(sandbox, "Paused", &[complete])
+}
+
+fn restore_failed(sandbox: &Sandbox) -> Value {
+    let failed = ("SandboxResumed", "False", "RestoreFailed", "checkpoint is torn");
+    step(sandbox, "Paused", &[failed])
 }
 
 fn running(sandbox: &Sandbox, ip: Ipv4Addr, faults: &Faults, more: &[(&str, &str, &str, &str)]) -> Value {

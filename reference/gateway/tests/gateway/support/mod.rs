@@ -15,7 +15,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Api, api::PostParams};
+use kube::{Api, Client, api::PostParams};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -38,6 +38,8 @@ pub struct World {
     pub faults: Faults,
     interference: Interference,
     pub lag: Lag,
+    /// How gateways reach the Kubernetes API.
+    client: Client,
     http: reqwest::Client,
     main: SocketAddr,
     interpreter: SocketAddr,
@@ -93,11 +95,24 @@ impl World {
             faults,
             interference,
             lag,
+            client: on_the_way,
             http,
             main,
             interpreter,
             shutdown,
         }
+    }
+
+    /// Sends the calls from now on to a gateway that waits for no controller: what is not there yet is too slow.
+    pub async fn lose_patience(&mut self) {
+        let mut config = GatewayConfig::new("default", [7; 32]);
+        config.clock = Arc::new(|| NOW);
+        config.limits.start = Duration::ZERO;
+        config.limits.pause = Duration::ZERO;
+        let gateway = Gateway::new(&self.client, config);
+        self.main = serve(gateway.control_and_data_router(), &self.shutdown).await;
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move { gateway.run(shutdown).await });
     }
 
     /// A request to the main port without any credentials.
@@ -166,6 +181,14 @@ impl World {
             status.is_some_and(|status| status.phase == Some(torpor_api::Phase::Running) && status.pod_info.is_some())
         };
         kube::runtime::wait::await_condition(self.sandboxes.clone(), id, serves)
+            .await
+            .unwrap();
+    }
+
+    /// Returns once the `Sandbox` object is so.
+    pub async fn until(&self, id: &str, is_so: impl Fn(&Sandbox) -> bool) {
+        let is_so = |sandbox: Option<&Sandbox>| sandbox.is_some_and(&is_so);
+        kube::runtime::wait::await_condition(self.sandboxes.clone(), id, is_so)
             .await
             .unwrap();
     }

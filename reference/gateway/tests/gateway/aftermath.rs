@@ -1,0 +1,63 @@
+//! What becomes of a sandbox after a call was answered that it takes too long.
+
+use std::sync::atomic::Ordering;
+
+use crate::support::{World, id};
+use serde_json::json;
+use torpor_api::{Phase, Sandbox};
+
+fn is_in(phase: Phase) -> impl Fn(&Sandbox) -> bool {
+    move |sandbox| {
+        sandbox
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase == Some(phase))
+    }
+}
+
+/// A paused sandbox that its timeout deletes, whose resume does not get on and was answered so.
+async fn stuck_on_its_way_up() -> (World, String) {
+    let mut world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": false })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    world.lose_patience().await;
+    let slow = world.connect(&id, 300).await;
+    assert_eq!(slow.checked_status(), 504);
+    world.until(&id, is_in(Phase::Resuming)).await;
+    (world, id)
+}
+
+#[tokio::test]
+async fn no_timer_deletes_what_is_still_on_its_way_up() {
+    let (world, id) = stuck_on_its_way_up().await;
+    assert_eq!(world.timers(&id).await, (Some(300), None));
+    let set = world
+        .post(&format!("/sandboxes/{id}/timeout"), json!({ "timeout": 20 }))
+        .await;
+    assert_eq!(set.status, 204);
+    assert_eq!(world.timers(&id).await, (Some(20), None));
+    let refreshed = world
+        .post(&format!("/sandboxes/{id}/refreshes"), json!({ "duration": 400 }))
+        .await;
+    assert_eq!(refreshed.status, 204);
+    assert_eq!(world.timers(&id).await, (Some(400), None));
+}
+
+#[tokio::test]
+async fn a_resume_that_serves_after_its_answer_gets_the_timer_that_was_asked_for() {
+    let (world, id) = stuck_on_its_way_up().await;
+    world.faults.hold_resume.send_replace(false);
+    world.until(&id, |sandbox| sandbox.spec.shutdown_time.is_some()).await;
+    assert_eq!(world.timers(&id).await, (None, Some(300)));
+    assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "running");
+}
+
+#[tokio::test]
+async fn a_resume_that_fails_after_its_answer_is_withdrawn() {
+    let (world, id) = stuck_on_its_way_up().await;
+    world.faults.restore.store(true, Ordering::SeqCst);
+    world.faults.hold_resume.send_replace(false);
+    world.until(&id, |sandbox| sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (None, None));
+}
