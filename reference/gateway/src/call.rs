@@ -124,17 +124,23 @@ impl Call {
         match self.write(sandbox, spec_patch(true, Timers::NONE)).await? {
             Written::Stale => Ok(ControlFlow::Continue(())),
             Written::Done(written) => {
-                let joined = self.join_pause(&written).await;
-                if let Err(Refusal::PauseFailed { .. }) = joined {
-                    self.give_back(sandbox).await;
-                }
-                joined.map(ControlFlow::Break)
+                let down = self.clone().see_down(generation(&written), sandbox.clone());
+                let settled = self.attend(Goal::Paused, tokio::spawn(down)).await?;
+                self.paused(settled).map(ControlFlow::Break)
             }
         }
     }
 
     async fn join_pause(&self, sandbox: &Sandbox) -> Result<Outcome, Refusal> {
-        match self.settle(Goal::Paused, sandbox).await? {
+        let settled = self.settle(Goal::Paused, sandbox).await?;
+        if let Settled::Failed(_) = settled {
+            self.withdraw_of_another(sandbox).await;
+        }
+        self.paused(settled)
+    }
+
+    fn paused(&self, settled: Settled) -> Result<Outcome, Refusal> {
+        match settled {
             Settled::Reached(_) => Ok(Outcome::Done),
             Settled::Failed(reason) => Err(Refusal::PauseFailed {
                 id: self.id.to_string(),
@@ -183,15 +189,17 @@ impl Call {
     }
 
     async fn withdraw(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
-        let lifecycle = Lifecycle::of(sandbox);
-        let timers = Timers::of(&sandbox.spec);
-        let timers = if timers == Timers::NONE {
-            let end = end_of_run(self.gateway.now(), lifecycle.wake_timeout());
-            Timers::ending(end, lifecycle.on_timeout)
-        } else {
-            timers
-        };
-        self.write(sandbox, spec_patch(false, timers)).await?;
+        if self.is_given_back(sandbox).await {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if let Written::Done(written) = self.write(sandbox, self.withdrawal(sandbox)).await? {
+            // The run counts as begun anew by then: a timer that is set next has to lie after that.
+            let settled = self
+                .gateway
+                .index()
+                .settle(&self.id, Goal::Serving, generation(&written));
+            self.followed(async move { drop(settled.await) }).await;
+        }
         Ok(ControlFlow::Continue(()))
     }
 

@@ -167,6 +167,12 @@ impl Index {
         let _ = self.snapshot.subscribe().wait_for(caught_up).await;
     }
 
+    /// Returns when the sandbox `id` is not asked to pause any more, or is gone.
+    pub(crate) async fn withdrawn(&self, id: &SandboxId) {
+        let asked = |snapshot: &Snapshot| snapshot.get(id).is_some_and(|sandbox| sandbox.spec.paused);
+        let _ = self.snapshot.subscribe().wait_for(|snapshot| !asked(snapshot)).await;
+    }
+
     /// Returns when the sandbox `id` is deleted, or on its way there.
     pub(crate) async fn deleted(&self, id: &SandboxId) {
         let alive = |snapshot: &Snapshot| {

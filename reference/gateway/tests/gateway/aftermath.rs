@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::support::{World, id};
+use reqwest::Method;
 use serde_json::json;
 use torpor_api::{Phase, Sandbox};
 
@@ -60,4 +61,40 @@ async fn a_resume_that_fails_after_its_answer_is_withdrawn() {
     world.faults.hold_resume.send_replace(false);
     world.until(&id, |sandbox| sandbox.spec.paused).await;
     assert_eq!(world.timers(&id).await, (None, None));
+}
+
+#[tokio::test]
+async fn a_pause_that_fails_after_its_answer_gives_the_timers_back() {
+    let mut world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": 500, "autoPause": true })).await);
+    world.faults.hold_pause.send_replace(true);
+    world.lose_patience().await;
+    assert_eq!(world.pause(&id).await, 504);
+    assert_eq!(world.timers(&id).await, (None, None));
+    world.faults.checkpoint.store(true, Ordering::SeqCst);
+    world.faults.hold_pause.send_replace(false);
+    world.until(&id, |sandbox| !sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (Some(500), None));
+}
+
+#[tokio::test]
+async fn a_joined_pause_of_somebody_else_that_fails_is_withdrawn() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": 500 })).await);
+    world.faults.hold_pause.send_replace(true);
+    world.pause_in_the_cluster(&id).await;
+    world.until(&id, is_in(Phase::Pausing)).await;
+    world.faults.checkpoint.store(true, Ordering::SeqCst);
+    world.lag.hold();
+    let path = format!("/sandboxes/{id}/pause");
+    let joining = world.call(Method::POST, &path, None);
+    let failing = async {
+        world.lag.read().await;
+        world.faults.hold_pause.send_replace(false);
+        world.lag.release();
+    };
+    let (joined, ()) = tokio::join!(joining, failing);
+    assert_eq!(joined.body["error_code"], "sandbox_pause_failed");
+    assert!(!world.object(&id).await.spec.paused);
+    assert_eq!(world.timers(&id).await, (None, Some(500)));
 }

@@ -185,12 +185,19 @@ impl World {
             .unwrap();
     }
 
-    /// Returns once the `Sandbox` object is so.
+    /// Returns once the `Sandbox` object is so; ends the test if it does not get there.
     pub async fn until(&self, id: &str, is_so: impl Fn(&Sandbox) -> bool) {
         let is_so = |sandbox: Option<&Sandbox>| sandbox.is_some_and(&is_so);
-        kube::runtime::wait::await_condition(self.sandboxes.clone(), id, is_so)
+        let becomes_so = kube::runtime::wait::await_condition(self.sandboxes.clone(), id, is_so);
+        tokio::time::timeout(Duration::from_mins(1), becomes_so)
             .await
+            .unwrap()
             .unwrap();
+    }
+
+    /// Lets somebody else ask for a pause of the sandbox, as the controller does when the time has come.
+    pub async fn pause_in_the_cluster(&self, id: &str) {
+        kubernetes::set_paused(self.sandboxes.clone(), id.to_owned(), true).await;
     }
 
     /// The `Sandbox` object.
