@@ -112,11 +112,9 @@ fn connect(state: &SandboxState) -> Step {
 fn timer(state: &SandboxState, step: Step) -> Step {
     match state {
         // A broken sandbox may still be given an end.
-        SandboxState::Starting
-        | SandboxState::Serving
-        | SandboxState::Resuming
-        | SandboxState::PauseRefused { .. }
-        | SandboxState::Failed { .. } => step,
+        SandboxState::Starting | SandboxState::Serving | SandboxState::Resuming | SandboxState::Failed { .. } => step,
+        // A write that leaves the pause asked for has it tried again, at once.
+        SandboxState::PauseRefused { .. } => Step::WithdrawPause,
         SandboxState::Pausing => Step::Refuse(Conflict::BeingPaused),
         SandboxState::Paused | SandboxState::ResumeFailed { .. } | SandboxState::Terminating => {
             Step::Refuse(Conflict::NotFound)

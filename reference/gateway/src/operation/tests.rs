@@ -58,9 +58,9 @@ fn the_table_is_the_documented_one() {
         [
             "await", "409", "settle", "resume", "await", "withdraw", "resume", "500", "404",
         ],
-        ["set", "set", "409", "404", "set", "set", "404", "set", "404"],
+        ["set", "set", "409", "404", "set", "withdraw", "404", "set", "404"],
         [
-            "extend", "extend", "409", "404", "extend", "extend", "404", "extend", "404",
+            "extend", "extend", "409", "404", "extend", "withdraw", "404", "extend", "404",
         ],
         [
             "delete", "delete", "delete", "delete", "delete", "delete", "delete", "delete", "404",

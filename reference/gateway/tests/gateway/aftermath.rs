@@ -98,3 +98,41 @@ async fn a_joined_pause_of_somebody_else_that_fails_is_withdrawn() {
     assert!(!world.object(&id).await.spec.paused);
     assert_eq!(world.timers(&id).await, (None, Some(500)));
 }
+
+/// A sandbox whose pause somebody else asked for and was refused; the next one would not be.
+async fn refused_a_pause(timeout: u64) -> (World, String) {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": timeout, "autoPause": true })).await);
+    world.faults.checkpoint.store(true, Ordering::SeqCst);
+    world.pause_in_the_cluster(&id).await;
+    let refused = |sandbox: &Sandbox| {
+        let conditions = sandbox.status.iter().flat_map(|status| &status.conditions);
+        conditions.into_iter().any(|found| found.reason == "CheckpointFailed")
+    };
+    world.until(&id, refused).await;
+    world.faults.checkpoint.store(false, Ordering::SeqCst);
+    (world, id)
+}
+
+#[tokio::test]
+async fn a_timeout_after_a_failed_pause_is_not_the_time_of_the_next_one() {
+    for (call, field, end) in [("timeout", "timeout", 20), ("refreshes", "duration", 600)] {
+        let (world, id) = refused_a_pause(500).await;
+        let set = world
+            .post(&format!("/sandboxes/{id}/{call}"), json!({ field: end }))
+            .await;
+        assert_eq!(set.status, 204);
+        assert!(!world.object(&id).await.spec.paused, "{call}");
+        assert_eq!(world.timers(&id).await, (Some(end), None));
+        assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "running");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_failed_at_its_time_is_withdrawn_with_a_later_one() {
+    let (world, id) = refused_a_pause(1).await;
+    assert_eq!(world.timers(&id).await, (Some(1), None));
+    assert_eq!(world.connect(&id, 10).await.status, 200);
+    assert!(!world.object(&id).await.spec.paused);
+    assert_eq!(world.timers(&id).await, (Some(60), None));
+}
