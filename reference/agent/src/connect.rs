@@ -91,14 +91,22 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// For a call that begins now.
+    /// For a call that begins now. Zero is as good as not asked for.
     pub(crate) fn asked(headers: &HeaderMap) -> Self {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+        let number = |name: &str| {
+            let asked = headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+            asked.filter(|number| *number > 0)
+        };
         let timeout = number("connect-timeout-ms").map(Duration::from_millis);
         Self {
             deadline: timeout.map(|timeout| Instant::now() + timeout),
             keepalive: number("keepalive-ping-interval").map_or(KEEPALIVE, Duration::from_secs),
         }
+    }
+
+    /// Whether the call has an end that it is to be over by.
+    pub(crate) fn ends(self) -> bool {
+        self.deadline.is_some()
     }
 
     /// Waits for the end of the call, if it has one.

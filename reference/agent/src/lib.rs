@@ -14,6 +14,8 @@ mod config;
 mod connect;
 mod control;
 mod envd;
+#[cfg(test)]
+mod fake;
 mod files;
 mod image;
 mod lines;

@@ -2,25 +2,25 @@
 //!
 //! Follows `process.proto` of E2B's envd. Left out: `StreamInput`, and users other than the container's own.
 
+mod stream;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use torpor_runtime::{
-    Exit, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox, SandboxError, TerminalSize,
-};
+use torpor_runtime::{ProcessInfo, ProcessSpec, Processes, Sandbox, SandboxError, TerminalSize};
 
-use crate::connect::{Code, ConnectError, Pace, end_frame, message_frame, streamed_message};
+use self::stream::Listened;
+use crate::connect::{Code, ConnectError, Pace, streamed_message};
 use crate::supervisor::Workload;
 use torpor_runtime::chain;
 
@@ -142,24 +142,29 @@ fn info_json(info: &ProcessInfo) -> Value {
 }
 
 pub(super) async fn start(State(workload): State<Workload>, headers: HeaderMap, body: Bytes) -> Response {
-    let started = async {
-        let request: StartRequest = streamed_message(&body)?;
-        let sandbox = sandbox(&workload)?;
-        let processes = processes(sandbox.as_ref())?;
-        let stream = processes
-            .start(spec(&request))
-            .await
-            .map_err(|error| start_refused(&error))?;
-        // Without the flag a command that reads finds the end of its input.
-        if request.pty.is_none() && request.stdin != Some(true) {
-            match processes.close_stdin(stream.pid).await {
-                Ok(()) | Err(SandboxError::NoProcess(_)) => {}
-                Err(error) => return Err(refused(&error)),
-            }
+    let pace = Pace::asked(&headers);
+    // In a task of its own: whoever hangs up meanwhile leaves no process behind that nothing bounds.
+    let begun = tokio::spawn(async move { begin(&workload, pace, &body).await }).await;
+    stream::response(begun.unwrap_or_else(|_| Err(ConnectError::stopped())), pace)
+}
+
+async fn begin(workload: &Workload, pace: Pace, body: &[u8]) -> Result<Listened, ConnectError> {
+    let request: StartRequest = streamed_message(body)?;
+    let sandbox = sandbox(workload)?;
+    let processes = processes(sandbox.as_ref())?;
+    let spec = spec(&request);
+    let started = processes.start(spec.clone()).await;
+    let stream = started.map_err(|error| start_refused(&error))?;
+    let pid = stream.pid;
+    let bound = stream::bound(&sandbox, ProcessInfo { pid, spec }, pace);
+    // Without the flag a command that reads finds the end of its input.
+    if request.pty.is_none() && request.stdin != Some(true) {
+        match processes.close_stdin(pid).await {
+            Ok(()) | Err(SandboxError::NoProcess(_)) => {}
+            Err(error) => return Err(refused(&error)),
         }
-        Ok((Arc::clone(&sandbox), stream))
-    };
-    stream_response(started.await, &headers)
+    }
+    Ok(Listened { stream, bound })
 }
 
 fn spec(request: &StartRequest) -> ProcessSpec {
@@ -181,9 +186,9 @@ pub(super) async fn connect(State(workload): State<Workload>, headers: HeaderMap
         let processes = processes(sandbox.as_ref())?;
         let pid = find(processes, request.process).await?;
         let stream = processes.connect(pid).await.map_err(|error| refused(&error))?;
-        Ok((Arc::clone(&sandbox), stream))
+        Ok(Listened { stream, bound: None })
     };
-    stream_response(connected.await, &headers)
+    stream::response(connected.await, Pace::asked(&headers))
 }
 
 pub(super) async fn call(
@@ -266,98 +271,5 @@ fn start_refused(error: &SandboxError) -> ConnectError {
     }
 }
 
-type Opened = Result<(Arc<dyn Sandbox>, ProcessStream), ConnectError>;
-
-fn stream_response(opened: Opened, headers: &HeaderMap) -> Response {
-    match opened {
-        Err(error) => error.into_stream_response(),
-        Ok((sandbox, stream)) => {
-            let running = Running {
-                sandbox,
-                pace: Pace::asked(headers),
-                stage: StreamStage::Opened,
-                stream,
-            };
-            let body = Body::from_stream(frames(running));
-            ([(header::CONTENT_TYPE, "application/connect+json")], body).into_response()
-        }
-    }
-}
-
-/// A process that a client listens to. When the client goes, the process stays; the call's deadline ends it.
-struct Running {
-    sandbox: Arc<dyn Sandbox>,
-    stream: ProcessStream,
-    pace: Pace,
-    stage: StreamStage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StreamStage {
-    Opened,
-    Running,
-    Ended,
-    Closed,
-}
-
-fn frames(running: Running) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    futures::stream::unfold(running, |mut running| async move {
-        let frame = match running.stage {
-            StreamStage::Closed => return None,
-            StreamStage::Opened => {
-                running.stage = StreamStage::Running;
-                message_frame(&json!({ "event": { "start": { "pid": running.stream.pid } } }))
-            }
-            StreamStage::Ended => {
-                running.stage = StreamStage::Closed;
-                end_frame(None)
-            }
-            StreamStage::Running => running.next().await,
-        };
-        Some((Ok(frame), running))
-    })
-}
-
-impl Running {
-    async fn next(&mut self) -> Bytes {
-        tokio::select! {
-            biased;
-            // Before the output: there may always be some.
-            () = self.pace.deadline() => {
-                self.stage = StreamStage::Closed;
-                if let Some(processes) = self.sandbox.processes()
-                    && let Err(error) = processes.signal(self.stream.pid, SIGKILL).await
-                {
-                    tracing::debug!(%error, pid = self.stream.pid, "end a process at its deadline");
-                }
-                end_frame(Some(&ConnectError::too_long()))
-            }
-            event = self.stream.events.recv() => if let Some(event) = event {
-                if let ProcessEvent::Exited(_) = event {
-                    self.stage = StreamStage::Ended;
-                }
-                message_frame(&json!({ "event": event_json(&event) }))
-            } else {
-                self.stage = StreamStage::Closed;
-                end_frame(Some(&ConnectError::stopped()))
-            },
-            () = self.pace.silence() => message_frame(&json!({ "event": { "keepalive": {} } })),
-        }
-    }
-}
-
-fn event_json(event: &ProcessEvent) -> Value {
-    match event {
-        ProcessEvent::Stdout(bytes) => json!({ "data": { "stdout": STANDARD.encode(bytes) } }),
-        ProcessEvent::Stderr(bytes) => json!({ "data": { "stderr": STANDARD.encode(bytes) } }),
-        ProcessEvent::Terminal(bytes) => json!({ "data": { "pty": STANDARD.encode(bytes) } }),
-        // A code of zero is left out by protobuf's JSON, and understood as zero.
-        ProcessEvent::Exited(Exit::Code(code)) => {
-            json!({ "end": { "exitCode": code, "exited": true, "status": format!("exit status {code}") } })
-        }
-        ProcessEvent::Exited(Exit::Signal(signal)) => {
-            let status = format!("signal: {signal}");
-            json!({ "end": { "exitCode": -1, "exited": false, "status": status, "error": status } })
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
