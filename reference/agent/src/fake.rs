@@ -36,7 +36,7 @@ struct FakeProcess {
 pub(crate) struct Serving {
     pub(crate) workload: Workload,
     pub(crate) sandbox: Arc<FakeSandbox>,
-    _state: watch::Sender<AgentState>,
+    pub(crate) state: watch::Sender<AgentState>,
     _sandboxes: watch::Sender<Option<Arc<dyn Sandbox>>>,
 }
 
@@ -62,7 +62,7 @@ impl Serving {
                 directory: root.to_owned(),
             },
             sandbox,
-            _state: state,
+            state,
             _sandboxes: sandboxes,
         }
     }

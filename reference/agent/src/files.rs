@@ -2,12 +2,15 @@
 //!
 //! Every operation runs relative to one open directory, so no `..` and no link leads out of it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, PermissionsExt};
+use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt as _, PermissionsExt};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use torpor_runtime::paths;
 
@@ -115,11 +118,30 @@ impl SandboxFiles {
         self.root.open_dir(path.relative())
     }
 
-    pub(crate) fn read(&self, path: &SandboxPath) -> io::Result<Vec<u8>> {
-        if self.root.metadata(path.relative())?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    /// Opens a file to be read. Waits for nobody, as one that is no regular file could make it do.
+    pub(crate) fn open_file(&self, path: &SandboxPath) -> io::Result<File> {
+        self.open_regular(path, OpenOptions::new().read(true))
+    }
+
+    fn open_regular(&self, path: &SandboxPath, options: &mut OpenOptions) -> io::Result<File> {
+        let at_once = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let opened = self.root.open_with(path.relative(), options.custom_flags(at_once));
+        let file = opened.map_err(|error| {
+            // A socket, a device without a driver, or a pipe that nobody reads.
+            if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+                no_regular_file()
+            } else {
+                error
+            }
+        })?;
+        let meta = file.metadata()?;
+        if meta.is_dir() {
+            Err(io::ErrorKind::IsADirectory.into())
+        } else if meta.is_file() {
+            Ok(file.into_std())
+        } else {
+            Err(no_regular_file())
         }
-        self.root.read(path.relative())
     }
 
     /// Writes a file whole, making the folders on the way.
@@ -128,7 +150,9 @@ impl SandboxFiles {
         if let Some(parent) = path.parent() {
             self.root.create_dir_all(parent)?;
         }
-        self.root.write(path.relative(), content)
+        let mut options = OpenOptions::new();
+        let mut file = self.open_regular(path, options.write(true).create(true).truncate(true))?;
+        file.write_all(content)
     }
 
     pub(crate) fn info(&self, path: &SandboxPath) -> io::Result<FileInfo> {
@@ -237,6 +261,13 @@ impl SandboxFiles {
     }
 }
 
+fn no_regular_file() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no regular file, and only those are read and written here",
+    )
+}
+
 /// Somebody else may remove the same.
 fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
@@ -257,119 +288,4 @@ fn info(path: SandboxPath, kind: FileKind, meta: &Metadata) -> FileInfo {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-
-    use super::*;
-
-    #[test]
-    fn paths_are_taken_from_home_and_never_leave_the_root() {
-        let path = |text: &str| SandboxPath::new(text).0;
-        assert_eq!(path("note.txt"), "/home/user/note.txt");
-        assert_eq!(path("/tmp/./a//b"), "/tmp/a/b");
-        assert_eq!(path("../../../../etc/passwd"), "/etc/passwd");
-        assert_eq!(path("/.."), "/");
-    }
-
-    #[test]
-    fn a_link_does_not_lead_out() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let root = dir.path().join("root");
-        std::fs::create_dir(&root).expect("a root");
-        std::fs::write(dir.path().join("secret"), "secret").expect("a file outside");
-        std::os::unix::fs::symlink("../secret", root.join("link")).expect("a link");
-        let files = SandboxFiles::open(&root).expect("opens");
-        assert!(files.read(&SandboxPath::new("/link")).is_err());
-        assert!(files.write(&SandboxPath::new("/link"), b"changed").is_err());
-        assert_eq!(
-            std::fs::read_to_string(dir.path().join("secret")).expect("still there"),
-            "secret"
-        );
-    }
-
-    #[test]
-    fn folders_are_made_listed_to_a_depth_and_removed() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let files = SandboxFiles::open(dir.path()).expect("opens");
-        files.write(&SandboxPath::new("/a/b/c.txt"), b"c").expect("written");
-        let names = |depth| -> Vec<String> {
-            let found = files.list(&SandboxPath::new("/"), depth).expect("listed");
-            found.into_iter().map(|info| info.path.0).collect()
-        };
-        assert_eq!(names(1), ["/a"]);
-        assert_eq!(names(3), ["/a", "/a/b", "/a/b/c.txt"]);
-        files.remove(&SandboxPath::new("/a")).expect("removed");
-        assert!(names(1).is_empty());
-    }
-
-    #[test]
-    fn folders_are_not_nested_deeper_than_they_can_be_walked() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let files = SandboxFiles::open(dir.path()).expect("opens");
-        let (one, other) = (SandboxPath::new(&"/a".repeat(200)), SandboxPath::new(&"/b".repeat(100)));
-        files.make_dir(&one).expect("made");
-        files.make_dir(&other).expect("made");
-        let refused = files
-            .rename(&SandboxPath::new("/a"), &other.join("a"))
-            .expect_err("too deep");
-        assert!(refused.to_string().contains("256 are the most"), "{refused}");
-        assert!(files.make_dir(&SandboxPath::new(&"/c".repeat(300))).is_err());
-        let long = format!("/{}", "n/".repeat(20) + &["m".repeat(250).as_str(); 9].join("/"));
-        assert!(files.write(&SandboxPath::new(&long), b"").is_err());
-        files.remove(&SandboxPath::new("/a")).expect("removed");
-        assert_eq!(files.list(&SandboxPath::new("/"), 1).expect("listed").len(), 1);
-    }
-
-    #[test]
-    fn what_is_nested_deeper_than_the_stack_bears_is_removed() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let files = SandboxFiles::open(dir.path()).expect("opens");
-        // As a process in the sandbox can.
-        std::fs::create_dir_all(dir.path().join("d/".repeat(1900))).expect("made");
-        let listed = files.list(&SandboxPath::new("/"), u32::MAX).expect("listed");
-        assert_eq!(listed.len(), paths::MAX_PARTS);
-        let work = move || files.remove(&SandboxPath::new("/d"));
-        let small = std::thread::Builder::new().stack_size(256 << 10).spawn(work);
-        let removed = small.expect("a thread").join().expect("it ends");
-        removed.expect("removed");
-        assert!(!dir.path().join("d").exists());
-    }
-
-    #[test]
-    fn a_folder_goes_with_files_whose_names_are_no_text() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let files = SandboxFiles::open(dir.path()).expect("opens");
-        let below = dir.path().join("d").join(OsStr::from_bytes(b"caf\xe9"));
-        std::fs::create_dir_all(&below).expect("made");
-        std::fs::write(below.join(OsStr::from_bytes(b"\xff")), b"").expect("written");
-        files.remove(&SandboxPath::new("/d")).expect("removed");
-        assert!(!dir.path().join("d").exists());
-    }
-
-    #[test]
-    fn a_folder_that_stays_is_emptied_and_not_moved() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let files = SandboxFiles::open(dir.path()).expect("opens");
-        let files = files.with_fixed(&["/home/user", "/tmp"]);
-        let path = SandboxPath::new;
-        for file in ["/home/user/a/b", "/home/other", "/tmp/c"] {
-            files.write(&path(file), b"").expect("written");
-        }
-        std::fs::create_dir_all(dir.path().join("empty")).expect("made");
-        for (from, to) in [
-            ("/tmp", "/x"),
-            ("/home", "/x"),
-            ("/empty", "/tmp"),
-            ("/home/user", "/tmp/x"),
-        ] {
-            let refused = files.rename(&path(from), &path(to)).expect_err("refused");
-            assert!(refused.to_string().contains("stays where it is"), "{refused}");
-        }
-        files.remove(&path("/home")).expect("emptied");
-        let left = |folder: &str| files.list(&path(folder), 9).expect("listed").len();
-        assert_eq!((left("/home"), left("/home/user"), left("/tmp")), (1, 0, 1));
-        files.remove(&path("/tmp")).expect("emptied");
-        assert_eq!(left("/tmp"), 0);
-    }
-}
+mod tests;

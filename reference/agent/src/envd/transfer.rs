@@ -1,9 +1,14 @@
 //! Whole files in and out, over HTTP.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Query, Request, State};
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,22 +21,63 @@ pub(super) struct FileQuery {
     path: Option<String>,
 }
 
+/// Bytes of a file that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// Answers with the content of a file. A small one is read with what else there is to it; the rest of a larger one is
+/// read as the client takes it.
 pub(super) async fn download(
     State(workload): State<Workload>,
     Query(query): Query<FileQuery>,
-) -> Result<Vec<u8>, Refused> {
+) -> Result<Response, Refused> {
     let path = SandboxPath::new(
         &query
             .path
             .ok_or_else(|| Refused::BadRequest("query parameter path is missing".to_owned()))?,
     );
-    with_files(&workload, move |files| {
-        files.read(&path).map_err(|source| Refused::File {
+    let begun = with_files(&workload, move |files| {
+        let begun = files
+            .open_file(&path)
+            .and_then(|file| piece(&file).map(|first| (file, first)));
+        begun.map_err(|source| Refused::File {
             path: path.as_str().to_owned(),
             source,
         })
+    });
+    let (file, first) = begun.await?;
+    let content = if first.len() < PIECE {
+        Body::from(first)
+    } else {
+        Body::from_stream(futures::stream::iter([Ok(first)]).chain(rest(workload, file)))
+    };
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
+}
+
+/// What follows in a file. A pause does not wait for whoever takes it slowly: it ends with an error then.
+fn rest(workload: Workload, file: File) -> impl Stream<Item = io::Result<Bytes>> {
+    futures::stream::unfold(Some(file), move |file| {
+        let workload = workload.clone();
+        async move {
+            let file = file?;
+            let next = with_files(&workload, move |_| Ok(piece(&file).map(|piece| (file, piece))));
+            match next.await {
+                Ok(Ok((file, piece))) if piece.len() < PIECE => {
+                    drop(file);
+                    Some((Ok(piece), None))
+                }
+                Ok(Ok((file, piece))) => Some((Ok(piece), Some(file))),
+                Ok(Err(error)) => Some((Err(error), None)),
+                Err(refused) => Some((Err(io::Error::other(refused.message())), None)),
+            }
+        }
     })
-    .await
+}
+
+/// The next bytes of a file; fewer than [`PIECE`] are its last.
+fn piece(file: &File) -> io::Result<Bytes> {
+    let mut piece = Vec::new();
+    file.take(PIECE as u64).read_to_end(&mut piece)?;
+    Ok(piece.into())
 }
 
 pub(super) async fn upload(
@@ -99,4 +145,56 @@ async fn multipart(request: Request, path: Option<String>) -> Result<Vec<(Sandbo
         return Err(bad("several files cannot go to one path; leave the path out".to_owned()));
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use torpor_api::WorkloadState;
+
+    use super::*;
+    use crate::fake::Serving;
+
+    async fn downloaded(serving: &Serving, path: &str) -> Body {
+        let path = Some(path.to_owned());
+        let answer = download(State(serving.workload.clone()), Query(FileQuery { path })).await;
+        let answer = answer.expect("it is there");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/octet-stream");
+        answer.into_body()
+    }
+
+    #[tokio::test]
+    async fn a_file_of_any_size_comes_whole() {
+        let root = tempfile::tempdir().expect("a directory");
+        let serving = Serving::below(root.path());
+        for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
+            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
+            std::fs::write(root.path().join("file"), &content).expect("written");
+            let body = downloaded(&serving, "/file").await;
+            assert!(
+                to_bytes(body, usize::MAX).await.expect("whole") == content,
+                "{size} bytes"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_sent_in_pieces_that_no_pause_waits_for() {
+        let root = tempfile::tempdir().expect("a directory");
+        let serving = Serving::below(root.path());
+        std::fs::write(root.path().join("file"), vec![1; 4 * PIECE]).expect("written");
+        let mut pieces = downloaded(&serving, "/file").await.into_data_stream();
+        for _ in 0..2 {
+            let piece = pieces.next().await.expect("more").expect("a piece");
+            assert_eq!(piece.len(), PIECE);
+        }
+        let frozen = serving.workload.files.try_write().expect("nobody reads");
+        serving
+            .state
+            .send_modify(|state| state.workload = WorkloadState::Frozen);
+        let ended = pieces.next().await.expect("it says why");
+        assert!(ended.expect_err("it is cut").to_string().contains("not running"));
+        assert!(pieces.next().await.is_none());
+        drop(frozen);
+    }
 }
