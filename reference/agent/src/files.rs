@@ -156,9 +156,15 @@ impl SandboxFiles {
     }
 
     pub(crate) fn info(&self, path: &SandboxPath) -> io::Result<FileInfo> {
-        let meta = self.root.symlink_metadata(path.relative())?;
+        let real = path.relative();
+        let meta = self.root.symlink_metadata(real)?;
+        self.known(real, path.clone(), &meta)
+    }
+
+    /// What is known of the file at `real`, which is called `path`.
+    fn known(&self, real: &Path, path: SandboxPath, meta: &Metadata) -> io::Result<FileInfo> {
         let kind = if meta.is_symlink() {
-            let target = self.root.read_link_contents(path.relative())?;
+            let target = self.root.read_link_contents(real)?;
             FileKind::Symlink {
                 target: target.to_string_lossy().into_owned(),
             }
@@ -167,24 +173,36 @@ impl SandboxFiles {
         } else {
             FileKind::File
         };
-        Ok(info(path.clone(), kind, &meta))
+        Ok(info(path, kind, meta))
     }
 
-    /// Everything below a folder, down to `depth` levels, sorted by path.
+    /// Everything below a folder, down to `depth` levels, sorted by path. What goes meanwhile is left out; a name that is
+    /// no text is shown as far as it is.
     pub(crate) fn list(&self, path: &SandboxPath, depth: u32) -> io::Result<Vec<FileInfo>> {
-        let mut names = Vec::new();
-        for entry in self.root.read_dir(path.relative())? {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
+        self.list_at(path.relative(), path, depth)
+    }
+
+    fn list_at(&self, real: &Path, path: &SandboxPath, depth: u32) -> io::Result<Vec<FileInfo>> {
+        let mut children = Vec::new();
+        for entry in self.root.read_dir(real)? {
+            let entry = entry?;
+            if let Some(meta) = unless_gone(entry.metadata())? {
+                children.push((entry.file_name(), meta));
+            }
         }
-        names.sort();
+        children.sort_by(|(name, _), (other, _)| name.cmp(other));
         let mut found = Vec::new();
-        for name in names {
-            let info = self.info(&path.join(&name))?;
-            let below = info.kind == FileKind::Directory && depth > 1 && info.path.parts() < paths::MAX_PARTS;
-            let child = info.path.clone();
+        for (name, meta) in children {
+            // By its own name, which need not be text.
+            let real = real.join(&name);
+            let child = path.join(&name.to_string_lossy());
+            let Some(info) = unless_gone(self.known(&real, child.clone(), &meta))? else {
+                continue;
+            };
+            let below = info.kind == FileKind::Directory && depth > 1 && child.parts() < paths::MAX_PARTS;
             found.push(info);
             if below {
-                found.extend(self.list(&child, depth - 1)?);
+                found.extend(unless_gone(self.list_at(&real, &child, depth - 1))?.unwrap_or_default());
             }
         }
         Ok(found)
@@ -254,8 +272,10 @@ impl SandboxFiles {
         let mut names = Vec::new();
         for entry in self.root.read_dir(folder.relative())? {
             let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            names.push((name, entry.file_type()?.is_dir()));
+            if let Some(kind) = unless_gone(entry.file_type())? {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                names.push((name, kind.is_dir()));
+            }
         }
         Ok(names)
     }
@@ -273,6 +293,15 @@ fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+/// What was there a moment ago, and may be gone or have made way for something else by now.
+fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

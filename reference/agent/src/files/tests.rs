@@ -92,6 +92,58 @@ fn a_folder_goes_with_files_whose_names_are_no_text() {
 }
 
 #[test]
+fn a_folder_with_names_that_are_no_text_is_listed_and_moved() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = SandboxFiles::open(dir.path()).expect("opens");
+    let below = dir.path().join("d").join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir_all(&below).expect("made");
+    std::fs::write(below.join(OsStr::from_bytes(b"\xff")), b"123").expect("written");
+    std::os::unix::fs::symlink("target", below.join(OsStr::from_bytes(b"link\xff"))).expect("a link");
+    files
+        .rename(&SandboxPath::new("/d"), &SandboxPath::new("/moved"))
+        .expect("moved");
+    let found = files.list(&SandboxPath::new("/moved"), 2).expect("listed");
+    let shown: Vec<(&str, &FileKind, u64)> = found
+        .iter()
+        .map(|info| (info.path.as_str(), &info.kind, info.size))
+        .collect();
+    let folder = ("/moved/caf\u{fffd}", &FileKind::Directory, shown[0].2);
+    let target = "target".to_owned();
+    let link = ("/moved/caf\u{fffd}/link\u{fffd}", &FileKind::Symlink { target }, 6);
+    let file = ("/moved/caf\u{fffd}/\u{fffd}", &FileKind::File, 3);
+    assert_eq!(shown, [folder, link, file]);
+}
+
+#[test]
+fn what_goes_while_a_folder_is_listed_is_left_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = SandboxFiles::open(dir.path()).expect("opens");
+    std::fs::write(dir.path().join("stays"), b"").expect("written");
+    let (done, rest) = (
+        std::sync::atomic::AtomicBool::new(false),
+        std::sync::atomic::Ordering::Relaxed,
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(rest) {
+                for nth in 0..50 {
+                    std::fs::create_dir_all(dir.path().join(format!("goes-{nth}/below"))).expect("made");
+                }
+                for nth in 0..50 {
+                    std::fs::remove_dir_all(dir.path().join(format!("goes-{nth}"))).expect("removed");
+                }
+            }
+        });
+        let listed: Vec<_> = (0..200).map(|_| files.list(&SandboxPath::new("/"), 3)).collect();
+        done.store(true, rest);
+        for found in listed {
+            let found = found.expect("listed");
+            assert!(found.iter().any(|info| info.path.as_str() == "/stays"));
+        }
+    });
+}
+
+#[test]
 fn a_folder_that_stays_is_emptied_and_not_moved() {
     let dir = tempfile::tempdir().expect("a directory");
     let files = SandboxFiles::open(dir.path()).expect("opens");
