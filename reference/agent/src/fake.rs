@@ -1,4 +1,4 @@
-//! A sandbox for tests: its processes run until they are signalled or told to end, and it uses nothing.
+//! A sandbox for tests: its processes run until they are signalled or told to end, and it uses what a test says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ const FIRST_PID: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct FakeSandbox {
     root: PathBuf,
+    usage: Mutex<Usage>,
     running: Mutex<BTreeMap<u32, FakeProcess>>,
 }
 
@@ -69,6 +70,10 @@ impl Serving {
 }
 
 impl FakeSandbox {
+    pub(crate) fn uses(&self, usage: Usage) {
+        *self.usage.lock().expect("whole") = usage;
+    }
+
     /// Who is there, by the program.
     pub(crate) fn runs(&self) -> Vec<String> {
         let running = self.running.lock().expect("whole");
@@ -135,7 +140,7 @@ impl Sandbox for FakeSandbox {
     }
 
     fn usage(&self) -> Answer<'_, Usage> {
-        ready(Ok(Usage::default())).boxed()
+        ready(Ok(*self.usage.lock().expect("whole"))).boxed()
     }
 
     fn env(&self) -> Answer<'_, BTreeMap<String, String>> {

@@ -1,6 +1,7 @@
 //! The envd API of E2B: health, environment, files and processes; an engine without processes says so.
 
 mod filesystem;
+mod metrics;
 mod process;
 mod transfer;
 mod watch;
@@ -17,6 +18,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use torpor_runtime::paths;
 
+use self::metrics::Meter;
 use crate::files::SandboxFiles;
 use crate::supervisor::Workload;
 
@@ -24,6 +26,8 @@ use crate::supervisor::Workload;
 const UPLOAD_LIMIT: usize = 512 << 20;
 
 pub(crate) fn router(workload: Workload) -> Router {
+    let meter = Meter::begun();
+    let metrics = async |State(workload): State<Workload>| metrics::answer(workload, meter).await;
     Router::new()
         .route("/health", get(health))
         .route("/envs", get(envs))
@@ -129,12 +133,4 @@ async fn envs(State(workload): State<Workload>) -> Result<Json<Value>, Refused> 
     let sandbox = workload.serving().ok_or(Refused::NotServing)?;
     let env = sandbox.env().await.map_err(|_| Refused::NotServing)?;
     Ok(Json(json!(env)))
-}
-
-async fn metrics(State(workload): State<Workload>) -> Result<Json<Value>, Refused> {
-    let sandbox = workload.serving().ok_or(Refused::NotServing)?;
-    let usage = sandbox.usage().await.map_err(|_| Refused::NotServing)?;
-    Ok(Json(
-        json!({ "cpu_count": 1, "mem_bytes": usage.memory_bytes, "cpu_seconds": usage.cpu.as_secs_f64() }),
-    ))
 }

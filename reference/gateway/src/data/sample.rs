@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{body::Body, extract::Request};
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use torpor_api::port;
@@ -45,8 +46,11 @@ pub(crate) async fn metrics_sample(gateway: &Gateway, id: &SandboxId) -> Option<
         serde_json::from_slice::<EnvdMetrics>(&body).ok()
     };
     let metrics = tokio::time::timeout(LIMIT, asked).await.ok()??;
-    let now = gateway.now();
-    Some(json!({
+    Some(sample(&metrics, gateway.now()))
+}
+
+fn sample(metrics: &EnvdMetrics, now: Timestamp) -> Value {
+    json!({
         "timestamp": now,
         "timestampUnix": now.as_second(),
         "cpuCount": metrics.cpu_count,
@@ -56,5 +60,30 @@ pub(crate) async fn metrics_sample(gateway: &Gateway, id: &SandboxId) -> Option<
         "memCache": metrics.mem_cache,
         "diskUsed": metrics.disk_used,
         "diskTotal": metrics.disk_total,
-    }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_answers_is_in_the_sample() {
+        // The agent's own tests hold it to this file.
+        let answer = include_str!("../../../../fixtures/envd-metrics.json");
+        let metrics: EnvdMetrics = serde_json::from_str(answer).expect("it is read");
+        let now = Timestamp::from_second(1_700_000_001).expect("a time");
+        let expected = json!({
+            "timestamp": "2023-11-14T22:13:21Z",
+            "timestampUnix": 1_700_000_001,
+            "cpuCount": 2,
+            "cpuUsedPct": 12.35,
+            "memUsed": 128 << 20,
+            "memTotal": 512 << 20,
+            "memCache": 0,
+            "diskUsed": 5_u64 << 30,
+            "diskTotal": 10_u64 << 30,
+        });
+        assert_eq!(sample(&metrics, now), expected);
+    }
 }

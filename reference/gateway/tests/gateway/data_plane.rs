@@ -260,7 +260,11 @@ async fn metrics_are_one_sample_of_a_running_sandbox_and_none_of_a_paused_one() 
     let tokens = sandbox(&world).await;
     let path = format!("/sandboxes/{}/metrics?start=1&end=2", tokens.id);
     let sample = world.get(&path).await.body;
-    assert_eq!((&sample[0]["cpuCount"], &sample[0]["memTotal"]), (&json!(2), &json!(9)));
+    assert_eq!(
+        (&sample[0]["cpuCount"], &sample[0]["cpuUsedPct"]),
+        (&json!(2), &json!(12.35))
+    );
+    assert_eq!(sample[0]["memTotal"], 512 << 20);
     assert_eq!(world.pause(&tokens.id).await, 204);
     assert_eq!(world.get(&path).await.body, json!([]));
 }

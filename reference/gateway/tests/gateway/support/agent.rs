@@ -21,6 +21,9 @@ use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
+/// What a real agent answers.
+const METRICS: &str = include_str!("../../../../../fixtures/envd-metrics.json");
+
 /// An agent on an address of its own.
 pub struct FakeAgent {
     ip: Ipv4Addr,
@@ -47,10 +50,7 @@ impl FakeAgent {
             .route("/health", get(async || StatusCode::NO_CONTENT))
             .route("/execute", post(execute))
             .route("/switch", get(switch))
-            .route(
-                "/metrics",
-                get(async || Json(json!({ "cpu_count": 2, "mem_used": 5, "mem_total": 9 }))),
-            )
+            .route("/metrics", get(async || METRICS))
             .fallback(any(echo))
             .with_state(shared.clone());
         for port in [49983, 49999] {
