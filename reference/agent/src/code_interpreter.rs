@@ -4,7 +4,9 @@
 //! another is told so.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +20,7 @@ use futures::Stream;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use torpor_runtime::{ContextInfo, ExecutionEvent, ExecutionSink, Sandbox, SandboxError};
 
@@ -27,6 +29,9 @@ use torpor_runtime::chain;
 
 /// A sign of life while code prints nothing.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Bytes of output that may wait for a client; one that lets more than this wait has its code interrupted.
+const WAITING: usize = 32 << 20;
 
 /// MIME types and what E2B calls them.
 const NAMED_FORMATS: [(&str, &str); 10] = [
@@ -130,10 +135,7 @@ async fn execute(
     let env = request.env_vars.unwrap_or_default();
     let interpreter = sandbox.interpreter();
     interpreter.execute(request.context_id, request.code, env, sink).await?;
-    let body = Body::from_stream(lines(Running {
-        events,
-        _interrupt: interrupt.drop_guard(),
-    }));
+    let body = Body::from_stream(output(Running::begun(events, interrupt, WAITING)));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
@@ -144,30 +146,87 @@ fn python_only(language: Option<&str>) -> Result<(), Refused> {
     }
 }
 
+/// Passes the events of a run on as lines, as long as the client takes them: code does not wait for whoever listens.
+struct Passing {
+    lines: UnboundedSender<io::Result<Bytes>>,
+    /// Bytes that the client has not taken.
+    waiting: Arc<AtomicUsize>,
+    limit: usize,
+    interrupt: CancellationToken,
+}
+
+impl Passing {
+    async fn run(self, mut events: UnboundedReceiver<ExecutionEvent>) {
+        let why = loop {
+            let Some(event) = events.recv().await else {
+                break "the sandbox ended during the execution";
+            };
+            let ended = matches!(event, ExecutionEvent::Ended { .. });
+            // However much is in one event: it is there already.
+            if !ended && self.waiting.load(Ordering::Relaxed) > self.limit {
+                self.interrupt.cancel();
+                break "the output was not read, and the execution was interrupted";
+            }
+            let line = event_lines(event);
+            self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+            if self.lines.send(Ok(line)).is_err() || ended {
+                return;
+            }
+        };
+        // The client may have gone.
+        let _ = self.lines.send(Err(io::Error::other(why)));
+    }
+}
+
 /// A run that a client listens to. When the client goes, the code is interrupted.
 struct Running {
-    events: UnboundedReceiver<ExecutionEvent>,
+    lines: UnboundedReceiver<io::Result<Bytes>>,
+    waiting: Arc<AtomicUsize>,
     _interrupt: DropGuard,
 }
 
-/// The events of a run, one JSON object a line. Ends with an error when the sandbox ends before the run does.
-fn lines(running: Running) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    futures::stream::unfold(Some(running), |running| async move {
-        let mut running = running?;
-        match tokio::time::timeout(KEEPALIVE, running.events.recv()).await {
-            Err(_) => Some((Ok(line(&json!({ "type": "keepalive" }))), Some(running))),
-            Ok(Some(ExecutionEvent::Ended { executions })) => {
-                let count = line(&json!({ "type": "number_of_executions", "execution_count": executions }));
-                let end = line(&json!({ "type": "end_of_execution" }));
-                Some((Ok([count, end].concat().into()), None))
-            }
-            Ok(Some(event)) => Some((Ok(line(&event_json(event))), Some(running))),
-            Ok(None) => Some((
-                Err(std::io::Error::other("the sandbox ended during the execution")),
-                None,
-            )),
+impl Running {
+    /// Hears of a run, which is interrupted when more than `limit` bytes wait to be taken.
+    fn begun(events: UnboundedReceiver<ExecutionEvent>, interrupt: CancellationToken, limit: usize) -> Self {
+        let (pass, lines) = mpsc::unbounded_channel();
+        let waiting = Arc::default();
+        let passing = Passing {
+            lines: pass,
+            waiting: Arc::clone(&waiting),
+            limit,
+            interrupt: interrupt.clone(),
+        };
+        tokio::spawn(passing.run(events));
+        Self {
+            lines,
+            waiting,
+            _interrupt: interrupt.drop_guard(),
         }
+    }
+}
+
+/// The events of a run, one JSON object a line. Ends with an error when the sandbox ends before the run does.
+fn output(running: Running) -> impl Stream<Item = io::Result<Bytes>> {
+    futures::stream::unfold(running, |mut running| async move {
+        let line = match tokio::time::timeout(KEEPALIVE, running.lines.recv()).await {
+            Err(_) => Ok(line(&json!({ "type": "keepalive" }))),
+            Ok(taken) => taken?.inspect(|line| {
+                running.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            }),
+        };
+        Some((line, running))
     })
+}
+
+/// An event as a client reads it; the last one also says that it is.
+fn event_lines(event: ExecutionEvent) -> Bytes {
+    let ended = matches!(event, ExecutionEvent::Ended { .. });
+    let told = line(&event_json(event));
+    if ended {
+        [told, line(&json!({ "type": "end_of_execution" }))].concat().into()
+    } else {
+        told
+    }
 }
 
 fn event_json(event: ExecutionEvent) -> Value {
@@ -237,4 +296,85 @@ async fn restart(State(workload): State<Workload>, Path(id): Path<String>) -> Re
 async fn remove(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
     serving(&workload)?.interpreter().remove_context(id).await?;
     Ok(Json(Value::Null))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    const LIMIT: usize = 8 << 10;
+    const LINE: usize = 1 << 10;
+
+    fn begun() -> (UnboundedSender<ExecutionEvent>, CancellationToken, Running) {
+        let (sender, events) = mpsc::unbounded_channel();
+        let interrupt = CancellationToken::new();
+        let running = Running::begun(events, interrupt.clone(), LIMIT);
+        (sender, interrupt, running)
+    }
+
+    fn printed() -> ExecutionEvent {
+        ExecutionEvent::Stdout("x".repeat(LINE))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn code_whose_output_nobody_takes_is_interrupted() {
+        let (events, interrupt, running) = begun();
+        for _ in 0..=LIMIT / LINE {
+            events.send(printed()).expect("it is taken");
+        }
+        let interrupted = tokio::time::timeout(Duration::from_mins(1), interrupt.cancelled());
+        interrupted.await.expect("it is interrupted");
+        events.closed().await;
+        let mut output = pin!(output(running));
+        for _ in 0..LIMIT / LINE {
+            let line = output.next().await.expect("a line");
+            assert!(line.expect("what waited is told").len() > LINE);
+        }
+        let why = output
+            .next()
+            .await
+            .expect("it says why")
+            .expect_err("it is cut")
+            .to_string();
+        assert!(why.contains("was not read"), "{why}");
+        assert!(output.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn code_whose_output_is_taken_prints_as_much_as_it_likes() {
+        let (events, interrupt, running) = begun();
+        let mut output = pin!(output(running));
+        for _ in 0..3 * LIMIT / LINE {
+            events.send(printed()).expect("it is taken");
+            let line = output.next().await.expect("a line");
+            assert!(line.expect("it runs").len() > LINE);
+        }
+        events
+            .send(ExecutionEvent::Ended { executions: 7 })
+            .expect("it is taken");
+        let last = output.next().await.expect("a line").expect("it has ended");
+        let count = "{\"execution_count\":7,\"type\":\"number_of_executions\"}\n";
+        assert_eq!(last, format!("{count}{{\"type\":\"end_of_execution\"}}\n"));
+        assert!(!interrupt.is_cancelled());
+        assert!(output.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_whose_sandbox_ends_says_so() {
+        let (events, _, running) = begun();
+        drop(events);
+        let mut output = pin!(output(running));
+        let why = output
+            .next()
+            .await
+            .expect("it says why")
+            .expect_err("it is cut")
+            .to_string();
+        assert!(why.contains("the sandbox ended"), "{why}");
+        assert!(output.next().await.is_none());
+    }
 }

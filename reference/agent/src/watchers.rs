@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::files::SandboxFiles;
@@ -27,9 +28,15 @@ struct Watcher {
     _watch: FolderWatch,
 }
 
-/// What a client has not asked for yet.
+/// What a client has not taken yet.
 #[derive(Clone, Debug, Default)]
-struct Waiting(Arc<Mutex<VecDeque<Change>>>);
+pub(crate) struct Waiting(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    changes: Mutex<VecDeque<Change>>,
+    put: Notify,
+}
 
 /// The written form of a watcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,17 +47,39 @@ pub(crate) struct WatcherImage {
 }
 
 impl Waiting {
-    fn put(&self, change: Change) {
+    pub(crate) fn put(&self, change: Change) {
         let mut waiting = self.lock();
         if waiting.len() >= WAITING {
             waiting.pop_front();
         }
         waiting.push_back(change);
+        self.0.put.notify_one();
+    }
+
+    /// The oldest change, once there is one. It is taken by one that waits for this to its end only.
+    pub(crate) async fn next(&self) -> Change {
+        loop {
+            let oldest = self.lock().pop_front();
+            match oldest {
+                Some(change) => return change,
+                None => self.0.put.notified().await,
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Change>> {
         // Nothing that holds the lock can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<Change>> for Waiting {
+    fn from(changes: Vec<Change>) -> Self {
+        let changes = Mutex::new(changes.into());
+        Self(Arc::new(Queue {
+            changes,
+            put: Notify::new(),
+        }))
     }
 }
 
@@ -116,8 +145,7 @@ impl Watchers {
         };
         for WatcherImage { id, spec, waiting } in images {
             let path = spec.path.clone();
-            let waiting = Waiting(Arc::new(Mutex::new(waiting.into())));
-            match Watcher::begin(root, &files, spec, waiting) {
+            match Watcher::begin(root, &files, spec, waiting.into()) {
                 Ok(watcher) => drop(self.lock().insert(id, watcher)),
                 Err(error) => tracing::warn!(%error, id, path = path.as_str(), "watch a folder again after a restore"),
             }
@@ -200,5 +228,23 @@ mod tests {
         }
         let waiting = waiting.lock();
         assert_eq!((waiting.len(), waiting[0].name.as_str()), (WAITING, "1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_taken_oldest_first_and_once() {
+        let waiting = Waiting::default();
+        let change = |nth: usize| Change {
+            kind: ChangeKind::Write,
+            name: nth.to_string(),
+        };
+        let nothing = tokio::time::timeout(Duration::from_secs(1), waiting.next());
+        nothing.await.expect_err("there is nothing");
+        (0..WAITING + 2).for_each(|nth| waiting.put(change(nth)));
+        for nth in 2..WAITING + 2 {
+            assert_eq!(waiting.next().await, change(nth));
+        }
+        let next = tokio::time::timeout(Duration::from_secs(1), waiting.next());
+        let (next, ()) = tokio::join!(next, async { waiting.put(change(0)) });
+        assert_eq!(next.expect("it is told"), change(0));
     }
 }

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use torpor_api::{AgentState, WorkloadState};
 
 use super::filesystem::{connect_error, entry_json};
@@ -17,6 +16,7 @@ use crate::connect::{Code, ConnectError, Pace, end_frame, message_frame, streame
 use crate::files::{SandboxFiles, SandboxPath};
 use crate::supervisor::Workload;
 use crate::watch::{Change, ChangeKind, FolderWatch, WatchSpec};
+use crate::watchers::Waiting;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -100,13 +100,10 @@ fn message<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ConnectErro
 pub(super) async fn stream(State(workload): State<Workload>, headers: HeaderMap, body: Bytes) -> Response {
     let opened = async {
         let spec = WatchSpec::from(streamed_message::<WatchRequest>(&body)?);
-        let (tell, changes) = mpsc::unbounded_channel();
-        let (path, watched) = (spec.path.as_str().to_owned(), spec.clone());
+        let changes = Waiting::default();
+        let (path, watched, told) = (spec.path.as_str().to_owned(), spec.clone(), changes.clone());
         let begun = with_files_below(&workload, move |root, files| {
-            let begun = FolderWatch::begin(root, files, &watched, move |change| {
-                // The client may have gone.
-                let _ = tell.send(change);
-            });
+            let begun = FolderWatch::begin(root, files, &watched, move |change| told.put(change));
             begun.map_err(|source| Refused::File { path, source })
         });
         let watch = begun.await.map_err(|refused| connect_error(&refused))?;
@@ -132,7 +129,7 @@ pub(super) async fn stream(State(workload): State<Workload>, headers: HeaderMap,
 struct Watching {
     workload: Workload,
     spec: WatchSpec,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: Waiting,
     pace: Pace,
     stage: Stage,
     _watch: FolderWatch,
@@ -169,7 +166,7 @@ impl Watching {
         };
         tokio::select! {
             biased;
-            Some(change) = self.changes.recv() => {
+            change = self.changes.next() => {
                 let spec = self.spec.clone();
                 let told = with_files(&self.workload, move |files| Ok(event_json(&spec, &change, files)));
                 match told.await {
