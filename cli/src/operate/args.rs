@@ -50,8 +50,8 @@ pub struct ControllerArgs {
     /// How long a pause may take until its checkpoint is sealed
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     pub pause_deadline: Duration,
-    /// Delay before the first retry of a failed restore
-    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    /// Delay before the first retry of a failed restore; at least one second
+    #[arg(long, default_value = "10s", value_parser = delay, value_name = "DURATION")]
     pub restore_retry: Duration,
     #[command(flatten)]
     pub election: ElectionArgs,
@@ -173,6 +173,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
 }
 
+/// Reads a length of time of at least a second. A status gives times in seconds: a retry that is due sooner would be
+/// due as soon as it is written there.
+fn delay(text: &str) -> Result<Duration, String> {
+    let read = duration(text)?;
+    if read < Duration::from_secs(1) {
+        return Err("it must be at least one second; try `10s`".to_owned());
+    }
+    Ok(read)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +192,18 @@ mod tests {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         assert!(duration("15").is_err_and(|text| text.contains("try `15s`")));
         assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn a_delay_between_tries_is_at_least_a_second() {
+        assert_eq!(delay("1s"), Ok(Duration::from_secs(1)));
+        for short in ["0s", "999ms"] {
+            assert!(
+                delay(short).is_err_and(|text| text.contains("at least one second")),
+                "{short}"
+            );
+        }
+        assert!(delay("10").is_err_and(|text| text.contains("try `15s`")));
     }
 
     #[test]

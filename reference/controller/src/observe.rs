@@ -100,14 +100,16 @@ impl Reading {
         Timestamp::from_second(self.now.as_second()).unwrap_or(self.now)
     }
 
-    /// What is wanted: what the spec asks for, unless that was tried for this very spec and failed.
+    /// What is wanted: what the spec asks for, unless that was tried for this very spec and failed. A pause that failed
+    /// counts only while there is something that it would have to keep: with the context on record, nothing but the Pod
+    /// is left to go.
     pub(crate) fn goal(&self) -> Goal {
         let (status, generation) = (self.status(), self.sandbox.metadata.generation);
         let failed = |kind, reason| conditions::in_force(&status, kind, reason, generation);
         if self.sandbox.metadata.deletion_timestamp.is_some() {
             Goal::Deleted
         } else if self.asks_for_pause() {
-            if failed(ConditionType::Paused, Reason::CheckpointFailed) {
+            if self.history() == History::Live && failed(ConditionType::Paused, Reason::CheckpointFailed) {
                 Goal::Running
             } else {
                 Goal::Paused

@@ -103,6 +103,9 @@ fn a_failure_changes_the_goal_only_for_the_spec_that_it_was_met_with() {
         let condition = serde_json::from_value(condition).expect("a condition");
         status(&mut failed).conditions.push(condition);
         assert_eq!(failed.goal(), goal, "generation {generation}");
+        // Torn since, it has its context on record again: no pause of that can fail.
+        status(&mut failed).checkpoint = Some(record(1));
+        assert_eq!(failed.goal(), Goal::Paused, "generation {generation}, on record");
     }
 }
 

@@ -44,6 +44,10 @@ impl Draft<'_> {
             retry_time: Time(retry_time),
         });
         self.status.phase = Some(Phase::Resuming);
+        // The failed pause was one of a run that is lost by now: that is the news.
+        if conditions::has_reason(&self.before, ConditionType::Paused, Reason::CheckpointFailed) {
+            conditions::remove(&mut self.status, ConditionType::Paused);
+        }
         self.set(ConditionType::Resumed, (false, Reason::RestoreFailed), &message);
         self.status.message = Some(message);
     }

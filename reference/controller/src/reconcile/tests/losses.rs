@@ -99,6 +99,33 @@ async fn a_workload_torn_while_its_memory_came_is_paused_again_on_its_checkpoint
 }
 
 #[tokio::test]
+async fn a_workload_torn_after_a_pause_of_it_failed_is_paused_on_its_checkpoint() {
+    let (world, mut controller) = paused(9).await;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    world.state().mood = AgentMood::FailsToSeal;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    assert!(says(&world, ConditionType::Paused, Reason::CheckpointFailed));
+    world.state().tear();
+    world.pass(&controller).await.expect("a pass that comes to rest");
+    world.settle(&mut controller).await;
+    assert_eq!(
+        (phase(&world), world.state().pod.is_none()),
+        (Some(Phase::Paused), true)
+    );
+    let events = world.state().events.clone();
+    let told = events.iter().filter(|event| event.contains("RestoreFailed")).count();
+    assert_eq!(told, 1, "{events:#?}");
+
+    world.state().mood = AgentMood::Works;
+    world.patch_spec(json!({"paused": false}));
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+}
+
+#[tokio::test]
 async fn a_restore_that_failed_is_tried_at_once_when_the_spec_changes() {
     let (world, mut controller) = paused(9).await;
     world.state().mood = AgentMood::FailsToRestore;
