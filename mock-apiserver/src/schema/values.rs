@@ -111,8 +111,8 @@ fn string(schema: &Value, rules: &CompiledRules, text: &str, place: &Place<'_>) 
 /// The formats that are checked; others accept everything.
 fn fits_format(format: &str, text: &str) -> bool {
     match format {
-        "date-time" => text.parse::<jiff::Timestamp>().is_ok(),
-        "date" => text.parse::<jiff::civil::Date>().is_ok(),
+        "date-time" => is_date_time(text),
+        "date" => is_date(text),
         "uuid" => uuid::Uuid::parse_str(text).is_ok(),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -128,6 +128,51 @@ fn fits_format(format: &str, text: &str) -> bool {
         "byte" => base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).is_ok(),
         _ => true,
     }
+}
+
+/// Looked at is the form, as kube-openapi does, not whether there is such a moment or such a zone: years end with 9999
+/// in any zone, and whatever follows a second `T` is not looked at.
+fn is_date_time(text: &str) -> bool {
+    let mut parts = text.split(['t', 'T']);
+    let (Some(date), Some(rest)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let (Some(time), Some(rest)) = (rest.get(..8), rest.get(8..)) else {
+        return false;
+    };
+    let fraction = match rest.strip_suffix(['z', 'Z']) {
+        Some(fraction) => Some(fraction),
+        None => rest.len().checked_sub(6).and_then(|at| {
+            let (fraction, zone) = rest.split_at_checked(at)?;
+            (has_form(zone, "+00:00") || has_form(zone, "-00:00")).then_some(fraction)
+        }),
+    };
+    let clock = has_form(time, "00:00:00") && time[..2] <= *"23" && time[3..5] <= *"59" && time[6..] <= *"59";
+    is_date(date) && clock && fraction.is_some_and(is_fraction)
+}
+
+/// Nothing, or any one character and digits.
+fn is_fraction(text: &str) -> bool {
+    let mut characters = text.chars();
+    let first = characters.next();
+    let digits = characters.as_str();
+    first.is_none() || !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+fn is_date(text: &str) -> bool {
+    has_form(text, "0000-00-00") && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// Whether a text has digits where the form has `0`, and is the same everywhere else.
+fn has_form(text: &str, form: &str) -> bool {
+    let fits = |(byte, wanted): (u8, u8)| {
+        if wanted == b'0' {
+            byte.is_ascii_digit()
+        } else {
+            byte == wanted
+        }
+    };
+    text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
 }
 
 /// An address and the length of its prefix.
@@ -173,4 +218,45 @@ fn size(schema: &Value, [least, most]: [&str; 2], actual: usize, place: &Place<'
         errors.push(FieldError::invalid(place.to_string(), &Value::from(actual), detail));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_by_its_form_as_a_real_server_does() {
+        for taken in [
+            "2027-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31t23:59:59.123456789012z",
+            "0000-01-01T00:00:00Z",
+            "2027-01-01T00:00:00+99:99",
+            "2027-01-01T00:00:00,5-08:00",
+            "2027-01-01T00:00:00ZT",
+        ] {
+            assert!(fits_format("date-time", taken), "{taken}");
+        }
+        for refused in [
+            "",
+            "x",
+            "2027-01-01",
+            "2027-01-01 00:00:00Z",
+            "2027-01-01T00:00:00",
+            "2027-02-29T00:00:00Z",
+            "+002027-01-01T00:00:00Z",
+            "2027-01-01T24:00:00Z",
+            "2027-01-01T23:60:00Z",
+            "2027-01-01T23:59:60Z",
+            "2027-01-01T00:00Z",
+            "2027-01-01T00:00:00.Z",
+            "2027-01-01T00:00:00+0800",
+            "2027-01-01T00:00:00é8:00",
+            "10000-01-01T00:00:00Z",
+        ] {
+            assert!(!fits_format("date-time", refused), "{refused}");
+        }
+        assert!(fits_format("date", "2027-01-01"));
+        assert!(!fits_format("date", "20270101"));
+    }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::time::nearest;
 use crate::{PodTemplate, ShutdownPolicy, VolumeClaimTemplate, schema};
 
 /// What a user asks of a sandbox.
@@ -41,7 +42,7 @@ pub struct SandboxSpec {
     #[schemars(extend("enum" = ["Running", "Suspended"]), with = "String")]
     pub operating_mode: OperatingMode,
     /// When to end the sandbox by itself, also while it is suspended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nearest", skip_serializing_if = "Option::is_none")]
     pub shutdown_time: Option<Time>,
     /// What ending at `shutdownTime` means. Retained, a sandbox keeps its context, and goes on when the time is put off.
     #[serde(default = "retain")]

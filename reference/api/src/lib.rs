@@ -13,6 +13,7 @@ mod sandbox;
 mod schema;
 mod status;
 mod template;
+mod time;
 mod volume;
 
 pub use agent::{

@@ -9,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::time::nearest;
 use crate::volume::is_default;
 use crate::{ClaimRetentionPolicy, SandboxStatus, VolumeClaimTemplate, schema};
 
@@ -55,10 +56,10 @@ pub struct SandboxSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
     /// When to set `paused` by itself. A time that has passed does not pause a sandbox that was resumed after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nearest", skip_serializing_if = "Option::is_none")]
     pub pause_time: Option<Time>,
     /// When to end the sandbox by itself, also while it is paused, and without waking it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "nearest", skip_serializing_if = "Option::is_none")]
     pub shutdown_time: Option<Time>,
     /// What ending at `shutdownTime` means. Absent: `Delete`.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test ends where something it needs is missing")]
 
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use mock_apiserver::MockApiServer;
 use serde_json::{Value, json};
@@ -311,4 +311,29 @@ async fn the_second_front_has_the_defaults_and_the_rules_of_agent_sandbox() {
     let patch = Patch::Merge(json!({ "spec": { "volumeClaimTemplates": [claim("data")] } }));
     let message = refusal(sandboxes.patch("one", &PatchParams::default(), &patch).await);
     assert!(message.contains("volumeClaimTemplates is immutable"), "{message}");
+}
+
+#[tokio::test]
+async fn whatever_time_a_server_takes_the_list_that_has_it_can_be_read() {
+    let client = client().await;
+    for (name, time) in [
+        ("last", "9999-12-31T23:59:59Z"),
+        ("nowhere", "2027-01-01T00:00:00+99:99"),
+    ] {
+        let first = json!({ "template": template(), "pauseTime": time, "shutdownTime": time });
+        let created = api::<Sandbox>(&client)
+            .create(&PostParams::default(), &object::<Sandbox>(name, &first))
+            .await;
+        created.expect("the sandbox is taken");
+        let second = json!({ "podTemplate": template(), "shutdownTime": time });
+        let created = api::<agent_sandbox::Sandbox>(&client)
+            .create(&PostParams::default(), &object::<agent_sandbox::Sandbox>(name, &second))
+            .await;
+        created.expect("the second front is taken");
+    }
+    let first: Api<Sandbox> = Api::namespaced(client.clone(), "default");
+    let first = first.list(&ListParams::default()).await.expect("a list");
+    let second: Api<agent_sandbox::Sandbox> = Api::namespaced(client, "default");
+    let second = second.list(&ListParams::default()).await.expect("a list");
+    assert_eq!((first.items.len(), second.items.len()), (2, 2));
 }
