@@ -8,6 +8,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use mock_apiserver::{LogOptions, PodLogs, PodLogsRefused};
 use mock_node::LogStream;
 
+use super::by_engine::restored;
+use super::engine::Restored;
 use super::notes::Notes;
 use super::{Around, Culprit, Fault, Hooks};
 
@@ -42,6 +44,17 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["CTX-08"], &["program-goes-on"])
     .touches(&["CTX-03"]),
+    Fault::new(
+        "program-starts-over-in-an-empty-log",
+        Culprit::Engine,
+        "starts the sandbox's own program again at every restore, and drops what it had printed before",
+        || Hooks {
+            logs: Some(Arc::new(|inner| Arc::new(SinceBirth(inner)))),
+            ..restored(Restored::ProgramAnew, None)
+        },
+    )
+    .breaks(&["CTX-03", "CTX-08"], &["program-goes-on"])
+    .spares(&["interpreter-state-survives@e2b", "files-survive@e2b"]),
 ];
 
 fn page(rule: impl Fn(String) -> String + Send + Sync + 'static) -> Hooks {
@@ -95,4 +108,36 @@ impl PodLogs for Doubled {
         }
         .boxed()
     }
+}
+
+/// Logs that begin where a program last said that it was born.
+struct SinceBirth(Arc<dyn PodLogs>);
+
+impl PodLogs for SinceBirth {
+    fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        options: LogOptions,
+    ) -> BoxFuture<'static, Result<LogStream, PodLogsRefused>> {
+        let follows = options.follow;
+        let log = self.0.logs(namespace, pod, container, options);
+        async move {
+            let log = log.await?;
+            if follows {
+                return Ok(log);
+            }
+            let whole = log.collect::<Vec<Bytes>>().await.concat();
+            let kept = since_birth(&whole).to_vec();
+            Ok(futures::stream::iter([Bytes::from(kept)]).boxed())
+        }
+        .boxed()
+    }
+}
+
+fn since_birth(log: &[u8]) -> &[u8] {
+    const WORD: &[u8] = b"born ";
+    let born = log.windows(WORD.len()).rposition(|part| part == WORD);
+    &log[born.unwrap_or_default()..]
 }
