@@ -3,13 +3,14 @@
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tower::BoxError;
 
 use super::by_face::{creating, told};
 use super::by_view::seen;
-use super::calls::CallRules;
+use super::calls::{Call, CallRules, Reply, Server};
 use super::face::{FaceRule, Route, body_of};
 use super::notes::Notes;
-use super::{Fault, Hooks, controller, gateway};
+use super::{Fault, Hooks, controller, controller_calls, gateway};
 
 pub(super) const FAULTS: &[Fault] = &[
     controller(
@@ -32,6 +33,13 @@ pub(super) const FAULTS: &[Fault] = &[
         ],
     )
     .spares(&["the-pause-time-pauses", "timeout-without-auto-pause-deletes"]),
+    controller(
+        "shutdown-time-wakes",
+        "wakes a paused sandbox when its shutdown time comes, and deletes it once it runs",
+        || controller_calls(CallRules::rule(shutdown_time_wakes)),
+    )
+    .breaks(&["TIME-06"], &["the-shutdown-time-deletes-without-waking"])
+    .spares(&["the-shutdown-time-deletes-what-never-ran"]),
     gateway(
         "timeout-runs-during-the-start",
         "counts the timeout of a connect from the request, also while the resume waits for a node",
@@ -88,6 +96,23 @@ const ZERO: &[&str] = &[
     "a-timeout-of-zero-creates-nothing",
     "errors-are-json-with-code-and-message",
 ];
+
+/// What the controller deletes itself is what has a shutdown time.
+async fn shutdown_time_wakes(call: Call, server: Server) -> Result<Reply, BoxError> {
+    if call.on(&Method::DELETE, "sandboxes").is_none() {
+        return server.answer(call).await;
+    }
+    let path = call.path().to_owned();
+    let shown = server.answer(Call::merge(&path, json!({}))?).await?;
+    let phase = shown.body["status"]["phase"].as_str();
+    if !matches!(phase, Some("Paused" | "Resuming")) {
+        return server.answer(call).await;
+    }
+    let end = Timestamp::now() + SignedDuration::from_secs(2);
+    let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
+    let woken = json!({"spec": {"paused": false, "shutdownTime": end.to_string()}});
+    server.answer(Call::merge(&path, woken)?).await
+}
 
 fn zero_becomes(body: &mut Value, seconds: u32) {
     if body["timeout"] == 0 {
