@@ -182,6 +182,12 @@ pub fn addresses<'a>(args: &'a ConformanceArgs, profile: &Profile) -> anyhow::Re
         }
         (_, None) => bail!("--target kubeconfig needs --kubeconfig FILE or KUBECONFIG"),
     };
+    if let Some(path) = args.storage.as_deref().filter(|path| !path.is_dir()) {
+        bail!(
+            "--storage {}: no such directory; where there is none, nothing is ever left behind. Name the one in which the target keeps checkpoints",
+            path.display()
+        );
+    }
     let e2b = endpoint(args)?;
     if e2b.is_some() && kubeconfig.is_some() && args.namespace.is_none() {
         bail!("--e2b-url beside a kubeconfig needs --namespace NAME: that in which the E2B API makes its sandboxes");

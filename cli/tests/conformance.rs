@@ -270,6 +270,14 @@ fn a_profile_or_a_capability_that_makes_no_sense_is_a_usage_error() {
     }
 }
 
+#[test]
+fn a_storage_directory_that_is_not_there_is_a_usage_error_and_not_an_empty_store() {
+    let output = conformance(&["--target", "e2b", "--storage", "no/such/folder"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("--storage no/such/folder: no such directory"), "{said}");
+}
+
 /// A report of one requirement, in a folder.
 fn report_in(dir: &Path) -> Output {
     conformance(&[
