@@ -189,11 +189,12 @@ impl World {
         judge_answer(step, &answer).map_err(Fault::Claim)?;
         let json = answer.json();
         for (name, pointer) in &step.save {
-            let value = json.pointer(pointer).map(plain).unwrap_or_default();
-            if pointer.ends_with("Token") {
-                self.journal.hide(&value);
+            if let Some(secret) = secret_at(&json, pointer) {
+                self.journal.hide(secret);
             }
-            self.save(name, value);
+            let value = json.pointer(pointer).cloned().unwrap_or_default();
+            self.save(name, plain(&value));
+            self.state().values.insert(name.clone(), value);
         }
         Ok(())
     }
@@ -273,6 +274,12 @@ fn judge_answer(step: &Http, answer: &Answer) -> Result<(), String> {
     Ok(())
 }
 
+/// The token that an answer holds at a place that is named so; null stands for none.
+fn secret_at<'j>(json: &'j Value, pointer: &str) -> Option<&'j str> {
+    let token = json.pointer(pointer).filter(|_| pointer.ends_with("Token"));
+    token.and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
 /// A JSON value as a text: without quotes when it is one.
 pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -280,4 +287,18 @@ pub(super) fn plain(value: &Value) -> String {
 
 fn files_path(path: &str) -> String {
     format!("/files?path={}", utf8_percent_encode(path, NON_ALPHANUMERIC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_not_there_is_no_secret() {
+        let json = json!({"envdAccessToken": "t0k3n", "trafficAccessToken": null, "emptyToken": "", "sandboxID": "i1"});
+        assert_eq!(secret_at(&json, "/envdAccessToken"), Some("t0k3n"));
+        for pointer in ["/trafficAccessToken", "/emptyToken", "/otherToken", "/sandboxID"] {
+            assert_eq!(secret_at(&json, pointer), None, "{pointer}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::probe::{Address, Cluster, E2bClient, Fault, Http};
 use crate::profile::Dialect;
 use crate::pulse::{Patience, Pulse};
 use crate::report::INTERRUPTED;
-use crate::scenario::{Front, Variables, fill};
+use crate::scenario::{Front, Variables, fill, fill_whole};
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -74,6 +74,8 @@ fn template(target: &Target) -> &str {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) variables: Variables,
+    /// What answers held that are kept as variables, as it was before it was made a text.
+    pub(super) values: BTreeMap<String, Value>,
     pub(super) sandboxes: BTreeMap<String, Sandbox>,
     /// Every name that was ever used, also of sandboxes that were made anew under the same alias.
     pub(super) names: Vec<(Front, String)>,
@@ -231,7 +233,9 @@ impl World {
             what: format!("saved {name}"),
             value: value.clone(),
         });
-        self.state().variables.insert(name.to_owned(), value);
+        let mut state = self.state();
+        state.values.remove(name);
+        state.variables.insert(name.to_owned(), value);
     }
 
     /// A step or condition with its variables filled in.
@@ -239,6 +243,9 @@ impl World {
         let mut value = serde_json::to_value(raw).map_err(|error| Fault::harness("read the step", error))?;
         let mut variables = self.state().variables.clone();
         variables.extend(scope.clone());
+        if let Some(expected) = value.pointer_mut("/http/json") {
+            fill_whole(expected, &self.state().values);
+        }
         fill(&mut value, &variables, now()).map_err(Fault::Harness)?;
         serde_json::from_value(value).map_err(|error| Fault::harness("read the step", error))
     }

@@ -59,7 +59,7 @@ pub use revision::Revision;
 pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
 pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
-pub(crate) use template::{Variables, fill, variables_in};
+pub(crate) use template::{Variables, fill, fill_whole, variables_in};
 pub use work::{Canary, Recall, Work};
 
 /// The name of the sandbox that a step means when it names none.

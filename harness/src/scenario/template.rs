@@ -26,6 +26,21 @@ pub(crate) fn fill(value: &mut Value, variables: &Variables, now: Timestamp) -> 
     Ok(())
 }
 
+/// Puts the value of `name` where a text is `${name}` and nothing else.
+pub(crate) fn fill_whole(value: &mut Value, values: &BTreeMap<String, Value>) {
+    match value {
+        Value::String(text) => {
+            let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+            if let Some(known) = name.and_then(|name| values.get(name)) {
+                *value = known.clone();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_whole(item, values)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_whole(field, values)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 fn fill_text(text: &str, variables: &Variables, now: Timestamp) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -111,6 +126,14 @@ mod tests {
         assert!(fill(&mut json!("${b}"), &variables, now).unwrap_err().contains("${b}"));
         assert!(fill(&mut json!("${b"), &variables, now).is_err());
         assert!(fill(&mut json!("${now+soon}"), &variables, now).is_err());
+    }
+
+    #[test]
+    fn what_stands_for_one_value_alone_becomes_it_whatever_its_type() {
+        let values = BTreeMap::from([("none".to_owned(), Value::Null), ("n".to_owned(), json!(7))]);
+        let mut value = json!({"a": "${none}", "b": ["${n}", "x ${n}", "${other}"]});
+        fill_whole(&mut value, &values);
+        assert_eq!(value, json!({"a": null, "b": [7, "x ${n}", "${other}"]}));
     }
 
     #[test]
