@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::by_face::{RESUMES, ruled};
-use super::face::{Asked, Gateway, Route, Told, body_of};
+use super::face::{Asked, Gateway, Route, Told, body_of, with_body};
 use super::notes::Notes;
 use super::{Fault, Hooks, gateway};
 
@@ -61,6 +61,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "deleting-by-sdk-while-running",
         "connect-only-extends-a-running-sandbox",
     ]),
+    gateway(
+        "every-connect-starts-an-instance",
+        "starts an instance for every connect that comes until the sandbox is resumed, and lets them take turns",
+        every_connect_starts_an_instance,
+    )
+    .breaks(&["E2B-06"], &["concurrent-connects-start-once"]),
     gateway(
         "connect-does-not-extend",
         "answers a connect to a running sandbox and leaves its timer",
@@ -231,6 +237,76 @@ fn remembering(skips: fn(bool, &str) -> bool) -> Hooks {
                 }
                 _ => gateway.answer(asked.request).await,
             }
+        }
+    })
+}
+
+/// How often a sandbox was started at its last resume.
+#[derive(Clone, Default)]
+struct Instances {
+    /// The code that ran last before the pause.
+    earlier: String,
+    started: usize,
+    executions: usize,
+    /// Connects that are not answered yet.
+    connecting: usize,
+}
+
+impl Instances {
+    /// The code as the instance whose turn it is executes it. What was assigned last before the pause has in each a name
+    /// of its own, and begins as it was then.
+    fn executing(&mut self, code: &str) -> String {
+        if self.started == 0 {
+            code.clone_into(&mut self.earlier);
+        }
+        let turn = self.executions % self.started.max(1);
+        let first = self.executions < self.started;
+        self.executions += 1;
+        match self.earlier.split_once(" = ") {
+            Some((name, _)) if turn > 0 => {
+                let begun = if first {
+                    format!("{}\n", self.earlier)
+                } else {
+                    String::new()
+                };
+                format!("{begun}{code}").replace(name, &format!("{name}_{turn}"))
+            }
+            Some(_) | None => code.to_owned(),
+        }
+    }
+}
+
+fn every_connect_starts_an_instance() -> Hooks {
+    let instances: Notes<Instances> = Notes::new();
+    ruled(move |mut asked, gateway| {
+        let instances = instances.clone();
+        async move {
+            let note = |id: &str, change: &mut (dyn FnMut(&mut Instances) + Send)| {
+                change(instances.values().entry(id.to_owned()).or_default());
+            };
+            match asked.to.clone() {
+                Route::Connect(id) => {
+                    let headers = asked.request.headers().clone();
+                    let paused = gateway.state(&headers, &id).await == "paused";
+                    note(&id, &mut |of_it| {
+                        of_it.started += usize::from(paused || of_it.connecting > 0);
+                        of_it.connecting += 1;
+                    });
+                    let answer = gateway.answer(asked.request).await;
+                    note(&id, &mut |of_it| of_it.connecting -= 1);
+                    return answer;
+                }
+                Route::Pause(id) => note(&id, &mut |of_it| (of_it.started, of_it.executions) = (0, 0)),
+                Route::Inside(id) if asked.request.uri().path() == "/execute" => {
+                    let (request, mut body) = body_of(asked.request).await;
+                    if let Some(code) = body["code"].as_str().map(str::to_owned) {
+                        body["code"] = json!(instances.values().entry(id).or_default().executing(&code));
+                    }
+                    asked.request = with_body(request, &body);
+                }
+                _ => {}
+            }
+            gateway.answer(asked.request).await
         }
     })
 }
