@@ -236,8 +236,9 @@ impl SandboxApi {
         self.services.create(&PostParams::default(), service).await.map(drop)
     }
 
-    pub(crate) async fn delete_service(&self) -> Result<(), kube::Error> {
-        let deleted = self.services.delete(&self.name, &DeleteParams::default()).await;
+    /// Deletes the Service that was read, by its UID.
+    pub(crate) async fn delete_service(&self, uid: Option<String>) -> Result<(), kube::Error> {
+        let deleted = self.services.delete(&self.name, &preconditions(uid, None)).await;
         gone_is_fine(deleted.map(drop))
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum Companion {
     Missing,
     /// It is this sandbox's.
     Ours,
+    /// It is a Service of this sandbox that is being deleted: gone once others let go of it.
+    Going,
     /// It is somebody else's.
     Foreign {
         /// Whose it is, for people.
@@ -41,6 +43,8 @@ pub(crate) struct Companions {
     pub(crate) claims: Vec<(String, Companion)>,
     /// The Service of the sandbox's name.
     pub(crate) service: Option<Companion>,
+    /// `metadata.uid` of that Service.
+    pub(crate) service_uid: Option<String>,
     /// The sandbox's Checkpoints, by generation, with their names.
     pub(crate) checkpoints: Option<BTreeMap<u64, String>>,
 }
@@ -53,7 +57,10 @@ pub(crate) enum Chore {
     /// Create the Service.
     CreateService(Box<Service>),
     /// Delete the Service.
-    DeleteService,
+    DeleteService {
+        /// `metadata.uid` of the one that was read.
+        uid: Option<String>,
+    },
     /// Describe the checkpoint on record.
     CreateCheckpoint(Box<Checkpoint>),
     /// Delete a Checkpoint whose data nobody needs any more.
@@ -71,7 +78,7 @@ impl Chore {
         match self {
             Self::CreateClaim(_) => "create_claim",
             Self::CreateService(_) => "create_service",
-            Self::DeleteService => "delete_service",
+            Self::DeleteService { .. } => "delete_service",
             Self::CreateCheckpoint(_) => "create_checkpoint",
             Self::DeleteCheckpoint { .. } => "delete_checkpoint",
         }
@@ -83,8 +90,14 @@ impl Companions {
     pub(crate) fn foreign_claim(&self) -> Option<(&str, &str)> {
         self.claims.iter().find_map(|(name, seen)| match seen {
             Companion::Foreign { owner } => Some((name.as_str(), owner.as_str())),
-            Companion::Missing | Companion::Ours => None,
+            Companion::Missing | Companion::Ours | Companion::Going => None,
         })
+    }
+
+    /// Notes the Service of the sandbox's name, or that there is none.
+    pub(crate) fn saw_service(&mut self, service: Option<&Service>, sandbox: &Sandbox) {
+        self.service = Some(Companion::of_service(service, sandbox));
+        self.service_uid = service.and_then(|service| service.metadata.uid.clone());
     }
 
     /// The first claim that is not there.
@@ -110,10 +123,13 @@ impl Companion {
     }
 
     /// Whose the Service is.
-    pub(crate) fn of_service(service: Option<&Service>, sandbox: &Sandbox) -> Self {
+    fn of_service(service: Option<&Service>, sandbox: &Sandbox) -> Self {
         match service {
             None => Self::Missing,
-            Some(service) if is_ours(service, sandbox) => Self::Ours,
+            Some(service) if is_ours(service, sandbox) => match service.metadata.deletion_timestamp {
+                None => Self::Ours,
+                Some(_) => Self::Going,
+            },
             Some(service) => Self::Foreign { owner: owner(service) },
         }
     }
@@ -153,9 +169,12 @@ pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
 fn service_chore(reading: &Reading) -> Option<Chore> {
     match (reading.sandbox.spec.service, reading.companions.service.as_ref()?) {
         (Some(true), Companion::Missing) => Some(Chore::CreateService(Box::new(service(reading)))),
-        (Some(false), Companion::Ours) => Some(Chore::DeleteService),
-        (Some(true), Companion::Ours | Companion::Foreign { .. })
-        | (Some(false), Companion::Missing | Companion::Foreign { .. })
+        (Some(false), Companion::Ours) => Some(Chore::DeleteService {
+            uid: reading.companions.service_uid.clone(),
+        }),
+        // Deleted once more, one that somebody holds would be there still.
+        (Some(true), Companion::Ours | Companion::Going | Companion::Foreign { .. })
+        | (Some(false), Companion::Missing | Companion::Going | Companion::Foreign { .. })
         | (None, _) => None,
     }
 }

@@ -49,7 +49,7 @@ impl Seen {
             let service = self
                 .services
                 .get(&ObjectRef::new(&sandbox.name_any()).within(&namespace));
-            seen.service = Some(Companion::of_service(service.as_deref(), sandbox));
+            seen.saw_service(service.as_deref(), sandbox);
         }
         if checkpoints_matter(reading) {
             seen.checkpoints = self.checkpoints.of(reading.uid());

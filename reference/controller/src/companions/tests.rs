@@ -28,7 +28,7 @@ fn json_of(chore: Option<Chore>) -> Value {
         Some(Chore::CreateClaim(claim)) => json!({"claim": claim}),
         Some(Chore::CreateService(service)) => json!({"service": service}),
         Some(Chore::CreateCheckpoint(checkpoint)) => json!({"checkpoint": checkpoint}),
-        Some(Chore::DeleteService) => json!("delete the Service"),
+        Some(Chore::DeleteService { .. }) => json!("delete the Service"),
         Some(Chore::DeleteCheckpoint { generation, name }) => json!({"delete": [generation, name]}),
         None => Value::Null,
     }
@@ -125,6 +125,8 @@ fn a_service_is_made_kept_or_deleted_as_the_spec_says_and_never_somebody_elses()
         (Some(false), Some(Companion::Missing), "nothing"),
         (Some(false), Some(Companion::Ours), "delete_service"),
         (Some(false), Some(foreign()), "nothing"),
+        (Some(true), Some(Companion::Going), "nothing"),
+        (Some(false), Some(Companion::Going), "nothing"),
         (None, Some(Companion::Ours), "nothing"),
         (Some(true), None, "nothing"),
     ] {
@@ -248,6 +250,8 @@ fn a_service_is_ours_by_its_owner_alone() {
     };
     assert_eq!(Companion::of_service(None, &paused().sandbox), Companion::Missing);
     assert_eq!(whose(json!({"ownerReferences": owner_reference()})), Companion::Ours);
+    let going = json!({"ownerReferences": owner_reference(), "deletionTimestamp": at(0).to_string()});
+    assert_eq!(whose(going), Companion::Going);
     let owner = "nobody".to_owned();
     assert_eq!(
         whose(json!({"annotations": {annotation::SANDBOX_UID: "uid-1"}})),

@@ -220,7 +220,7 @@ fn with_service(reading: &Reading, text: &str) -> String {
 /// What was last reported holds until it is looked at again.
 fn has_service(reading: &Reading) -> bool {
     match &reading.companions.service {
-        Some(Companion::Ours) => true,
+        Some(Companion::Ours | Companion::Going) => true,
         Some(Companion::Missing | Companion::Foreign { .. }) => false,
         None => reading.published.contains_key("service"),
     }

@@ -21,7 +21,10 @@ impl Pass<'_> {
                 }
             }
             Chore::CreateService(service) => Ok(put_off("create the Service", self.api.create_service(service).await)),
-            Chore::DeleteService => Ok(put_off("delete the Service", self.api.delete_service().await)),
+            Chore::DeleteService { uid } => {
+                let deleted = self.api.delete_service(uid.clone()).await;
+                Ok(put_off("delete the Service", deleted))
+            }
             Chore::CreateCheckpoint(checkpoint) => {
                 let created = there_is_fine(self.api.create_checkpoint(checkpoint).await);
                 if created.is_ok() {

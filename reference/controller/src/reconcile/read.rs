@@ -57,7 +57,7 @@ impl Pass<'_> {
             }
         }
         if service_matters(reading) {
-            seen.service = Some(Companion::of_service(self.api.service().await?.as_ref(), sandbox));
+            seen.saw_service(self.api.service().await?.as_ref(), sandbox);
         }
         if checkpoints_matter(reading) {
             seen.checkpoints = self.checkpoints.of(reading.uid());

@@ -5,6 +5,8 @@ use torpor_api::{ConditionType, Phase, Reason};
 
 use super::world::World;
 use super::{paused, phase, running, says, spec};
+use crate::api::SandboxApi;
+use crate::front::Front;
 
 pub(super) fn with_volumes() -> Value {
     let mut spec = spec();
@@ -183,6 +185,42 @@ async fn a_service_follows_the_spec_and_no_pause_waits_for_it() {
     world.patch_spec(json!({"service": null, "paused": false}));
     world.settle(&mut controller).await;
     assert_eq!(claims(&world), ["services/one"], "what is there stays");
+    world.patch_spec(json!({"service": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(claims(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn no_pause_or_resume_waits_for_a_service_that_somebody_holds() {
+    let mut spec = spec();
+    spec["service"] = json!(true);
+    let world = World::new(spec);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    let key = "services/one";
+    world.state().others.get_mut(key).expect("a Service")["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world.state().writes.clear();
+    for (paused, expected) in [(true, Phase::Paused), (false, Phase::Running)] {
+        world.patch_spec(json!({"service": false, "paused": paused}));
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(expected));
+    }
+    let writes = world.state().writes.clone();
+    let deletions = writes.iter().filter(|write| write.contains("/services/")).count();
+    assert_eq!(deletions, 1, "{writes:#?}");
+}
+
+#[tokio::test]
+async fn a_service_that_took_the_place_of_the_one_that_was_read_is_not_deleted() {
+    let mut spec = spec();
+    spec["service"] = json!(true);
+    let world = World::new(spec);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    let api = SandboxApi::new(&world.client(), Front::Kruise, "default", "one");
+    let refused = api.delete_service(Some("uid-of-an-earlier-one".to_owned())).await;
+    assert!(refused.is_err());
+    assert_eq!(claims(&world), ["services/one"]);
     world.patch_spec(json!({"service": false}));
     world.settle(&mut controller).await;
     assert_eq!(claims(&world), Vec::<String>::new());

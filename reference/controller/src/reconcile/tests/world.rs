@@ -255,9 +255,7 @@ impl State {
     /// Creates or deletes an object beside the sandbox and its Pod.
     fn write_other(&mut self, method: &Method, path: &str, mut body: Value) -> Response<Body> {
         if *method == Method::DELETE {
-            self.revision += 1;
-            self.others.remove(&other(path));
-            return respond(StatusCode::OK, &json!({"kind": "Status", "status": "Success"}));
+            return self.delete_other(&other(path), &body);
         }
         let resource = path.rsplit('/').next().unwrap_or_default();
         if self.forbidden == Some(resource) {
@@ -272,6 +270,27 @@ impl State {
         body["metadata"]["uid"] = json!(format!("uid-of-{key}"));
         self.others.insert(key, body.clone());
         respond(StatusCode::CREATED, &body)
+    }
+
+    /// One that somebody holds stays, marked as going.
+    fn delete_other(&mut self, key: &str, body: &Value) -> Response<Body> {
+        let Some(object) = self.others.get_mut(key) else {
+            return failure(404, "not found");
+        };
+        let metadata = &mut object["metadata"];
+        let wanted = &body["preconditions"]["uid"];
+        // A Checkpoint is named after what it is of.
+        if !key.starts_with("checkpoints/") && *wanted != metadata["uid"] {
+            return failure(409, "the UID is another one");
+        }
+        if metadata["finalizers"].as_array().is_none_or(Vec::is_empty) {
+            self.revision += 1;
+            self.others.remove(key);
+        } else if metadata["deletionTimestamp"].is_null() {
+            self.revision += 1;
+            metadata["deletionTimestamp"] = json!("2027-01-01T00:00:00Z");
+        }
+        respond(StatusCode::OK, &json!({"kind": "Status", "status": "Success"}))
     }
 
     fn write(&mut self, method: &Method, path: &str, body: Value) -> Response<Body> {
