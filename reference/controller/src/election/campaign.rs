@@ -90,7 +90,8 @@ impl Election {
         ended
     }
 
-    /// Tries until this candidate leads. `None`: told to end.
+    /// Tries until this candidate leads. `None`: told to end. A try whose answer is lost is given up in the time that a
+    /// leader would have to renew.
     async fn until_elected(&self, shutdown: &CancellationToken) -> Option<Seen> {
         let mut seen = Seen {
             lease: None,
@@ -102,13 +103,17 @@ impl Election {
                 self.advance(&mut seen).await
             };
             let elected = tokio::select! {
-                elected = attempt => elected,
+                elected = tokio::time::timeout(self.terms.renew_deadline, attempt) => elected,
                 () = shutdown.cancelled() => return None,
             };
             match elected {
-                Ok(true) => return Some(seen),
-                Ok(false) => {}
-                Err(error) => log(&error),
+                Ok(Ok(true)) => return Some(seen),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => log(&error),
+                Err(_) => tracing::warn!(
+                    lease = self.name,
+                    "no answer about the lease in time: it is tried again"
+                ),
             }
             tokio::select! {
                 () = tokio::time::sleep(self.terms.retry_period) => {}
@@ -235,4 +240,50 @@ impl LeaseError {
 
 fn log(error: &LeaseError) {
     tracing::warn!(source = %error.source, "{error}: it is tried again");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use http::{Method, Request, Response};
+    use jiff::Timestamp;
+    use kube::client::Body;
+
+    use super::*;
+
+    /// Swallows the first request; there is no lease, and whoever wants to may hold it.
+    fn forgetful() -> Client {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                let missing = br#"{"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}"#;
+                let (code, body) = match *request.method() {
+                    Method::GET => (404, Body::from(missing.to_vec())),
+                    _ => (200, request.into_body()),
+                };
+                let mut response = Response::new(body);
+                *response.status_mut() = http::StatusCode::from_u16(code).expect("a status code");
+                Ok::<_, Infallible>(response)
+            }
+        });
+        Client::new(server, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_candidate_whose_request_is_swallowed_asks_again() {
+        let clock: Clock = Arc::new(|| Timestamp::UNIX_EPOCH);
+        let lease = ("default", "torpor-controller");
+        let election = Election::new(&forgetful(), lease, "a".to_owned(), LeaseTerms::default(), clock);
+        let led = election.lead(async {}, CancellationToken::new());
+        let ended = tokio::time::timeout(Duration::from_hours(100), led).await;
+        assert_eq!(ended.expect("it is elected"), Ended::AsAsked);
+    }
 }
