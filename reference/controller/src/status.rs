@@ -133,10 +133,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A pause begins where no condition tells of one, and what it may take counts from the time that the condition is
+    /// given then. That time moves only with a flip, so the verdict on an earlier pause goes by a write of its own.
     fn pausing(&mut self) {
-        let under_way = conditions::find(&self.before, ConditionType::Paused)
-            .is_some_and(|condition| condition.reason != Reason::CheckpointFailed.as_str());
-        if !under_way {
+        if conditions::has_reason(&self.before, ConditionType::Paused, Reason::CheckpointFailed) {
+            conditions::remove(&mut self.status, ConditionType::Paused);
+            return self.going(None);
+        }
+        if conditions::find(&self.before, ConditionType::Paused).is_none() {
             let used = self
                 .before
                 .last_checkpoint_generation

@@ -226,6 +226,26 @@ async fn a_checkpoint_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_tried_again_has_its_whole_time_though_the_sandbox_was_not_ready() {
+    let (world, mut controller) = running().await;
+    world.state().pod.as_mut().expect("a Pod")["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+    world.state().mood = AgentMood::SealsForever;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    world.state().now = seconds_from_now(&world, 300);
+    world.settle(&mut controller).await;
+    assert!(says(&world, ConditionType::Paused, Reason::CheckpointFailed));
+    world.state().now = seconds_from_now(&world, 600);
+    world.patch_spec(json!({"service": false}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Pausing));
+    world.state().now = seconds_from_now(&world, 299);
+    world.state().mood = AgentMood::Works;
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+}
+
+#[tokio::test]
 async fn a_container_that_began_anew_is_reported_lost_and_an_unready_one_is_not() {
     let (world, mut controller) = running().await;
     let ready = |value| json!([{"type": "Ready", "status": value}]);

@@ -180,7 +180,21 @@ fn a_checkpoint_number_is_reserved_once_and_lies_above_every_other() {
     assert_eq!(number(&under_way), Some(4));
     let mut failed = pause_failed(1);
     status(&mut failed).last_checkpoint_generation = Some(4);
+    assert_eq!(number(&failed), Some(4), "first the verdict on the earlier pause goes");
+    *status(&mut failed) = compose(&failed, Report::Pausing, None);
     assert_eq!(number(&failed), Some(5));
+}
+
+#[test]
+fn a_pause_that_is_tried_again_begins_anew() {
+    let mut failed = pause_failed(1);
+    let condition = |reading: &Reading| conditions::find(&reading.status(), ConditionType::Paused).cloned();
+    *status(&mut failed) = compose(&failed, Report::Pausing, None);
+    assert_eq!(condition(&failed), None, "its time moves only with a flip");
+    *status(&mut failed) = compose(&failed, Report::Pausing, None);
+    let began = condition(&failed).map(|paused| paused.last_transition_time.0);
+    assert_eq!(began, Some(at(0)));
+    assert_eq!(compose(&failed, Report::Pausing, None), failed.status());
 }
 
 #[test]
