@@ -188,6 +188,23 @@ pub(crate) fn merge(base: &mut Value, patch: &Value) {
     }
 }
 
+/// Merges into a Pod template. Containers are merged in their order, so that what is said of them already stays.
+pub(crate) fn merge_pod(template: &mut Value, patch: &Value) {
+    const CONTAINERS: &str = "/spec/containers";
+    let listed = |pod: &Value| pod.pointer(CONTAINERS).and_then(Value::as_array).cloned();
+    let mut containers = listed(template).unwrap_or_default();
+    merge(template, patch);
+    for (place, patch) in listed(patch).iter().flatten().enumerate() {
+        match containers.get_mut(place) {
+            Some(container) => merge(container, patch),
+            None => containers.push(patch.clone()),
+        }
+    }
+    if let Some(list) = template.pointer_mut(CONTAINERS).filter(|list| list.is_array()) {
+        *list = Value::Array(containers);
+    }
+}
+
 /// Whether merging `part` into `whole` changes nothing.
 pub(crate) fn contains(whole: &Value, part: &Value) -> bool {
     let mut merged = whole.clone();

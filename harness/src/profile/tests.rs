@@ -225,3 +225,25 @@ fn a_merge_patch_sets_removes_and_keeps() {
     assert!(contains(&base, &json!({"a": {"e": 3}})));
     assert!(!contains(&base, &json!({"a": {"e": 4}})));
 }
+
+#[test]
+fn what_a_scenario_says_of_a_container_leaves_what_the_profile_says_of_it() {
+    let mut template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [
+        {"name": "main", "image": "i", "command": ["run"], "resources": {"limits": {"memory": "1Gi"}}},
+        {"name": "side", "image": "s"},
+    ]}});
+    let patch = json!({"spec": {"nodeName": "n", "containers": [{"resources": {"requests": {"cpu": "1"}}}]}});
+    merge_pod(&mut template, &patch);
+    let merged = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"nodeName": "n", "containers": [
+        {"name": "main", "image": "i", "command": ["run"],
+         "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}},
+        {"name": "side", "image": "s"},
+    ]}});
+    assert_eq!(template, merged);
+
+    merge_pod(&mut template, &json!({"spec": {"terminationGracePeriodSeconds": 1}}));
+    assert_eq!(template["spec"]["containers"], merged["spec"]["containers"]);
+    let mut bare = json!({});
+    merge_pod(&mut bare, &json!({"spec": {"containers": [{"name": "one"}]}}));
+    assert_eq!(bare["spec"]["containers"], json!([{"name": "one"}]));
+}

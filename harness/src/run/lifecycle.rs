@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::world::{Sandbox, World};
 use crate::probe::{Address, Body, Fault};
-use crate::profile::{Pointer, Trigger, Wish, merge};
+use crate::profile::{Pointer, Trigger, Wish, merge, merge_pod};
 use crate::scenario::{
     Ask, Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, PatchTemplate, Pause,
     PhaseIs, PhaseName, Resume, Routes, SdkState, SdkStateIs, SetTimeout, SetTimer, Span, TimerName, Truth, WishName,
@@ -75,7 +75,11 @@ impl World {
             merge(&mut manifest, self.merge_of(&dialect.pause)?);
         }
         if let Some(pod) = &step.pod {
-            merge(&mut manifest, &self.pod_template()?.holding(pod.clone()));
+            let place = self.pod_template()?;
+            match manifest.pointer_mut(place.as_str()) {
+                Some(template) => merge_pod(template, pod),
+                None => merge(&mut manifest, &place.holding(pod.clone())),
+            }
         }
         if let Some(at) = &step.pause_time {
             merge(&mut manifest, &self.timer(TimerName::Pause)?.holding(json!(at)));

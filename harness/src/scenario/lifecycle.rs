@@ -38,7 +38,7 @@ pub struct Create {
     /// Kubernetes: when it pauses by itself, e.g. `${now+2s}`.
     #[serde(default)]
     pub pause_time: Option<String>,
-    /// Kubernetes: merged into the Pod template.
+    /// Kubernetes: merged into the Pod template, containers in their order.
     #[serde(default)]
     pub pod: Option<Value>,
     /// Kubernetes: command of the container.
