@@ -4,25 +4,28 @@
 //! them, and of what is written meanwhile. A [`PayloadReader`] gives any range of a payload that is stored, checked before it is handed out. Leaves
 //! out what the bytes mean.
 
+mod error;
 mod growing;
+mod part;
 mod reader;
 mod runs;
 mod small_files;
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chunks::{Grain, MAX_CHUNK_BYTES, SEGMENT_BYTES};
-use crate::store::{StoreError, Taken};
+use crate::store::Taken;
 
+pub use error::PayloadError;
 use growing::Growing;
 pub use growing::{PayloadWriter, Unwanted};
+use part::Part;
 pub(crate) use reader::LITTLE_BYTES;
 pub use reader::{PayloadCursor, PayloadReader};
 pub(crate) use runs::{Run, Runs};
@@ -42,23 +45,6 @@ pub struct Payload {
     read: u64,
 }
 
-#[derive(Clone, Debug)]
-enum Part {
-    Memory(Bytes),
-    File {
-        file: Arc<File>,
-        path: PathBuf,
-        bytes: u64,
-        grain: Grain,
-    },
-    /// Side by side, no longer than a segment in all.
-    SmallFiles(SmallFiles),
-    /// Not to be read again.
-    Taken(Taken),
-    /// Still written, by somebody else.
-    Growing(Growing),
-}
-
 /// Bytes of a payload that are cut into chunks by themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -69,54 +55,6 @@ pub(crate) struct Segment {
     pub(crate) start: u64,
     pub(crate) bytes: usize,
     pub(crate) grain: Grain,
-}
-
-/// Why a payload cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum PayloadError {
-    /// The store does not have it, or not whole.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It is shorter than it has to be.
-    #[error("the payload has {bytes} bytes, and {needed} are needed")]
-    Ends {
-        /// Its bytes.
-        bytes: u64,
-        /// Bytes that were looked for.
-        needed: u64,
-    },
-    /// A description in it is damaged, or has no written form.
-    #[error("read the description in front of a payload")]
-    Head(#[from] postcard::Error),
-    /// Part of it is in a store already, and cannot be read.
-    #[error("a part of the payload was taken by a store, and can be sealed there only")]
-    Taken,
-    /// Whoever writes it while it is read could not go on.
-    #[error("a part of the payload could not be written")]
-    Writer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Whoever writes it while it is read is gone.
-    #[error("the writer of the payload ended before all was written")]
-    Cut,
-    /// A file of it is not as it was when it was first read.
-    #[error("a file of the payload changed while it was being stored")]
-    Changed,
-    /// A file that takes or gives it fails.
-    #[error("{attempt} {path}")]
-    File {
-        /// What was attempted.
-        attempt: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl PayloadError {
-    pub(crate) fn file(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::File { attempt, path, source }
-    }
 }
 
 impl Payload {
@@ -371,26 +309,6 @@ impl Payload {
             }
         }
         Ok(())
-    }
-}
-
-impl Part {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File { bytes, .. }
-            | Self::SmallFiles(SmallFiles { bytes, .. })
-            | Self::Taken(Taken { bytes, .. }) => *bytes,
-            Self::Growing(_) => 0,
-        }
-    }
-
-    /// Where it is cut, if that was not done already.
-    fn grain(&self) -> Grain {
-        match self {
-            Self::File { grain, .. } => *grain,
-            Self::Memory(_) | Self::SmallFiles(_) | Self::Taken(_) | Self::Growing(_) => Grain::Byte,
-        }
     }
 }
 

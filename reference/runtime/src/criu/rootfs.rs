@@ -5,7 +5,8 @@
 //! system and on every `tmpfs` for files, which names are of one file, and what was removed from the image. Left out:
 //! volumes, sockets and devices (CRIU makes the sockets again).
 
-use std::collections::{HashMap, hash_map};
+mod names;
+
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::blocking;
 use super::error::CriuError;
 use crate::payload::{Payload, PayloadCursor, PayloadReader};
+pub(super) use names::Names;
 
 /// A larger file goes from the store to its place a piece at a time.
 const LARGE_FILE_BYTES: u64 = 4 << 20;
@@ -57,26 +59,6 @@ enum Node {
     Fifo,
     /// Another name of the file that an earlier entry has.
     HardLink(Bytes),
-}
-
-/// Files that have more than one name, by device and number, with the first name that was found.
-#[derive(Debug, Default)]
-pub(super) struct Names(HashMap<(u64, u64), Bytes>);
-
-impl Names {
-    /// The name that was found before, if there is one.
-    fn another(&mut self, path: &Path, meta: &fs::Metadata) -> Option<Bytes> {
-        if meta.nlink() < 2 {
-            return None;
-        }
-        match self.0.entry((meta.dev(), meta.ino())) {
-            hash_map::Entry::Occupied(first) => Some(first.get().clone()),
-            hash_map::Entry::Vacant(first) => {
-                first.insert(bytes_of(path));
-                None
-            }
-        }
-    }
 }
 
 impl RootfsDiff {
