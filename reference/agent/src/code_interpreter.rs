@@ -320,6 +320,14 @@ mod tests {
         ExecutionEvent::Stdout("x".repeat(LINE))
     }
 
+    /// The output ends here, and says why.
+    async fn is_cut_since(mut output: impl Stream<Item = io::Result<Bytes>> + Unpin, says: &str) {
+        let last = output.next().await.expect("it says why");
+        let why = last.expect_err("it is cut").to_string();
+        assert!(why.contains(says), "{why}");
+        assert!(output.next().await.is_none());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn code_whose_output_nobody_takes_is_interrupted() {
         let (events, interrupt, running) = begun();
@@ -334,14 +342,7 @@ mod tests {
             let line = output.next().await.expect("a line");
             assert!(line.expect("what waited is told").len() > LINE);
         }
-        let why = output
-            .next()
-            .await
-            .expect("it says why")
-            .expect_err("it is cut")
-            .to_string();
-        assert!(why.contains("was not read"), "{why}");
-        assert!(output.next().await.is_none());
+        is_cut_since(output, "was not read").await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -367,14 +368,7 @@ mod tests {
     async fn a_run_whose_sandbox_ends_says_so() {
         let (events, _, running) = begun();
         drop(events);
-        let mut output = pin!(output(running));
-        let why = output
-            .next()
-            .await
-            .expect("it says why")
-            .expect_err("it is cut")
-            .to_string();
-        assert!(why.contains("the sandbox ended"), "{why}");
-        assert!(output.next().await.is_none());
+        let output = pin!(output(running));
+        is_cut_since(output, "the sandbox ended").await;
     }
 }

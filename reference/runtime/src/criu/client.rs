@@ -290,13 +290,20 @@ mod tests {
         (InitClient::new(socket), folder)
     }
 
+    async fn followed(client: &InitClient) -> Followed {
+        let followed = client.follow("begin", Request::Connect { pid: 7 }).await;
+        followed.expect("begun")
+    }
+
+    async fn listened(client: &InitClient) -> ProcessStream {
+        let listened = client.listen("begin", Request::Connect { pid: 7 }).await;
+        listened.expect("begun")
+    }
+
     #[tokio::test]
     async fn a_hang_up_waits_until_whoever_follows_has_taken_all() {
         let (client, _folder) = init();
-        let mut followed = client
-            .follow("begin", Request::Connect { pid: 7 })
-            .await
-            .expect("begun");
+        let mut followed = followed(&client).await;
         let hanging_up = client.clone();
         let mut hung_up = tokio::spawn(async move { hanging_up.hang_up().await });
         let mut taken = 0;
@@ -316,10 +323,7 @@ mod tests {
     #[tokio::test]
     async fn a_hang_up_gives_up_on_a_client_that_does_not_read_and_the_next_one_is_heard() {
         let (client, _folder) = init();
-        let mut unread = client
-            .listen("begin", Request::Connect { pid: 7 })
-            .await
-            .expect("begun");
+        let mut unread = listened(&client).await;
         let hung_up = tokio::time::timeout(LOOK_LIMIT, client.hang_up()).await;
         drop(hung_up.expect("in time"));
         let mut heard = 0;
@@ -327,10 +331,7 @@ mod tests {
             heard += 1;
         }
         assert!((QUEUE..EVENTS).contains(&heard), "{heard}");
-        let mut next = client
-            .listen("begin", Request::Connect { pid: 7 })
-            .await
-            .expect("begun");
+        let mut next = listened(&client).await;
         for _ in 0..EVENTS {
             assert!(next.events.recv().await.is_some(), "nobody has hung up");
         }
@@ -339,17 +340,11 @@ mod tests {
     #[tokio::test]
     async fn a_hang_up_that_nobody_waits_for_any_more_leaves_others_heard() {
         let (client, _folder) = init();
-        let followed = client
-            .follow("begin", Request::Connect { pid: 7 })
-            .await
-            .expect("begun");
+        let followed = followed(&client).await;
         let given_up = tokio::time::timeout(Duration::from_millis(20), client.hang_up()).await;
         assert!(given_up.is_err(), "somebody follows");
         drop(followed);
-        let mut next = client
-            .listen("begin", Request::Connect { pid: 7 })
-            .await
-            .expect("begun");
+        let mut next = listened(&client).await;
         for _ in 0..EVENTS {
             assert!(next.events.recv().await.is_some(), "nobody has hung up");
         }
