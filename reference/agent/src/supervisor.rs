@@ -1,7 +1,12 @@
 //! The one owner of an agent's state: it starts the workload, and freezes, checkpoints and thaws it on request.
 //!
-//! Requests are carried out one after the other; whoever only wants to know reads the published state.
+//! Requests are carried out one after the other; whoever only wants to know reads the published state. Only a thaw does not
+//! wait for the checkpoint that is being written: a store that hangs would keep the workload from going on.
 
+mod failure;
+mod outlived;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,8 +15,8 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use torpor_api::{AgentState, CheckpointRecord, CheckpointState, WorkloadState};
 use torpor_runtime::{
-    CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, PayloadError, Place, Sandbox,
-    SandboxError, StoreError, chain,
+    CheckpointKey, CheckpointStore, Clock, Engine, ExecutionEvent, ExecutionSink, Fresh, Place, Sandbox, SandboxError,
+    StoreError, chain,
 };
 
 use crate::config::AgentConfig;
@@ -19,16 +24,18 @@ use crate::image::AgentImage;
 use crate::lines::Lines;
 use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
+use failure::{CheckpointError, StartError};
+use outlived::{Ended, unless_thawed};
+
+/// Tells whoever asked how it went.
+type Reply = oneshot::Sender<Result<(), ControlRefused>>;
 
 /// What the control endpoint asks for.
 #[derive(Debug)]
 pub(crate) enum ControlRequest {
-    Freeze(oneshot::Sender<Result<(), ControlRefused>>),
-    Thaw(oneshot::Sender<Result<(), ControlRefused>>),
-    Checkpoint {
-        generation: u64,
-        reply: oneshot::Sender<Result<(), ControlRefused>>,
-    },
+    Freeze(Reply),
+    Thaw(Reply),
+    Checkpoint { generation: u64, reply: Reply },
 }
 
 /// Why a control request is refused; the state is as before.
@@ -42,32 +49,8 @@ pub(crate) enum ControlRefused {
     Freeze(#[source] SandboxError),
     #[error("requests on files are under way")]
     FilesBusy,
-}
-
-/// Why a checkpoint was not written.
-#[derive(Debug, thiserror::Error)]
-enum CheckpointError {
-    #[error("write the sandbox down")]
-    Dump(#[from] SandboxError),
-    #[error("put the checkpoint together")]
-    Image(#[from] PayloadError),
-    #[error("store the checkpoint")]
-    Store(#[from] StoreError),
-}
-
-/// Why a workload did not come up.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("make the directory {path}")]
-    WorkDir { path: PathBuf, source: std::io::Error },
-    #[error("load checkpoint {generation}")]
-    Load { generation: u64, source: StoreError },
-    #[error("read the payload of checkpoint {generation}")]
-    Payload { generation: u64, source: PayloadError },
-    #[error("start the sandbox")]
-    Start(#[source] SandboxError),
-    #[error("restore checkpoint {generation}")]
-    Restore { generation: u64, source: SandboxError },
+    #[error("the workload went on before its checkpoint was sealed")]
+    Outlived,
 }
 
 /// What requests on the data plane share with the supervisor.
@@ -112,8 +95,10 @@ pub(crate) struct Supervisor {
     program: UnboundedReceiver<ExecutionEvent>,
     program_sink: ExecutionSink,
     lines: Lines,
-    /// The largest generation that this run sealed; a thaw forgets the checkpoint, but not its number.
+    /// The largest generation that this run sealed, or may have; a thaw forgets the checkpoint, but not its number.
     last_sealed: u64,
+    /// Asked for while a checkpoint was written.
+    waiting: VecDeque<ControlRequest>,
 }
 
 impl Supervisor {
@@ -158,6 +143,7 @@ impl Supervisor {
                 interrupt: CancellationToken::new(),
             },
             lines: Lines::default(),
+            waiting: VecDeque::new(),
         };
         (supervisor, workload, log)
     }
@@ -176,10 +162,14 @@ impl Supervisor {
         tracing::debug!(from_generation = self.config.restore, state = ?came_up, "the workload was started");
         self.state.send_modify(|state| state.workload = came_up);
         loop {
+            if let Some(request) = self.waiting.pop_front() {
+                self.handle(request, &mut requests).await;
+                continue;
+            }
             tokio::select! {
                 Some(error) = torn.recv() => self.torn(&error).await,
                 request = requests.recv() => match request {
-                    Some(request) => self.handle(request).await,
+                    Some(request) => self.handle(request, &mut requests).await,
                     None => return,
                 },
                 Some(event) = self.program.recv() => self.log_program(event),
@@ -224,12 +214,14 @@ impl Supervisor {
         }
     }
 
-    async fn handle(&mut self, request: ControlRequest) {
+    async fn handle(&mut self, request: ControlRequest, requests: &mut mpsc::Receiver<ControlRequest>) {
         // Whoever asked may have given up; what was done is done, and asking again finds it so.
         match request {
             ControlRequest::Freeze(reply) => drop(reply.send(self.freeze().await)),
             ControlRequest::Thaw(reply) => drop(reply.send(self.thaw().await)),
-            ControlRequest::Checkpoint { generation, reply } => drop(reply.send(self.checkpoint(generation).await)),
+            ControlRequest::Checkpoint { generation, reply } => {
+                drop(reply.send(self.checkpoint(generation, requests).await));
+            }
         }
     }
 
@@ -290,7 +282,11 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn checkpoint(&mut self, asked: u64) -> Result<(), ControlRefused> {
+    async fn checkpoint(
+        &mut self,
+        asked: u64,
+        requests: &mut mpsc::Receiver<ControlRequest>,
+    ) -> Result<(), ControlRefused> {
         match self.workload() {
             WorkloadState::Frozen => {}
             WorkloadState::Serving
@@ -309,13 +305,26 @@ impl Supervisor {
         let generation = asked.max(self.last_sealed + 1);
         self.state
             .send_modify(|state| state.checkpoint = CheckpointState::Writing { generation });
-        let outcome = match self.write(sandbox.as_ref(), generation).await {
-            Ok(record) => {
+        let mut waiting = VecDeque::new();
+        let ended = unless_thawed(self.write(sandbox.as_ref(), generation), requests, &mut waiting).await;
+        self.waiting.append(&mut waiting);
+        let outcome = match ended {
+            Ended::Thaw(reply) => {
+                tracing::warn!(
+                    generation,
+                    "a checkpoint that is being written is given up: the workload is to go on"
+                );
+                // What is in the way to the store may still come there.
+                self.last_sealed = generation;
+                drop(reply.send(self.thaw().await));
+                return Err(ControlRefused::Outlived);
+            }
+            Ended::Done(Ok(record)) => {
                 tracing::debug!(generation, bytes = record.size_bytes, "sealed a checkpoint");
                 self.last_sealed = generation;
                 CheckpointState::Sealed { record }
             }
-            Err(error) => CheckpointState::Failed {
+            Ended::Done(Err(error)) => CheckpointState::Failed {
                 generation,
                 message: chain(&error),
             },

@@ -8,7 +8,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use object_store::memory::InMemory;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -359,6 +362,51 @@ async fn a_pause_that_the_store_has_no_room_for_fails_and_the_sandbox_runs_on() 
     running.run("big = None").await;
     let state = running.checkpoint(3).await;
     assert!(matches!(state.checkpoint, CheckpointState::Sealed { .. }), "{state:?}");
+    running.agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_keep_a_sandbox_from_going_on() {
+    goes_on_while_the_store_hangs("x = 'kept'").await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_keep_a_large_sandbox_from_going_on() {
+    goes_on_while_the_store_hangs("x = 'kept'\nbig = [str(i * 7919 % 100003) for i in range(200000)]").await;
+}
+
+async fn goes_on_while_the_store_hangs(code: &str) {
+    let dir = tempfile::tempdir().expect("a dir");
+    let objects = Arc::new(ThrottledStore::new(InMemory::new(), ThrottleConfig::default()));
+    let store = CheckpointStore::in_object_store(Arc::<ThrottledStore<_>>::clone(&objects));
+    let running = start(dir.path(), &store, None, None).await;
+    running.run(code).await;
+    assert_eq!(running.control("/v1/freeze", json!({})).await.0, 200);
+    objects.config_mut(|config| config.wait_put_per_call = Duration::from_hours(1));
+    let being_written = |state: &AgentState| matches!(state.checkpoint, CheckpointState::Writing { generation: 1 });
+    let thaw = async {
+        let mut state = running.agent.state();
+        state.wait_for(being_written).await.expect("it is begun");
+        let thawed = running.control("/v1/thaw", json!({}));
+        let thawed = tokio::time::timeout(Duration::from_secs(30), thawed).await;
+        thawed.expect("it does not wait for the store")
+    };
+    let write = running.control("/v1/checkpoint", json!({ "generation": 1 }));
+    let ((written, _), (thawed, state)) = tokio::join!(write, thaw);
+    assert_eq!((written, thawed), (409, 200));
+    assert_eq!(
+        (state.workload, state.checkpoint),
+        (WorkloadState::Serving, CheckpointState::None)
+    );
+    assert_eq!(texts(&running.run("print(x)").await, "stdout").concat(), "kept\n");
+
+    // What was given up may still come to the store under its number.
+    objects.config_mut(|config| *config = ThrottleConfig::default());
+    let state = running.checkpoint(1).await;
+    assert!(
+        matches!(&state.checkpoint, CheckpointState::Sealed { record } if record.generation == 2),
+        "{state:?}"
+    );
     running.agent.stop().await;
 }
 

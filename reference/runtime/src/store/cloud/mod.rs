@@ -42,7 +42,7 @@ pub(super) fn open(url: &Url, environment: &Environment) -> object_store::Result
             let mut builder = AmazonS3Builder::new()
                 .with_url(bucket)
                 .with_retry(retry)
-                .with_http_connector(Hyper);
+                .with_http_connector(Hyper::default());
             for (key, value) in settings(environment, "AWS_") {
                 builder = builder.with_config(key, value);
             }
@@ -52,7 +52,7 @@ pub(super) fn open(url: &Url, environment: &Environment) -> object_store::Result
             let mut builder = GoogleCloudStorageBuilder::new()
                 .with_url(bucket)
                 .with_retry(retry)
-                .with_http_connector(Hyper);
+                .with_http_connector(Hyper::default());
             for (key, value) in settings(environment, "GOOGLE_") {
                 builder = builder.with_config(key, value);
             }
@@ -62,7 +62,7 @@ pub(super) fn open(url: &Url, environment: &Environment) -> object_store::Result
             let mut builder = MicrosoftAzureBuilder::new()
                 .with_url(bucket)
                 .with_retry(retry)
-                .with_http_connector(Hyper);
+                .with_http_connector(Hyper::default());
             for (key, value) in settings(environment, "AZURE_") {
                 builder = builder.with_config(key, value);
             }
