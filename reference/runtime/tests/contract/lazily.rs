@@ -27,6 +27,7 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
             "memory_that_is_moved_given_back_or_new_meanwhile_is_as_it_would_be",
             || run(changes()),
         ),
+        trial("memory_that_moves_while_it_comes_is_the_same_memory", || run(moves())),
         trial(
             "a_chunk_that_is_damaged_ends_the_restore_and_not_the_checkpoint",
             || run(damaged()),
@@ -164,6 +165,49 @@ async fn changes() -> Verdict {
                 (wrong, area[64 << 20:] == bytes(16 << 20), new == bytes(32 << 20))";
     let told = subject.value(code).await?;
     hold(told == "([], True, True)", "each page is what it would be", told)?;
+    subject.sandbox.restored().await?;
+    let digest = subject.value(DIGEST).await?;
+    hold(digest == paused.digest, "all others are as they were", digest)?;
+    subject.end().await
+}
+
+/// Areas, of which four threads move every part to and fro, and look at a page of it after each time.
+const PARTS: &str = "import ctypes, hashlib, threading\n\
+                     PAGE, PART, COUNT = 4096, 256 << 10, 256\n\
+                     libc = ctypes.CDLL(None)\n\
+                     P, N, I = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int\n\
+                     libc.mmap.restype, libc.mmap.argtypes = P, [P, N, I, I, I, N]\n\
+                     libc.mremap.restype, libc.mremap.argtypes = P, [P, N, N, I, P]\n\
+                     def area():\n    return libc.mmap(None, PART * COUNT, 3, 0x22, -1, 0)\n\
+                     def content(part, page, length=PAGE):\n    return hashlib.shake_128(b'%d.%d' % (part, page)).digest(length)\n\
+                     one, other = area(), area()\n\
+                     places = [(one + n * PART, other + n * PART) for n in range(COUNT)]\n\
+                     for n in range(COUNT):\n    \
+                     for k in range(PART // PAGE):\n        \
+                     ctypes.memmove(places[n][0] + k * PAGE, content(n, k), PAGE)\n\
+                     wrong = []\n\
+                     def move(thread):\n    \
+                     for turn in range(12):\n        \
+                     for n in range(thread, COUNT, 4):\n            \
+                     here, there = places[n]\n            \
+                     moved = libc.mremap(here, PART, PART, 3, there)\n            \
+                     k = (n * 7 + turn * 11) % (PART // PAGE)\n            \
+                     if moved != there or ctypes.string_at(there + k * PAGE, 8) != content(n, k, 8):\n                \
+                     wrong.append((n, k, turn))\n            \
+                     places[n] = there, here";
+
+async fn moves() -> Verdict {
+    let paused = paused_with(PARTS).await?;
+    let subject = paused.resume().await?;
+    hold(is_incomplete(&subject), "memory is still coming", ())?;
+    let code = "threads = [threading.Thread(target=move, args=(n,)) for n in range(4)]\n\
+                for thread in threads: thread.start()\n\
+                for thread in threads: thread.join()\n\
+                wrong += [n for n in range(COUNT) for k in range(PART // PAGE)\n         \
+                if ctypes.string_at(places[n][0] + k * PAGE, PAGE) != content(n, k)]\n\
+                wrong";
+    let told = subject.value(code).await?;
+    hold(told == "[]", "each page is where it was moved to", told)?;
     subject.sandbox.restored().await?;
     let digest = subject.value(DIGEST).await?;
     hold(digest == paused.digest, "all others are as they were", digest)?;
