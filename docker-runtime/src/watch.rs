@@ -60,7 +60,11 @@ pub(crate) async fn pass_on_words(docker: Docker, id: String, pod: String) {
 
 /// Asks the agent for ever.
 async fn ask(address: IpAddr, stage: &watch::Sender<ContainerStage>) {
-    let client = reqwest::Client::new();
+    // Past any proxy of the environment: a container's address is none that a proxy reaches.
+    let Ok(client) = reqwest::Client::builder().no_proxy().build() else {
+        tracing::error!(%address, "make an HTTP client for an agent");
+        return std::future::pending().await;
+    };
     let url = format!("http://{address}:{}{STATE_PATH}", port::CONTROL);
     loop {
         let asked = async {

@@ -3,6 +3,8 @@
 //! Left out: volumes behind the claims, classes, and mounting. The files of a sandbox are those of
 //! its agent, so a checkpoint holds them; a Pod does not wait for its claims.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{Api, Patch, PatchParams};
@@ -11,6 +13,8 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::again::Again;
+
 /// Binds claims for as long as it is polled.
 pub(crate) async fn bind(client: Client) {
     let claims = Api::<PersistentVolumeClaim>::all(client.clone());
@@ -18,21 +22,45 @@ pub(crate) async fn bind(client: Client) {
         .default_backoff()
         .applied_objects();
     let mut seen = std::pin::pin!(seen);
-    while let Some(claim) = seen.next().await {
-        match claim {
-            Ok(claim) => bind_one(&client, &claim).await,
-            Err(error) => tracing::warn!(%error, "watch of volume claims interrupted"),
+    // As they were last seen, of those that the API did not let be bound.
+    let (mut unbound, mut again) = (BTreeMap::new(), Again::default());
+    loop {
+        let claims = tokio::select! {
+            claim = seen.next() => match claim {
+                Some(Ok(claim)) => vec![claim],
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "watch of volume claims interrupted");
+                    continue;
+                }
+                None => return,
+            },
+            () = again.due() => std::mem::take(&mut unbound).into_values().collect(),
+        };
+        for claim in claims {
+            let key = (claim.namespace(), claim.name_any());
+            if bind_one(&client, &claim).await {
+                unbound.remove(&key);
+            } else {
+                unbound.insert(key, claim);
+            }
         }
+        again.tried(unbound.is_empty());
     }
 }
 
-async fn bind_one(client: &Client, claim: &PersistentVolumeClaim) {
-    let Some(status) = bound(claim) else { return };
+/// Whether there is nothing more to write of it.
+async fn bind_one(client: &Client, claim: &PersistentVolumeClaim) -> bool {
+    let Some(status) = bound(claim) else { return true };
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
     let patch = Patch::Merge(json!({ "metadata": { "uid": claim.metadata.uid }, "status": status }));
-    if let Err(error) = api.patch_status(&name, &PatchParams::default(), &patch).await {
-        tracing::debug!(%error, namespace, claim = name, "bind a volume claim");
+    match api.patch_status(&name, &PatchParams::default(), &patch).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, namespace, claim = name, "bind a volume claim");
+            // Gone, or another by now, which is seen as well.
+            matches!(error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict())
+        }
     }
 }
 

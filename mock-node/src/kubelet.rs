@@ -1,4 +1,6 @@
 //! The life of one Pod on the node: start its agent, report its status, stop it.
+//!
+//! What the API does not take is written again until it does, or the Pod is to go.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +21,7 @@ use torpor_api::env;
 use torpor_runtime::{CheckpointStore, Engine, chain};
 
 use crate::SandboxContainer;
+use crate::again::Again;
 use crate::handle::LogStream;
 use crate::logs;
 use crate::metrics::PodUsage;
@@ -39,6 +42,8 @@ pub(crate) struct PodWorker {
     pub(crate) runtime: PodRuntime,
     pub(crate) store_settings: BTreeMap<String, String>,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Cancelled when the node ends: there may be no API any more.
+    pub(crate) shutdown: CancellationToken,
     pub(crate) uid: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -66,10 +71,7 @@ impl PodWorker {
         if pod.metadata.deletion_timestamp.is_none() {
             match self.start(&pod, bound).await {
                 Ok((started, workload)) => self.serve(&started, workload, &stop, requests).await,
-                Err(message) => {
-                    self.write_status(pod_status::rejected(&message, (self.clock)())).await;
-                    stop.cancelled().await;
-                }
+                Err(message) => self.reject(&message, &stop).await,
             }
         }
         self.complete_deletion().await;
@@ -151,15 +153,21 @@ impl PodWorker {
         mut requests: mpsc::Receiver<PodRequest>,
     ) {
         let mut stage = workload.stage();
-        self.write_status(pod_status::started(started, &stage, (self.clock)()))
-            .await;
+        let mut again = Again::default();
+        again.tried(
+            self.write_status(pod_status::started(started, &stage, (self.clock)()))
+                .await,
+        );
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 now = workload.next_stage(&stage) => {
                     stage = now;
-                    self.write_status(pod_status::started(started, &stage, (self.clock)())).await;
+                    again.tried(self.write_status(pod_status::started(started, &stage, (self.clock)())).await);
+                }
+                () = again.due() => {
+                    again.tried(self.write_status(pod_status::started(started, &stage, (self.clock)())).await);
                 }
                 Some(request) = requests.recv() => self.answer(request, started, &workload).await,
             }
@@ -195,16 +203,44 @@ impl PodWorker {
         }
     }
 
-    async fn write_status(&self, status: Value) {
+    /// Says that the Pod cannot run, until `stop`.
+    async fn reject(&self, message: &str, stop: &CancellationToken) {
+        let status = pod_status::rejected(message, (self.clock)());
+        let mut again = Again::default();
+        again.tried(self.write_status(status.clone()).await);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = again.due() => again.tried(self.write_status(status.clone()).await),
+            }
+        }
+    }
+
+    /// Whether the API took it.
+    async fn write_status(&self, status: Value) -> bool {
         // Guarded by the uid: a Pod of the same name may have followed.
         let patch = Patch::Merge(json!({ "metadata": { "uid": self.uid }, "status": status }));
-        if let Err(error) = self.api.patch_status(&self.name, &PatchParams::default(), &patch).await {
+        let written = self.api.patch_status(&self.name, &PatchParams::default(), &patch).await;
+        if let Err(error) = &written {
             tracing::debug!(%error, namespace = self.namespace, pod = self.name, "write pod status");
         }
+        written.is_ok()
     }
 
     /// Removes the object of a Pod that was asked to go, now that nothing of it runs.
     async fn complete_deletion(&self) {
+        let mut again = Again::default();
+        while !self.is_deleted().await {
+            again.tried(false);
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = again.due() => {}
+            }
+        }
+    }
+
+    /// Whether the object is gone, or not to go.
+    async fn is_deleted(&self) -> bool {
         let params = DeleteParams {
             grace_period_seconds: Some(0),
             preconditions: Some(Preconditions {
@@ -220,9 +256,14 @@ impl PodWorker {
             Ok(None) => false,
             Err(_) => true,
         };
-        if terminating && let Err(error) = self.api.delete(&self.name, &params).await {
+        if !terminating {
+            return true;
+        }
+        let deleted = self.api.delete(&self.name, &params).await;
+        if let Err(error) = &deleted {
             tracing::debug!(%error, namespace = self.namespace, pod = self.name, "complete pod deletion");
         }
+        deleted.is_ok()
     }
 }
 

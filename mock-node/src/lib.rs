@@ -11,6 +11,7 @@
 //! ```
 
 mod address;
+mod again;
 mod claims;
 mod container;
 mod handle;

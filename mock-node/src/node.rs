@@ -17,6 +17,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::PodAddresses;
@@ -30,6 +31,8 @@ use crate::schedule::{Capacity, Placement, Requests, is_left_to_another, selects
 
 /// Requests of other tasks that may wait for the node's loop.
 const QUEUE: usize = 256;
+/// After which time what the API did not take of a Pod without worker is written again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How a node is set up.
 #[derive(Clone)]
@@ -102,6 +105,8 @@ impl MockNode {
             client,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            again_at: None,
+            shutdown: shutdown.clone(),
             ended,
         };
         loop {
@@ -111,6 +116,7 @@ impl MockNode {
                 () = &mut claims => {}
                 Some(request) = self.requests.recv() => kubelet.answer(request),
                 Some(ending) = endings.recv() => kubelet.pod_ended(&ending).await,
+                () = kubelet.due_again() => kubelet.look_again().await,
                 Some(event) = pods.next() => match event {
                     Ok(event) => kubelet.pod_event(event).await,
                     Err(error) => tracing::warn!(%error, "watch of pods interrupted"),
@@ -127,7 +133,11 @@ struct Kubelet {
     client: Client,
     addresses: PodAddresses,
     running: BTreeMap<PodKey, RunningPod>,
+    /// For room, for the end of an earlier Pod of their name, or for the API to take what was written of them.
     waiting: BTreeMap<PodKey, Pod>,
+    /// When what the API did not take is written again.
+    again_at: Option<Instant>,
+    shutdown: CancellationToken,
     ended: mpsc::UnboundedSender<PodEnded>,
 }
 
@@ -164,18 +174,22 @@ impl Kubelet {
             None if deleting => drop(self.waiting.remove(&key)),
             None if !self.config.schedules || is_left_to_another(&pod) => {}
             None => self.place(key, pod).await,
-            Some(node) if node != self.config.name => {}
+            Some(node) if node != self.config.name => drop(self.waiting.remove(&key)),
             Some(_) => match self.running.get(&key) {
                 Some(running) if running.uid == uid(&pod) => {
                     if deleting {
                         running.stop.cancel();
                     }
+                    self.waiting.remove(&key);
                 }
                 // The worker of an earlier Pod of this name is still stopping; its end looks again.
                 Some(_) => drop(self.waiting.insert(key, pod)),
-                None if pod_status::is_finished(&pod) && !deleting => {}
-                None if pod_status::was_started(&pod) && !deleting => self.report_lost(&key, &pod).await,
-                None => self.start(key, pod).await,
+                None if pod_status::is_finished(&pod) && !deleting => drop(self.waiting.remove(&key)),
+                None if pod_status::was_started(&pod) && !deleting => self.report_lost(key, pod).await,
+                None => {
+                    self.waiting.remove(&key);
+                    self.start(key, pod).await;
+                }
             },
         }
     }
@@ -193,8 +207,28 @@ impl Kubelet {
         if self.running.get(&key).is_some_and(|running| running.uid == ending.uid) {
             self.running.remove(&key);
         }
+        self.look_again().await;
+    }
+
+    /// At all that wait.
+    async fn look_again(&mut self) {
+        self.again_at = None;
         for (_, pod) in std::mem::take(&mut self.waiting) {
             Box::pin(self.pod_seen(pod)).await;
+        }
+    }
+
+    /// The API did not take what was written of a Pod.
+    fn write_again(&mut self, key: PodKey, pod: Pod) {
+        self.waiting.insert(key, pod);
+        self.again_at.get_or_insert_with(|| Instant::now() + AGAIN_AFTER);
+    }
+
+    /// Waits until something is to be written again; for ever when nothing is.
+    async fn due_again(&self) {
+        match self.again_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -210,7 +244,7 @@ impl Kubelet {
         let outcome = match placement {
             Placement::Fits => bind(&api, &pod, &self.config.name).await,
             Placement::Unfit(missing) => {
-                let seen_before = self.waiting.insert(key.clone(), pod).is_some();
+                let seen_before = self.waiting.insert(key.clone(), pod.clone()).is_some();
                 if seen_before {
                     return;
                 }
@@ -223,17 +257,19 @@ impl Kubelet {
         };
         if let Err(error) = outcome {
             tracing::debug!(%error, namespace = key.0, pod = key.1, "place pod");
+            self.write_again(key, pod);
         }
     }
 
     /// Ends a Pod whose container ran under an earlier life of this node: what it held in memory is
     /// gone, and a fresh start would pass for it.
-    async fn report_lost(&self, key: &PodKey, pod: &Pod) {
+    async fn report_lost(&mut self, key: PodKey, pod: Pod) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.0);
         let status = pod_status::lost((self.config.clock)());
-        let patch = Patch::Merge(json!({ "metadata": { "uid": uid(pod) }, "status": status }));
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid(&pod) }, "status": status }));
         if let Err(error) = api.patch_status(&key.1, &PatchParams::default(), &patch).await {
             tracing::warn!(%error, namespace = key.0, pod = key.1, "report a lost pod");
+            self.write_again(key, pod);
         }
     }
 
@@ -258,6 +294,7 @@ impl Kubelet {
             runtime: self.config.runtime.clone(),
             store_settings: self.config.store_settings.clone(),
             clock: Arc::clone(&self.config.clock),
+            shutdown: self.shutdown.clone(),
             uid: uid.clone(),
             namespace: key.0.clone(),
             name: key.1.clone(),
