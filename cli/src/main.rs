@@ -21,6 +21,7 @@ mod laboratory;
 mod operate;
 mod plane;
 mod progress;
+mod proxy;
 mod report;
 mod selftest;
 mod signal;

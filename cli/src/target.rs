@@ -17,6 +17,7 @@ use torpor_harness::{
 use crate::conformance::args::{ConformanceArgs, TargetKind};
 use crate::engine::EngineKind;
 use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
+use crate::proxy;
 
 /// The API group whose sandboxes E2B shows, too.
 const KRUISE: &str = "agents.kruise.io";
@@ -303,7 +304,7 @@ fn read_kubeconfig(path: &Path) -> anyhow::Result<Kubeconfig> {
 async fn kubernetes(kubeconfig: &Path, file: Kubeconfig, namespace: &str) -> anyhow::Result<KubernetesTarget> {
     let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let config = config.with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
-    let mut config = config;
+    let mut config = proxy::as_the_environment_says(config);
     let agent = HeaderValue::from_static(concat!("torpor-conformance/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
     // Where nothing is encrypted nobody has to be trusted: a machine or image without authorities is no reason to stop.

@@ -10,6 +10,7 @@ use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 
 use super::args::ClusterArgs;
+use crate::proxy;
 
 /// How to reach the cluster, as the operator or the Pod says. Nothing is sent yet.
 ///
@@ -17,18 +18,20 @@ use super::args::ClusterArgs;
 /// There is no such configuration, or it cannot be read.
 pub async fn configuration(args: &ClusterArgs) -> anyhow::Result<Config> {
     let Some(path) = &args.kubeconfig else {
-        return Config::infer().await.context(
+        let found = Config::infer().await.context(
             "find the cluster: there is no kubeconfig and no service account; name a kubeconfig with --kubeconfig FILE",
-        );
+        )?;
+        return Ok(proxy::as_the_environment_says(found));
     };
     let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("read the kubeconfig {}", path.display()))?;
     let options = KubeConfigOptions {
         context: args.context.clone(),
         ..KubeConfigOptions::default()
     };
-    Config::from_custom_kubeconfig(kubeconfig, &options)
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .with_context(|| format!("use the kubeconfig {}", path.display()))
+        .with_context(|| format!("use the kubeconfig {}", path.display()))?;
+    Ok(proxy::as_the_environment_says(config))
 }
 
 /// Connects, and makes sure that somebody answers.
