@@ -192,7 +192,7 @@ impl CriuSandbox {
         }
         // What is not there cannot be written down.
         let paged_in = tokio::time::timeout(limit, self.paging.done()).await;
-        paged_in.map_err(|_| SandboxError::Busy(limit))??;
+        paged_in.map_err(|_| SandboxError::Incomplete(limit))??;
         let Ok(hung_up) = tokio::time::timeout(limit, self.client.hang_up()).await else {
             self.hear_again().await;
             return Err(SandboxError::Busy(limit));

@@ -123,7 +123,8 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
     /// Stops it in place.
     ///
     /// # Errors
-    /// [`SandboxError::Busy`] when it does not come to a stop within `limit`. After any error it goes on.
+    /// [`SandboxError::Busy`] when it does not come to a stop within `limit`, [`SandboxError::Incomplete`] when a restore before is not
+    /// done by then. After any error it goes on.
     fn freeze(&self, limit: Duration) -> Answer<'_, ()>;
 
     /// Writes it down. The payload may be read from files of the sandbox, or be written while it is read: it has to be

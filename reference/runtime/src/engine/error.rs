@@ -28,6 +28,9 @@ pub enum SandboxError {
     /// Code still runs; the sandbox goes on.
     #[error("code in the sandbox did not reach a point where it can be stopped within {0:?}")]
     Busy(Duration),
+    /// Memory still comes from the checkpoint that it was restored from; the sandbox goes on.
+    #[error("the rest of its memory did not come from its last checkpoint within {0:?}")]
+    Incomplete(Duration),
     /// A checkpoint was asked of a sandbox that is not frozen.
     #[error("the sandbox is not frozen")]
     NotFrozen,

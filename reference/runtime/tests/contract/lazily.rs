@@ -126,6 +126,9 @@ async fn comes_later() -> Verdict {
     let paused = paused().await?;
     let subject = paused.resume().await?;
     hold(is_incomplete(&subject), "memory is still coming when it answers", ())?;
+    let told = subject.sandbox.freeze(Duration::ZERO).await;
+    let is_told = matches!(told, Err(SandboxError::Incomplete(_)));
+    hold(is_told, "a pause that cannot wait for it says so", told)?;
     let digest = subject.value(DIGEST).await?;
     hold(digest == paused.digest, "every page is as it was", digest)?;
     subject.sandbox.restored().await?;
