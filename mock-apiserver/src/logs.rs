@@ -11,8 +11,8 @@ pub struct LogOptions {
     pub follow: bool,
     /// Only that many lines from the end.
     pub tail_lines: Option<u64>,
-    /// Only lines younger than that many seconds.
-    pub since_seconds: Option<u64>,
+    /// Only lines from then on.
+    pub since: Option<jiff::Timestamp>,
     /// Prefix each line with its RFC 3339 time.
     pub timestamps: bool,
     /// The log of the container's previous instance.

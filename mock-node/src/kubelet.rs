@@ -194,7 +194,7 @@ impl PodWorker {
             }
             PodRequest::Logs(options, reply) => {
                 let stream: LogStream = match workload {
-                    Workload::Agent(agent) => logs::stream(&agent.logs(), &options, (self.clock)()),
+                    Workload::Agent(agent) => logs::stream(&agent.logs(), &options),
                     Workload::Container(container) => container.logs(&options),
                     Workload::Idle => Box::pin(futures::stream::empty()),
                 };

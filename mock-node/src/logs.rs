@@ -1,17 +1,16 @@
 //! A Pod's log as the API serves it: the lines that were asked for, as bytes.
 
 use futures::StreamExt;
-use jiff::{SignedDuration, Timestamp};
 use mock_apiserver::LogOptions;
 use torpor_agent::{LogLine, LogReader};
 
 use crate::handle::LogStream;
 
-/// The lines of a log that `options` ask for at `now`; with `follow`, also each later one.
+/// The lines of a log that `options` ask for; with `follow`, also each later one.
 #[must_use]
-pub fn stream(log: &LogReader, options: &LogOptions, now: Timestamp) -> LogStream {
+pub fn stream(log: &LogReader, options: &LogOptions) -> LogStream {
     let lines = log.lines();
-    let skip = first_wanted(&lines, options, now);
+    let skip = first_wanted(&lines, options);
     let timestamps = options.timestamps;
     let render = move |line: LogLine| render(&line, timestamps);
     if options.follow {
@@ -26,15 +25,13 @@ pub fn stream(log: &LogReader, options: &LogOptions, now: Timestamp) -> LogStrea
     Box::pin(futures::stream::once(std::future::ready(kept)))
 }
 
-fn first_wanted(lines: &[LogLine], options: &LogOptions, now: Timestamp) -> usize {
+fn first_wanted(lines: &[LogLine], options: &LogOptions) -> usize {
     let tail = options.tail_lines.map_or(0, |tail| {
         lines.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX))
     });
-    let since = options.since_seconds.map_or(0, |seconds| {
-        let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
-        lines.iter().take_while(|line| line.time < oldest).count()
-    });
+    let since = options
+        .since
+        .map_or(0, |since| lines.iter().take_while(|line| line.time < since).count());
     tail.max(since)
 }
 
@@ -49,6 +46,8 @@ fn render(line: &LogLine, timestamps: bool) -> bytes::Bytes {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn lines() -> Vec<LogLine> {
@@ -63,22 +62,20 @@ mod tests {
 
     #[test]
     fn the_stricter_of_tail_and_age_decides() {
-        let now = Timestamp::from_second(5).expect("a time");
-        let wanted = |tail_lines, since_seconds| {
+        let wanted = |tail_lines, since: Option<i64>| {
             first_wanted(
                 &lines(),
                 &LogOptions {
                     tail_lines,
-                    since_seconds,
+                    since: since.map(|second| Timestamp::from_second(second).expect("a time")),
                     ..LogOptions::default()
                 },
-                now,
             )
         };
         assert_eq!(wanted(None, None), 0);
         assert_eq!(wanted(Some(1), None), 3);
-        assert_eq!(wanted(Some(9), Some(2)), 2);
-        assert_eq!(wanted(Some(1), Some(2)), 3);
+        assert_eq!(wanted(Some(9), Some(3)), 2);
+        assert_eq!(wanted(Some(1), Some(3)), 3);
     }
 
     #[test]

@@ -5,12 +5,10 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use mock_apiserver::LogOptions;
 use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer, said_in};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
@@ -35,7 +33,6 @@ pub(crate) struct RunningProcess {
     work_dir: PathBuf,
     stage: watch::Receiver<ContainerStage>,
     log: LogReader,
-    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Closed, it tells the agent to end.
     link: UnixStream,
     kill: CancellationToken,
@@ -44,14 +41,7 @@ pub(crate) struct RunningProcess {
 
 impl RunningProcess {
     /// The process of the Pod `pod` (`namespace/name`).
-    pub(crate) fn new(
-        pod: String,
-        child: Child,
-        link: UnixStream,
-        address: IpAddr,
-        work_dir: PathBuf,
-        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    ) -> Self {
+    pub(crate) fn new(pod: String, child: Child, link: UnixStream, address: IpAddr, work_dir: PathBuf) -> Self {
         let (stage, log, kill) = (
             watch::Sender::new(ContainerStage::Starting),
             ContainerLog::default(),
@@ -63,7 +53,6 @@ impl RunningProcess {
             work_dir,
             stage: stage.subscribe(),
             log: log.reader(),
-            clock,
             link,
             kill: kill.clone(),
             following: tokio::spawn(follow(pod, child, stage, log, kill)),
@@ -91,7 +80,7 @@ impl RunningContainer for RunningProcess {
     }
 
     fn logs(&self, options: &LogOptions) -> LogStream {
-        mock_node::log_stream(&self.log, options, (self.clock)())
+        mock_node::log_stream(&self.log, options)
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {

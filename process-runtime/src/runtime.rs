@@ -6,11 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use mock_node::{ContainerRuntime, PodPlace, RunningContainer, SandboxPod, StartError};
 use tokio::process::Command;
 
@@ -24,8 +22,6 @@ pub struct ProcessConfig {
     pub agent: PathBuf,
     /// Options of its command `agent` that are the same for every Pod.
     pub options: Vec<OsString>,
-    /// What time it is.
-    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 /// Why a process was not started.
@@ -71,14 +67,12 @@ impl ProcessRuntime {
         })?;
         // The other end goes with `command`: when the child has ended, nobody else holds it.
         drop(command);
-        let clock = Arc::clone(&self.config.clock);
         Ok(RunningProcess::new(
             pod.full_name(),
             child,
             link,
             place.ip,
             place.work_dir,
-            clock,
         ))
     }
 }

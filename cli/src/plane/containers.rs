@@ -92,7 +92,6 @@ fn processes(plane: &PlaneConfig) -> anyhow::Result<PodRuntime> {
             .into_iter()
             .chain(plane.log_options.iter().map(Into::into))
             .collect(),
-        clock: Arc::new(jiff::Timestamp::now),
     };
     Ok(PodRuntime::Containers(Arc::new(ProcessRuntime::new(config))))
 }

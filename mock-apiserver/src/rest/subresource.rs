@@ -13,10 +13,13 @@ use super::update;
 use super::write::Part;
 use crate::admission::GroupVersionKind;
 use crate::api::error::{ApiError, ApiResult, Reason};
+use crate::api::field::FieldError;
+use crate::api::options::Query;
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::logs::LogOptions;
 use crate::store::ObjectName;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// Carries out a request on a subresource.
@@ -121,12 +124,34 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
         options: LogOptions {
             follow: query.flag("follow"),
             tail_lines: query.number("tailLines")?,
-            since_seconds: query.number("sinceSeconds")?,
+            since: since(query, core.instant())?,
             timestamps: query.flag("timestamps"),
             previous: query.flag("previous"),
             limit_bytes: query.number("limitBytes")?,
         },
     }))
+}
+
+/// The time from which on lines are wanted, by `sinceSeconds` or `sinceTime`.
+fn since(query: &Query, now: Timestamp) -> ApiResult<Option<Timestamp>> {
+    match (query.number("sinceSeconds")?, query.get("sinceTime")) {
+        (None, None) => Ok(None),
+        (Some(seconds), None) => {
+            let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+            Ok(Some(now.checked_sub(age).unwrap_or(Timestamp::MIN)))
+        }
+        (None, Some(text)) => match text.parse() {
+            Ok(time) => Ok(Some(time)),
+            Err(_) => Err(ApiError::bad_request(format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": it is no RFC 3339 time"
+            ))),
+        },
+        (Some(_), Some(_)) => {
+            let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+            let error = FieldError::forbidden("", detail);
+            Err(ApiError::invalid("PodLogOptions", "", "", &[error]))
+        }
+    }
 }
 
 /// Which page of which node is wanted.
@@ -154,7 +179,7 @@ fn bind(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
     let binding = decode::parse_body(&call.request.content_type, &call.request.body)?;
     let binding = admit::subresource(core, call, &kind("", "Binding"), binding, None, false)?;
     let Some(node) = binding["target"]["name"].as_str().filter(|node| !node.is_empty()) else {
-        let error = crate::api::field::FieldError::required("target.name", "");
+        let error = FieldError::required("target.name", "");
         return Err(ApiError::invalid("Binding", "", name, &[error]));
     };
     let pod = core
@@ -178,4 +203,32 @@ fn bind(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiResult<Answer> {
     core.put(&call.resource, bound);
     let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Answer::Document { code: 201, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(query: &str) -> ApiResult<Option<String>> {
+        let now = Timestamp::from_second(100).expect("a time");
+        let wanted = since(&Query::parse(Some(query)), now)?;
+        Ok(wanted.map(|time| time.to_string()))
+    }
+
+    #[test]
+    fn lines_of_a_log_are_wanted_from_an_age_or_a_time_on() {
+        let told = |query: &str| wanted(query).expect("it is understood");
+        assert_eq!(told(""), None);
+        assert_eq!(told("sinceSeconds=40").as_deref(), Some("1970-01-01T00:01:00Z"));
+        let time = "2026-11-28T10:00:00Z";
+        assert_eq!(told(&format!("sinceTime={time}")).as_deref(), Some(time));
+        assert!(told("sinceSeconds=18446744073709551615").is_some());
+    }
+
+    #[test]
+    fn an_age_beside_a_time_and_what_is_no_time_are_refused() {
+        for query in ["sinceSeconds=1&sinceTime=2026-11-28T10:00:00Z", "sinceTime=soon"] {
+            wanted(query).expect_err(query);
+        }
+    }
 }
