@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod};
 use torpor_api::env;
 
 use crate::schedule::Limits;
@@ -14,7 +14,7 @@ pub struct SandboxContainer {
     pub name: String,
     /// `image` of the container, reported back and not pulled.
     pub image: String,
-    /// Its environment: literal values only.
+    /// Its environment: literal values, and the UID, name and namespace of the Pod.
     pub env: BTreeMap<String, String>,
     /// `command` of the container.
     pub command: Vec<String>,
@@ -32,7 +32,8 @@ pub enum ContainerRefused {
     NoContainer,
     /// A variable takes its value from somewhere else.
     #[error(
-        "spec.containers[{container}].env[{variable}].valueFrom is not supported by this node; give a literal value"
+        "spec.containers[{container}].env[{variable}].valueFrom is not supported by this node; give a literal value, \
+         or a fieldRef to metadata.name, metadata.namespace or metadata.uid"
     )]
     ValueFrom {
         /// Name of the container.
@@ -61,7 +62,7 @@ impl SandboxContainer {
         Ok(Self {
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
-            env: literal_env(container)?,
+            env: environment(pod, container)?,
             command: container.command.clone().unwrap_or_default(),
             args: container.args.clone().unwrap_or_default(),
             limits: Limits::of(container),
@@ -77,18 +78,29 @@ fn is_addressed(container: &Container) -> bool {
         .any(|variable| variable.name == env::SANDBOX_UID)
 }
 
-fn literal_env(container: &Container) -> Result<BTreeMap<String, String>, ContainerRefused> {
+fn environment(pod: &Pod, container: &Container) -> Result<BTreeMap<String, String>, ContainerRefused> {
     let mut env = BTreeMap::new();
     for variable in container.env.iter().flatten() {
-        if variable.value_from.is_some() {
-            return Err(ContainerRefused::ValueFrom {
+        let value = match &variable.value_from {
+            None => variable.value.clone().unwrap_or_default(),
+            Some(source) => field_of(pod, source).ok_or_else(|| ContainerRefused::ValueFrom {
                 container: container.name.clone(),
                 variable: variable.name.clone(),
-            });
-        }
-        env.insert(variable.name.clone(), variable.value.clone().unwrap_or_default());
+            })?,
+        };
+        env.insert(variable.name.clone(), value);
     }
     Ok(env)
+}
+
+/// The field of the Pod that a variable refers to; `None` where this node does not know it.
+fn field_of(pod: &Pod, source: &EnvVarSource) -> Option<String> {
+    match source.field_ref.as_ref()?.field_path.as_str() {
+        "metadata.name" => pod.metadata.name.clone(),
+        "metadata.namespace" => pod.metadata.namespace.clone(),
+        "metadata.uid" => pod.metadata.uid.clone(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -124,15 +136,36 @@ mod tests {
     }
 
     #[test]
-    fn a_value_from_elsewhere_is_refused_by_name() {
-        let pod = pod(&json!({ "containers": [{ "name": "c", "env": [
-            { "name": "SECRET", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
-        ]}]}));
-        let refused = SandboxContainer::of(&pod).expect_err("refused");
-        assert!(
-            refused.to_string().contains("spec.containers[c].env[SECRET].valueFrom"),
-            "{refused}"
+    fn a_variable_may_name_the_pod_that_it_is_of() {
+        let variable = |name: &str| {
+            let path = format!("metadata.{name}");
+            json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } })
+        };
+        let variables = ["name", "namespace", "uid"].map(variable);
+        let mut pod = pod(&json!({ "containers": [{ "name": "c", "env": variables }] }));
+        (pod.metadata.namespace, pod.metadata.uid) = (Some("n".to_owned()), Some("u".to_owned()));
+        let env = SandboxContainer::of(&pod).expect("a container").env;
+        let expected = [("name", "p"), ("namespace", "n"), ("uid", "u")];
+        assert_eq!(
+            env,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
         );
+    }
+
+    #[test]
+    fn a_value_from_elsewhere_is_refused_by_name() {
+        for source in [
+            json!({ "secretKeyRef": { "name": "s", "key": "k" } }),
+            json!({ "fieldRef": { "fieldPath": "status.podIP" } }),
+        ] {
+            let variable = json!({ "name": "SECRET", "valueFrom": source });
+            let pod = pod(&json!({ "containers": [{ "name": "c", "env": [variable] }] }));
+            let refused = SandboxContainer::of(&pod).expect_err("refused");
+            assert!(
+                refused.to_string().contains("spec.containers[c].env[SECRET].valueFrom"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

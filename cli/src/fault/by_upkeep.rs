@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use torpor_api::{AgentState, CheckpointState};
-use torpor_controller::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+use torpor_controller::{AgentAddress, AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 use super::notes::Notes;
 use super::{Around, Culprit, Fault, Hooks};
@@ -85,21 +85,25 @@ const WAITS_FOR_THE_STORE: &[&str] = &[
 struct NeverDone(Arc<dyn SandboxAgents>);
 
 impl SandboxAgents for NeverDone {
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.0.state(pod_ip)
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.state(agent)
     }
 
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.0.freeze(pod_ip)
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.freeze(agent)
     }
 
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.0.thaw(pod_ip)
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.0.thaw(agent)
     }
 
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         async move {
-            let mut state = self.0.state(pod_ip).await?;
+            let mut state = self.0.state(agent).await?;
             state.checkpoint = CheckpointState::Writing { generation };
             Ok(state)
         }

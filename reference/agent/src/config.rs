@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use torpor_api::env;
+use torpor_api::{Addressee, env};
 use torpor_runtime::{CommandRefused, Engine, chain};
 
-/// Which sandbox an agent runs.
+/// Which sandbox an agent runs, and in which Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxIdentity {
     /// `metadata.namespace` of the Sandbox.
@@ -16,6 +16,18 @@ pub struct SandboxIdentity {
     pub name: String,
     /// `metadata.uid` of the Sandbox.
     pub uid: String,
+    /// `metadata.uid` of the Pod; absent where there is none, or nobody said.
+    pub pod_uid: Option<String>,
+}
+
+impl SandboxIdentity {
+    /// What the controller's calls are compared with.
+    pub(crate) fn addressee(&self) -> Addressee {
+        Addressee {
+            sandbox_uid: Some(self.uid.clone()),
+            pod_uid: self.pod_uid.clone(),
+        }
+    }
 }
 
 /// How an agent is set up.
@@ -76,6 +88,7 @@ impl AgentConfig {
             namespace: required(env::SANDBOX_NAMESPACE)?,
             name: required(env::SANDBOX_NAME)?,
             uid,
+            pod_uid: environment.get(env::POD_UID).cloned(),
         };
         let generation = |text: &String| text.parse().map_err(|_| ConfigError::Generation(text.clone()));
         let restore = environment.get(env::RESTORE_GENERATION).map(generation).transpose()?;
@@ -116,6 +129,7 @@ mod tests {
             (env::SANDBOX_NAMESPACE, "ns"),
             (env::SANDBOX_NAME, "sb"),
             (env::SANDBOX_UID, "u1"),
+            (env::POD_UID, "p1"),
             (env::ALLOCATOR, "0"),
             ("GREETING", "hello"),
         ]
@@ -135,6 +149,23 @@ mod tests {
             BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())])
         );
         assert_eq!((config.restore, config.command), (None, vec![]));
+    }
+
+    #[test]
+    fn an_agent_knows_its_sandbox_and_its_pod_if_it_was_told() {
+        let mut environment = environment();
+        let addressee = |environment: &_| {
+            let config = read(environment, &[], &[]).expect("a configuration");
+            config.identity.addressee()
+        };
+        let mut expected = Addressee {
+            sandbox_uid: Some("u1".to_owned()),
+            pod_uid: Some("p1".to_owned()),
+        };
+        assert_eq!(addressee(&environment), expected);
+        environment.remove(env::POD_UID);
+        expected.pod_uid = None;
+        assert_eq!(addressee(&environment), expected);
     }
 
     #[test]

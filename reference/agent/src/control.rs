@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Json, State};
+use axum::extract::{Json, Query, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot, watch};
-use torpor_api::{AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
+use torpor_api::{
+    Addressee, AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH,
+};
 
 use crate::supervisor::{ControlRefused, ControlRequest};
 
@@ -23,6 +26,7 @@ struct Control {
 }
 
 pub(crate) fn router(requests: mpsc::Sender<ControlRequest>, state: watch::Receiver<AgentState>) -> Router {
+    let control = Control { requests, state };
     Router::new()
         .route(
             STATE_PATH,
@@ -37,7 +41,26 @@ pub(crate) fn router(requests: mpsc::Sender<ControlRequest>, state: watch::Recei
             post(|State(control): State<Control>| async move { control.ask(ControlRequest::Thaw).await }),
         )
         .route(CHECKPOINT_PATH, post(checkpoint))
-        .with_state(Control { requests, state })
+        .layer(from_fn_with_state(control.clone(), turn_away))
+        .with_state(control)
+}
+
+/// A call that is meant for another sandbox must neither change this one nor learn its state: the address was another
+/// Pod's before.
+async fn turn_away(
+    State(control): State<Control>,
+    Query(meant): Query<Addressee>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ours = control.state.borrow().addressee.clone();
+    if ours.is_another_than(&meant) {
+        tracing::warn!(%meant, "turned away a call for another agent");
+        let text =
+            format!("this is the agent of {ours}, and the call is meant for {meant}; look up the Pod's IP again");
+        return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
+    }
+    next.run(request).await
 }
 
 async fn checkpoint(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tokio::sync::{RwLock, mpsc, watch};
-use torpor_api::{AgentState, CheckpointState, WorkloadState};
+use torpor_api::{Addressee, AgentState, CheckpointState, WorkloadState};
 use torpor_runtime::{
     Answer, ContextInfo, ExecutionSink, Exit, Interpreter, Payload, ProcessEvent, ProcessInfo, ProcessSpec,
     ProcessStream, Processes, Sandbox, SandboxError, TerminalSize, Usage,
@@ -48,6 +48,7 @@ impl Serving {
             ..FakeSandbox::default()
         });
         let state = watch::Sender::new(AgentState {
+            addressee: Addressee::default(),
             engine: "fake".to_owned(),
             restored_generation: None,
             workload: WorkloadState::Serving,

@@ -7,7 +7,8 @@
 //!             ─▶ envd       (files)                    ─┘        └─▶ checkpoint store
 //! ```
 //!
-//! It does not decide when to pause, and it does not check who calls: the gateway does.
+//! It does not decide when to pause, and it does not check who calls: the gateway does. An order that is meant for the
+//! agent of another Pod is turned away.
 
 mod code_interpreter;
 mod config;

@@ -111,6 +111,7 @@ impl Supervisor {
         let (events, program) = mpsc::unbounded_channel();
         let log = ContainerLog::new(Vec::new());
         let state = watch::Sender::new(AgentState {
+            addressee: config.identity.addressee(),
             engine: engine.version().name,
             restored_generation: config.restore,
             workload: WorkloadState::Starting,

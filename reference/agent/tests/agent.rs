@@ -41,6 +41,7 @@ async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, progra
         namespace: "default".to_owned(),
         name: "sb".to_owned(),
         uid: "uid-1".to_owned(),
+        pod_uid: Some("pod-1".to_owned()),
     };
     let config = AgentConfig {
         identity,
@@ -182,6 +183,35 @@ async fn a_frozen_agent_refuses_work_until_it_is_thawed() {
         "the workload outlives it"
     );
     assert_eq!(texts(&running.run("1 + 1").await, "result"), ["2"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_meant_for_another_pod_is_turned_away_and_changes_nothing() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let running = start(dir.path(), &store, None, None).await;
+    let others = ["?podUid=pod-2&sandboxUid=uid-1", "?podUid=pod-2", "?sandboxUid=uid-2"];
+    for (path, query) in ["/v1/freeze", "/v1/checkpoint", "/v1/thaw"]
+        .into_iter()
+        .flat_map(|path| others.map(|query| (path, query)))
+    {
+        let url = format!("{}{path}{query}", running.control);
+        let (status, text) = running.post(url, json!({"generation": 1})).await;
+        assert_eq!(status, 421, "{path}{query}: {text}");
+        assert!(text.contains("the agent of Pod pod-1 of sandbox uid-1"), "{text}");
+        assert_eq!(running.agent.state().borrow().workload, WorkloadState::Serving);
+    }
+    let asked = running.http.get(format!("{}/v1/state?podUid=pod-2", running.control));
+    assert_eq!(asked.send().await.expect("an answer").status(), 421);
+    let query = "/v1/freeze?podUid=pod-1&sandboxUid=uid-1";
+    let (status, state) = running.control(query, json!({})).await;
+    assert_eq!((status, state.workload), (200, WorkloadState::Frozen));
+    assert_eq!(state.addressee.pod_uid.as_deref(), Some("pod-1"));
+    assert_eq!(
+        running.control("/v1/thaw", json!({})).await.0,
+        200,
+        "whoever says nothing is heard"
+    );
+    running.agent.stop().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@
 //! [`AgentState`] after the call. All calls may be repeated: a controller that crashed
 //! between a call and its answer asks again and joins what it started.
 //!
+//! The address of a Pod may have been given to another one while the Pod is still listed. So every call may say whom
+//! it is meant for, an [`Addressee`] as query parameters (`?sandboxUid=…&podUid=…`). An agent that is known to be
+//! another's does nothing and answers 421 with a text; every answer says whose agent it is, for a caller to compare.
+//!
 //! ```text
 //!             freeze                checkpoint(g)            (Pod deleted)
 //!  Serving ───────────▶ Frozen ─────────────────▶ Frozen ───────────────▶ ∅
@@ -13,6 +17,8 @@
 //!
 //! A workload may serve before all of its memory is restored. If the rest then cannot be had it is `Torn`, and the
 //! checkpoint that it was restored from is reported as the one that is sealed.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +36,37 @@ pub const THAW_PATH: &str = "/v1/thaw";
 /// ten seconds. 409 and an [`AgentRefusal`] when the workload is not frozen.
 pub const CHECKPOINT_PATH: &str = "/v1/checkpoint";
 
+/// The sandbox and the Pod that an agent runs for, or that a call is meant for. What is not known is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Addressee {
+    /// `metadata.uid` of the Sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_uid: Option<String>,
+    /// `metadata.uid` of the Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
+}
+
+impl Addressee {
+    /// Whether the two are known not to be the same: by their Pods where both are known, and by their sandboxes
+    /// otherwise. Who says neither is not known to be anybody else.
+    #[must_use]
+    pub fn is_another_than(&self, other: &Self) -> bool {
+        let differ = |(one, two): (&String, &String)| one != two;
+        let pods = self.pod_uid.as_ref().zip(other.pod_uid.as_ref()).map(differ);
+        let sandboxes = self.sandbox_uid.as_ref().zip(other.sandbox_uid.as_ref()).map(differ);
+        pods.or(sandboxes).unwrap_or(false)
+    }
+}
+
+impl fmt::Display for Addressee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [pod, sandbox] = [&self.pod_uid, &self.sandbox_uid].map(|uid| uid.as_deref().unwrap_or("unknown"));
+        write!(f, "Pod {pod} of sandbox {sandbox}")
+    }
+}
+
 /// Body of [`CHECKPOINT_PATH`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -42,6 +79,9 @@ pub struct CheckpointRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentState {
+    /// Whose agent it is.
+    #[serde(flatten)]
+    pub addressee: Addressee,
     /// Name of the engine: `monty`, `criu` or `sim`.
     pub engine: String,
     /// The checkpoint generation that this run started from; absent on a fresh start.
@@ -111,4 +151,50 @@ pub enum CheckpointState {
         /// What was attempted and what went wrong.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn addressee(sandbox_uid: Option<&str>, pod_uid: Option<&str>) -> Addressee {
+        Addressee {
+            sandbox_uid: sandbox_uid.map(str::to_owned),
+            pod_uid: pod_uid.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn two_are_told_apart_by_their_pods_and_without_them_by_their_sandboxes() {
+        let meant = addressee(Some("s"), Some("p"));
+        for (sandbox, pod, another) in [
+            (Some("s"), Some("p"), false),
+            (Some("s"), Some("q"), true),
+            (None, Some("q"), true),
+            (Some("s"), None, false),
+            (Some("t"), None, true),
+            (None, None, false),
+            // A Pod belongs to one sandbox only.
+            (Some("t"), Some("p"), false),
+        ] {
+            let answers = addressee(sandbox, pod);
+            assert_eq!(answers.is_another_than(&meant), another, "{answers}");
+            assert_eq!(meant.is_another_than(&answers), another, "{answers}");
+        }
+    }
+
+    #[test]
+    fn whose_an_agent_is_lies_beside_its_state_and_may_be_left_out() {
+        let mut state = json!({"engine": "sim", "workload": {"state": "serving"}, "checkpoint": {"state": "none"}});
+        let read = |state: &serde_json::Value| serde_json::from_value::<AgentState>(state.clone()).expect("a state");
+        assert_eq!(read(&state).addressee, Addressee::default());
+        assert_eq!(serde_json::to_value(read(&state)).expect("JSON"), state);
+        state["podUid"] = json!("p");
+        assert_eq!(read(&state).addressee, addressee(None, Some("p")));
+        state["refusal"] = json!("busy");
+        let refusal: AgentRefusal = serde_json::from_value(state).expect("a refusal");
+        assert_eq!(refusal.state.addressee, addressee(None, Some("p")));
+    }
 }

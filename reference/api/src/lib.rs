@@ -17,8 +17,8 @@ mod time;
 mod volume;
 
 pub use agent::{
-    AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH, THAW_PATH,
-    WorkloadState,
+    Addressee, AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, CheckpointState, FREEZE_PATH, STATE_PATH,
+    THAW_PATH, WorkloadState,
 };
 pub use checkpoint::{Checkpoint, CheckpointSpec, CheckpointStatus};
 pub use condition::{ConditionType, Reason};

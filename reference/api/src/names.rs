@@ -44,6 +44,8 @@ pub mod env {
     pub const SANDBOX_NAME: &str = "TORPOR_SANDBOX_NAME";
     /// `metadata.uid` of the Sandbox; checkpoints are stored under it.
     pub const SANDBOX_UID: &str = "TORPOR_SANDBOX_UID";
+    /// `metadata.uid` of the Pod: whose the agent is, when an address is given to one Pod after another.
+    pub const POD_UID: &str = "TORPOR_POD_UID";
     /// The checkpoint generation to restore, in decimal. Absent on a fresh start.
     pub const RESTORE_GENERATION: &str = "TORPOR_RESTORE_GENERATION";
     /// URL of the checkpoint store, e.g. `file:///var/lib/torpor/checkpoints`.

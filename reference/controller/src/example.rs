@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
-use torpor_api::{AgentState, CheckpointRecord, CheckpointState, SandboxStatus, WorkloadState};
+use torpor_api::{Addressee, AgentState, CheckpointRecord, CheckpointState, SandboxStatus, WorkloadState};
 
 use crate::companions::Companions;
 use crate::front::Front;
@@ -118,6 +118,7 @@ pub(crate) fn agent(
     checkpoint: CheckpointState,
 ) -> AgentView {
     AgentView::State(AgentState {
+        addressee: Addressee::default(),
         engine: "sim".to_owned(),
         restored_generation,
         workload,

@@ -21,7 +21,7 @@ use torpor_api::AgentState;
 use tower::BoxError;
 
 use crate::metrics::{ControllerMetrics, RequestLabel};
-use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+use crate::{AgentAddress, AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 /// How long the API server may take for a whole answer, unless it is a watch.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -164,30 +164,34 @@ impl Fenced<Arc<dyn SandboxAgents>> {
 }
 
 impl SandboxAgents for Fenced<Arc<dyn SandboxAgents>> {
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.inner.state(pod_ip)
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.inner.state(agent)
     }
 
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         async move {
             self.allow()?;
-            self.inner.freeze(pod_ip).await
+            self.inner.freeze(agent).await
         }
         .boxed()
     }
 
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         async move {
             self.allow()?;
-            self.inner.thaw(pod_ip).await
+            self.inner.thaw(agent).await
         }
         .boxed()
     }
 
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         async move {
             self.allow()?;
-            self.inner.checkpoint(pod_ip, generation).await
+            self.inner.checkpoint(agent, generation).await
         }
         .boxed()
     }

@@ -1,16 +1,17 @@
 //! Agents over HTTP: `http://<Pod IP>:<control port>/v1/...`, as `torpor_api::agent` documents it.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
 use torpor_api::{
-    AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH, WorkloadState,
-    port,
+    Addressee, AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH,
+    WorkloadState, port,
 };
 
-use crate::{AgentError, SandboxAgents};
+use crate::{AgentAddress, AgentError, SandboxAgents};
 
 /// Reading the state needs no work of the agent.
 const STATE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,13 +56,13 @@ impl HttpAgents {
         }
     }
 
-    async fn call(
+    fn request(
         &self,
         method: Method,
-        pod_ip: &str,
+        agent: &AgentAddress,
         path: &str,
         body: Option<CheckpointRequest>,
-    ) -> Result<AgentState, AgentError> {
+    ) -> reqwest::RequestBuilder {
         let timeout = if method == Method::GET {
             STATE_TIMEOUT
         } else {
@@ -69,24 +70,47 @@ impl HttpAgents {
         };
         let request = self
             .client
-            .request(method, url(pod_ip, self.port, path))
+            .request(method, url(&agent.pod_ip, self.port, path))
+            .query(&agent.addressee)
             .timeout(timeout);
-        let request = match body {
+        match body {
             Some(body) => request.json(&body),
             None => request,
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        agent: &AgentAddress,
+        path: &str,
+        body: Option<CheckpointRequest>,
+    ) -> Result<AgentState, AgentError> {
+        let unreachable = |error: &dyn Display| AgentError::Unreachable {
+            message: format!("{path} on {}: {error}", agent.pod_ip),
         };
-        let unreachable = |error: &dyn std::fmt::Display| AgentError::Unreachable {
-            message: format!("{path} on {pod_ip}: {error}"),
+        let response = self.request(method, agent, path, body).send().await;
+        let response = response.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| unreachable(&error))?;
+        let ours = |state: &AgentState| match another(&state.addressee, &agent.addressee) {
+            Some(another) => Err(unreachable(&another)),
+            None => Ok(()),
         };
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
-        match response.status() {
+        match status {
             StatusCode::CONFLICT => {
-                let text = response.text().await.map_err(|error| unreachable(&error))?;
+                let refused: Option<AgentRefusal> = serde_json::from_str(&text).ok();
+                refused.as_ref().map_or(Ok(()), |refused| ours(&refused.state))?;
                 Err(AgentError::Refused {
-                    message: refusal(path, &text),
+                    message: refusal(path, refused, &text),
                 })
             }
-            status if status.is_success() => response.json().await.map_err(|error| unreachable(&error)),
+            StatusCode::MISDIRECTED_REQUEST => Err(unreachable(&format!("another's agent answers: {}", start(&text)))),
+            status if status.is_success() => {
+                let state: AgentState = serde_json::from_str(&text).map_err(|error| unreachable(&error))?;
+                ours(&state)?;
+                Ok(state)
+            }
             status => Err(unreachable(&format!("HTTP status {status}"))),
         }
     }
@@ -99,22 +123,26 @@ impl Default for HttpAgents {
 }
 
 impl SandboxAgents for HttpAgents {
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.call(Method::GET, pod_ip, STATE_PATH, None).boxed()
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::GET, agent, STATE_PATH, None).boxed()
     }
 
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.call(Method::POST, pod_ip, FREEZE_PATH, None).boxed()
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::POST, agent, FREEZE_PATH, None).boxed()
     }
 
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.call(Method::POST, pod_ip, THAW_PATH, None).boxed()
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.call(Method::POST, agent, THAW_PATH, None).boxed()
     }
 
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         self.call(
             Method::POST,
-            pod_ip,
+            agent,
             CHECKPOINT_PATH,
             Some(CheckpointRequest { generation }),
         )
@@ -130,10 +158,24 @@ fn url(pod_ip: &str, port: u16, path: &str) -> String {
     }
 }
 
+/// What is wrong if the agent that answers is not the one that was called.
+fn another(answers: &Addressee, called: &Addressee) -> Option<String> {
+    answers.is_another_than(called).then(|| {
+        format!(
+            "another's agent answers: it is that of {answers}, and not of {called}; see whether the node of the Pod is lost"
+        )
+    })
+}
+
+/// The start of a text that is nobody's JSON.
+fn start(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
 /// Why an agent did not do what it was asked for: as it says, or else what it is doing.
-fn refusal(path: &str, body: &str) -> String {
-    let Ok(AgentRefusal { state, refusal }) = serde_json::from_str(body) else {
-        return format!("{path}: {}", body.chars().take(200).collect::<String>());
+fn refusal(path: &str, refused: Option<AgentRefusal>, body: &str) -> String {
+    let Some(AgentRefusal { state, refusal }) = refused else {
+        return format!("{path}: {}", start(body));
     };
     match (state.workload, refusal) {
         (WorkloadState::Torn { message }, _) => format!("{path}: the restored workload is lost: {message}"),
@@ -159,6 +201,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_is_in_the_way_or_else_what_the_agent_is_doing() {
+        let refusal = |path: &str, body: &str| refusal(path, serde_json::from_str(body).ok(), body);
         let busy = r#"{"engine":"sim","workload":{"state":"serving"},"checkpoint":{"state":"none"}}"#;
         assert!(refusal(FREEZE_PATH, busy).contains("busy"));
         assert_eq!(refusal(FREEZE_PATH, "no"), "/v1/freeze: no");

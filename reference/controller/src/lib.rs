@@ -50,7 +50,7 @@ pub use fence::{Fence, NotLeading};
 pub use front::Front;
 pub use http_agents::HttpAgents;
 pub use metrics::ControllerMetrics;
-pub use ports::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+pub use ports::{AgentAddress, AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 pub use sim::SimNode;
 pub use timers::{Timers, timers};
 pub use traces::TRACES;

@@ -14,10 +14,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
 use torpor_api::{
-    AgentState, CheckpointRecord, CheckpointState, ConditionType, Phase, PodInfo, Reason, Sandbox, SandboxStatus,
-    WorkloadState,
+    Addressee, AgentState, CheckpointRecord, CheckpointState, ConditionType, Phase, PodInfo, Reason, Sandbox,
+    SandboxStatus, WorkloadState,
 };
 
+use crate::AgentAddress;
 use crate::companions::Companions;
 use crate::conditions;
 use crate::decide::{Goal, History, Observed, Patience, Provision, Seal, Workload};
@@ -153,8 +154,19 @@ impl Reading {
         }
     }
 
-    /// The IP of the Pod whose agent has to be asked before anything can be decided.
-    pub(crate) fn agent_to_ask(&self) -> Option<String> {
+    /// Where the agent of a Pod is called; `None` as long as it has no address.
+    pub(crate) fn agent_of(&self, pod: &Pod) -> Option<AgentAddress> {
+        Some(AgentAddress {
+            pod_ip: pod.status.as_ref()?.pod_ip.clone()?,
+            addressee: Addressee {
+                sandbox_uid: self.sandbox.metadata.uid.clone(),
+                pod_uid: pod.metadata.uid.clone(),
+            },
+        })
+    }
+
+    /// The agent that has to be asked before anything can be decided.
+    pub(crate) fn agent_to_ask(&self) -> Option<AgentAddress> {
         let pod = self
             .pod
             .as_ref()
@@ -168,7 +180,7 @@ impl Reading {
             // One that serves is asked only when its Pod says that something is wrong.
             (Goal::Running, _) => !(self.routed() && self.continues(pod) && is_ready(pod)),
         };
-        status.pod_ip.clone().filter(|_| running && needed)
+        self.agent_of(pod).filter(|_| running && needed)
     }
 
     /// The facts for the decision.

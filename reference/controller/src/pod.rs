@@ -4,7 +4,9 @@
 //! restart by themselves: a container that begins anew has lost its memory, and would bring back an
 //! older checkpoint without anybody having asked for it.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
@@ -159,6 +161,23 @@ fn set_env(container: &mut Container, environment: Vec<(&'static str, Option<Str
             value_from: None,
         })
     }));
+    variables.push(pod_uid());
+}
+
+/// Only the API server knows it.
+fn pod_uid() -> EnvVar {
+    let field_ref = ObjectFieldSelector {
+        field_path: "metadata.uid".to_owned(),
+        ..ObjectFieldSelector::default()
+    };
+    EnvVar {
+        name: env::POD_UID.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(field_ref),
+            ..EnvVarSource::default()
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +197,10 @@ mod tests {
     #[test]
     fn the_environment_and_the_annotation_name_the_checkpoint_to_restore() {
         let template = json!({"spec": {"restartPolicy": "Always", "containers": [
-            {"name": "sandbox", "env": [{"name": "A", "value": "1"}, {"name": "TORPOR_RESTORE_GENERATION", "value": "9"}]},
+            {"name": "sandbox", "env": [
+                {"name": "A", "value": "1"}, {"name": "TORPOR_RESTORE_GENERATION", "value": "9"},
+                {"name": "TORPOR_POD_UID", "value": "of-another"},
+            ]},
         ]}});
         let pod = build(Front::Kruise, &sandbox(), &template, Some(3), "memory:///").expect("a Pod");
         let spec = pod.spec.clone().expect("a spec");
@@ -192,6 +214,10 @@ mod tests {
         assert_eq!(value("A"), [Some("1".to_owned())]);
         assert_eq!(value(env::RESTORE_GENERATION), [Some("3".to_owned())]);
         assert_eq!(value(env::SANDBOX_UID), [Some("uid-1".to_owned())]);
+        assert_eq!(value(env::POD_UID), [None]);
+        let variables = serde_json::to_value(&spec.containers[0].env).expect("JSON");
+        let pod_uid = json!({"name": "TORPOR_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}});
+        assert!(variables.as_array().expect("a list").contains(&pod_uid), "{variables}");
         assert_eq!(pod.annotations()[annotation::RESTORE_GENERATION], "3");
         assert_eq!(spec.restart_policy.as_deref(), Some("Never"));
         assert_eq!(pod.owner_references()[0].uid, "uid-1");

@@ -3,7 +3,7 @@
 //! Both are traits, so that the controller is tested with faults in them and depends on neither.
 
 use futures::future::BoxFuture;
-use torpor_api::AgentState;
+use torpor_api::{Addressee, AgentState};
 
 /// Why an agent did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,19 +22,33 @@ pub enum AgentError {
     },
 }
 
-/// The agents of all sandbox Pods, by Pod IP.
+/// Where an agent should be, and whose it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentAddress {
+    /// The IP of the Pod, as its status has it: if the node of the Pod is lost, it may be another Pod's by now.
+    pub pod_ip: String,
+    /// The sandbox and the Pod.
+    pub addressee: Addressee,
+}
+
+/// The agents of all sandbox Pods.
 ///
 /// # Guarantees
 /// Every call may be repeated; a repeated [`checkpoint`](Self::checkpoint) of one generation joins the first.
+/// An agent that is known to be another's is [`AgentError::Unreachable`]: it does nothing, and its state is no answer.
 pub trait SandboxAgents: Send + Sync {
     /// What the agent reports, without a change.
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>>;
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>>;
     /// Stops the workload in place.
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>>;
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>>;
     /// Lets the workload run on and forgets a checkpoint that it now outlives.
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>>;
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>>;
     /// Writes checkpoint `generation` of the frozen workload. May answer while it is still being written.
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>>;
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>>;
 }
 
 /// Checkpoint data could not be removed.

@@ -27,7 +27,7 @@ use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
 use crate::status::Obstacle;
 use crate::traces::fail;
-use crate::{AgentError, ReconcileError};
+use crate::{AgentAddress, AgentError, ReconcileError};
 
 /// More than any path through the state machine has.
 const MOST_STEPS: usize = 48;
@@ -206,7 +206,7 @@ impl Pass<'_> {
             Effect::Freeze => return self.freeze(reading).await,
             Effect::Checkpoint => return self.checkpoint(reading).await,
             Effect::Thaw => {
-                let thawed = self.context.agents.thaw(&pod_ip(reading)).await;
+                let thawed = self.context.agents.thaw(&called(reading)).await;
                 thawed.map_err(|source| ReconcileError::Agent {
                     attempt: "let the workload run on",
                     source,
@@ -225,7 +225,7 @@ impl Pass<'_> {
     }
 
     async fn freeze(&self, reading: &Reading) -> Result<Outcome, ReconcileError> {
-        match self.context.agents.freeze(&pod_ip(reading)).await {
+        match self.context.agents.freeze(&called(reading)).await {
             Ok(_) => Ok(Outcome::Done),
             Err(AgentError::Refused { message }) => Ok(Outcome::FreezeRefused(message)),
             Err(source @ AgentError::Unreachable { .. }) => Err(ReconcileError::Agent {
@@ -244,7 +244,7 @@ impl Pass<'_> {
             AgentView::NotAsked | AgentView::Silent(_) => None,
         };
         let generation = joined.or(reading.status().last_checkpoint_generation).unwrap_or(1);
-        match self.context.agents.checkpoint(&pod_ip(reading), generation).await {
+        match self.context.agents.checkpoint(&called(reading), generation).await {
             Ok(state) => match state.checkpoint {
                 CheckpointState::Sealed { .. } | CheckpointState::Failed { .. } => Ok(Outcome::Done),
                 CheckpointState::None | CheckpointState::Writing { .. } => Ok(Outcome::UnderWay),
@@ -289,9 +289,13 @@ fn is_refusal(status: &kube::core::Status) -> bool {
     (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
 }
 
-fn pod_ip(reading: &Reading) -> String {
-    let status = reading.pod.as_ref().and_then(|pod| pod.status.as_ref());
-    status.and_then(|status| status.pod_ip.clone()).unwrap_or_default()
+/// Where the agent of the Pod that was read is called.
+fn called(reading: &Reading) -> AgentAddress {
+    reading
+        .pod
+        .as_ref()
+        .and_then(|pod| reading.agent_of(pod))
+        .unwrap_or_default()
 }
 
 /// The delay after a pass that broke off.

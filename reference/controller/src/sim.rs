@@ -15,9 +15,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use torpor_api::{AgentState, CheckpointRecord, CheckpointState, WorkloadState, annotation, label};
+use torpor_api::{Addressee, AgentState, CheckpointRecord, CheckpointState, WorkloadState, annotation, label};
 
-use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+use crate::{AgentAddress, AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 /// Pods that are started or removed at the same time.
 const PODS_AT_ONCE: usize = 16;
@@ -142,15 +142,24 @@ impl SimNode {
         written.map(drop)
     }
 
-    fn order(&self, pod_ip: &str, act: impl FnOnce(&mut State, &str)) -> BoxFuture<'_, Result<AgentState, AgentError>> {
-        let mut state = self.state();
-        if state.workloads.contains_key(pod_ip) {
-            act(&mut state, pod_ip);
+    fn order(
+        &self,
+        called: &AgentAddress,
+        act: impl FnOnce(&mut State, &str),
+    ) -> BoxFuture<'_, Result<AgentState, AgentError>> {
+        let (mut state, ip) = (self.state(), called.pod_ip.as_str());
+        let ours = |workload: &&SimWorkload| !workload.agent.addressee.is_another_than(&called.addressee);
+        if state.workloads.get(ip).as_ref().is_some_and(ours) {
+            act(&mut state, ip);
         }
-        let agent = state.workloads.get(pod_ip).map(|workload| workload.agent.clone());
-        ready(agent.ok_or_else(|| AgentError::Unreachable {
-            message: format!("no workload has the address {pod_ip}"),
-        }))
+        let workload = state.workloads.get(ip).filter(ours);
+        ready(
+            workload
+                .map(|workload| workload.agent.clone())
+                .ok_or_else(|| AgentError::Unreachable {
+                    message: format!("no workload of {} has the address {ip}", called.addressee),
+                }),
+        )
         .boxed()
     }
 
@@ -185,14 +194,18 @@ impl State {
         let [_, a, b, c] = self.started.to_be_bytes();
         let ip = format!("127.{}.{b}.{c}", a | 0x40);
         let started = SimWorkload {
-            sandbox_uid,
             context: context.unwrap_or_default(),
             agent: AgentState {
+                addressee: Addressee {
+                    sandbox_uid: Some(sandbox_uid.clone()),
+                    pod_uid: pod.uid(),
+                },
                 engine: "sim".to_owned(),
                 restored_generation,
                 workload,
                 checkpoint: CheckpointState::None,
             },
+            sandbox_uid,
         };
         self.workloads.insert(ip.clone(), started);
         self.addresses.insert(pod.uid().unwrap_or_default(), ip.clone());
@@ -231,16 +244,16 @@ impl State {
 }
 
 impl SandboxAgents for SimNode {
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order(pod_ip, |_, _| {})
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order(agent, |_, _| {})
     }
 
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order(pod_ip, |state, ip| state.set(ip, WorkloadState::Frozen))
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order(agent, |state, ip| state.set(ip, WorkloadState::Frozen))
     }
 
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order(pod_ip, |state, ip| {
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order(agent, |state, ip| {
             state.set(ip, WorkloadState::Serving);
             if let Some(workload) = state.workloads.get_mut(ip) {
                 workload.agent.checkpoint = CheckpointState::None;
@@ -248,8 +261,12 @@ impl SandboxAgents for SimNode {
         })
     }
 
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order(pod_ip, |state, ip| state.checkpoint(ip, generation))
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order(agent, |state, ip| state.checkpoint(ip, generation))
     }
 }
 

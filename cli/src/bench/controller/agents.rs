@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Json, State};
+use axum::extract::{Json, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Router, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use torpor_api::{AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
-use torpor_controller::{AgentError, SandboxAgents, SimNode};
+use torpor_api::{Addressee, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH};
+use torpor_controller::{AgentAddress, AgentError, SandboxAgents, SimNode};
 
 /// The address that was called: the IP of the Pod.
 #[derive(Clone, Debug)]
@@ -26,8 +26,11 @@ impl Connected<IncomingStream<'_, TcpListener>> for PodIp {
 }
 
 impl PodIp {
-    fn text(&self) -> String {
-        self.0.map(|ip| ip.to_string()).unwrap_or_default()
+    fn called_for(&self, addressee: Addressee) -> AgentAddress {
+        AgentAddress {
+            pod_ip: self.0.map(|ip| ip.to_string()).unwrap_or_default(),
+            addressee,
+        }
     }
 }
 
@@ -50,11 +53,21 @@ pub async fn serve_agents(node: SimNode, shutdown: CancellationToken) -> anyhow:
 fn routes(node: Arc<SimNode>) -> Router {
     type Node = State<Arc<SimNode>>;
     type Called = ConnectInfo<PodIp>;
-    let state = |State(node): Node, ConnectInfo(pod): Called| async move { answer(node.state(&pod.text()).await) };
-    let freeze = |State(node): Node, ConnectInfo(pod): Called| async move { answer(node.freeze(&pod.text()).await) };
-    let thaw = |State(node): Node, ConnectInfo(pod): Called| async move { answer(node.thaw(&pod.text()).await) };
-    let checkpoint = |State(node): Node, ConnectInfo(pod): Called, Json(request): Json<CheckpointRequest>| async move {
-        answer(node.checkpoint(&pod.text(), request.generation).await)
+    type For = Query<Addressee>;
+    let state = |State(node): Node, ConnectInfo(pod): Called, Query(meant): For| async move {
+        answer(node.state(&pod.called_for(meant)).await)
+    };
+    let freeze = |State(node): Node, ConnectInfo(pod): Called, Query(meant): For| async move {
+        answer(node.freeze(&pod.called_for(meant)).await)
+    };
+    let thaw = |State(node): Node, ConnectInfo(pod): Called, Query(meant): For| async move {
+        answer(node.thaw(&pod.called_for(meant)).await)
+    };
+    let checkpoint = |State(node): Node,
+                      ConnectInfo(pod): Called,
+                      Query(meant): For,
+                      Json(request): Json<CheckpointRequest>| async move {
+        answer(node.checkpoint(&pod.called_for(meant), request.generation).await)
     };
     Router::new()
         .route(STATE_PATH, get(state))

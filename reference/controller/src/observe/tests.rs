@@ -65,8 +65,18 @@ fn an_agent_is_asked_where_its_pod_does_not_say_enough() {
         }),
     ];
     for (name, change) in asked {
-        let asked = changed(serving(), change).agent_to_ask();
-        assert_eq!(asked.as_deref(), Some("10.0.0.1"), "{name}");
+        let reading = changed(serving(), change);
+        let asked = reading.agent_to_ask().expect(name);
+        let (pod, sandbox) = (reading.pod.expect(name), reading.sandbox);
+        let addressee = Addressee {
+            sandbox_uid: sandbox.metadata.uid,
+            pod_uid: pod.metadata.uid,
+        };
+        assert_eq!(
+            (asked.pod_ip.as_str(), asked.addressee),
+            ("10.0.0.1", addressee),
+            "{name}"
+        );
     }
     let without_address = changed(serving(), |it| {
         it.sandbox.spec.paused = true;

@@ -28,8 +28,8 @@ impl Pass<'_> {
         let pod = self.api.pod().await?;
         let mut reading = self.context.reading(stored, pod);
         reading.freeze_refusal = freeze_refusal;
-        if let Some(pod_ip) = reading.agent_to_ask() {
-            reading.agent = match self.context.agents.state(&pod_ip).await {
+        if let Some(agent) = reading.agent_to_ask() {
+            reading.agent = match self.context.agents.state(&agent).await {
                 Ok(state) => AgentView::State(state),
                 Err(error) => AgentView::Silent(error.to_string()),
             };

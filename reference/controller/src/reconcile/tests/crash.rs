@@ -19,7 +19,7 @@ use super::{seconds_from_now, spec};
 use crate::controller::{Context, Controller};
 use crate::decide::Effect;
 use crate::front::Front;
-use crate::{AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
+use crate::{AgentAddress, AgentError, CheckpointCustodian, RemovalError, SandboxAgents};
 
 /// What becomes of a controller at one of its deeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,22 +272,26 @@ fn api_deed(method: &Method, path: &str, body: &Value) -> Option<&'static str> {
 }
 
 impl SandboxAgents for Doomed {
-    fn state<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        SandboxAgents::state(&self.world, pod_ip)
+    fn state<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        SandboxAgents::state(&self.world, agent)
     }
 
-    fn freeze<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order("freeze", async { self.world.freeze(pod_ip).await })
+    fn freeze<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order("freeze", async { self.world.freeze(agent).await })
     }
 
-    fn thaw<'a>(&'a self, pod_ip: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        self.order("thaw", async { self.world.thaw(pod_ip).await })
+    fn thaw<'a>(&'a self, agent: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        self.order("thaw", async { self.world.thaw(agent).await })
     }
 
-    fn checkpoint<'a>(&'a self, pod_ip: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn checkpoint<'a>(
+        &'a self,
+        agent: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         self.order(
             "checkpoint",
-            async move { self.world.checkpoint(pod_ip, generation).await },
+            async move { self.world.checkpoint(agent, generation).await },
         )
     }
 }
@@ -390,15 +394,15 @@ async fn endure(setting: Setting) {
 
 #[tokio::test]
 async fn the_outcome_is_the_same_wherever_a_controller_dies_or_is_overtaken() {
-    endure(Setting::Bare).await;
+    Box::pin(endure(Setting::Bare)).await;
 }
 
 #[tokio::test]
 async fn the_outcome_is_the_same_with_a_volume_and_a_service_wherever_a_controller_dies_or_is_overtaken() {
-    endure(Setting::Accompanied).await;
+    Box::pin(endure(Setting::Accompanied)).await;
 }
 
 #[tokio::test]
 async fn the_outcome_is_the_same_for_the_second_front_with_a_volume_and_a_service_wherever_it_dies_or_is_overtaken() {
-    endure(Setting::SecondFront).await;
+    Box::pin(endure(Setting::SecondFront)).await;
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use torpor_api::{ConditionType, Phase, Reason};
+use torpor_api::{Addressee, CheckpointState, ConditionType, Phase, Reason, WorkloadState};
 
 use super::world::{AgentMood, World};
 use super::{paused, phase, running, says, seconds_from_now, spec};
@@ -51,6 +51,37 @@ async fn a_failed_restore_stays_paused_with_its_checkpoint_and_is_tried_again() 
     }
     assert_eq!(world.sandbox().status.expect("a status").restore, None);
     assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+}
+
+#[tokio::test]
+async fn an_order_does_not_reach_whoever_was_given_the_address_of_a_pod_that_is_still_listed() {
+    let (world, mut controller) = running().await;
+    world.write_context(5);
+    let anothers = Addressee {
+        sandbox_uid: Some("uid-2".to_owned()),
+        pod_uid: Some("pod-of-another".to_owned()),
+    };
+    world.state().agent.as_mut().expect("a running workload").0.addressee = anothers;
+    world.patch_spec(json!({"paused": true}));
+    for seconds in [0, 400] {
+        let later = seconds_from_now(&world, seconds);
+        world.state().now = later;
+        world.settle(&mut controller).await;
+        let (agent, context) = world.state().agent.clone().expect("it runs on");
+        assert_eq!(
+            (agent.workload, agent.checkpoint),
+            (WorkloadState::Serving, CheckpointState::None)
+        );
+        assert_eq!(context, 5);
+        assert!(world.state().store.is_empty(), "nothing of it was written down");
+        assert_ne!(phase(&world), Some(Phase::Paused));
+    }
+    let message = world
+        .sandbox()
+        .status
+        .and_then(|status| status.message)
+        .unwrap_or_default();
+    assert!(message.contains("another's agent answers"), "{message}");
 }
 
 #[tokio::test]

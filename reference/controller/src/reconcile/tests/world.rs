@@ -14,7 +14,9 @@ use kube::Client;
 use kube::client::Body;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
-use torpor_api::{AgentState, CheckpointRecord, CheckpointState, Sandbox, WorkloadState, agent_sandbox, annotation};
+use torpor_api::{
+    Addressee, AgentState, CheckpointRecord, CheckpointState, Sandbox, WorkloadState, agent_sandbox, annotation,
+};
 
 use crate::ReconcileError;
 use crate::checkpoints::Checkpoints;
@@ -22,7 +24,7 @@ use crate::controller::{Context, Controller, ControllerConfig, Deadlines};
 use crate::example::merge;
 use crate::front::{Front, Fronted};
 use crate::reconcile::reconcile;
-use crate::{AgentError, CheckpointCustodian, Defect, RemovalError, SandboxAgents};
+use crate::{AgentAddress, AgentError, CheckpointCustodian, Defect, RemovalError, SandboxAgents};
 
 /// How a chosen write goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -414,7 +416,12 @@ impl State {
         };
         pod["status"] =
             json!({"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready}]});
+        let uid = |uid: &Value| uid.as_str().map(str::to_owned);
         let agent = AgentState {
+            addressee: Addressee {
+                sandbox_uid: uid(&pod["metadata"]["ownerReferences"][0]["uid"]),
+                pod_uid: uid(&pod["metadata"]["uid"]),
+            },
             engine: "sim".to_owned(),
             restored_generation,
             workload,
@@ -463,21 +470,27 @@ impl State {
         };
     }
 
-    fn agent_call(&mut self, act: impl FnOnce(&mut Self)) -> Result<AgentState, AgentError> {
+    /// Whoever runs at the address turns away what is meant for another Pod.
+    fn agent_call(&mut self, called: &AgentAddress, act: impl FnOnce(&mut Self)) -> Result<AgentState, AgentError> {
+        let unreachable = |message: &str| AgentError::Unreachable {
+            message: message.to_owned(),
+        };
+        let (agent, _) = self.agent.as_ref().ok_or_else(|| unreachable("connection refused"))?;
+        if agent.addressee.is_another_than(&called.addressee) {
+            return Err(unreachable("another's agent answers there"));
+        }
         act(self);
         let agent = self.agent.as_ref().map(|(agent, _)| agent.clone());
-        agent.ok_or_else(|| AgentError::Unreachable {
-            message: "connection refused".to_owned(),
-        })
+        agent.ok_or_else(|| unreachable("connection refused"))
     }
 }
 
 impl SandboxAgents for World {
-    fn state<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        std::future::ready(World::state(self).agent_call(|_| {})).boxed()
+    fn state<'a>(&'a self, called: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        std::future::ready(World::state(self).agent_call(called, |_| {})).boxed()
     }
 
-    fn freeze<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+    fn freeze<'a>(&'a self, called: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         let mut state = World::state(self);
         if state.mood == AgentMood::RefusesToFreeze {
             return std::future::ready(Err(AgentError::Refused {
@@ -485,7 +498,7 @@ impl SandboxAgents for World {
             }))
             .boxed();
         }
-        let answer = state.agent_call(|state| {
+        let answer = state.agent_call(called, |state| {
             if let Some((agent, _)) = &mut state.agent {
                 agent.workload = WorkloadState::Frozen;
             }
@@ -493,8 +506,8 @@ impl SandboxAgents for World {
         std::future::ready(answer).boxed()
     }
 
-    fn thaw<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        let answer = World::state(self).agent_call(|state| {
+    fn thaw<'a>(&'a self, called: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        let answer = World::state(self).agent_call(called, |state| {
             if let Some((agent, context)) = &mut state.agent {
                 agent.workload = WorkloadState::Serving;
                 agent.checkpoint = CheckpointState::None;
@@ -505,8 +518,12 @@ impl SandboxAgents for World {
         std::future::ready(answer).boxed()
     }
 
-    fn checkpoint<'a>(&'a self, _: &'a str, generation: u64) -> BoxFuture<'a, Result<AgentState, AgentError>> {
-        let answer = World::state(self).agent_call(|state| state.checkpoint(generation));
+    fn checkpoint<'a>(
+        &'a self,
+        called: &'a AgentAddress,
+        generation: u64,
+    ) -> BoxFuture<'a, Result<AgentState, AgentError>> {
+        let answer = World::state(self).agent_call(called, |state| state.checkpoint(generation));
         std::future::ready(answer).boxed()
     }
 }
