@@ -12,6 +12,9 @@ pub mod annotation {
     pub const E2B_METADATA: &str = "torpor.dev/e2b-metadata";
     /// On a Sandbox made by the gateway: what happens at the timeout and how it was created, as JSON.
     pub const E2B_LIFECYCLE: &str = "torpor.dev/e2b-lifecycle";
+    /// On a Sandbox made by the gateway: the `pauseTime` that stands in for the timer of the run that was asked for last,
+    /// in seconds since 1970. One of another time was asked for by somebody.
+    pub const E2B_STAND_IN: &str = "torpor.dev/e2b-stand-in";
 }
 
 /// Keys of `metadata.labels`.

@@ -8,9 +8,11 @@
 //! ```
 
 mod aftermath;
+mod joining;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use torpor_api::{Sandbox, annotation};
@@ -25,7 +27,7 @@ use crate::{
     operation::{Operation, Step, decide},
     refusal::Refusal,
     state::{is_coming_up, progress_note, running_since, state},
-    timer::{Timers, end_of_run, end_of_this_run},
+    timer::{Timers, end_of_run, end_of_this_run, stand_in},
 };
 
 /// Writes that were overtaken by somebody else's before a call gives up.
@@ -153,16 +155,16 @@ impl Call {
 
     async fn resume(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
         let action = self.on_timeout.unwrap_or_else(|| Lifecycle::of(sandbox).on_timeout);
-        // A timer that ran out on the way up would count as one of an earlier run. The rest is cut off below.
-        let generous = self.timeout.max(self.gateway.config().limits.start);
-        let armed = Timers::on_the_way_up(end_of_run(self.gateway.now(), generous));
-        let mut patch = spec_patch(false, armed);
+        // A timer that ran out on the way up would take back a restore that goes on. The rest is cut off once it serves.
+        let armed = Timers::on_the_way_up(self.given_up());
+        let mut patch = armed.patch_on_the_way_up();
+        patch["spec"]["paused"] = json!(false);
         if let Some(on_timeout) = self.on_timeout {
             let lifecycle = Lifecycle {
                 on_timeout,
                 ..Lifecycle::of(sandbox)
             };
-            patch["metadata"] = json!({ "annotations": { annotation::E2B_LIFECYCLE: json!(lifecycle).to_string() } });
+            patch["metadata"]["annotations"][annotation::E2B_LIFECYCLE] = json!(json!(lifecycle).to_string());
         }
         let Written::Done(written) = self.write(sandbox, patch).await? else {
             return Ok(ControlFlow::Continue(()));
@@ -179,13 +181,12 @@ impl Call {
         }
     }
 
-    async fn await_serving(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
-        let id = self.id.to_string();
-        match self.settle(Goal::Serving, sandbox).await? {
-            Settled::Reached(_) | Settled::Overtaken => Ok(ControlFlow::Continue(())),
-            Settled::Failed(reason) => Err(Refusal::ResumeFailed { id, reason }),
-            Settled::Gone => Err(Refusal::SandboxNotFound(id)),
-        }
+    /// When a run that this call waits for is given up that has not come about.
+    fn given_up(&self) -> Timestamp {
+        end_of_run(
+            self.gateway.now(),
+            self.timeout.max(self.gateway.config().limits.resume),
+        )
     }
 
     async fn withdraw(&self, sandbox: &Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
@@ -204,10 +205,13 @@ impl Call {
     }
 
     async fn extend(&self, sandbox: Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
-        let current = Timers::of(&sandbox.spec);
-        let end = end_of_run(self.gateway.now(), self.timeout);
+        let set = Timers::of(&sandbox.spec);
+        // Who began the resume is about to cut it off, to what that call asked for and no less than what is set then.
+        let stands_in = !is_coming_up(&sandbox) && stand_in(&sandbox).is_some();
+        let current = if stands_in { Timers::NONE } else { set };
+        let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(&sandbox));
         let extended = current.extended_to(end, action(&sandbox));
-        if extended == current {
+        if extended == set {
             return Ok(ControlFlow::Break(self.present(sandbox).await));
         }
         self.write_timers(&sandbox, extended).await

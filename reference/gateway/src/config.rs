@@ -98,13 +98,16 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-/// How long a call may wait for the controller before it answers that it gave up.
+/// How long a call may wait for the controller before it answers that it gave up, and what it asked for is given up.
 ///
-/// The SDKs give up on a call after 60 s: the defaults are below that, so that the caller learns why.
+/// The SDKs give up on a call after 60 s: the defaults of calls are below that, so that the caller learns why.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitLimits {
     /// For a new or resumed sandbox to serve.
     pub start: Duration,
+    /// For a resume to come about, whether or not its caller still waits: then it is given up. A call that joins it
+    /// gives it that long again.
+    pub resume: Duration,
     /// For a pause to complete.
     pub pause: Duration,
     /// For a TCP connection to an agent.
@@ -117,6 +120,7 @@ impl Default for WaitLimits {
     fn default() -> Self {
         Self {
             start: Duration::from_secs(55),
+            resume: Duration::from_mins(10),
             pause: Duration::from_secs(55),
             connect: Duration::from_secs(5),
             index: Duration::from_secs(10),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use torpor_api::SandboxSpec;
+use torpor_api::{Sandbox, SandboxSpec, annotation};
 
 use crate::lifecycle::OnTimeout;
 
@@ -44,6 +44,13 @@ impl Timers {
     /// to end in: what does not come up is paused again, with the checkpoint that it was to come from.
     pub(crate) const fn on_the_way_up(end: Timestamp) -> Self {
         Self::ending(end, OnTimeout::Pause)
+    }
+
+    /// What to set on the way up for somebody who waits until `until`: a stand-in that would call the run off before
+    /// that is put off to `end`. Nothing if none would. A shutdown is nobody's stand-in and stays.
+    pub(crate) fn kept_up(self, until: Timestamp, end: Timestamp) -> Option<Self> {
+        let called_off = self.shutdown.is_none() && self.pause.is_some_and(|pause| pause <= until);
+        called_off.then_some(Self::on_the_way_up(end))
     }
 
     /// The timers that are set.
@@ -99,10 +106,24 @@ impl Timers {
         (stands_in || !close).then_some(wanted)
     }
 
+    /// A merge patch that sets these timers as a stand-in, and notes that they are one.
+    pub(crate) fn patch_on_the_way_up(self) -> Value {
+        let note = self.pause.map(|pause| pause.as_second().to_string());
+        json!({ "metadata": { "annotations": { annotation::E2B_STAND_IN: note } }, "spec": self.patch() })
+    }
+
     /// The fields of a merge patch of `spec`; an absent timer is removed.
     pub(crate) fn patch(self) -> Value {
         json!({ "pauseTime": self.pause.map(Time), "shutdownTime": self.shutdown.map(Time) })
     }
+}
+
+/// The timers of `sandbox` if they only stand in for that of a run that was asked for: nobody wants the run to end then.
+pub(crate) fn stand_in(sandbox: &Sandbox) -> Option<Timers> {
+    let timers = Timers::of(&sandbox.spec);
+    let note = sandbox.metadata.annotations.as_ref()?.get(annotation::E2B_STAND_IN)?;
+    let noted = timers.pause.is_some_and(|pause| pause.as_second().to_string() == *note);
+    (noted && timers.shutdown.is_none()).then_some(timers)
 }
 
 /// The end of a run that has `timeout` left at `now`: a whole second, not before `now + timeout`.
@@ -178,6 +199,34 @@ mod tests {
         let moved = Timers::on_the_way_up(at(300));
         assert_eq!(moved.settled(armed, at(5), OnTimeout::Kill), kill(300));
         assert_eq!(armed.settled(armed, at(60), OnTimeout::Pause), None);
+    }
+
+    #[test]
+    fn a_way_up_that_somebody_waits_for_is_not_called_off_before_that() {
+        let stands_in = Timers::on_the_way_up(at(60));
+        let kept = Some(Timers::on_the_way_up(at(600)));
+        assert_eq!(stands_in.kept_up(at(60), at(600)), kept);
+        assert_eq!(stands_in.kept_up(at(59), at(600)), None, "it has enough left");
+        assert_eq!(Timers::NONE.kept_up(at(60), at(600)), None);
+        let shutdown = Timers::ending(at(10), OnTimeout::Kill);
+        assert_eq!(shutdown.kept_up(at(60), at(600)), None);
+    }
+
+    #[test]
+    fn a_stand_in_is_told_from_a_timer_that_somebody_has_set_by_its_note() {
+        let stands_in = Timers::on_the_way_up(at(600));
+        let mut object = stands_in.patch_on_the_way_up();
+        (object["apiVersion"], object["kind"]) = (json!("agents.kruise.io/v1alpha1"), json!("Sandbox"));
+        let read = |object: &Value| stand_in(&serde_json::from_value(object.clone()).unwrap());
+        assert_eq!(read(&object), Some(stands_in));
+        let mut moved = object.clone();
+        moved["spec"] = Timers::on_the_way_up(at(601)).patch();
+        assert_eq!(read(&moved), None);
+        let mut deletes = object.clone();
+        deletes["spec"] = Timers::ending(at(600), OnTimeout::Kill).patch();
+        assert_eq!(read(&deletes), None);
+        object["metadata"] = json!({});
+        assert_eq!(read(&object), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     index::Settled,
     lifecycle::{Lifecycle, OnTimeout},
     state::{SandboxState, phase, running_since, state},
-    timer::{Timers, end_of_run, end_of_this_run},
+    timer::{Timers, end_of_run, end_of_this_run, stand_in},
 };
 
 /// What a run has left at least when a pause of it has failed.
@@ -118,10 +118,12 @@ impl Call {
         }
     }
 
-    /// Gives the run that has just begun its exact end; `armed` is what stood in for it on the way up.
+    /// Gives the run that has just begun its exact end; `armed` is what stood in for it on the way up, unless another call
+    /// has put that off.
     pub(crate) async fn arm(&self, mut serving: Arc<Sandbox>, armed: Timers, action: OnTimeout) -> Arc<Sandbox> {
         for _ in 0..ROUNDS {
             let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(&serving));
+            let armed = stand_in(&serving).unwrap_or(armed);
             let Some(timers) = Timers::of(&serving.spec).settled(armed, end, action) else {
                 return serving;
             };

@@ -2,10 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::support::{World, id};
+use crate::support::{NOW, World, id};
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::json;
 use torpor_api::{Phase, Sandbox};
+
+const FIVE_MINUTES: SignedDuration = SignedDuration::from_mins(5);
 
 fn is_in(phase: Phase) -> impl Fn(&Sandbox) -> bool {
     move |sandbox| {
@@ -32,7 +35,7 @@ async fn stuck_on_its_way_up() -> (World, String) {
 #[tokio::test]
 async fn no_timer_deletes_what_is_still_on_its_way_up() {
     let (world, id) = stuck_on_its_way_up().await;
-    assert_eq!(world.timers(&id).await, (Some(300), None));
+    assert_eq!(world.timers(&id).await, (Some(600), None));
     let set = world
         .post(&format!("/sandboxes/{id}/timeout"), json!({ "timeout": 20 }))
         .await;
@@ -52,6 +55,95 @@ async fn a_resume_that_serves_after_its_answer_gets_the_timer_that_was_asked_for
     world.until(&id, |sandbox| sandbox.spec.shutdown_time.is_some()).await;
     assert_eq!(world.timers(&id).await, (None, Some(300)));
     assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "running");
+}
+
+/// The controller pauses again what has not come up at its pause time; a restore may take longer than anybody waits for it.
+#[tokio::test]
+async fn a_restore_goes_on_for_ten_minutes_however_short_the_timeout_is_and_a_later_connect_joins_it() {
+    let mut world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    let patient = world.lose_patience().await;
+    for _ in 0..2 {
+        assert_eq!(world.connect(&id, 5).await.checked_status(), 504);
+        world.until(&id, is_in(Phase::Resuming)).await;
+        assert_eq!(world.timers(&id).await, (Some(600), None));
+    }
+    world.send_to(patient);
+    let (joined, ()) = tokio::join!(world.connect(&id, 5), async {
+        world.faults.hold_resume.send_replace(false);
+    });
+    assert_eq!(joined.status, 200, "{}", joined.body);
+    world
+        .until(&id, |sandbox| {
+            sandbox
+                .spec
+                .pause_time
+                .as_ref()
+                .is_some_and(|time| time.0 < NOW + FIVE_MINUTES)
+        })
+        .await;
+    assert_eq!(world.timers(&id).await, (Some(5), None));
+    assert_eq!(
+        world.faults.starts.load(Ordering::SeqCst),
+        2,
+        "one for the creation and one for all the connects"
+    );
+}
+
+#[tokio::test]
+async fn a_resume_that_is_about_to_be_called_off_goes_on_for_who_joins_it() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    let first = world.connect(&id, 5);
+    let second = async {
+        world.until(&id, is_in(Phase::Resuming)).await;
+        let path = format!("/sandboxes/{id}/timeout");
+        assert_eq!(world.post(&path, json!({ "timeout": 10 })).await.status, 204);
+        let released = async {
+            world
+                .until(&id, |sandbox| {
+                    sandbox
+                        .spec
+                        .pause_time
+                        .as_ref()
+                        .is_some_and(|time| time.0 > NOW + FIVE_MINUTES)
+                })
+                .await;
+            world.faults.hold_resume.send_replace(false);
+        };
+        tokio::join!(world.connect(&id, 5), released).0
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(
+        (first.status, second.status),
+        (201, 200),
+        "{} {}",
+        first.body,
+        second.body
+    );
+}
+
+/// What stands in for the timer is longer than either timeout, and who began the resume cuts it off.
+#[tokio::test]
+async fn of_two_connects_that_wake_a_sandbox_together_the_longer_timeout_holds() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    for _ in 0..10 {
+        assert_eq!(world.pause(&id).await, 204);
+        world.faults.hold_resume.send_replace(true);
+        let joining = async {
+            world.until(&id, is_in(Phase::Resuming)).await;
+            let released = async { world.faults.hold_resume.send_replace(false) };
+            tokio::join!(world.connect(&id, 50), released).0
+        };
+        let (first, second) = tokio::join!(world.connect(&id, 10), joining);
+        assert_eq!((first.status, second.status), (201, 200));
+        assert_eq!(world.timers(&id).await, (Some(50), None));
+    }
 }
 
 #[tokio::test]

@@ -104,15 +104,22 @@ impl World {
     }
 
     /// Sends the calls from now on to a gateway that waits for no controller: what is not there yet is too slow.
-    pub async fn lose_patience(&mut self) {
+    /// Returns the address of the one that they went to before.
+    pub async fn lose_patience(&mut self) -> SocketAddr {
         let mut config = GatewayConfig::new("default", [7; 32]);
         config.clock = Arc::new(|| NOW);
         config.limits.start = Duration::ZERO;
         config.limits.pause = Duration::ZERO;
         let gateway = Gateway::new(&self.client, config);
-        self.main = serve(gateway.control_and_data_router(), &self.shutdown).await;
+        let impatient = serve(gateway.control_and_data_router(), &self.shutdown).await;
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move { gateway.run(shutdown).await });
+        self.send_to(impatient)
+    }
+
+    /// Sends the calls from now on to this gateway; returns the address of the one that they went to before.
+    pub fn send_to(&mut self, gateway: SocketAddr) -> SocketAddr {
+        std::mem::replace(&mut self.main, gateway)
     }
 
     /// A request to the main port without any credentials.
