@@ -4,11 +4,12 @@ use std::{fmt, sync::Arc};
 
 use axum::Router;
 use kube::Client;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc::unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    GatewayConfig, cluster::Cluster, control, data, index::Index, refusal::Refusal, token::TokenKey, view::Viewer,
+    GatewayConfig, call::Call, cluster::Cluster, control, data, index::Index, operation::Operation, refusal::Refusal,
+    token::TokenKey, view::Viewer,
 };
 
 /// Speaks E2B to its callers and Kubernetes to the cluster. Cheap to clone; clones are the same gateway.
@@ -46,9 +47,17 @@ impl Gateway {
         }
     }
 
-    /// Follows the sandboxes of the namespace until `shutdown`. Lists, traffic and waits depend on it.
+    /// Follows the sandboxes of the namespace until `shutdown`. Lists, traffic and waits depend on it. A sandbox that
+    /// is paused again because its run was lost is kept from the timer of that run.
     pub async fn run(&self, shutdown: CancellationToken) {
-        self.index().run(self.cluster().sandboxes.clone(), shutdown).await;
+        let (tell, mut told) = unbounded_channel();
+        let following = self.index().run(self.cluster().sandboxes.clone(), tell, shutdown);
+        let keeping = async {
+            while let Some(id) = told.recv().await {
+                Call::new(self, id, Operation::Read).keep().await;
+            }
+        };
+        tokio::join!(following, keeping);
     }
 
     /// Whether the sandboxes of the namespace are known: before that, lists and traffic wait.

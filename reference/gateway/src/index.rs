@@ -13,13 +13,14 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc::UnboundedSender, watch};
 use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, label};
 
 use crate::{
     goal::{Goal, Progress, progress},
     id::SandboxId,
+    timer::outlives_its_run,
 };
 
 /// The sandboxes by name, and whether there has been a complete list of them.
@@ -55,15 +56,25 @@ pub(crate) enum Settled {
 }
 
 impl Index {
-    /// Follows the sandboxes until `shutdown`. Failures of the watch are retried with growing pauses.
-    pub(crate) async fn run(&self, api: Api<Sandbox>, shutdown: CancellationToken) {
+    /// Follows the sandboxes until `shutdown`, and tells which ones a timer would delete that is of a run that was lost.
+    /// Failures of the watch are retried with growing pauses.
+    pub(crate) async fn run(&self, api: Api<Sandbox>, tell: UnboundedSender<SandboxId>, shutdown: CancellationToken) {
         let config = watcher::Config::default().labels(label::SANDBOX_ID);
         let events = watcher::watcher(api, config).default_backoff();
         let mut events = std::pin::pin!(events.take_until(shutdown.cancelled_owned()));
         let mut relisted = BTreeMap::new();
         loop {
             match events.try_next().await {
-                Ok(Some(event)) => self.take(event, &mut relisted),
+                Ok(Some(event)) => {
+                    if let Event::InitApply(sandbox) | Event::Apply(sandbox) = &event
+                        && outlives_its_run(sandbox)
+                        && let Ok(id) = SandboxId::parse(&name(sandbox))
+                    {
+                        // Whoever is told lives as long as this.
+                        let _ = tell.send(id);
+                    }
+                    self.take(event, &mut relisted);
+                }
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "watch of sandboxes failed, trying again"),
             }

@@ -10,7 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use torpor_api::{Sandbox, SandboxSpec, annotation};
 
-use crate::lifecycle::OnTimeout;
+use crate::{
+    lifecycle::{Lifecycle, OnTimeout},
+    state::{SandboxState, state},
+};
 
 /// `spec.pauseTime` and `spec.shutdownTime`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +127,13 @@ pub(crate) fn stand_in(sandbox: &Sandbox) -> Option<Timers> {
     let note = sandbox.metadata.annotations.as_ref()?.get(annotation::E2B_STAND_IN)?;
     let noted = timers.pause.is_some_and(|pause| pause.as_second().to_string() == *note);
     (noted && timers.shutdown.is_none()).then_some(timers)
+}
+
+/// Whether the run of `sandbox` was lost and it is paused again, with the timer that was to delete it at the end of that
+/// run: it would take the checkpoint along.
+pub(crate) fn outlives_its_run(sandbox: &Sandbox) -> bool {
+    let lost = matches!(state(sandbox), SandboxState::ResumeFailed { .. });
+    lost && Lifecycle::of(sandbox).on_timeout == OnTimeout::Kill && Timers::of(&sandbox.spec).shutdown.is_some()
 }
 
 /// The end of a run that has `timeout` left at `now`: a whole second, not before `now + timeout`.
@@ -248,6 +258,30 @@ mod tests {
         assert_eq!(
             Timers::NONE.extended_to(at(9), OnTimeout::Pause),
             Timers::ending(at(9), OnTimeout::Pause)
+        );
+    }
+
+    #[test]
+    fn only_a_lost_run_is_outlived_and_only_where_its_timer_deletes() {
+        let outlives = |phase: &str, on_timeout: &str, timer: &str| {
+            let lifecycle = json!({ "onTimeout": on_timeout }).to_string();
+            let failed = json!({ "type": "SandboxResumed", "status": "False", "reason": "RestoreFailed", "message": "",
+                "observedGeneration": 1, "lastTransitionTime": "2024-01-01T00:00:00Z" });
+            let object = json!({
+                "apiVersion": "agents.kruise.io/v1alpha1", "kind": "Sandbox",
+                "metadata": { "name": "iabc", "generation": 1, "annotations": { "torpor.dev/e2b-lifecycle": lifecycle } },
+                "spec": { timer: "2024-01-01T00:00:00Z" },
+                "status": { "phase": phase, "runningSince": "2024-01-01T00:00:00Z", "conditions": [failed] },
+            });
+            outlives_its_run(&serde_json::from_value(object).unwrap())
+        };
+        assert!(outlives("Paused", "kill", "shutdownTime"));
+        assert!(!outlives("Running", "kill", "shutdownTime"), "it ends with its run");
+        assert!(!outlives("Resuming", "kill", "shutdownTime"), "it may yet serve");
+        assert!(!outlives("Paused", "kill", "pauseTime"));
+        assert!(
+            !outlives("Paused", "pause", "shutdownTime"),
+            "nobody of the gateway set it"
         );
     }
 

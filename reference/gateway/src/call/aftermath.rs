@@ -13,7 +13,7 @@ use crate::{
     index::Settled,
     lifecycle::{Lifecycle, OnTimeout},
     state::{SandboxState, phase, running_since, state},
-    timer::{Timers, end_of_run, end_of_this_run, stand_in},
+    timer::{Timers, end_of_run, end_of_this_run, outlives_its_run, stand_in},
 };
 
 /// What a run has left at least when a pause of it has failed.
@@ -93,6 +93,12 @@ impl Call {
     async fn hold(&self) {
         let failed = |read: &Sandbox| matches!(state(read), SandboxState::ResumeFailed { .. });
         self.correct(|read| failed(read).then(|| spec_patch(true, Timers::NONE)))
+            .await;
+    }
+
+    /// After a run that was lost: asks for a pause without timers, as after any resume that failed.
+    pub(crate) async fn keep(&self) {
+        self.correct(|read| outlives_its_run(read).then(|| spec_patch(true, Timers::NONE)))
             .await;
     }
 

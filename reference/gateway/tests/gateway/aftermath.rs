@@ -155,6 +155,22 @@ async fn a_resume_that_fails_after_its_answer_is_withdrawn() {
     assert_eq!(world.timers(&id).await, (None, None));
 }
 
+/// A run may lose its memory long after its resume was answered; the controller reports it paused on the checkpoint then.
+#[tokio::test]
+async fn a_lost_run_does_not_leave_the_timer_behind_that_was_to_delete_it() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": 500, "autoPause": false })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    assert_eq!(world.connect(&id, 300).await.status, 201);
+    assert_eq!(world.timers(&id).await, (None, Some(300)));
+    world.lose_the_run(&id).await;
+    world.until(&id, |sandbox| sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (None, None));
+    assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "paused");
+    assert_eq!(world.connect(&id, 300).await.status, 201, "it can be resumed");
+    assert_eq!(world.timers(&id).await, (None, Some(300)));
+}
+
 #[tokio::test]
 async fn a_pause_that_fails_after_its_answer_gives_the_timers_back() {
     let mut world = World::new().await;

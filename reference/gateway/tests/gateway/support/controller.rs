@@ -119,6 +119,15 @@ fn restore_failed(sandbox: &Sandbox) -> Value {
     step(sandbox, "Paused", &[failed])
 }
 
+/// Reports that the run of a sandbox was lost.
+pub async fn lose_the_run(api: &Api<Sandbox>, id: &str) {
+    let sandbox = api.get(id).await.unwrap();
+    let patch = json!({ "status": restore_failed(&sandbox) });
+    api.patch_status(id, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+}
+
 fn running(sandbox: &Sandbox, ip: Ipv4Addr, faults: &Faults, more: &[(&str, &str, &str, &str)]) -> Value {
     let ready = ("Ready", "True", "PodReady", "");
     let mut status = step(sandbox, "Running", &[&[ready], more].concat());

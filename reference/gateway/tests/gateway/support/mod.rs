@@ -207,6 +207,11 @@ impl World {
         kubernetes::set_paused(self.sandboxes.clone(), id.to_owned(), true).await;
     }
 
+    /// Lets the controller report that the run of the sandbox was lost, and that it is paused on its checkpoint again.
+    pub async fn lose_the_run(&self, id: &str) {
+        controller::lose_the_run(&self.sandboxes, id).await;
+    }
+
     /// The `Sandbox` object.
     pub async fn object(&self, id: &str) -> Sandbox {
         self.sandboxes.get(id).await.unwrap()
