@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
-use torpor_api::SandboxStatus;
+use torpor_api::{Sandbox, SandboxStatus};
 
 use crate::api::Stored;
 use crate::checkpoints::Checkpoints;
@@ -123,15 +124,23 @@ pub(crate) fn rest(reading: &Reading, decision: Decision) -> Action {
         Wake::Soon => Some(SOON),
         Wake::Later => Some(LATER),
     };
-    let timer = if reading.goal() == Goal::Deleted {
-        None
-    } else {
-        timers(&reading.sandbox, reading.now).next
-    };
-    match [wait, timer, reading.restore_wait()].into_iter().flatten().min() {
+    let next = next_timer(&reading.sandbox, reading.now);
+    match [wait, next, reading.restore_wait()].into_iter().flatten().min() {
         Some(wait) => Action::requeue(wait),
         None => Action::await_change(),
     }
+}
+
+/// What was tried has failed and is tried again after `delay`, or when a timer runs out before that: no timer waits for
+/// a failure that has nothing to do with it.
+pub(crate) fn again(sandbox: &Sandbox, now: Timestamp, delay: Duration) -> Action {
+    Action::requeue(next_timer(sandbox, now).map_or(delay, |next| next.min(delay)))
+}
+
+/// Time until the next timer; none once the end of the sandbox has begun.
+fn next_timer(sandbox: &Sandbox, now: Timestamp) -> Option<Duration> {
+    let alive = sandbox.metadata.deletion_timestamp.is_none();
+    timers(sandbox, now).next.filter(|_| alive)
 }
 
 #[cfg(test)]
@@ -196,5 +205,17 @@ mod tests {
             retry_time: Time(at(7)),
         });
         assert_eq!(after(&failed, Wake::Later), seconds(7));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_after_its_delay_or_at_the_next_timer() {
+        let mut timed = serving().sandbox;
+        let delay = Duration::from_mins(1);
+        assert_eq!(again(&timed, at(0), delay), Action::requeue(delay));
+        timed.spec.shutdown_time = Some(Time(at(30)));
+        assert_eq!(again(&timed, at(0), delay), seconds(30));
+        assert_eq!(again(&timed, at(0), Duration::from_secs(2)), seconds(2));
+        timed.metadata.deletion_timestamp = Some(Time(at(0)));
+        assert_eq!(again(&timed, at(0), delay), Action::requeue(delay), "its end has begun");
     }
 }

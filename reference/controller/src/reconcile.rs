@@ -22,7 +22,7 @@ use crate::companions::{Chore, chore};
 use crate::controller::Context;
 use crate::decide::{Effect, Report};
 use crate::front::Fronted;
-use crate::look::{SOON, rest};
+use crate::look::{SOON, again, rest};
 use crate::notice::notices;
 use crate::observe::{AgentView, Reading, is_ours};
 use crate::status::Obstacle;
@@ -102,17 +102,16 @@ impl Pass<'_> {
                 }
             }
             if obstacle.is_some() {
-                return Ok(Action::requeue(self.context.obstacles.failed(reading.uid())));
+                return Ok(self.later(&reading));
             }
-            let chore = chore(&reading).filter(|_| !put_off).map(Deed::Chore);
-            let outcome = match chore.or(decision.effect.map(Deed::Effect)) {
+            let outcome = match deed(&reading, decision.effect, put_off) {
                 Some(Deed::Chore(chore)) => {
                     self.carry_out(reading.uid(), &chore)
                         .instrument(self.step(&reading, chore.name()))
                         .await?
                 }
                 Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
-                None if put_off => return Ok(Action::requeue(self.context.obstacles.failed(reading.uid()))),
+                None if put_off => return Ok(self.later(&reading)),
                 None => {
                     self.context.obstacles.succeeded(reading.uid());
                     return Ok(rest(&reading, decision));
@@ -127,6 +126,12 @@ impl Pass<'_> {
             }
         }
         Err(ReconcileError::Restless { steps: MOST_STEPS })
+    }
+
+    /// After a write that was refused.
+    fn later(&self, reading: &Reading) -> Action {
+        let delay = self.context.obstacles.failed(reading.uid());
+        again(&reading.sandbox, reading.now, delay)
     }
 
     /// Writes the status, and tells of it. The answer is the sandbox as it is from then on, which need not be read again.
@@ -284,6 +289,23 @@ impl Pass<'_> {
     }
 }
 
+/// What is to be done next. What a timer asks for comes first: it waits for nothing that is to be made beside the Pod.
+fn deed(reading: &Reading, effect: Option<Effect>, put_off: bool) -> Option<Deed> {
+    let timer = effect.filter(|effect| match effect {
+        Effect::SetPaused | Effect::DeleteSandbox => true,
+        Effect::AddFinalizer
+        | Effect::StartFresh
+        | Effect::StartFromCheckpoint
+        | Effect::Freeze
+        | Effect::Checkpoint
+        | Effect::Thaw
+        | Effect::DeletePod
+        | Effect::Release => false,
+    });
+    let beside = || chore(reading).filter(|_| !put_off).map(Deed::Chore);
+    timer.map(Deed::Effect).or_else(beside).or(effect.map(Deed::Effect))
+}
+
 /// Whether the API server will not take the Pod as it is, or not now. A name that is taken shows in the next reading.
 fn is_refusal(status: &kube::core::Status) -> bool {
     (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
@@ -298,12 +320,13 @@ fn called(reading: &Reading) -> AgentAddress {
         .unwrap_or_default()
 }
 
-/// The delay after a pass that broke off.
-pub(crate) fn after_error(key: &str, error: &ReconcileError, context: &Context) -> Action {
+/// When a pass that broke off is made again, by what was last known of the sandbox.
+pub(crate) fn after_error<K: Fronted>(object: &K, key: &str, error: &ReconcileError, context: &Context) -> Action {
     if error.is_outdated() {
         return Action::requeue(Duration::from_millis(50));
     }
-    Action::requeue(context.errors.failed(key))
+    let delay = context.errors.failed(key);
+    again(&object.clone().into_sandbox(), context.now(), delay)
 }
 
 #[cfg(test)]

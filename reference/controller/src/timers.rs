@@ -18,7 +18,7 @@ use crate::decide::Due;
 pub struct Timers {
     /// The timer that has come due. Shutdown wins over pause.
     pub due: Option<Due>,
-    /// Time until the next one, if none is due.
+    /// Time until the next one, none behind a shutdown.
     pub next: Option<Duration>,
 }
 
@@ -30,6 +30,7 @@ pub fn timers(sandbox: &Sandbox, now: Timestamp) -> Timers {
         return Timers { due: None, next: None };
     }
     let pause = pause_time(sandbox);
+    let until = |at: Timestamp| at.duration_since(now).unsigned_abs();
     if shutdown.is_some_and(|at| at <= now) {
         Timers {
             due: Some(Due::Shutdown),
@@ -38,13 +39,13 @@ pub fn timers(sandbox: &Sandbox, now: Timestamp) -> Timers {
     } else if pause.is_some_and(|at| at <= now) {
         Timers {
             due: Some(Due::Pause),
-            next: None,
+            next: shutdown.map(until),
         }
     } else {
         let next = [shutdown, pause].into_iter().flatten().min();
         Timers {
             due: None,
-            next: next.map(|at| at.duration_since(now).unsigned_abs()),
+            next: next.map(until),
         }
     }
 }
@@ -137,6 +138,15 @@ mod tests {
             timers(&sandbox, at(-5)).next,
             Some(Duration::from_secs(5)),
             "the nearest is next"
+        );
+        let overdue = Timers {
+            due: Some(Due::Pause),
+            next: Some(Duration::from_secs(1)),
+        };
+        assert_eq!(
+            timers(&sandbox, at(0)),
+            overdue,
+            "a pause that cannot be asked for puts off no shutdown"
         );
     }
 

@@ -218,7 +218,7 @@ fn on_error<K: Fronted>(sandbox: Arc<K>, error: &ReconcileError, scope: Arc<Scop
             "a pass broke off and is tried again"
         );
     }
-    after_error(&key(&*sandbox), error, &scope.context)
+    after_error(&*sandbox, &key(&*sandbox), error, &scope.context)
 }
 
 fn key<K: Fronted>(sandbox: &K) -> String {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
@@ -6,9 +7,10 @@ use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason};
 
 use self::world::{AgentMood, Break, World};
+use crate::ReconcileError;
 use crate::conditions;
 use crate::controller::Context;
-use crate::reconcile::reconcile;
+use crate::reconcile::{after_error, reconcile};
 
 mod companions;
 mod crash;
@@ -184,6 +186,47 @@ async fn nothing_is_remembered_of_a_sandbox_that_is_gone() {
     let looked = reconcile(gone, controller.clone(), &world.checkpoints()).await;
     assert_eq!(looked.ok(), Some(Action::await_change()));
     assert!(!controller.obstacles.is_failing("uid-1"));
+}
+
+/// Each of them is tried again later and later, up to a minute.
+#[tokio::test]
+async fn a_write_that_is_refused_again_and_again_puts_off_no_timer() {
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+    for (refused, field, value) in [
+        ("services", "service", json!(true)),
+        ("persistentvolumeclaims", "volumeClaimTemplates", json!([claim])),
+    ] {
+        let mut spec = spec();
+        spec[field] = value;
+        let world = World::new(spec);
+        let shutdown = seconds_from_now(&world, 5);
+        world.patch_spec(json!({"shutdownTime": shutdown.to_string()}));
+        world.state().forbidden = Some(refused);
+        let mut controller = world.controller(None);
+        let mut next = Action::await_change();
+        for _ in 0..8 {
+            next = world.pass(&controller).await.expect("a pass");
+            world.state().node_step();
+        }
+        assert_eq!(next, Action::requeue(Duration::from_secs(5)), "{refused}");
+        world.state().now = shutdown;
+        world.settle(&mut controller).await;
+        assert!(world.state().sandbox.is_none(), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_breaks_off_again_and_again_puts_off_no_timer() {
+    let (world, controller) = running().await;
+    let pause = seconds_from_now(&world, 5);
+    world.patch_spec(json!({"pauseTime": pause.to_string()}));
+    let broken = ReconcileError::Restless { steps: 1 };
+    let next = || after_error(&world.sandbox(), "one", &broken, &controller);
+    assert_eq!(next(), Action::requeue(Duration::from_millis(100)));
+    for _ in 0..12 {
+        next();
+    }
+    assert_eq!(next(), Action::requeue(Duration::from_secs(5)));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::controller::Action;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use torpor_api::{
@@ -117,17 +118,16 @@ impl World {
         serde_json::from_value(sandbox).expect("a sandbox")
     }
 
-    /// One pass.
-    pub(super) async fn pass(&self, controller: &Arc<Context>) -> Result<(), ReconcileError> {
+    /// One pass; when the next one is due.
+    pub(super) async fn pass(&self, controller: &Arc<Context>) -> Result<Action, ReconcileError> {
         let checkpoints = self.checkpoints();
-        let passed = match self.front() {
+        match self.front() {
             Front::Kruise => reconcile(Arc::new(self.stored::<Sandbox>()), controller.clone(), &checkpoints).await,
             Front::AgentSandbox => {
                 let sandbox = Arc::new(self.stored::<agent_sandbox::Sandbox>());
                 reconcile(sandbox, controller.clone(), &checkpoints).await
             }
-        };
-        passed.map(drop)
+        }
     }
 
     /// The Checkpoints that are there, as a watch has brought them.
