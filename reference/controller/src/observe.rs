@@ -26,7 +26,7 @@ use crate::front::Front;
 use crate::timers::{expired, timers};
 
 pub(crate) use facts::{is_ours, is_over, owner};
-use facts::{is_ready, pod_info, restarts, restore_annotation};
+use facts::{is_ready, pod_info, restarts, to_restore};
 
 /// What an agent answered, if it was asked.
 #[derive(Clone, Debug)]
@@ -273,7 +273,7 @@ impl Reading {
             AgentView::NotAsked if continues && is_ready(pod) => return Workload::Serving,
             AgentView::NotAsked => return Workload::Unready,
         };
-        let unfit = !continues && state.restored_generation != restore_annotation(pod);
+        let unfit = !continues && state.restored_generation != to_restore(pod);
         match &state.workload {
             WorkloadState::Torn { .. } if matches!(state.checkpoint, CheckpointState::Sealed { .. }) => Workload::Torn,
             WorkloadState::Torn { .. } | WorkloadState::Failed { .. } if continues => Workload::Ended,

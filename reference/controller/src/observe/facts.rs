@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use torpor_api::{PodInfo, Sandbox, annotation};
+use torpor_api::{PodInfo, Sandbox, env};
 
 /// Whether the object is controlled by this very sandbox, not by an earlier one of the same name.
 pub(crate) fn is_ours(object: &impl ResourceExt, sandbox: &Sandbox) -> bool {
@@ -36,11 +36,13 @@ pub(super) fn restarts(pod: &Pod) -> i32 {
     containers.map_or(0, |all| all.iter().map(|container| container.restart_count).sum())
 }
 
-/// The checkpoint that it was to start from.
-pub(super) fn restore_annotation(pod: &Pod) -> Option<u64> {
-    pod.annotations()
-        .get(annotation::RESTORE_GENERATION)
-        .and_then(|generation| generation.parse().ok())
+/// The checkpoint that it was to start from, by what its agent was told. The annotation says the same to people: anybody
+/// who may annotate a Pod can change it, and the environment of its containers nobody can.
+pub(super) fn to_restore(pod: &Pod) -> Option<u64> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut variables = containers.flat_map(|container| container.env.iter().flatten());
+    let told = variables.find(|variable| variable.name == env::RESTORE_GENERATION)?;
+    told.value.as_ref()?.parse().ok()
 }
 
 /// What the status tells of it.

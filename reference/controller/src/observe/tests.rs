@@ -1,7 +1,7 @@
 //! What is made of single readings, where a whole pass would not show it.
 
 use serde_json::json;
-use torpor_api::annotation;
+use torpor_api::env;
 
 use super::*;
 use crate::companions::Companion;
@@ -13,6 +13,15 @@ type Change = fn(&mut Reading);
 fn changed(mut reading: Reading, change: Change) -> Reading {
     change(&mut reading);
     reading
+}
+
+/// Of a Pod whose agent was told to go on from a checkpoint.
+fn told_to_restore(generation: Option<&str>) -> serde_json::Value {
+    let variables: Vec<_> = generation
+        .map(|generation| json!({"name": env::RESTORE_GENERATION, "value": generation}))
+        .into_iter()
+        .collect();
+    json!({"spec": {"containers": [{"name": "proxy"}, {"name": "sandbox", "env": variables}]}})
 }
 
 #[test]
@@ -166,7 +175,8 @@ fn a_pause_is_overdue_at_its_deadline_counted_from_when_the_sandbox_was_last_rea
 
 #[test]
 fn a_pod_is_told_from_its_like_by_whose_it_is_and_what_it_has_been_through() {
-    let restored = json!({"metadata": {"uid": "pod-2", "annotations": {annotation::RESTORE_GENERATION: "1"}}});
+    let mut restored = told_to_restore(Some("1"));
+    restored["metadata"] = json!({"uid": "pod-2"});
     let cases = vec![
         (Workload::Serving, serving(), json!({})),
         (
@@ -444,11 +454,10 @@ fn what_went_wrong_is_told_in_the_order_of_what_can_be_done_about_it() {
 fn the_trouble_of_an_agent_is_told_in_its_own_words_or_by_what_was_expected_of_it() {
     use {CheckpointState as C, WorkloadState as S};
     let message = || "the disk is full".to_owned();
-    let told = |annotation: Option<&str>, view| {
-        let patch = json!({"metadata": {"annotations": {annotation::RESTORE_GENERATION: annotation}}});
+    let told = |generation: Option<&str>, view| {
         let reading = Reading {
             agent: view,
-            ..changed_pod(serving(), &patch)
+            ..changed_pod(serving(), &told_to_restore(generation))
         };
         reading.details().message.unwrap_or_default()
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use torpor_api::{AgentState, CheckpointState, Reason, WorkloadState, annotation};
 
-use super::facts::{ending, is_ours, is_over, owner, restarts, restore_annotation};
+use super::facts::{ending, is_ours, is_over, owner, restarts, to_restore};
 use super::{AgentView, Reading};
 use crate::decide::History;
 
@@ -40,7 +40,7 @@ impl Reading {
         match &self.agent {
             AgentView::NotAsked => None,
             AgentView::Silent(reason) => Some(reason.clone()),
-            AgentView::State(state) => Some(agent_trouble(state, restore_annotation(pod), self.pause_deadline)),
+            AgentView::State(state) => Some(agent_trouble(state, to_restore(pod), self.pause_deadline)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use torpor_api::{Addressee, CheckpointState, ConditionType, Phase, Reason, WorkloadState};
+use torpor_api::{Addressee, CheckpointState, ConditionType, Phase, Reason, WorkloadState, annotation};
 
 use super::world::{AgentMood, World};
 use super::{paused, phase, running, says, seconds_from_now, spec};
@@ -82,6 +82,24 @@ async fn an_order_does_not_reach_whoever_was_given_the_address_of_a_pod_that_is_
         .and_then(|status| status.message)
         .unwrap_or_default();
     assert!(message.contains("another's agent answers"), "{message}");
+}
+
+#[tokio::test]
+async fn a_resume_does_not_depend_on_what_people_write_on_its_pod() {
+    for edited in [json!({}), json!({annotation::RESTORE_GENERATION: "7"})] {
+        let (world, mut controller) = paused(9).await;
+        world.patch_spec(json!({"paused": false}));
+        world.pass(&controller).await.expect("a pass that starts the Pod");
+        world.state().node_step();
+        world.state().pod.as_mut().expect("the Pod")["metadata"]["annotations"] = edited;
+        world.settle(&mut controller).await;
+        assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(9)));
+        assert_eq!(
+            world.sandbox().status.expect("a status").restore,
+            None,
+            "no restore has failed"
+        );
+    }
 }
 
 #[tokio::test]
