@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::time::nearest;
+use crate::time::{nearest, reported_conditions};
 use crate::{PodTemplate, ShutdownPolicy, VolumeClaimTemplate, schema};
 
 /// What a user asks of a sandbox.
@@ -77,7 +77,11 @@ pub enum OperatingMode {
 #[serde(rename_all = "camelCase")]
 pub struct SandboxStatus {
     /// Conditions: `Ready`, `Suspended`, and while they hold `Finished`, `PodScheduled` and `ContextLost`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "reported_conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Selects the Pod of the sandbox.

@@ -10,6 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::time::{reported_conditions, reported_if_any};
 
 /// Whose checkpoint it is.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,11 @@ pub struct CheckpointStatus {
     /// `metadata.uid` of the Sandbox and the generation, with a slash between, as in the store.
     pub checkpoint_id: String,
     /// When it was put on record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "reported_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub completion_time: Option<Time>,
     /// Its number within the sandbox, from 1.
     pub generation: u64,
@@ -72,7 +77,11 @@ pub struct CheckpointStatus {
     /// Bytes that this checkpoint added to the store when it was sealed.
     pub stored_bytes: u64,
     /// Conditions: `Sealed`, true of what is complete and durable.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "reported_conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
 }

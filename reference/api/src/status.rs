@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::time::{reported, reported_conditions, reported_to_the_micro};
 
 /// What is reported of a sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -23,7 +24,11 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Conditions: `Ready`, `SandboxPaused`, `SandboxResumed`, `ContextLost`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "reported_conditions",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The Pod that runs now. Absent while there is none.
@@ -45,7 +50,11 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<FailedRestores>,
     /// When the current or last run began to serve, in microseconds, so that lists have an order. Absent before the first: then there is no context to lose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "reported_to_the_micro",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub running_since: Option<MicroTime>,
 }
 
@@ -106,5 +115,69 @@ pub struct FailedRestores {
     /// How many.
     pub failures: u32,
     /// When the restore is tried again by itself. Any change of the spec has it tried at once.
+    #[serde(deserialize_with = "reported")]
     pub retry_time: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{CheckpointStatus, agent_sandbox};
+
+    fn seconds(time: &Time) -> i64 {
+        time.0.as_second()
+    }
+
+    /// A status with this text for each of its times.
+    fn with_times(text: &str) -> Value {
+        let condition =
+            json!({"type": "Ready", "status": "True", "reason": "PodReady", "message": "", "lastTransitionTime": text});
+        json!({
+            "phase": "Running", "runningSince": text, "conditions": [condition],
+            "restore": {"failures": 2, "retryTime": text},
+        })
+    }
+
+    #[test]
+    fn an_odd_time_makes_no_status_unreadable_and_is_not_taken_for_none() {
+        let last = jiff::Timestamp::MAX.as_second();
+        for (text, read) in [
+            ("2027-01-15T08:00:00Z", 1_800_000_000),
+            ("9999-12-31T23:59:59Z", last),
+            ("2027-01-15T08:00:00+30:00", 1_800_000_000 - 30 * 3600),
+            ("yesterday", 0),
+            ("", 0),
+        ] {
+            let status: SandboxStatus = serde_json::from_value(with_times(text)).expect(text);
+            let since = status.running_since.expect("it has served");
+            assert_eq!(since.0.as_second(), read, "{text}");
+            assert_eq!(seconds(&status.conditions[0].last_transition_time), read, "{text}");
+            let restore = status.restore.expect("failed restores");
+            assert_eq!((restore.failures, seconds(&restore.retry_time)), (2, read), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_that_is_listed_is_as_lenient() {
+        let mut of_the_other_front = with_times("yesterday");
+        of_the_other_front["torpor"] = with_times("yesterday");
+        let status: agent_sandbox::SandboxStatus = serde_json::from_value(of_the_other_front).expect("a status");
+        assert_eq!(seconds(&status.conditions[0].last_transition_time), 0);
+        let mut of_a_checkpoint = with_times("yesterday");
+        for (field, value) in [
+            ("checkpointId", json!("uid-1/1")),
+            ("completionTime", json!("yesterday")),
+            ("generation", json!(1)),
+            ("engine", json!("sim")),
+            ("digest", json!("")),
+            ("sizeBytes", json!(0)),
+            ("storedBytes", json!(0)),
+        ] {
+            of_a_checkpoint[field] = value;
+        }
+        let status: CheckpointStatus = serde_json::from_value(of_a_checkpoint).expect("a status");
+        assert_eq!(seconds(&status.completion_time.expect("a time")), 0);
+    }
 }

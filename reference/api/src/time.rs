@@ -2,17 +2,57 @@
 //!
 //! Its `date-time` has years up to 9999 in any zone, and zones of up to 99 hours; what can be represented ends a day
 //! before that. Such a time must not be an error, as one that cannot be read makes a whole list of objects unreadable.
+//! Nor must any text where a status has a time: who may write a status, or a definition of another party, may put one there.
 
 use jiff::civil::{self, Date};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::Value;
 
 /// Reads a time that may be absent; one that cannot be represented counts as the nearest that can.
 pub(crate) fn nearest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
     text.map(|text| moment(&text).map(Time).map_err(D::Error::custom))
         .transpose()
+}
+
+/// Reads a time of a status. A text that names none counts as long past, and never as absent: that a run began, or that
+/// a restore failed, is still so.
+pub(crate) fn reported<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Time(moment_or_long_past(&text)))
+}
+
+/// Reads a time of a status that may be absent, as [`reported`].
+pub(crate) fn reported_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    Ok(text.map(|text| Time(moment_or_long_past(&text))))
+}
+
+/// Reads a time of a status that may be absent and has microseconds, as [`reported`].
+pub(crate) fn reported_to_the_micro<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MicroTime>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    Ok(text.map(|text| MicroTime(moment_or_long_past(&text))))
+}
+
+/// Reads conditions, with times as [`reported`].
+pub(crate) fn reported_conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+    let mut conditions: Vec<Value> = Vec::deserialize(deserializer)?;
+    for since in conditions
+        .iter_mut()
+        .filter_map(|condition| condition.get_mut("lastTransitionTime"))
+    {
+        if let Some(text) = since.as_str() {
+            *since = serde_json::to_value(Time(moment_or_long_past(text))).map_err(D::Error::custom)?;
+        }
+    }
+    let read = conditions.into_iter().map(serde_json::from_value);
+    read.collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+fn moment_or_long_past(text: &str) -> Timestamp {
+    moment(text).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn moment(text: &str) -> Result<Timestamp, jiff::Error> {
