@@ -118,16 +118,22 @@ impl SandboxApi {
         stored.map_err(ReconcileError::api("read the sandbox"))
     }
 
-    pub(crate) async fn create_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), kube::Error> {
-        self.checkpoints
-            .create(&PostParams::default(), checkpoint)
-            .await
-            .map(drop)
+    pub(crate) async fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, kube::Error> {
+        self.checkpoints.get_opt(name).await
     }
 
-    pub(crate) async fn delete_checkpoint(&self, name: &str) -> Result<(), kube::Error> {
-        let deleted = self.checkpoints.delete(name, &DeleteParams::default()).await;
-        gone_is_fine(deleted.map(drop))
+    /// Answers with the Checkpoint as it was taken.
+    pub(crate) async fn create_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, kube::Error> {
+        self.checkpoints.create(&PostParams::default(), checkpoint).await
+    }
+
+    /// Deletes the Checkpoint of this UID. If another one has its name, it is gone.
+    pub(crate) async fn delete_checkpoint(&self, name: &str, uid: String) -> Result<(), kube::Error> {
+        let deleted = self.checkpoints.delete(name, &preconditions(Some(uid), None)).await;
+        match deleted {
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
+            other => gone_is_fine(other.map(drop)),
+        }
     }
 
     pub(crate) async fn pod(&self) -> Result<Option<Pod>, ReconcileError> {

@@ -1,8 +1,8 @@
 //! Which Checkpoints there are of each sandbox: what their watch has brought, and what this controller has written since.
 //!
 //! To list those of one sandbox, an API server looks through those of all. So they are watched, and of each
-//! only its number and name is kept. What is known may lag behind, and no harm comes of that: one that is created twice is refused the second
-//! time, and one that is deleted twice is gone. Nothing waits for the watch: until its first list nothing is said of any Checkpoint.
+//! only its number, name and UID is kept. What is known may lag behind, and no harm comes of that: one that is created twice is refused the second
+//! time, one that is deleted twice is gone, and what has taken its name is another. Nothing waits for the watch: until its first list nothing is said of any Checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,15 @@ use torpor_api::Checkpoint;
 /// A Checkpoint: the UID of its sandbox, and its generation.
 type Key = (String, u64);
 
+/// How a Checkpoint is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its `metadata.uid`; not known of one that was there already when it was to be created.
+    pub(crate) uid: Option<String>,
+}
+
 /// The Checkpoints of all sandboxes of a watch; a cheap handle.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checkpoints {
@@ -23,9 +32,9 @@ pub(crate) struct Checkpoints {
 #[derive(Debug, Default)]
 struct Names {
     /// `None` before the first list.
-    known: Option<BTreeMap<Key, String>>,
+    known: Option<BTreeMap<Key, Described>>,
     /// What the list under way has brought.
-    listed: BTreeMap<Key, String>,
+    listed: BTreeMap<Key, Described>,
 }
 
 impl Checkpoints {
@@ -49,12 +58,16 @@ impl Checkpoints {
         }
     }
 
-    /// The names of a sandbox's Checkpoints by their generation; `None` as long as nothing is known.
-    pub(crate) fn of(&self, sandbox_uid: &str) -> Option<BTreeMap<u64, String>> {
+    /// A sandbox's Checkpoints by their generation; `None` as long as nothing is known.
+    pub(crate) fn of(&self, sandbox_uid: &str) -> Option<BTreeMap<u64, Described>> {
         let names = self.lock();
         let bounds = |generation| (sandbox_uid.to_owned(), generation);
         let of_sandbox = names.known.as_ref()?.range(bounds(0)..=bounds(u64::MAX));
-        Some(of_sandbox.map(|((_, number), name)| (*number, name.clone())).collect())
+        Some(
+            of_sandbox
+                .map(|((_, number), described)| (*number, described.clone()))
+                .collect(),
+        )
     }
 
     /// Notes one that was just created, or is there already.
@@ -64,7 +77,7 @@ impl Checkpoints {
         }
     }
 
-    /// Notes that the one of this name was just deleted.
+    /// Notes that the one of this number was just deleted.
     pub(crate) fn deleted(&self, sandbox_uid: &str, generation: u64) {
         if let Some(known) = &mut self.lock().known {
             known.remove(&(sandbox_uid.to_owned(), generation));
@@ -76,12 +89,22 @@ impl Checkpoints {
     }
 }
 
-/// One that no sandbox controls, or that has no number, is none of ours.
-fn entry(checkpoint: Checkpoint) -> Option<(Key, String)> {
+/// `metadata.uid` of the sandbox that a Checkpoint is of.
+pub(crate) fn sandbox_uid(checkpoint: &Checkpoint) -> Option<&str> {
     let mut owners = checkpoint.owner_references().iter();
-    let uid = owners.find(|owner| owner.controller == Some(true))?.uid.clone();
+    let owner = owners.find(|owner| owner.controller == Some(true))?;
+    Some(&owner.uid)
+}
+
+/// One that no sandbox controls, or that has no number, is none of ours.
+fn entry(checkpoint: Checkpoint) -> Option<(Key, Described)> {
+    let sandbox_uid = sandbox_uid(&checkpoint)?.to_owned();
     let generation = checkpoint.status?.generation;
-    Some(((uid, generation), checkpoint.metadata.name?))
+    let described = Described {
+        name: checkpoint.metadata.name?,
+        uid: checkpoint.metadata.uid,
+    };
+    Some(((sandbox_uid, generation), described))
 }
 
 #[cfg(test)]
@@ -93,7 +116,9 @@ mod tests {
     fn checkpoint(uid: &str, generation: u64) -> Checkpoint {
         let owner = json!({"apiVersion": "v1", "kind": "Sandbox", "name": "one", "uid": uid, "controller": true});
         let object = json!({
-            "metadata": {"name": format!("{uid}-{generation}"), "ownerReferences": [owner]},
+            "metadata": {
+                "name": format!("{uid}-{generation}"), "uid": format!("uid-of-{uid}-{generation}"), "ownerReferences": [owner],
+            },
             "spec": {"sandboxName": "one", "podName": "one"},
             "status": {
                 "phase": "Succeeded", "checkpointId": "x", "generation": generation, "engine": "sim", "digest": "",
@@ -133,7 +158,11 @@ mod tests {
         let checkpoints = listed([checkpoint("b", 9), checkpoint("a", 10), checkpoint("a", 2)]);
         assert_eq!(generations(&checkpoints, "a"), Some(vec![2, 10]));
         assert_eq!(generations(&checkpoints, "b"), Some(vec![9]));
-        assert_eq!(checkpoints.of("a").expect("known")[&2], "a-2");
+        let described = Described {
+            name: "a-2".to_owned(),
+            uid: Some("uid-of-a-2".to_owned()),
+        };
+        assert_eq!(checkpoints.of("a").expect("known")[&2], described);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use torpor_api::{
     VolumeClaimTemplate, annotation, label,
 };
 
+use crate::checkpoints::Described;
 use crate::conditions::{self, Verdict};
 use crate::decide::{Goal, History};
 use crate::observe::{Reading, is_ours, owner};
@@ -45,8 +46,8 @@ pub(crate) struct Companions {
     pub(crate) service: Option<Companion>,
     /// `metadata.uid` of that Service.
     pub(crate) service_uid: Option<String>,
-    /// The sandbox's Checkpoints, by generation, with their names.
-    pub(crate) checkpoints: Option<BTreeMap<u64, String>>,
+    /// The sandbox's Checkpoints, by generation.
+    pub(crate) checkpoints: Option<BTreeMap<u64, Described>>,
 }
 
 /// One write that brings the objects beside the Pod in line with the spec.
@@ -67,8 +68,8 @@ pub(crate) enum Chore {
     DeleteCheckpoint {
         /// Its number.
         generation: u64,
-        /// Its name.
-        name: String,
+        /// How it is called.
+        described: Described,
     },
 }
 
@@ -193,9 +194,9 @@ fn checkpoint_chore(reading: &Reading) -> Option<Chore> {
     let outlived = seen.range(..record.generation).next();
     // Until the pause is complete there is time for nothing else.
     let outlived = outlived.filter(|_| status.phase == Some(Phase::Paused));
-    outlived.map(|(generation, name)| Chore::DeleteCheckpoint {
+    outlived.map(|(generation, described)| Chore::DeleteCheckpoint {
         generation: *generation,
-        name: name.clone(),
+        described: described.clone(),
     })
 }
 

@@ -29,7 +29,9 @@ fn json_of(chore: Option<Chore>) -> Value {
         Some(Chore::CreateService(service)) => json!({"service": service}),
         Some(Chore::CreateCheckpoint(checkpoint)) => json!({"checkpoint": checkpoint}),
         Some(Chore::DeleteService { .. }) => json!("delete the Service"),
-        Some(Chore::DeleteCheckpoint { generation, name }) => json!({"delete": [generation, name]}),
+        Some(Chore::DeleteCheckpoint { generation, described }) => {
+            json!({"delete": [generation, described.name, described.uid]})
+        }
         None => Value::Null,
     }
 }
@@ -189,10 +191,16 @@ fn a_checkpoint_on_record_is_described_in_full() {
 fn outlived_checkpoints_go_one_by_one_oldest_first_and_only_once_the_pause_is_complete() {
     let mut reading = paused();
     status(&mut reading).checkpoint = Some(record(3));
-    let named = |generation: u64| (generation, format!("one-{generation}"));
+    let named = |generation: u64| {
+        let described = Described {
+            name: format!("one-{generation}"),
+            uid: Some(format!("uid-{generation}")),
+        };
+        (generation, described)
+    };
     for (there, phase, expected) in [
-        (vec![1, 2, 3], Phase::Paused, json!({"delete": [1, "one-1"]})),
-        (vec![2, 3, 4], Phase::Paused, json!({"delete": [2, "one-2"]})),
+        (vec![1, 2, 3], Phase::Paused, json!({"delete": [1, "one-1", "uid-1"]})),
+        (vec![2, 3, 4], Phase::Paused, json!({"delete": [2, "one-2", "uid-2"]})),
         (vec![3, 4], Phase::Paused, Value::Null),
         (vec![1, 2, 3], Phase::Pausing, Value::Null),
     ] {

@@ -1,7 +1,10 @@
 //! Carries out what is due for the objects beside the Pod.
 
+use torpor_api::Checkpoint;
+
 use super::{Outcome, Pass, is_refusal};
 use crate::ReconcileError;
+use crate::checkpoints::{Described, sandbox_uid};
 use crate::companions::Chore;
 use crate::status::Obstacle;
 
@@ -26,14 +29,12 @@ impl Pass<'_> {
                 Ok(put_off("delete the Service", deleted))
             }
             Chore::CreateCheckpoint(checkpoint) => {
-                let created = there_is_fine(self.api.create_checkpoint(checkpoint).await);
-                if created.is_ok() {
-                    self.checkpoints.created((**checkpoint).clone());
-                }
-                Ok(put_off("create the Checkpoint", created))
+                let created = or_is_there(self.api.create_checkpoint(checkpoint).await, checkpoint);
+                let noted = created.map(|created| self.checkpoints.created(created));
+                Ok(put_off("create the Checkpoint", noted))
             }
-            Chore::DeleteCheckpoint { generation, name } => {
-                let deleted = self.api.delete_checkpoint(name).await;
+            Chore::DeleteCheckpoint { generation, described } => {
+                let deleted = self.delete_described(uid, described).await;
                 if deleted.is_ok() {
                     self.checkpoints.deleted(uid, *generation);
                 }
@@ -41,12 +42,28 @@ impl Pass<'_> {
             }
         }
     }
+
+    /// Deletes a Checkpoint of the sandbox of this UID, and no other one that has its name by now.
+    async fn delete_described(&self, sandbox: &str, described: &Described) -> Result<(), kube::Error> {
+        let uid = if let Some(uid) = &described.uid {
+            Some(uid.clone())
+        } else {
+            let found = self.api.checkpoint(&described.name).await?;
+            let found = found.filter(|found| sandbox_uid(found) == Some(sandbox));
+            found.and_then(|found| found.metadata.uid)
+        };
+        match uid {
+            Some(uid) => self.api.delete_checkpoint(&described.name, uid).await,
+            None => Ok(()),
+        }
+    }
 }
 
-/// The watch of Checkpoints lags behind: another controller, or this one before it died, may have made it.
-fn there_is_fine(created: Result<(), kube::Error>) -> Result<(), kube::Error> {
+/// What was created, or `meant` if one of its name is there. The watch of Checkpoints lags behind: another controller, or
+/// this one before it died, may have made it.
+fn or_is_there(created: Result<Checkpoint, kube::Error>, meant: &Checkpoint) -> Result<Checkpoint, kube::Error> {
     match created {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(meant.clone()),
         other => other,
     }
 }

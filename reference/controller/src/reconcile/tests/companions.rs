@@ -1,12 +1,17 @@
 //! Volume claims, the Service and the Checkpoints of a sandbox.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use torpor_api::{ConditionType, Phase, Reason};
+use torpor_api::{ConditionType, Phase, Reason, Sandbox};
 
 use super::world::World;
 use super::{paused, phase, running, says, spec};
 use crate::api::SandboxApi;
+use crate::checkpoints::Checkpoints;
+use crate::controller::Context;
 use crate::front::Front;
+use crate::reconcile::reconcile;
 
 pub(super) fn with_volumes() -> Value {
     let mut spec = spec();
@@ -253,6 +258,51 @@ async fn each_checkpoint_is_described_until_a_newer_one_is_complete() {
     );
     assert_eq!(status["conditions"][0]["type"], "Sealed");
     assert_eq!(status["conditions"][0]["status"], "True");
+}
+
+/// Passes over a resume and a pause by a controller whose watch of Checkpoints brings nothing more.
+async fn another_cycle(world: &World, controller: &Arc<Context>, known: &Checkpoints) {
+    for (paused, reached) in [(false, Phase::Running), (true, Phase::Paused)] {
+        world.patch_spec(json!({"paused": paused}));
+        // More than any way from one to the other takes.
+        for _ in 0..10 {
+            let passed = reconcile(Arc::new(world.stored::<Sandbox>()), controller.clone(), known).await;
+            passed.expect("a pass");
+            world.state().node_step();
+        }
+        assert_eq!(phase(world), Some(reached));
+    }
+}
+
+#[tokio::test]
+async fn what_has_taken_the_name_of_an_outlived_checkpoint_is_not_deleted_in_its_place() {
+    let (world, controller) = paused(3).await;
+    let known = world.checkpoints();
+    let key = "checkpoints/one-uid1-1";
+    world.state().others.get_mut(key).expect("a Checkpoint")["metadata"]["uid"] = json!("made-anew");
+    another_cycle(&world, &controller, &known).await;
+    assert_eq!(checkpoints(&world), [key, "checkpoints/one-uid1-2"]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_there_already_is_deleted_later_only_if_it_is_of_the_sandbox() {
+    for (ours, left) in [
+        (true, vec!["checkpoints/one-uid1-2"]),
+        (false, vec!["checkpoints/one-uid1-1", "checkpoints/one-uid1-2"]),
+    ] {
+        let (world, controller) = paused(3).await;
+        let key = "checkpoints/one-uid1-1";
+        let mut there = world.state().others.remove(key).expect("a Checkpoint");
+        let known = world.checkpoints();
+        if !ours {
+            there["metadata"]["ownerReferences"] = json!(null);
+        }
+        world.state().others.insert(key.to_owned(), there);
+        let passed = reconcile(Arc::new(world.stored::<Sandbox>()), controller.clone(), &known).await;
+        passed.expect("a pass to which it is missing");
+        another_cycle(&world, &controller, &known).await;
+        assert_eq!(checkpoints(&world), left);
+    }
 }
 
 #[tokio::test]

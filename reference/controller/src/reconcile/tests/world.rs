@@ -280,9 +280,7 @@ impl State {
             return failure(404, "not found");
         };
         let metadata = &mut object["metadata"];
-        let wanted = &body["preconditions"]["uid"];
-        // A Checkpoint is named after what it is of.
-        if !key.starts_with("checkpoints/") && *wanted != metadata["uid"] {
+        if body["preconditions"]["uid"] != metadata["uid"] {
             return failure(409, "the UID is another one");
         }
         if metadata["finalizers"].as_array().is_none_or(Vec::is_empty) {
