@@ -1,6 +1,7 @@
 //! A run on a target that is not of this process: what it takes is looked for first, and what it
 //! makes has a namespace of its own that goes with the run.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use torpor_harness::{
 
 use crate::conformance::args::ConformanceArgs;
 use crate::conformance::run_with_progress;
+use crate::contact::{ANSWER, LOOK, within};
 
 /// How long the namespace of a run may take to go.
 const LEAVE: Duration = Duration::from_mins(1);
@@ -31,16 +33,23 @@ pub async fn run(
         return Ok(run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await);
     };
     let dialect = target.profile.dialect()?.clone();
-    if args.capabilities.is_none() {
-        take_claims(args, &kubernetes, &dialect, &mut target).await?;
-    }
-    check(args, &kubernetes, &dialect, &target).await?;
+    let server = || {
+        let kubeconfig = args.kubeconfig.as_deref().unwrap_or_else(|| Path::new("kubeconfig"));
+        format!("the Kubernetes API of {}", kubeconfig.display())
+    };
+    let looked = async {
+        if args.capabilities.is_none() {
+            take_claims(args, &kubernetes, &dialect, &mut target).await?;
+        }
+        check(args, &kubernetes, &dialect, &target).await
+    };
+    within(server(), LOOK, looked).await??;
     if args.namespace.is_some() {
         return Ok(run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await);
     }
-    let namespace = OwnNamespace::create(&kubernetes.client)
-        .await
-        .context("create a namespace for the run")?;
+    let created = within(server(), ANSWER, OwnNamespace::create(&kubernetes.client)).await;
+    let attempt = "create a namespace for the run";
+    let namespace = created.context(attempt)?.context(attempt)?;
     println!("namespace {}, which goes with the run", namespace.name());
     target.kubernetes = Some(KubernetesTarget {
         namespace: namespace.name().to_owned(),

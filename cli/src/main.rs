@@ -7,6 +7,7 @@ mod catalogue;
 mod checkpoint;
 mod compactor;
 mod conformance;
+mod contact;
 #[cfg(feature = "containers")]
 mod contained;
 #[cfg(not(feature = "containers"))]

@@ -15,6 +15,7 @@ use torpor_harness::{
 };
 
 use crate::conformance::args::{ConformanceArgs, TargetKind};
+use crate::contact::{self, api_at, within};
 use crate::engine::EngineKind;
 use crate::plane::{ControlPlane, IMAGE, NAMESPACE};
 use crate::proxy;
@@ -98,7 +99,8 @@ pub async fn embedded_by(plane: &ControlPlane, mut profile: Profile) -> anyhow::
         Some(dialect) => {
             IMAGE.clone_into(&mut dialect.image);
             let path = plane.data_dir().join("kubeconfig");
-            Some(kubernetes(&path, read_kubeconfig(&path)?, NAMESPACE).await?)
+            let config = configuration(&path, read_kubeconfig(&path)?).await?;
+            Some(kubernetes(config, NAMESPACE)?)
         }
         None => None,
     };
@@ -209,7 +211,13 @@ pub fn addresses<'a>(args: &'a ConformanceArgs, profile: &Profile) -> anyhow::Re
 pub async fn elsewhere(args: &ConformanceArgs, profile: Profile) -> anyhow::Result<Target> {
     let Addresses { kubeconfig, e2b } = addresses(args, &profile)?;
     let kubernetes = match kubeconfig {
-        Some((path, file)) => Some(kubernetes(path, file, args.namespace.as_deref().unwrap_or_default()).await?),
+        Some((path, file)) => {
+            let config = configuration(path, file).await?;
+            let url = config.cluster_url.clone();
+            let target = kubernetes(config, args.namespace.as_deref().unwrap_or_default())?;
+            answers(&target.client, &url).await?;
+            Some(target)
+        }
         None => None,
     };
     let adapter = profile.adapter();
@@ -301,10 +309,20 @@ fn read_kubeconfig(path: &Path) -> anyhow::Result<Kubeconfig> {
     Kubeconfig::read_from(path).map_err(|error| anyhow!("read the kubeconfig {}: {error}", path.display()))
 }
 
-async fn kubernetes(kubeconfig: &Path, file: Kubeconfig, namespace: &str) -> anyhow::Result<KubernetesTarget> {
+async fn configuration(kubeconfig: &Path, file: Kubeconfig) -> anyhow::Result<kube::Config> {
     let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let config = config.with_context(|| format!("use the kubeconfig {}", kubeconfig.display()))?;
-    let mut config = proxy::as_the_environment_says(config);
+    Ok(proxy::as_the_environment_says(config))
+}
+
+/// Waits until the API server answers anything at all. What it lacks is told later, and not one thing at a time.
+async fn answers(client: &kube::Client, url: &http::Uri) -> anyhow::Result<()> {
+    within(api_at(url), contact::ANSWER, client.apiserver_version())
+        .await
+        .map(drop)
+}
+
+fn kubernetes(mut config: kube::Config, namespace: &str) -> anyhow::Result<KubernetesTarget> {
     let agent = HeaderValue::from_static(concat!("torpor-conformance/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
     // Where nothing is encrypted nobody has to be trusted: a machine or image without authorities is no reason to stop.
@@ -316,4 +334,19 @@ async fn kubernetes(kubeconfig: &Path, file: Kubeconfig, namespace: &str) -> any
         client,
         namespace: namespace.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up_before_a_run_and_named() {
+        let (client, url) = contact::silent();
+        let refused = answers(&client, &url).await.expect_err("given up").to_string();
+        assert!(
+            refused.contains("https://192.0.2.7:6443/") && refused.contains("30 s"),
+            "{refused}"
+        );
+    }
 }

@@ -13,6 +13,7 @@ use torpor_controller::{
 use torpor_runtime::CheckpointStore;
 
 use super::args::{ControllerArgs, ElectionArgs};
+use super::cluster::Reached;
 use super::{cluster, listen, probes};
 use crate::custodian::StoreCustodian;
 use crate::environment;
@@ -33,9 +34,9 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<Exit> {
     let health = listen::bind(args.health_address, "the probes", "--health-address").await?;
     listen::announce("Metrics", &metrics, "metrics")?;
     listen::announce("Probes", &health, "readyz")?;
-    let client = cluster::connect(settings.cluster.clone()).await?;
-    expect_definitions(&client, &settings.config).await?;
-    let candidate = settings.candidate(&client, args.agent_port);
+    let cluster = cluster::connect(settings.cluster.clone()).await?;
+    expect_definitions(&cluster, &settings.config).await?;
+    let candidate = settings.candidate(&cluster.client, args.agent_port);
 
     let shutdown = CancellationToken::new();
     let mut probes = JoinSet::new();
@@ -67,11 +68,12 @@ pub async fn run(args: ControllerArgs) -> anyhow::Result<Exit> {
 }
 
 /// Makes sure that the cluster knows every kind of Sandbox that is to be looked after.
-async fn expect_definitions(client: &Client, config: &ControllerConfig) -> anyhow::Result<()> {
+async fn expect_definitions(cluster: &Reached, config: &ControllerConfig) -> anyhow::Result<()> {
     for front in &config.fronts {
         match front {
-            Front::Kruise => cluster::expect::<Sandbox>(client, &config.namespaces).await?,
-            Front::AgentSandbox => cluster::expect::<agent_sandbox::Sandbox>(client, &config.namespaces)
+            Front::Kruise => cluster.expect::<Sandbox>(&config.namespaces).await?,
+            Front::AgentSandbox => cluster
+                .expect::<agent_sandbox::Sandbox>(&config.namespaces)
                 .await
                 .context("--agent-sandbox")?,
         }

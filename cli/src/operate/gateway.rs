@@ -32,9 +32,9 @@ pub async fn run(args: GatewayArgs) -> anyhow::Result<Exit> {
     let health = listen::bind(args.health_address, "the probes", "--health-address").await?;
     listen::announce("E2B API", &main, "")?;
     listen::announce("Probes", &health, "readyz")?;
-    let client = cluster::connect(cluster).await?;
-    cluster::expect::<Sandbox>(&client, std::slice::from_ref(&args.namespace)).await?;
-    let gateway = Gateway::new(&client, config);
+    let cluster = cluster::connect(cluster).await?;
+    cluster.expect::<Sandbox>(std::slice::from_ref(&args.namespace)).await?;
+    let gateway = Gateway::new(&cluster.client, config);
     let mut services = vec![(main, gateway.control_and_data_router())];
     services.extend(debug_services(&args, &gateway).await?);
     let watched = gateway.clone();
