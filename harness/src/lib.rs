@@ -52,7 +52,7 @@ pub use preflight::{
 pub use probe::{Authorities, AuthoritiesError, nodes_show_usage};
 pub use profile::{
     ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, PodIdentityDialect, Pointer,
-    PointerError, Profile, Reading, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish,
+    PointerError, Profile, Reading, SandboxIds, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish,
     profile_schema,
 };
 pub use report::{

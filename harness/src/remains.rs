@@ -14,6 +14,8 @@ use serde_json::Value;
 pub(crate) struct Departed<'a> {
     /// Its `metadata.name`.
     pub(crate) name: &'a str,
+    /// Its id of E2B; empty when it has none.
+    pub(crate) id: &'a str,
     /// Its `metadata.uid`; empty when it was never learned.
     pub(crate) uid: &'a str,
 }
@@ -76,7 +78,11 @@ fn bears_its_name(object: &Value, departed: Departed<'_>) -> bool {
     }
     let name = text(object, "/metadata/name");
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let labelled = labels.is_some_and(|labels| labels.values().any(|value| value == departed.name));
+    let labelled = labels.is_some_and(|labels| {
+        labels
+            .values()
+            .any(|value| value == departed.name || (value == departed.id && !departed.id.is_empty()))
+    });
     let named = name.strip_prefix(departed.name);
     labelled || named.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
 }
@@ -107,7 +113,11 @@ mod tests {
 
     use super::*;
 
-    const GONE: Departed<'static> = Departed { name: "a", uid: "u" };
+    const GONE: Departed<'static> = Departed {
+        name: "a",
+        id: "team--a",
+        uid: "u",
+    };
 
     fn object(kind: &str, name: &str, uid: &str, owner: Option<&str>) -> Value {
         let mut object = json!({"kind": kind, "metadata": {"name": name, "uid": uid}});
@@ -135,13 +145,16 @@ mod tests {
     fn what_nobody_owns_is_left_by_its_name_or_its_label() {
         let mut labelled = object("ConfigMap", "settings", "3", None);
         labelled["metadata"]["labels"] = json!({"of": "a"});
+        let mut by_id = object("Secret", "tokens", "5", None);
+        by_id["metadata"]["labels"] = json!({"sandbox-id": "team--a"});
         let census = [
             object("Secret", "a-token", "1", None),
             object("Secret", "ab", "2", None),
             labelled,
             object("Service", "a", "4", None),
+            by_id,
         ];
-        assert_eq!(left(&census), ["1", "3", "4"]);
+        assert_eq!(left(&census), ["1", "3", "4", "5"]);
         let shown = remnants(&census, GONE).first().map(ToString::to_string);
         assert_eq!(shown.as_deref(), Some("+ Secret a-token (uid 1) owned by nobody"));
     }

@@ -19,6 +19,9 @@ use crate::target::KubernetesTarget;
 /// Whose writes these are, where the API server keeps that.
 const MANAGER: &str = "torpor-conformance";
 
+/// How many characters the value of a label may have.
+const LONGEST_LABEL: usize = 63;
+
 fn posting() -> PostParams {
     PostParams {
         field_manager: Some(MANAGER.to_owned()),
@@ -122,6 +125,19 @@ impl Cluster {
             Err((404, _)) => Ok(None),
             Err((code, message)) => Err(Fault::Claim(format!("GET {path} answered {code}: {message}"))),
         }
+    }
+
+    /// The custom resource whose label has that value, or nothing when there is none.
+    pub(crate) async fn sandbox_labelled(&self, label: &str, value: &str) -> Result<Option<Value>, Fault> {
+        // No label has more, and the API server refuses to look for it.
+        if value.len() > LONGEST_LABEL {
+            return Ok(None);
+        }
+        let selector = format!("{label}={value}");
+        let path = format!("{}?labelSelector={selector}", self.resource.plural);
+        let (api, params) = (self.sandboxes(), ListParams::default().labels(&selector));
+        let listed = accept(self.ask("GET", &path, api.list(&params)).await?, &format!("GET {path}"))?;
+        listed.items.first().map(json).transpose()
     }
 
     pub(crate) async fn create_sandbox(&self, manifest: Value) -> Result<Value, Fault> {

@@ -42,6 +42,9 @@ fn whole_profile(profile: &Profile) -> Found {
         let message = format!("the `command` of `hooks.{}` names no program", call.as_str());
         return Some((&["hooks:"], message));
     }
+    if let Some(message) = profile.e2b.as_ref().and_then(|e2b| e2b.sandbox_id.fault()) {
+        return Some((&["sandbox-id:"], message));
+    }
     if let Some(name) = profile.limits.impossible() {
         return Some((&["limits:"], format!("`limits.{name}` must be above zero")));
     }

@@ -7,6 +7,7 @@
 
 mod check;
 mod dialect;
+mod e2b;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use dialect::{
     ConditionIs, Dialect, Explanation, MetricsDialect, PhaseRule, PodIdentityDialect, Pointer, PointerError,
     StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger,
 };
+pub use e2b::{E2bProfile, SandboxIds};
 pub use reading::{Reading, Wish};
 
 /// The profiles that come with the suite: name and text.
@@ -50,7 +52,7 @@ pub struct Profile {
     /// The custom resource; absent where sandboxes are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Dialect>,
-    /// What sandboxes are made from through E2B; absent where it is not spoken.
+    /// How E2B is spoken; absent where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e2b: Option<E2bProfile>,
     /// Commands by which the suite writes and reads inside, learns what is used, pauses and resumes.
@@ -66,14 +68,6 @@ pub struct Profile {
 
 fn is_normative(limits: &Limits) -> bool {
     *limits == Limits::NORMATIVE
-}
-
-/// What sandboxes are made from through E2B.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct E2bProfile {
-    /// Template id or alias.
-    pub template: String,
 }
 
 impl Profile {
@@ -119,6 +113,13 @@ impl Profile {
     #[must_use]
     pub fn adapter(&self) -> Option<Arc<dyn Adapter>> {
         (!self.hooks.is_empty()).then(|| Arc::new(ExecHooks::new(self.hooks.clone())) as Arc<dyn Adapter>)
+    }
+
+    /// How the ids of E2B say which custom resource they mean.
+    #[must_use]
+    pub fn sandbox_ids(&self) -> SandboxIds {
+        let e2b = self.e2b.as_ref();
+        e2b.map(|e2b| e2b.sandbox_id.clone()).unwrap_or_default()
     }
 
     /// The dialect of its custom resource.

@@ -188,6 +188,27 @@ fn refused() -> Vec<(String, &'static str, &'static str)> {
     ]
 }
 
+/// The same, of how ids of E2B are made.
+fn refused_ids() -> Vec<(String, &'static str, &'static str)> {
+    vec![
+        (
+            "name: mine\nextends: kruise\ne2b:\n  sandbox-id: {form: '${namespace}--x'}\n".to_owned(),
+            "mine.yaml:4:3",
+            "`e2b.sandbox-id.form: ${namespace}--x` must hold `${name}`",
+        ),
+        (
+            "name: mine\nextends: kruise\ne2b:\n  sandbox-id: {form: '${name}-${uid}'}\n".to_owned(),
+            "mine.yaml:4:3",
+            "only `${namespace}`",
+        ),
+        (
+            "name: mine\nextends: kruise\ne2b:\n  sandbox-id: {label: a/b/c}\n".to_owned(),
+            "mine.yaml:4:3",
+            "`e2b.sandbox-id.label: a/b/c` is no key of a label",
+        ),
+    ]
+}
+
 #[test]
 fn what_a_profile_cannot_mean_is_refused_where_it_stands() {
     assert_eq!(
@@ -198,7 +219,7 @@ fn what_a_profile_cannot_mean_is_refused_where_it_stands() {
             .pod_name_of("a"),
         "box-a"
     );
-    for (text, place, why) in refused() {
+    for (text, place, why) in refused().into_iter().chain(refused_ids()) {
         let error = Profile::parse("mine.yaml", &text).expect_err(&text).to_string();
         assert!(error.starts_with(place) && error.contains(why), "{text}\n{error}");
     }

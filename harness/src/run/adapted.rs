@@ -30,7 +30,7 @@ impl World {
         let sandbox = self.sandbox(alias)?;
         Ok(Subject {
             namespace: self.cluster()?.namespace.clone(),
-            name: sandbox.id().to_owned(),
+            name: sandbox.name.clone(),
             uid: sandbox.uid.clone(),
             pod: self.pod_of(alias)?,
         })
@@ -95,7 +95,7 @@ impl World {
             (Trigger::Hook, WishName::Paused) => Ok(Ok(self.adapter()?.pause(&self.subject(alias)?).await?)),
             (Trigger::Hook, WishName::Running) => Ok(Ok(self.adapter()?.resume(&self.subject(alias)?).await?)),
             (Trigger::Merge(_) | Trigger::MergeSubresource(_) | Trigger::Create(_), _) => {
-                self.cluster()?.pull(self.sandbox(alias)?.id(), trigger).await
+                self.cluster()?.pull(&self.sandbox(alias)?.name, trigger).await
             }
         }
     }

@@ -157,20 +157,21 @@ fn if_punctual(fault: StepFault, scenario: &Scenario, late: Late) -> StepFault {
 
 /// Deletes everything that the case made; gives what is still there afterwards.
 async fn clean_up(world: &World) -> Vec<String> {
-    let (names, objects, aliases) = {
+    let (made, objects, aliases) = {
         let state = world.state();
         let aliases: Vec<_> = state.sandboxes.keys().cloned().collect();
-        (state.names.clone(), state.objects.clone(), aliases)
+        (state.made.clone(), state.objects.clone(), aliases)
     };
     world.release_pods().await;
-    for (front, name) in &names {
+    for made in &made {
         // A sandbox that is gone already answers 404, which is as good.
-        if *front == Front::E2b
+        if made.front == Front::E2b
             && let Ok(e2b) = world.e2b()
         {
-            let _ = e2b.api(Method::Delete, &format!("/sandboxes/{name}"), Body::None).await;
+            let path = format!("/sandboxes/{}", made.id);
+            let _ = e2b.api(Method::Delete, &path, Body::None).await;
         }
-        if let Ok(cluster) = world.cluster() {
+        if let (Some(name), Ok(cluster)) = (&made.name, world.cluster()) {
             let _ = cluster.delete_sandbox(name).await;
         }
     }

@@ -79,8 +79,8 @@ impl World {
     /// The custom resource, or why it cannot be judged.
     pub(super) async fn resource(&self, alias: &str) -> Result<Result<Value, String>, Fault> {
         let sandbox = self.sandbox(alias)?;
-        let resource = self.cluster()?.sandbox(sandbox.id()).await?;
-        Ok(resource.ok_or_else(|| format!("the custom resource {} does not exist", sandbox.id())))
+        let resource = self.cluster()?.sandbox(&sandbox.name).await?;
+        Ok(resource.ok_or_else(|| format!("the custom resource {} does not exist", sandbox.name)))
     }
 
     /// A phase counts once the status speaks of the newest generation.
@@ -173,7 +173,7 @@ impl World {
     }
 
     async fn count_pods(&self, wanted: &Pods) -> Finding {
-        let pods = self.cluster()?.live_pods(self.sandbox(&wanted.sandbox)?.id()).await?;
+        let pods = self.cluster()?.live_pods(&self.sandbox(&wanted.sandbox)?.name).await?;
         Ok(holds(pods.len() == wanted.count, || {
             format!(
                 "`{}` has {} live Pods instead of {}",
@@ -188,18 +188,18 @@ impl World {
         let sandbox = self.sandbox(alias)?;
         if self.has_cluster() {
             let cluster = self.cluster()?;
-            if let Some(resource) = cluster.sandbox(sandbox.id()).await? {
+            if let Some(resource) = cluster.sandbox(&sandbox.name).await? {
                 let uid = resource
                     .pointer("/metadata/uid")
                     .and_then(Value::as_str)
                     .unwrap_or_default();
                 if sandbox.uid.is_empty() || uid == sandbox.uid {
-                    return Ok(Err(format!("the custom resource {} still exists", sandbox.id())));
+                    return Ok(Err(format!("the custom resource {} still exists", sandbox.name)));
                 }
             }
-            let pods = cluster.live_pods(sandbox.id()).await?;
+            let pods = cluster.live_pods(&sandbox.name).await?;
             if !pods.is_empty() {
-                return Ok(Err(format!("{} live Pods of {} still exist", pods.len(), sandbox.id())));
+                return Ok(Err(format!("{} live Pods of {} still exist", pods.len(), sandbox.name)));
             }
         }
         if self.has_e2b() && sandbox.front == crate::scenario::Front::E2b {

@@ -18,7 +18,7 @@ fn number(text: &str) -> Result<u32, Fault> {
 impl World {
     pub(super) async fn crash_controller(&self, step: &CrashController) -> Result<(), Fault> {
         let write = number(&step.write)?;
-        let name = self.sandbox(&step.sandbox)?.id().to_owned();
+        let name = self.sandbox(&step.sandbox)?.name;
         let body = json!({"name": name, "write": write, "moment": step.moment});
         let url = &self.fault_controls()?.controller;
         self.control(Method::Post, url, "crash", Some(body)).await.map(drop)
@@ -32,7 +32,7 @@ impl World {
 
     pub(super) async fn cut_leader_off(&self, step: &CutLeaderOff) -> Result<(), Fault> {
         let write = number(&step.write)?;
-        let name = self.sandbox(&step.sandbox)?.id().to_owned();
+        let name = self.sandbox(&step.sandbox)?.name;
         let body = json!({"name": name, "write": write, "verb": step.verb});
         let url = &self.fault_controls()?.controller;
         self.control(Method::Post, url, "cut", Some(body)).await.map(drop)

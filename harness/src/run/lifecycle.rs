@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Sandbox, World};
+use super::world::World;
 use crate::probe::{Address, Body, Fault};
 use crate::profile::{Pointer, Trigger, Wish, merge, merge_pod};
 use crate::scenario::{
@@ -30,16 +30,14 @@ impl World {
         let name = step.name.clone().unwrap_or_else(|| format!("{}{suffix}", self.run));
         let manifest = self.manifest(step, &name)?;
         let starts_paused = self.dialect()?.wish(&manifest) == Some(Wish::Paused);
-        self.register(
-            &step.sandbox,
-            Front::Kubernetes,
-            Address {
-                id: name.clone(),
-                ..Address::default()
-            },
-        );
-        let created = self.cluster()?.create_sandbox(manifest).await?;
-        self.learn_uid(&step.sandbox, &created);
+        let cluster = self.cluster()?;
+        let address = Address {
+            id: self.target.profile.sandbox_ids().id_of(&name, &cluster.namespace),
+            ..Address::default()
+        };
+        self.register(&step.sandbox, Front::Kubernetes, address, Some(name));
+        let created = cluster.create_sandbox(manifest).await?;
+        self.learn(&step.sandbox, &created);
         let limits = self.target.limits();
         match (step.wait, starts_paused) {
             (false, _) => Ok(()),
@@ -129,13 +127,13 @@ impl World {
     pub(super) async fn patch_template(&self, step: &PatchTemplate) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
         let patch = self.pod_template()?.holding(step.merge.clone());
-        self.cluster()?.patch_sandbox(sandbox.id(), &patch).await
+        self.cluster()?.patch_sandbox(&sandbox.name, &patch).await
     }
 
     pub(super) async fn set_timer(&self, step: &SetTimer) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
         let patch = self.timer(step.of)?.holding(json!(step.at));
-        self.cluster()?.patch_sandbox(sandbox.id(), &patch).await
+        self.cluster()?.patch_sandbox(&sandbox.name, &patch).await
     }
 
     async fn create_by_sdk(&self, step: &Create) -> Result<(), Fault> {
@@ -164,35 +162,11 @@ impl World {
         let answer = self.e2b()?.api(Method::Post, path, Body::Json(body)).await?;
         answer.must_be(&[201], "create")?;
         let address = address(&answer.json())?;
-        self.register(&step.sandbox, Front::E2b, address.clone());
+        self.register_by_id(&step.sandbox, address);
         if self.has_cluster() {
-            let resource = self.cluster()?.sandbox(&address.id).await?;
-            let missing = || {
-                Fault::Claim(format!(
-                    "create answered {}, but no custom resource has that name",
-                    address.id
-                ))
-            };
-            self.learn_uid(&step.sandbox, &resource.ok_or_else(missing)?);
+            self.find_resource(&step.sandbox).await?;
         }
         Ok(())
-    }
-
-    fn register(&self, alias: &str, front: Front, address: Address) {
-        self.journal.hide(&address.envd_token);
-        self.journal.hide(&address.traffic_token);
-        self.journal.owns(&address.id);
-        let mut state = self.state();
-        state.variables.insert(alias.to_owned(), address.id.clone());
-        state.names.push((front, address.id.clone()));
-        state.sandboxes.insert(
-            alias.to_owned(),
-            Sandbox {
-                front,
-                address,
-                uid: String::new(),
-            },
-        );
     }
 
     pub(super) async fn pause(&self, step: &Pause) -> Result<(), Fault> {
@@ -251,7 +225,7 @@ impl World {
         };
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let status = self.cluster()?.delete_sandbox(sandbox.id()).await?;
+                let status = self.cluster()?.delete_sandbox(&sandbox.name).await?;
                 if !accepted(&[200, 202]).contains(&status) {
                     return Err(Fault::Claim(format!("deleting the custom resource answered {status}")));
                 }

@@ -13,6 +13,7 @@ mod conditions;
 mod endpoint;
 mod environment;
 mod faults;
+mod ids;
 mod inside;
 mod lifecycle;
 mod plan;

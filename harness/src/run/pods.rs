@@ -96,7 +96,7 @@ impl World {
         let found = match wanted.is {
             NamedPod::None => names_no_pod(places, &resource),
             NamedPod::Live => {
-                let pods = self.cluster()?.live_pods(self.sandbox(&wanted.sandbox)?.id()).await?;
+                let pods = self.cluster()?.live_pods(&self.sandbox(&wanted.sandbox)?.name).await?;
                 match pods.as_slice() {
                     [pod] => names_this_pod(places, &resource, pod),
                     several => Err(format!("{} live Pods", several.len())),

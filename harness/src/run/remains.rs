@@ -10,7 +10,8 @@ impl World {
     pub(super) async fn nothing_left(&self, alias: &str) -> Finding {
         let sandbox = self.sandbox(alias)?;
         let departed = Departed {
-            name: sandbox.id(),
+            name: &sandbox.name,
+            id: sandbox.id(),
             uid: &sandbox.uid,
         };
         let cluster = self.cluster()?;
@@ -19,7 +20,7 @@ impl World {
         if let Some(probe) = &self.target.storage
             && !sandbox.uid.is_empty()
         {
-            let bytes = bytes_of(probe, &cluster.namespace, sandbox.id(), &sandbox.uid).await?;
+            let bytes = bytes_of(probe, &cluster.namespace, &sandbox.name, &sandbox.uid).await?;
             left.extend((bytes > 0).then(|| format!("+ {bytes} bytes in the checkpoint store (0 before)")));
         }
         if self.has_e2b() && sandbox.front == crate::scenario::Front::E2b {
@@ -31,7 +32,7 @@ impl World {
         Ok(holds(left.is_empty(), || {
             format!(
                 "of {} is left, compared with the world before it: {}",
-                sandbox.id(),
+                sandbox.name,
                 left.join("; ")
             )
         }))

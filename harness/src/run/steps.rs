@@ -162,7 +162,7 @@ pub(super) const POLL: Duration = Duration::from_millis(200);
 impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
-        let answer = self.cluster()?.try_patch_sandbox(sandbox.id(), &step.merge).await?;
+        let answer = self.cluster()?.try_patch_sandbox(&sandbox.name, &step.merge).await?;
         super::lifecycle::accepted(answer, &step.status)
     }
 

@@ -51,7 +51,7 @@ impl World {
         let sandbox = self.sandbox(&wanted.sandbox)?;
         let unknown = || Fault::Harness("the step needs `storage`; add it to `needs`".to_owned());
         let probe = self.target.storage.as_ref().ok_or_else(unknown)?;
-        let bytes = bytes_of(probe, &self.cluster()?.namespace, sandbox.id(), &sandbox.uid).await?;
+        let bytes = bytes_of(probe, &self.cluster()?.namespace, &sandbox.name, &sandbox.uid).await?;
         let right = match wanted.is {
             StorageAmount::Zero => bytes == 0,
             StorageAmount::Positive => bytes > 0,
@@ -86,7 +86,7 @@ impl World {
     }
 
     pub(super) async fn event(&self, wanted: &Event) -> Finding {
-        let events = self.cluster()?.events(self.sandbox(&wanted.sandbox)?.id()).await?;
+        let events = self.cluster()?.events(&self.sandbox(&wanted.sandbox)?.name).await?;
         let about = wanted.about.to_lowercase();
         let spoken = events.iter().find(|event| event.to_lowercase().contains(&about));
         Ok(holds(spoken.is_some() == wanted.present, || {

@@ -77,8 +77,8 @@ pub(super) struct State {
     /// What answers held that are kept as variables, as it was before it was made a text.
     pub(super) values: BTreeMap<String, Value>,
     pub(super) sandboxes: BTreeMap<String, Sandbox>,
-    /// Every name that was ever used, also of sandboxes that were made anew under the same alias.
-    pub(super) names: Vec<(Front, String)>,
+    /// Every sandbox that was ever made, also those that were made anew under the same alias.
+    pub(super) made: Vec<Made>,
     pub(super) marks: BTreeMap<String, super::conditions::Marked>,
     pub(super) objects: Vec<(GroupVersionKind, String)>,
     /// Reads what runs answer that no step waits for; dropped, it closes their connections.
@@ -96,16 +96,30 @@ pub(super) struct State {
 pub(super) struct Sandbox {
     /// The front that made it; E2B need not know those that Kubernetes made.
     pub(super) front: Front,
-    /// Name of the custom resource and E2B id.
+    /// E2B id and what it takes to speak to it.
     pub(super) address: Address,
+    /// Name of the custom resource; the E2B id where none is known.
+    pub(super) name: String,
     /// UID of the custom resource, once known.
     pub(super) uid: String,
 }
 
 impl Sandbox {
+    /// What E2B calls it.
     pub(super) fn id(&self) -> &str {
         &self.address.id
     }
+}
+
+/// What a sandbox that was made is called, by which it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// The front that made it.
+    pub(super) front: Front,
+    /// What E2B calls it.
+    pub(super) id: String,
+    /// Name of the custom resource; nothing where none is known.
+    pub(super) name: Option<String>,
 }
 
 impl World {
@@ -186,7 +200,7 @@ impl World {
 
     /// The name of a sandbox's Pod.
     pub(super) fn pod_of(&self, alias: &str) -> Result<String, Fault> {
-        Ok(self.dialect()?.pod_name_of(self.sandbox(alias)?.id()))
+        Ok(self.dialect()?.pod_name_of(&self.sandbox(alias)?.name))
     }
 
     pub(super) fn e2b(&self) -> Result<&E2bClient, Fault> {
@@ -207,18 +221,18 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names of every sandbox that the case made.
+    /// Names of the custom resources of every sandbox that the case made.
     pub(super) fn own_names(&self) -> Vec<String> {
-        self.state().names.iter().map(|(_, name)| name.clone()).collect()
+        self.state().made.iter().filter_map(|made| made.name.clone()).collect()
     }
 
-    /// What each sandbox of the scenario is called.
+    /// What the custom resource of each sandbox of the scenario is called.
     pub(super) fn names_by_alias(&self) -> BTreeMap<String, String> {
         let state = self.state();
         let called = state
             .sandboxes
             .iter()
-            .map(|(alias, sandbox)| (alias.clone(), sandbox.id().to_owned()));
+            .map(|(alias, sandbox)| (alias.clone(), sandbox.name.clone()));
         called.collect()
     }
 
@@ -250,14 +264,48 @@ impl World {
         serde_json::from_value(value).map_err(|error| Fault::harness("read the step", error))
     }
 
-    /// Learns the UID of a sandbox's custom resource, while it can be asked for.
-    pub(super) fn learn_uid(&self, alias: &str, resource: &Value) {
-        let uid = resource
-            .pointer("/metadata/uid")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if let Some(sandbox) = self.state().sandboxes.get_mut(alias) {
-            uid.clone_into(&mut sandbox.uid);
+    /// Keeps a sandbox under its alias, so that steps find it and the case deletes it at its end. Without the name of its
+    /// custom resource it is known by its E2B id alone.
+    pub(super) fn register(&self, alias: &str, front: Front, address: Address, name: Option<String>) {
+        self.journal.hide(&address.envd_token);
+        self.journal.hide(&address.traffic_token);
+        let made = Made {
+            front,
+            id: address.id.clone(),
+            name: name.clone(),
+        };
+        let name = name.unwrap_or_else(|| address.id.clone());
+        self.journal.owns(&name);
+        let called = match front {
+            Front::Kubernetes => name.clone(),
+            Front::E2b => address.id.clone(),
+        };
+        let mut state = self.state();
+        state.variables.insert(alias.to_owned(), called);
+        state.made.push(made);
+        let sandbox = Sandbox {
+            front,
+            address,
+            name,
+            uid: String::new(),
+        };
+        state.sandboxes.insert(alias.to_owned(), sandbox);
+    }
+
+    /// Learns name and UID of a sandbox's custom resource, while it can be asked for.
+    pub(super) fn learn(&self, alias: &str, resource: &Value) {
+        let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (name, uid) = (text("/metadata/name"), text("/metadata/uid"));
+        let mut state = self.state();
+        let State { sandboxes, made, .. } = &mut *state;
+        let Some(sandbox) = sandboxes.get_mut(alias) else {
+            return;
+        };
+        uid.clone_into(&mut sandbox.uid);
+        name.clone_into(&mut sandbox.name);
+        for made in made.iter_mut().filter(|made| made.id == sandbox.address.id) {
+            made.name = Some(name.to_owned());
         }
+        self.journal.owns(name);
     }
 }

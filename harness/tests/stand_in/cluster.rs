@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub enum Lie {
     PausedTooEarly,
     /// It leaves the Pod behind when its sandbox is deleted.
     LeavesThePod,
+    /// It takes any Pod of the right name for its sandbox's.
+    TakesAnyPod,
     /// It does nothing at all.
     Sleeps,
     /// No lie: once somebody has read Paused, somebody else changes the spec, and the controller catches up only after
@@ -100,20 +102,20 @@ fn condition(generation: &Value, kind: &str, holds: bool) -> Value {
     json!({"type": kind, "status": status, "observedGeneration": generation, "reason": "Because"})
 }
 
-struct Store {
+pub(super) struct Store {
     lie: Lie,
     tongue: Tongue,
-    revision: u64,
+    pub(super) revision: u64,
     /// Whether the spec has been changed behind the back of who reads.
     changed_behind: bool,
-    objects: BTreeMap<(&'static str, String), Value>,
+    pub(super) objects: BTreeMap<(&'static str, String), Value>,
     changes: Vec<(&'static str, &'static str, Value)>,
 }
 
 #[derive(Clone)]
-struct Shared {
-    store: Arc<Mutex<Store>>,
-    news: Arc<watch::Sender<()>>,
+pub(super) struct Shared {
+    pub(super) store: Arc<Mutex<Store>>,
+    pub(super) news: Arc<watch::Sender<()>>,
 }
 
 /// A target with a Kubernetes API that lies so.
@@ -124,6 +126,11 @@ pub async fn start(lie: Lie) -> Arc<Target> {
 
 /// The same, in another dialect that this profile reads.
 pub async fn start_as(tongue: Tongue, lie: Lie, profile: Profile) -> Target {
+    start_with(tongue, lie, profile, Router::new()).await
+}
+
+/// The same, with what else it serves.
+pub(super) async fn start_with(tongue: Tongue, lie: Lie, profile: Profile, more: Router<Shared>) -> Target {
     let store = Arc::new(Mutex::new(Store {
         lie,
         tongue,
@@ -143,8 +150,8 @@ pub async fn start_as(tongue: Tongue, lie: Lie, profile: Profile) -> Target {
         .route(sandboxes, get(sandboxes_of).post(create))
         .route(&format!("{sandboxes}/{{name}}"), get(read).patch(patch).delete(delete))
         .route(&format!("{sandboxes}/{{name}}/power"), get(read).patch(patch))
-        .route("/apis/example.com/v1/namespaces/default/switches", post(switch))
-        .route("/api/v1/namespaces/default/pods", get(pods_of))
+        .merge(super::objects::routes())
+        .merge(more)
         .with_state(shared);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
@@ -171,7 +178,7 @@ pub fn port_of(target: &Target) -> u16 {
 }
 
 impl Store {
-    fn put(&mut self, kind: &'static str, mut object: Value) {
+    pub(super) fn put(&mut self, kind: &'static str, mut object: Value) {
         self.revision += 1;
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
@@ -179,7 +186,7 @@ impl Store {
         self.changes.push((kind, "MODIFIED", object));
     }
 
-    fn remove(&mut self, kind: &'static str, name: &str) {
+    pub(super) fn remove(&mut self, kind: &'static str, name: &str) {
         if let Some(mut object) = self.objects.remove(&(kind, name.to_owned())) {
             self.revision += 1;
             object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
@@ -206,6 +213,7 @@ impl Store {
             Lie::None
             | Lie::PausedTooEarly
             | Lie::LeavesThePod
+            | Lie::TakesAnyPod
             | Lie::Sleeps
             | Lie::CatchesUpLate
             | Lie::NeverCatchesUp => {}
@@ -214,6 +222,12 @@ impl Store {
 
     fn pod_of(&self, name: &str) -> String {
         format!("{name}{}", self.tongue.pod_suffix)
+    }
+
+    /// Whether the Pod of that sandbox's Pod name is its own.
+    fn owns_pod(&self, sandbox: &Value, pod: &Value) -> bool {
+        let owner = &pod["metadata"]["ownerReferences"][0]["uid"];
+        self.lie == Lie::TakesAnyPod || *owner == sandbox["metadata"]["uid"]
     }
 
     fn report(&mut self, name: &str, phase: &str) {
@@ -238,12 +252,18 @@ impl Store {
     }
 
     /// Brings the Pod and the status to what the spec asks for, step by step.
-    fn reconcile(&mut self, name: &str) {
+    pub(super) fn reconcile(&mut self, name: &str) {
         let sandbox = self.objects[&("Sandbox", name.to_owned())].clone();
+        if !sandbox["metadata"]["deletionTimestamp"].is_null() {
+            return;
+        }
         let pod_name = &self.pod_of(name);
         let pod = self.objects.get(&("Pod", pod_name.clone())).cloned();
         match ((self.tongue.asks_for_pause)(&sandbox["spec"]), pod, self.lie) {
             (_, _, Lie::Sleeps) => {}
+            (paused, Some(pod), _) if !self.owns_pod(&sandbox, &pod) => {
+                self.report(name, if paused { "Paused" } else { "Pending" });
+            }
             (true, Some(mut pod), lie) => {
                 self.report(
                     name,
@@ -281,14 +301,14 @@ fn list_of(status: &Value) -> (String, Vec<Value>) {
     (key.clone(), list.as_array().unwrap().clone())
 }
 
-fn merge(base: &mut Value, patch: &Value) {
+pub(super) fn merge(base: &mut Value, patch: &Value) {
     match patch.as_object() {
         Some(fields) => fields.iter().for_each(|(key, value)| merge(&mut base[key], value)),
         None => *base = patch.clone(),
     }
 }
 
-fn not_found(name: &str) -> Response {
+pub(super) fn not_found(name: &str) -> Response {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
                         "message": format!("{name} not found"), "metadata": {}});
     (StatusCode::NOT_FOUND, Json(status)).into_response()
@@ -298,19 +318,18 @@ async fn sandboxes_of(State(shared): State<Shared>, Query(query): Query<BTreeMap
     list(shared, &query, "Sandbox")
 }
 
-async fn pods_of(State(shared): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
-    list(shared, &query, "Pod")
-}
-
-fn list(shared: Shared, query: &BTreeMap<String, String>, kind: &'static str) -> Response {
+pub(super) fn list(shared: Shared, query: &BTreeMap<String, String>, kind: &'static str) -> Response {
     if query.contains_key("watch") {
         return follow(shared, kind, query["resourceVersion"].parse().unwrap());
     }
     let store = shared.store.lock().unwrap();
+    // As much of a selector as the suite sends: one label and its value.
+    let selector = query.get("labelSelector").and_then(|selector| selector.split_once('='));
+    let fits = |object: &Value| selector.is_none_or(|(label, value)| object["metadata"]["labels"][label] == value);
     let items: Vec<_> = store
         .objects
         .iter()
-        .filter(|((of, _), _)| *of == kind)
+        .filter(|((of, _), object)| *of == kind && fits(object))
         .map(|(_, object)| object)
         .collect();
     Json(json!({"metadata": {"resourceVersion": store.revision.to_string()}, "items": items})).into_response()
@@ -347,7 +366,7 @@ fn follow(shared: Shared, kind: &'static str, after: u64) -> Response {
     Body::from_stream(lines.map(Ok::<_, Infallible>)).into_response()
 }
 
-async fn create(State(shared): State<Shared>, Json(mut object): Json<Value>) -> Response {
+pub(super) async fn create(State(shared): State<Shared>, Json(mut object): Json<Value>) -> Response {
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     {
         let mut store = shared.store.lock().unwrap();
@@ -357,11 +376,11 @@ async fn create(State(shared): State<Shared>, Json(mut object): Json<Value>) -> 
         store.reconcile(&name);
     }
     shared.news.send_replace(());
-    as_it_is(&shared, &name)
+    as_it_is(&shared, "Sandbox", &name)
 }
 
 async fn read(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    let read = as_it_is(&shared, &name);
+    let read = as_it_is(&shared, "Sandbox", &name);
     if read.status() == StatusCode::OK {
         shared.store.lock().unwrap().was_read(&name);
         shared.news.send_replace(());
@@ -369,14 +388,14 @@ async fn read(State(shared): State<Shared>, Path(name): Path<String>) -> Respons
     read
 }
 
-fn as_it_is(shared: &Shared, name: &str) -> Response {
-    match shared.store.lock().unwrap().objects.get(&("Sandbox", name.to_owned())) {
+pub(super) fn as_it_is(shared: &Shared, kind: &'static str, name: &str) -> Response {
+    match shared.store.lock().unwrap().objects.get(&(kind, name.to_owned())) {
         Some(object) => Json(object).into_response(),
         None => not_found(name),
     }
 }
 
-async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: String) -> Response {
+pub(super) async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: String) -> Response {
     let patch: Value = serde_json::from_str(&body).unwrap();
     {
         let mut store = shared.store.lock().unwrap();
@@ -385,35 +404,44 @@ async fn patch(State(shared): State<Shared>, Path(name): Path<String>, body: Str
         };
         merge(&mut object, &patch);
         object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_u64().unwrap() + 1);
-        store.put("Sandbox", object);
+        let released = !object["metadata"]["deletionTimestamp"].is_null() && !is_held(&object);
+        store.put("Sandbox", object.clone());
+        if released {
+            store.remove("Sandbox", &name);
+            drop(store);
+            shared.news.send_replace(());
+            return Json(object).into_response();
+        }
         store.reconcile(&name);
     }
     shared.news.send_replace(());
-    as_it_is(&shared, &name)
+    as_it_is(&shared, "Sandbox", &name)
 }
 
-/// Turns a box on or off, as a resource of its own.
-async fn switch(State(shared): State<Shared>, Json(switch): Json<Value>) -> Response {
-    let name = switch["spec"]["box"].as_str().unwrap().to_owned();
-    let body = json!({"spec": {"power": switch["spec"]["power"]}}).to_string();
-    let patched = patch(State(shared), Path(name), body).await;
-    if patched.status() == StatusCode::OK {
-        return (StatusCode::CREATED, Json(switch)).into_response();
-    }
-    patched
+/// Whether an object has finalizers.
+fn is_held(object: &Value) -> bool {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
 }
 
-async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+pub(super) async fn delete(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
     let gone = {
         let mut store = shared.store.lock().unwrap();
-        let Some(object) = store.objects.get(&("Sandbox", name.clone())).cloned() else {
+        let Some(mut object) = store.objects.get(&("Sandbox", name.clone())).cloned() else {
             return not_found(&name);
         };
-        if store.lie != Lie::LeavesThePod {
-            let pod = store.pod_of(&name);
-            store.remove("Pod", &pod);
+        let pod_name = store.pod_of(&name);
+        let pod = store.objects.get(&("Pod", pod_name.clone())).cloned();
+        if store.lie != Lie::LeavesThePod && pod.is_some_and(|pod| store.owns_pod(&object, &pod)) {
+            store.remove("Pod", &pod_name);
         }
-        store.remove("Sandbox", &name);
+        if is_held(&object) {
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            store.put("Sandbox", object.clone());
+        } else {
+            store.remove("Sandbox", &name);
+        }
         object
     };
     shared.news.send_replace(());

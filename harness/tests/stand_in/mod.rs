@@ -2,6 +2,8 @@
 //! faults on demand.
 
 pub mod cluster;
+pub mod managed;
+mod objects;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
