@@ -14,6 +14,8 @@ use serde_json::Value;
 pub(crate) struct Departed<'a> {
     /// Its `metadata.name`.
     pub(crate) name: &'a str,
+    /// What its Pod is called.
+    pub(crate) pod: &'a str,
     /// Its id of E2B; empty when it has none.
     pub(crate) id: &'a str,
     /// Its `metadata.uid`; empty when it was never learned.
@@ -84,7 +86,8 @@ fn bears_its_name(object: &Value, departed: Departed<'_>) -> bool {
             .any(|value| value == departed.name || (value == departed.id && !departed.id.is_empty()))
     });
     let named = name.strip_prefix(departed.name);
-    labelled || named.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+    let is_its_pod = text(object, "/kind") == "Pod" && name == departed.pod;
+    labelled || is_its_pod || named.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
 }
 
 fn remnant(object: &Value) -> Remnant {
@@ -115,6 +118,7 @@ mod tests {
 
     const GONE: Departed<'static> = Departed {
         name: "a",
+        pod: "box-a",
         id: "team--a",
         uid: "u",
     };
@@ -153,8 +157,10 @@ mod tests {
             labelled,
             object("Service", "a", "4", None),
             by_id,
+            object("Pod", "box-a", "6", None),
+            object("Service", "box-a", "7", None),
         ];
-        assert_eq!(left(&census), ["1", "3", "4", "5"]);
+        assert_eq!(left(&census), ["1", "3", "4", "5", "6"]);
         let shown = remnants(&census, GONE).first().map(ToString::to_string);
         assert_eq!(shown.as_deref(), Some("+ Secret a-token (uid 1) owned by nobody"));
     }

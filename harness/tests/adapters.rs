@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use stand_in::cluster::{BOX, KRUISE, Lie, SIGS_ALPHA, Tongue, start_as};
 use torpor_harness::scenario::{Front, Scenario};
-use torpor_harness::{Case, CaseReport, Catalogue, Outcome, Profile, Target, run_one};
+use torpor_harness::{Case, CaseReport, Catalogue, Filter, Outcome, Profile, Suite, Target, run_one};
 
 /// A custom resource of which no profile comes with the suite.
 const PROFILE: &str = r#"
@@ -127,6 +127,23 @@ async fn a_custom_resource_that_nobody_knew_is_judged_by_its_description_alone()
     );
     let left = judge(BOX, Lie::LeavesThePod, PROFILE, "pause-time", LIFE).await;
     assert!(left.reason.unwrap().contains("live Pods"));
+}
+
+/// A scenario of the suite.
+fn shipped(id: &str) -> Case {
+    let suite = Suite::embedded().unwrap();
+    let mut cases = suite.select(&Filter::default()).into_iter();
+    cases.find(|case| case.id == id).unwrap()
+}
+
+#[tokio::test]
+async fn somebody_elses_pod_is_put_where_the_profile_says_that_a_sandbox_has_its_own() {
+    let profile = |text: &str| Profile::parse("profile.yaml", text).unwrap();
+    for (lie, result) in [(Lie::None, Outcome::Pass), (Lie::TakesAnyPod, Outcome::Fail)] {
+        let target = start_as(BOX, lie, profile(PROFILE)).await;
+        let report = run_one(&shipped("a-foreign-pod-is-not-touched"), &Arc::new(target)).await;
+        assert_eq!(report.result, result, "{lie:?}: {:?}", report.reason);
+    }
 }
 
 #[tokio::test]

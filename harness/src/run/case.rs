@@ -1,16 +1,16 @@
 //! One case from its first watch to its clean-up.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::own::{Own, all_gone, keep_only};
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::{Course, World};
 use crate::capability::Capability;
-use crate::history::{Change, History, Listening, Occurrence, Owner, Watches};
+use crate::history::{Listening, Watches};
 use crate::laboratory::FaultControls;
 use crate::oracle::{self, JUDGED, Violation};
 use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
@@ -214,31 +214,17 @@ async fn settle(world: &World) {
     let Ok(dialect) = world.dialect() else {
         return;
     };
-    let names = world.own_names();
+    let own = Own::of(world, dialect);
     let deadline = Instant::now() + SETTLE;
     let mut changes = world.journal.changes();
     while Instant::now() < deadline {
         changes.mark_unchanged();
-        let complete = all_gone(&world.journal.history(), &names, &dialect.kind);
+        let complete = all_gone(&world.journal.history(), &own);
         let quiet = tokio::time::timeout(QUIET, changes.changed()).await.is_err();
         if complete && quiet {
             return;
         }
     }
-}
-
-/// Whether the last that was heard of every object of these sandboxes is its deletion.
-fn all_gone(history: &History, names: &[String], kind: &str) -> bool {
-    let mut alive = BTreeSet::new();
-    for change in history.changes() {
-        let uid = change.text("/metadata/uid");
-        if change.deleted {
-            alive.remove(uid);
-        } else if is_of(change, names, kind) {
-            alive.insert(uid);
-        }
-    }
-    alive.is_empty()
 }
 
 fn conclude(
@@ -252,7 +238,7 @@ fn conclude(
     let mut history = world.journal.history();
     let violations = match world.dialect() {
         Ok(dialect) => {
-            keep_only(&mut history, &names, &dialect.kind);
+            keep_only(&mut history, &Own::of(world, dialect));
             let mut found = oracle::judge(&history, &names, dialect);
             let called = world.names_by_alias();
             found.extend(oracle::judge_claims(&history, &case.scenario, &called, dialect));
@@ -328,25 +314,6 @@ fn verdict(
         (Ok(()), None, Some(gap)) => (Outcome::Error, Some(gap), None),
         (Ok(()), None, None) => (Outcome::Pass, None, None),
     }
-}
-
-/// Drops what the watches saw of other cases.
-fn keep_only(history: &mut History, names: &[String], kind: &str) {
-    history.entries.retain(|entry| match &entry.what {
-        Occurrence::Change(change) => is_of(change, names, kind),
-        Occurrence::StepStarted { .. }
-        | Occurrence::StepEnded { .. }
-        | Occurrence::Request { .. }
-        | Occurrence::WatchLost { .. }
-        | Occurrence::Command { .. }
-        | Occurrence::Probe { .. } => true,
-    });
-}
-
-/// Whether a change is one of these sandboxes or of what they own.
-fn is_of(change: &Change, names: &[String], kind: &str) -> bool {
-    let owner = Owner::of(&change.state, kind).map_or_else(|| change.text("/metadata/name"), |owner| owner.name);
-    names.iter().any(|name| name == owner)
 }
 
 #[cfg(test)]

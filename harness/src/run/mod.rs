@@ -16,6 +16,7 @@ mod faults;
 mod ids;
 mod inside;
 mod lifecycle;
+mod own;
 mod plan;
 mod pods;
 mod remains;

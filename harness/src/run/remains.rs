@@ -9,8 +9,10 @@ impl World {
     /// Compares the world with one that never had the sandbox: its objects, the bytes in the store, and its route.
     pub(super) async fn nothing_left(&self, alias: &str) -> Finding {
         let sandbox = self.sandbox(alias)?;
+        let pod = self.pod_of(alias)?;
         let departed = Departed {
             name: &sandbox.name,
+            pod: &pod,
             id: sandbox.id(),
             uid: &sandbox.uid,
         };

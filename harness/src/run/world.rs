@@ -55,6 +55,10 @@ fn given(target: &Target, run: &str) -> Variables {
     let given = [
         ("run", run.to_owned()),
         (
+            "pod",
+            dialect.map(|dialect| dialect.pod_name_of(run)).unwrap_or_default(),
+        ),
+        (
             "image",
             dialect.map(|dialect| dialect.image.clone()).unwrap_or_default(),
         ),

@@ -11,7 +11,7 @@ use crate::catalogue::Catalogue;
 use crate::error::{YamlError, at};
 
 /// Names that always have a value.
-const GIVEN: [&str; 4] = ["run", "image", "template", "namespace"];
+const GIVEN: [&str; 5] = ["run", "pod", "image", "template", "namespace"];
 
 pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Catalogue) -> Vec<YamlError> {
     let mut faults = Faults {
