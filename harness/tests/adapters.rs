@@ -168,15 +168,79 @@ async fn the_alpha_of_agent_sandbox_is_read_although_its_condition_stays_behind(
 
 #[tokio::test]
 async fn a_pause_may_be_a_subresource_or_an_object_of_its_own() {
-    let subresource = PROFILE.replace(
-        "pause: {merge: {spec: {power: \"off\"}}}",
-        "pause: {merge-subresource: {name: power, merge: {spec: {power: \"off\"}}}}",
-    );
-    passed(&judge(BOX, Lie::None, &subresource, "", SHORT).await);
+    passed(&judge(BOX, Lie::None, &scaled(), "", SHORT).await);
+    passed(&judge(BOX, Lie::None, &switched(), "", SHORT).await);
+}
+
+/// The profile by which a pause is an object of its own.
+fn switched() -> String {
     let switch = "pause: {create: {apiVersion: example.com/v1, kind: Switch, metadata: {name: \"${name}-${nth}\"}, \
                   spec: {box: \"${name}\", power: \"off\"}}}";
-    let object = PROFILE.replace("pause: {merge: {spec: {power: \"off\"}}}", switch);
-    passed(&judge(BOX, Lie::None, &object, "", SHORT).await);
+    PROFILE.replace("pause: {merge: {spec: {power: \"off\"}}}", switch)
+}
+
+/// The profile by which a pause is a patch of a subresource.
+fn scaled() -> String {
+    PROFILE.replace(
+        "pause: {merge: {spec: {power: \"off\"}}}",
+        "pause: {merge-subresource: {name: power, merge: {spec: {power: \"off\"}}}}",
+    )
+}
+
+/// Cases of the suite that every sandbox can be asked for.
+const PLAIN: [&str; 2] = ["pause-and-resume-reach-their-state", "resume-races-delete"];
+
+/// What comes of a case of the suite: why it is skipped, or nothing when it passes.
+async fn skipped(target: &Arc<Target>, id: &str) -> Option<String> {
+    let report = run_one(&shipped(id), target).await;
+    match report.result {
+        Outcome::Pass => None,
+        Outcome::Skipped => report.reason,
+        other => panic!("{id} is {other:?}: {:?} {:?}", report.reason, report.violations),
+    }
+}
+
+async fn reads(profile: &str) -> Arc<Target> {
+    let profile = Profile::parse("profile.yaml", profile).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(start_as(BOX, Lie::None, profile).await)
+}
+
+#[tokio::test]
+async fn what_a_profile_leaves_unsaid_is_skipped_with_the_field_that_is_missing() {
+    let bare = PROFILE.replace("  pod-template: /spec/pod\n", "");
+    let profiles = [
+        (PROFILE.to_owned(), [None, None]),
+        (scaled(), [Some("kubernetes.created-paused"), None]),
+        (switched(), [Some("kubernetes.created-paused"), None]),
+        (bare, [None, Some("kubernetes.pod-template")]),
+    ];
+    let judged = profiles.map(|(profile, unsaid)| leaves_unsaid(profile, unsaid));
+    futures::future::join_all(judged).await;
+}
+
+/// Judges two cases of which a profile leaves these fields unsaid, and those that take none of them.
+async fn leaves_unsaid(profile: String, unsaid: [Option<&str>; 2]) {
+    let target = reads(&profile).await;
+    let cases = [
+        "created-paused-starts-nothing",
+        "an-edited-template-waits-for-the-resume",
+    ];
+    for (id, field) in cases.into_iter().zip(unsaid) {
+        let why = skipped(&target, id).await;
+        assert_eq!(why.is_some(), field.is_some(), "{id}: {why:?}\n{profile}");
+        let named = field.is_none_or(|field| why.is_some_and(|why| why.contains(field)));
+        assert!(named, "{id}\n{profile}");
+    }
+    for id in PLAIN {
+        assert_eq!(skipped(&target, id).await, None, "{id}\n{profile}");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_can_say_how_a_sandbox_is_created_paused_where_a_pause_is_no_patch() {
+    let created = "  created-paused: {spec: {power: \"off\"}}\n  resume:";
+    let target = reads(&switched().replace("  resume:", created)).await;
+    assert_eq!(skipped(&target, "created-paused-starts-nothing").await, None);
 }
 
 #[tokio::test]
@@ -250,6 +314,28 @@ async fn a_shell_script_can_be_the_adapter() {
     let folder = tempfile::tempdir().unwrap();
     let target = Arc::new(hooked(folder.path(), "").await);
     passed(&run_one(&case("probe, metrics", HOOKED), &target).await);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pause_by_a_hook_is_judged_like_any_other_also_where_the_hook_may_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Arc::new(hooked(folder.path(), "").await);
+    for id in PLAIN {
+        assert_eq!(skipped(&target, id).await, None, "{id}");
+    }
+    let why = skipped(&target, "created-paused-starts-nothing").await.unwrap();
+    assert!(why.contains("kubernetes.created-paused"), "{why}");
+    let refused = "\n  - create: {}\n  - delete: {}\n  - ask: {for: running, status: [404]}\n";
+    passed(&run_one(&case("", refused), &target).await);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_its_hook_a_pause_by_hook_is_no_error() {
+    let profile = PROFILE.replace("pause: {merge: {spec: {power: \"off\"}}}", "pause: hook");
+    let why = skipped(&reads(&profile).await, PLAIN[0]).await.unwrap();
+    assert!(why.contains("hooks.pause"), "{why}");
 }
 
 #[cfg(unix)]

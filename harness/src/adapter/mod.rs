@@ -119,7 +119,7 @@ pub enum AdapterError {
 ///
 /// # Assumptions
 /// Calls about different sandboxes run at the same time. A write is answered once a later read
-/// would see it. None is called about a sandbox that is deleted.
+/// would see it. About a sandbox that is deleted none is called but `pause` and `resume`, which then refuse.
 #[async_trait]
 pub trait Adapter: std::fmt::Debug + Send + Sync {
     /// The calls that it has; the others are never made.

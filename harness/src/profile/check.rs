@@ -106,6 +106,12 @@ fn dialect(dialect: &Dialect) -> Found {
 }
 
 fn triggers(dialect: &Dialect) -> Found {
+    if let Some(patch) = &dialect.created_paused
+        && contains(&dialect.manifest, patch)
+    {
+        let message = "`created-paused` changes nothing of `manifest`: every sandbox would be created paused";
+        return Some((&["created-paused:"], message.to_owned()));
+    }
     match (&dialect.pause, &dialect.resume) {
         (Trigger::Merge(pause), _) if contains(&dialect.manifest, pause) => {
             let message = "`pause` changes nothing of `manifest`: every sandbox would be created paused";

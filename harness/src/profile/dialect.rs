@@ -34,6 +34,9 @@ pub struct Dialect {
     pub pause: Trigger,
     /// How a resume is asked for.
     pub resume: Trigger,
+    /// What the manifest of a sandbox has besides that is created paused; follows from `pause.merge` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_paused: Option<Value>,
     /// What holds of a custom resource that asks for a pause; follows from `pause.merge` when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asks_for_pause: Vec<Test>,
@@ -309,6 +312,16 @@ impl Dialect {
         } else {
             format!("{}/{}", self.group, self.version)
         }
+    }
+
+    /// What is merged into the manifest of a sandbox that is created paused; nothing where none can be.
+    #[must_use]
+    pub fn of_created_paused(&self) -> Option<&Value> {
+        let by_trigger = match &self.pause {
+            Trigger::Merge(patch) => Some(patch),
+            Trigger::MergeSubresource(_) | Trigger::Create(_) | Trigger::Hook => None,
+        };
+        self.created_paused.as_ref().or(by_trigger)
     }
 
     /// The name of a sandbox's Pod.

@@ -9,6 +9,7 @@ mod check;
 mod dialect;
 mod e2b;
 mod reading;
+mod unsaid;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -156,6 +156,11 @@ fn refused() -> Vec<(String, &'static str, &'static str)> {
         (with("pause: {merge: {spec: {paused: false}}}"), "mine.yaml:4:3", "same"),
         (with("pause: {merge: {spec: {}}}"), "mine.yaml:4:3", "created paused"),
         (
+            with("created-paused: {spec: {}}"),
+            "mine.yaml:4:3",
+            "`created-paused` changes nothing",
+        ),
+        (
             with("status: {phases: [{is: Running}, {is: Paused}]}"),
             "mine.yaml:4:12",
             "always fits",

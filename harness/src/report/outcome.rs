@@ -13,7 +13,7 @@ pub enum Outcome {
     NotClaimed,
     /// It held.
     Pass,
-    /// Claimed, and left out by who started the run. No success.
+    /// Claimed, and left out by who started the run, or not to be asked for by its profile. No success.
     Skipped,
     /// It did not hold, and its owner had said so beforehand.
     ExpectedFailure,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lifecycle::Refusal;
 use super::world::World;
 use crate::adapter::{Adapter, AdapterCall, AdapterError, Slot, Subject, Usage};
 use crate::history::Occurrence;
@@ -84,19 +85,29 @@ impl World {
         }
     }
 
-    /// Asks for a pause or a resume as the profile says; the inner error is what the API server refused.
-    pub(super) async fn wish_for(&self, alias: &str, wish: WishName) -> Result<Result<(), (u16, String)>, Fault> {
+    /// Asks for a pause or a resume as the profile says; the inner error is a refusal.
+    pub(super) async fn wish_for(&self, alias: &str, wish: WishName) -> Result<Result<(), Refusal>, Fault> {
         let dialect = self.dialect()?;
         let trigger = match wish {
             WishName::Paused => &dialect.pause,
             WishName::Running => &dialect.resume,
         };
         match (trigger, wish) {
-            (Trigger::Hook, WishName::Paused) => Ok(Ok(self.adapter()?.pause(&self.subject(alias)?).await?)),
-            (Trigger::Hook, WishName::Running) => Ok(Ok(self.adapter()?.resume(&self.subject(alias)?).await?)),
+            (Trigger::Hook, WishName::Paused) => by_hook(self.adapter()?.pause(&self.subject(alias)?).await),
+            (Trigger::Hook, WishName::Running) => by_hook(self.adapter()?.resume(&self.subject(alias)?).await),
             (Trigger::Merge(_) | Trigger::MergeSubresource(_) | Trigger::Create(_), _) => {
-                self.cluster()?.pull(&self.sandbox(alias)?.name, trigger).await
+                let answer = self.cluster()?.pull(&self.sandbox(alias)?.name, trigger).await?;
+                Ok(answer.map_err(Refusal::from))
             }
         }
+    }
+}
+
+/// What a hook answered; only one that does not work is a fault.
+fn by_hook(answer: Result<(), AdapterError>) -> Result<Result<(), Refusal>, Fault> {
+    match answer {
+        Ok(()) => Ok(Ok(())),
+        Err(refused @ AdapterError::Refused { .. }) => Ok(Err(Refusal::Hook(refused.to_string()))),
+        Err(broken @ (AdapterError::Broken { .. } | AdapterError::Missing(_))) => Err(broken.into()),
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::world::World;
 use crate::probe::{Address, Body, Fault};
-use crate::profile::{Pointer, Trigger, Wish, merge, merge_pod};
+use crate::profile::{Pointer, Wish, merge, merge_pod};
 use crate::scenario::{
     Ask, Condition, ConditionKind, ConditionTruth, Connect, Create, Delete, Front, Gone, Method, PatchTemplate, Pause,
     PhaseIs, PhaseName, Resume, Routes, SdkState, SdkStateIs, SetTimeout, SetTimer, Span, TimerName, Truth, WishName,
@@ -29,7 +29,7 @@ impl World {
         };
         let name = step.name.clone().unwrap_or_else(|| format!("{}{suffix}", self.run));
         let manifest = self.manifest(step, &name)?;
-        let starts_paused = self.dialect()?.wish(&manifest) == Some(Wish::Paused);
+        let starts_paused = step.paused || self.dialect()?.wish(&manifest) == Some(Wish::Paused);
         let cluster = self.cluster()?;
         let address = Address {
             id: self.target.profile.sandbox_ids().id_of(&name, &cluster.namespace),
@@ -70,7 +70,8 @@ impl World {
             manifest["metadata"]["finalizers"] = json!(step.finalizers);
         }
         if step.paused {
-            merge(&mut manifest, self.merge_of(&dialect.pause)?);
+            let unsaid = || Fault::Harness("the profile has neither `pause.merge` nor `created-paused`".to_owned());
+            merge(&mut manifest, dialect.of_created_paused().ok_or_else(unsaid)?);
         }
         if let Some(pod) = &step.pod {
             let place = self.pod_template()?;
@@ -107,16 +108,6 @@ impl World {
         };
         let missing = || Fault::Harness(format!("the profile has no `timers.{word}`"));
         timer.as_ref().ok_or_else(missing)
-    }
-
-    #[expect(clippy::unused_self, reason = "reads with the calls beside it")]
-    fn merge_of<'t>(&self, trigger: &'t Trigger) -> Result<&'t Value, Fault> {
-        match trigger {
-            Trigger::Merge(patch) => Ok(patch),
-            Trigger::MergeSubresource(_) | Trigger::Create(_) | Trigger::Hook => Err(Fault::Harness(
-                "by this profile no sandbox can be created paused: `pause` is no merge patch".to_owned(),
-            )),
-        }
     }
 
     pub(super) async fn ask(&self, step: &Ask) -> Result<(), Fault> {
@@ -341,13 +332,32 @@ fn address(answer: &Value) -> Result<Address, Fault> {
     })
 }
 
-/// Refuses every answer to a request on the custom resource but these.
-pub(super) fn accepted(answer: Result<(), (u16, String)>, status: &[u16]) -> Result<(), Fault> {
-    let (code, message) = answer.err().unwrap_or((200, String::new()));
-    if status.contains(&code) {
+/// How a request on the custom resource was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// By the API server, with a status code and why.
+    Status(u16, String),
+    /// By a hook, which knows no status codes.
+    Hook(String),
+}
+
+impl From<(u16, String)> for Refusal {
+    fn from((code, message): (u16, String)) -> Self {
+        Self::Status(code, message)
+    }
+}
+
+/// Refuses every answer to a request on the custom resource but these; a hook refuses by any code of a refusal.
+pub(super) fn accepted(answer: Result<(), Refusal>, status: &[u16]) -> Result<(), Fault> {
+    let (fits, said) = match answer {
+        Ok(()) => (status.contains(&200), "200".to_owned()),
+        Err(Refusal::Status(code, message)) => (status.contains(&code), format!("{code}: {message}")),
+        Err(Refusal::Hook(why)) => (status.iter().any(|code| *code >= 400), why),
+    };
+    if fits {
         return Ok(());
     }
-    Err(Fault::Claim(format!("the request answered {code}: {message}")))
+    Err(Fault::Claim(format!("the request answered {said}")))
 }
 
 #[cfg(test)]
@@ -359,5 +369,15 @@ mod tests {
         let answer = json!({"templateID": "t", "sandboxID": "i1", "clientID": "c", "envdVersion": "0.6.13"});
         assert_eq!(address(&answer).unwrap().id, "i1");
         assert!(matches!(address(&json!({"sandboxID": "i1"})), Err(Fault::Claim(_))));
+    }
+
+    #[test]
+    fn a_hook_that_refuses_does_what_any_refusal_may() {
+        let refused = || Err(Refusal::Hook("no such box".to_owned()));
+        assert_eq!(accepted(refused(), &[200, 404]), Ok(()));
+        let why = accepted(refused(), &[200]).unwrap_err();
+        assert!(matches!(why, Fault::Claim(why) if why.contains("no such box")));
+        assert_eq!(accepted(Ok(()), &[200]), Ok(()));
+        assert!(accepted(Err((409, "later".to_owned()).into()), &[200, 404]).is_err());
     }
 }

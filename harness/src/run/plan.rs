@@ -1,6 +1,7 @@
 //! Whether a case is run: decided before anything is done.
 
 use crate::report::Outcome;
+use crate::scenario::words;
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -32,7 +33,7 @@ pub(super) fn plan(case: &Case, target: &Target, skips: &[Skip], try_unclaimed: 
     if !names.is_empty() {
         let reason = format!("the target does not claim: {}", names.join(", "));
         let may_be_tried = lacks.iter().all(|capability| capability.may_be_tried());
-        return if try_unclaimed && may_be_tried {
+        return if try_unclaimed && may_be_tried && unsaid(case, target).is_none() {
             Plan::Try(reason)
         } else {
             Plan::Leave(Outcome::NotClaimed, reason)
@@ -43,11 +44,30 @@ pub(super) fn plan(case: &Case, target: &Target, skips: &[Skip], try_unclaimed: 
     }
     let names: Vec<_> = lacks.iter().map(|capability| capability.as_str()).collect();
     if names.is_empty() {
-        return Plan::Run;
+        // What cannot be asked for says nothing of the target, and is no success of it.
+        return unsaid(case, target).map_or(Plan::Run, |reason| Plan::Leave(Outcome::Skipped, reason));
     }
     let reason = format!(
         "the target claims {}, and no address was given to find out",
         names.join(", ")
     );
     Plan::Leave(Outcome::Untestable, reason)
+}
+
+/// What the case takes of the profile and it does not say, if anything.
+fn unsaid(case: &Case, target: &Target) -> Option<String> {
+    let dialect = target
+        .profile
+        .kubernetes
+        .as_ref()
+        .filter(|_| target.kubernetes.is_some())?;
+    let calls = target
+        .adapter
+        .as_ref()
+        .map(|adapter| adapter.calls())
+        .unwrap_or_default();
+    let taken = words(&case.scenario.steps, case.front).into_iter();
+    let fields: Vec<_> = taken.filter_map(|word| dialect.unsaid(word, &calls)).collect();
+    let name = &target.profile.name;
+    (!fields.is_empty()).then(|| format!("the profile `{name}` does not say {}", fields.join(", nor ")))
 }

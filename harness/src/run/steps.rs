@@ -163,7 +163,7 @@ impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
         let answer = self.cluster()?.try_patch_sandbox(&sandbox.name, &step.merge).await?;
-        super::lifecycle::accepted(answer, &step.status)
+        super::lifecycle::accepted(answer.map_err(Into::into), &step.status)
     }
 
     async fn create_object(&self, step: &CreateObject) -> Result<(), Fault> {

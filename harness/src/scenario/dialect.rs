@@ -26,7 +26,7 @@ fn ok() -> Vec<u16> {
 }
 
 /// What a custom resource can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WishName {
     /// That the sandbox be paused.
@@ -60,7 +60,7 @@ pub struct SetTimer {
 }
 
 /// A timer of the custom resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimerName {
     /// It pauses by itself then.

@@ -23,6 +23,7 @@ mod schema;
 mod step;
 mod storage;
 mod template;
+mod words;
 mod work;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,7 @@ pub use schema::scenario_schema;
 pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
 pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
 pub(crate) use template::{Variables, fill, fill_whole, variables_in};
+pub(crate) use words::{Word, words};
 pub use work::{Canary, Recall, Work};
 
 /// The name of the sandbox that a step means when it names none.
