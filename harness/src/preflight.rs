@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::PostParams;
+use kube::api::{ApiResource, GroupVersionKind, PostParams, TypeMeta};
 use kube::{Api, Client};
 
 use crate::capability::{Capability, UnknownCapability};
@@ -114,14 +114,8 @@ pub fn permissions(dialect: &Dialect, lodging: Lodging<'_>, claims: &BTreeSet<Ca
     need(&all, &dialect.group, &dialect.plural, "", namespace.clone());
     need(&all, "", "pods", "", namespace.clone());
     for trigger in [&dialect.pause, &dialect.resume] {
-        if let Trigger::MergeSubresource(patch) = trigger {
-            need(
-                &["patch"],
-                &dialect.group,
-                &dialect.plural,
-                &patch.name,
-                namespace.clone(),
-            );
+        if let Some((verbs, group, resource, subresource)) = taken_by(trigger, dialect) {
+            need(verbs, &group, &resource, &subresource, namespace.clone());
         }
     }
     if claims.contains(&Capability::Program) {
@@ -140,6 +134,25 @@ pub fn permissions(dialect: &Dialect, lodging: Lodging<'_>, claims: &BTreeSet<Ca
     needed.sort();
     needed.dedup();
     needed
+}
+
+/// What a trigger takes besides the custom resource itself: verbs, group, plural and subresource.
+fn taken_by(trigger: &Trigger, dialect: &Dialect) -> Option<(&'static [&'static str], String, String, String)> {
+    match trigger {
+        Trigger::MergeSubresource(patch) => Some((
+            &["patch"],
+            dialect.group.clone(),
+            dialect.plural.clone(),
+            patch.name.clone(),
+        )),
+        Trigger::Create(manifest) => {
+            let types: TypeMeta = serde_json::from_value(manifest.clone()).ok()?;
+            let kind = GroupVersionKind::try_from(&types).ok()?;
+            let resource = ApiResource::from_gvk(&kind);
+            Some((&["create", "delete"], resource.group, resource.plural, String::new()))
+        }
+        Trigger::Merge(_) | Trigger::Hook => None,
+    }
 }
 
 /// Everything that a run takes and that is not there; nothing when all is well.

@@ -244,6 +244,38 @@ async fn a_profile_can_say_how_a_sandbox_is_created_paused_where_a_pause_is_no_p
 }
 
 #[tokio::test]
+async fn the_object_that_asked_for_a_pause_is_no_remnant_and_goes_with_the_case() {
+    let profile = Profile::parse("profile.yaml", &switched()).unwrap_or_else(|error| panic!("{error}"));
+    let target = Arc::new(start_as(BOX, Lie::None, profile).await);
+    for (steps, result) in [(DELETED, Outcome::Pass), (BROKEN, Outcome::Fail)] {
+        let report = run_one(&case("", steps), &target).await;
+        assert_eq!(report.result, result, "{:?}", report.reason);
+        assert_eq!(
+            stand_in::cluster::names_of(&target, "Switch").await,
+            Vec::<String>::new()
+        );
+    }
+}
+
+/// Nothing is left of what was paused and deleted.
+const DELETED: &str = "
+  - create: {}
+  - pause: {}
+  - ask: {for: paused}
+  - delete: {}
+  - expect:
+      - nothing-left: {}
+";
+
+/// A case that is broken off over a paused sandbox.
+const BROKEN: &str = "
+  - create: {}
+  - pause: {}
+  - expect:
+      - phase: {is: [Running]}
+";
+
+#[tokio::test]
 async fn a_target_is_not_read_by_a_profile_without_a_custom_resource() {
     let target = start_as(KRUISE, Lie::None, Profile::built_in("e2b").unwrap()).await;
     let report = run_one(&case("", SHORT), &Arc::new(target)).await;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Fault;
 use crate::history::{Journal, Occurrence, Owner, Watched};
-use crate::profile::{Dialect, Trigger};
+use crate::profile::{Dialect, SubresourcePatch};
 use crate::pulse::Patience;
 use crate::target::KubernetesTarget;
 
@@ -173,23 +173,25 @@ impl Cluster {
         Ok(answer.map(drop))
     }
 
-    /// Asks for something as the dialect says; the inner error is what the API server refused.
-    pub(crate) async fn pull(&self, name: &str, trigger: &Trigger) -> Result<Result<(), (u16, String)>, Fault> {
-        match trigger {
-            Trigger::Merge(patch) => self.try_patch_sandbox(name, patch).await,
-            Trigger::MergeSubresource(patch) => {
-                let (api, params) = (self.sandboxes(), patching());
-                let address = format!("{}/{}", self.path(name), patch.name);
-                let merge = Patch::Merge(&patch.merge);
-                let request = api.patch_subresource(&patch.name, name, &params, &merge);
-                Ok(self.ask("PATCH", &address, request).await?.map(drop))
-            }
-            Trigger::Create(manifest) => self.create_trigger(name, manifest).await,
-            Trigger::Hook => Err(Fault::Harness("a hook is pulled by the adapter".to_owned())),
-        }
+    /// Patches a subresource of the custom resource; the inner error is what the API server refused.
+    pub(crate) async fn try_patch_subresource(
+        &self,
+        name: &str,
+        patch: &SubresourcePatch,
+    ) -> Result<Result<(), (u16, String)>, Fault> {
+        let (api, params) = (self.sandboxes(), patching());
+        let address = format!("{}/{}", self.path(name), patch.name);
+        let merge = Patch::Merge(&patch.merge);
+        let request = api.patch_subresource(&patch.name, name, &params, &merge);
+        Ok(self.ask("PATCH", &address, request).await?.map(drop))
     }
 
-    async fn create_trigger(&self, name: &str, manifest: &Value) -> Result<Result<(), (u16, String)>, Fault> {
+    /// Creates the object that asks for something; gives its kind and name. The inner error is what the API server refused.
+    pub(crate) async fn create_trigger(
+        &self,
+        name: &str,
+        manifest: &Value,
+    ) -> Result<Result<(GroupVersionKind, String), (u16, String)>, Fault> {
         let mut manifest = manifest.clone();
         let scope = [
             ("name".to_owned(), name.to_owned()),
@@ -202,7 +204,8 @@ impl Cluster {
         let kind = GroupVersionKind::try_from(&types).map_err(|error| Fault::harness("read the trigger", error))?;
         let (api, params) = (self.any(&kind), posting());
         let request = api.create(&params, &object);
-        Ok(self.ask("POST", &kind.kind.to_lowercase(), request).await?.map(drop))
+        let created = self.ask("POST", &kind.kind.to_lowercase(), request).await?;
+        Ok(created.map(|object| (kind, object.metadata.name.unwrap_or_default())))
     }
 
     /// Deletes the custom resource; gives the status code.

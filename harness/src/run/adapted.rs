@@ -92,14 +92,23 @@ impl World {
             WishName::Paused => &dialect.pause,
             WishName::Running => &dialect.resume,
         };
-        match (trigger, wish) {
-            (Trigger::Hook, WishName::Paused) => by_hook(self.adapter()?.pause(&self.subject(alias)?).await),
-            (Trigger::Hook, WishName::Running) => by_hook(self.adapter()?.resume(&self.subject(alias)?).await),
-            (Trigger::Merge(_) | Trigger::MergeSubresource(_) | Trigger::Create(_), _) => {
-                let answer = self.cluster()?.pull(&self.sandbox(alias)?.name, trigger).await?;
-                Ok(answer.map_err(Refusal::from))
+        let (cluster, name) = (self.cluster()?, self.sandbox(alias)?.name);
+        let answer = match (trigger, wish) {
+            (Trigger::Merge(patch), _) => cluster.try_patch_sandbox(&name, patch).await?,
+            (Trigger::MergeSubresource(patch), _) => cluster.try_patch_subresource(&name, patch).await?,
+            (Trigger::Create(manifest), _) => {
+                let made = cluster.create_trigger(&name, manifest).await?;
+                // It is the suite's, like any other object that a step makes.
+                made.map(|object| self.state().objects.push(object))
             }
-        }
+            (Trigger::Hook, WishName::Paused) => {
+                return by_hook(self.adapter()?.pause(&self.subject(alias)?).await);
+            }
+            (Trigger::Hook, WishName::Running) => {
+                return by_hook(self.adapter()?.resume(&self.subject(alias)?).await);
+            }
+        };
+        Ok(answer.map_err(Refusal::from))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The condition that nothing of a sandbox is left in the world.
 
+use kube::api::GroupVersionKind;
+use serde_json::Value;
+
 use super::conditions::{Finding, holds};
 use super::world::World;
 use crate::probe::bytes_of;
@@ -17,7 +20,9 @@ impl World {
             uid: &sandbox.uid,
         };
         let cluster = self.cluster()?;
-        let found = remnants(&cluster.census().await?, departed);
+        let mut census = cluster.census().await?;
+        census.retain(|object| !self.has_made(object));
+        let found = remnants(&census, departed);
         let mut left: Vec<String> = found.iter().map(ToString::to_string).collect();
         if let Some(probe) = &self.target.storage
             && !sandbox.uid.is_empty()
@@ -38,5 +43,13 @@ impl World {
                 left.join("; ")
             )
         }))
+    }
+
+    /// Whether an object is one that the suite made beside sandboxes: it goes at the end of the case, and what hangs on it goes along.
+    fn has_made(&self, object: &Value) -> bool {
+        let own = |(kind, name): &(GroupVersionKind, String)| {
+            object["kind"] == *kind.kind && object["metadata"]["name"] == **name
+        };
+        self.state().objects.iter().any(own)
     }
 }

@@ -177,6 +177,16 @@ pub fn port_of(target: &Target) -> u16 {
     target.controller_metrics.first().unwrap().port().unwrap()
 }
 
+/// The names of all boxes, or of all switches, that a target has.
+pub async fn names_of(target: &Target, kind: &str) -> Vec<String> {
+    let client = target.kubernetes.as_ref().unwrap().client.clone();
+    let kind = kube::api::GroupVersionKind::gvk("example.com", "v1", kind);
+    let resource = kube::api::ApiResource::from_gvk(&kind);
+    let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(client, "default", &resource);
+    let listed = api.list(&kube::api::ListParams::default()).await.unwrap();
+    listed.into_iter().map(|object| object.metadata.name.unwrap()).collect()
+}
+
 impl Store {
     pub(super) fn put(&mut self, kind: &'static str, mut object: Value) {
         self.revision += 1;
