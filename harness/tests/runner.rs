@@ -65,6 +65,24 @@ async fn a_claim_that_does_not_hold_fails_at_its_step_and_is_cleaned_up() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_a_request_has_made_is_deleted_also_where_it_should_not_have_been_made() {
+    let make = |status: u16| {
+        format!("\n  - http: {{method: POST, path: /v2/sandboxes, body: {{timeout: 0}}, status: [{status}]}}\n")
+    };
+    for (status, result) in [(201, Outcome::Pass), (400, Outcome::Fail)] {
+        let (report, stand_in) = report(Defect::None, &make(status)).await;
+        assert_eq!(report.result, result, "{:?}", report.reason);
+        assert_eq!((stand_in.sandboxes(), report.leftovers.len()), (0, 0));
+    }
+    let (report, _) = report(Defect::CannotDelete, &make(201)).await;
+    assert!(
+        report.leftovers.concat().contains("sandbox i0"),
+        "{:?}",
+        report.leftovers
+    );
+}
+
+#[tokio::test]
 async fn steps_repeat_with_their_number_and_race_side_by_side() {
     let steps = r#"
   - create: {sandbox: a}

@@ -185,6 +185,7 @@ impl World {
             body,
         };
         let answer = self.e2b()?.call(call).await?;
+        self.keep_made_by(step, &answer).await;
         answer.must_be(&step.status, &format!("{:?} {}", step.method, step.path))?;
         judge_answer(step, &answer).map_err(Fault::Claim)?;
         let json = answer.json();
