@@ -83,6 +83,21 @@ async fn a_sandbox_that_a_request_has_made_is_deleted_also_where_it_should_not_h
 }
 
 #[tokio::test]
+async fn finalizers_that_a_broken_case_has_set_are_taken_away_again() {
+    let target = stand_in::cluster::start(Lie::None).await;
+    let set = "patch: {merge: {metadata: {finalizers: [example.com/other]}}}";
+    for hold in [
+        "create: {finalizers: [example.com/hold]}",
+        &format!("create: {{}}\n  - {set}"),
+    ] {
+        let steps = format!("\n  - {hold}\n  - delete: {{wait: false}}\n  - expect:\n      - gone: {{}}\n");
+        let report = run_one(&case_through(Front::Kubernetes, &steps), &target).await;
+        assert_eq!(report.result, Outcome::Fail, "{hold}: {:?}", report.reason);
+        assert_eq!(report.leftovers, Vec::<String>::new(), "{hold}");
+    }
+}
+
+#[tokio::test]
 async fn steps_repeat_with_their_number_and_race_side_by_side() {
     let steps = r#"
   - create: {sandbox: a}

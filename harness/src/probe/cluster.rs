@@ -29,7 +29,7 @@ fn posting() -> PostParams {
     }
 }
 
-fn patching() -> PatchParams {
+pub(super) fn patching() -> PatchParams {
     PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
@@ -354,7 +354,7 @@ impl Cluster {
     }
 }
 
-fn accept<T>(answer: Result<T, (u16, String)>, what: &str) -> Result<T, Fault> {
+pub(super) fn accept<T>(answer: Result<T, (u16, String)>, what: &str) -> Result<T, Fault> {
     answer.map_err(|(code, message)| Fault::Claim(format!("{what} answered {code}: {message}")))
 }
 

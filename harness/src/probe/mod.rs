@@ -7,6 +7,7 @@ mod cluster;
 mod e2b;
 mod execution;
 mod execution_stream;
+mod finalizers;
 mod http;
 mod log_counter;
 mod process_stream;

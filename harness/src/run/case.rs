@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::own::{Own, all_gone, keep_only};
+use super::clean_up::{clean_up, settle};
+use super::own::{Own, keep_only};
 use super::plan::{Plan, plan};
 use super::steps::{self, StepFault};
 use super::world::{Course, World};
@@ -13,19 +14,15 @@ use crate::capability::Capability;
 use crate::history::{Listening, Watches};
 use crate::laboratory::FaultControls;
 use crate::oracle::{self, JUDGED, Violation};
-use crate::probe::{Body, Cluster, Fault, Http, HttpError, Way};
+use crate::probe::{Cluster, Fault, Http, HttpError, Way};
 use crate::pulse::{Late, Pulse};
 use crate::report::{CaseReport, Outcome};
-use crate::scenario::{Front, Method, Scenario, Variables};
+use crate::scenario::{Scenario, Variables};
 use crate::suite::Case;
 use crate::target::Target;
 
-/// How long the watches may take to report the deletions at the end of a case.
-const SETTLE: Duration = Duration::from_secs(1);
 /// The label of cases that wait for times that the target was told.
 const TIMERS: &str = "timers";
-/// How long they must be silent then: each kind of object comes by a watch of its own.
-const QUIET: Duration = Duration::from_millis(50);
 
 /// Runs one case against a target. Cleans up also after a failure.
 pub async fn run_one(case: &Case, target: &Arc<Target>) -> CaseReport {
@@ -152,78 +149,6 @@ fn if_punctual(fault: StepFault, scenario: &Scenario, late: Late) -> StepFault {
             ..fault
         },
         Fault::Claim(_) | Fault::Harness(_) | Fault::Untestable(_) => fault,
-    }
-}
-
-/// Deletes everything that the case made; gives what is still there afterwards.
-async fn clean_up(world: &World) -> Vec<String> {
-    let (made, objects, aliases) = {
-        let state = world.state();
-        let aliases: Vec<_> = state.sandboxes.keys().cloned().collect();
-        (state.made.clone(), state.objects.clone(), aliases)
-    };
-    world.release_pods().await;
-    for made in &made {
-        // A sandbox that is gone already answers 404, which is as good.
-        if made.front == Front::E2b
-            && let Ok(e2b) = world.e2b()
-        {
-            let path = format!("/sandboxes/{}", made.id);
-            let _ = e2b.api(Method::Delete, &path, Body::None).await;
-        }
-        if let (Some(name), Ok(cluster)) = (&made.name, world.cluster()) {
-            let _ = cluster.delete_sandbox(name).await;
-        }
-    }
-    let mut leftovers = Vec::new();
-    for (kind, name) in &objects {
-        if let Ok(cluster) = world.cluster()
-            && let Err(fault) = cluster.delete_object(kind, name).await
-        {
-            leftovers.push(format!("{} {name}: {}", kind.kind, fault.message()));
-        }
-    }
-    for alias in aliases {
-        leftovers.extend(
-            still_there(world, &alias)
-                .await
-                .map(|why| format!("sandbox {alias}: {why}")),
-        );
-    }
-    leftovers
-}
-
-async fn still_there(world: &World, alias: &str) -> Option<String> {
-    let deadline = world.pulse.deadline(world.target.limits().delete.duration());
-    let mut changes = world.journal.changes();
-    loop {
-        changes.mark_unchanged();
-        match world.gone(alias).await {
-            Ok(Ok(())) => return None,
-            Ok(Err(why)) if deadline.is_over() => return Some(why),
-            Ok(Err(_)) => {
-                let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
-            }
-            Err(fault) => return Some(fault.message().to_owned()),
-        }
-    }
-}
-
-/// Lets the watches catch up, so that the record ends with the deletion of everything in it.
-async fn settle(world: &World) {
-    let Ok(dialect) = world.dialect() else {
-        return;
-    };
-    let own = Own::of(world, dialect);
-    let deadline = Instant::now() + SETTLE;
-    let mut changes = world.journal.changes();
-    while Instant::now() < deadline {
-        changes.mark_unchanged();
-        let complete = all_gone(&world.journal.history(), &own);
-        let quiet = tokio::time::timeout(QUIET, changes.changed()).await.is_err();
-        if complete && quiet {
-            return;
-        }
     }
 }
 

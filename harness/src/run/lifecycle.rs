@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::clean_up::HeldKind;
 use super::world::World;
 use crate::probe::{Address, Body, Fault};
 use crate::profile::{Pointer, Wish, merge, merge_pod};
@@ -35,6 +36,8 @@ impl World {
             id: self.target.profile.sandbox_ids().id_of(&name, &cluster.namespace),
             ..Address::default()
         };
+        let held = json!({"metadata": {"finalizers": step.finalizers}});
+        self.holds(HeldKind::Sandbox, &name, &held);
         self.register(&step.sandbox, Front::Kubernetes, address, Some(name));
         let created = cluster.create_sandbox(manifest).await?;
         self.learn(&step.sandbox, &created);

@@ -8,6 +8,7 @@ mod adapted;
 mod batch;
 mod canaries;
 mod case;
+mod clean_up;
 mod commands;
 mod conditions;
 mod endpoint;

@@ -1,7 +1,8 @@
 //! Steps and conditions about Pods and nodes themselves.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::clean_up::HeldKind;
 use super::conditions::{Finding, holds};
 use super::world::World;
 use crate::probe::{Fault, Room};
@@ -28,27 +29,13 @@ impl World {
 
     pub(super) async fn patch_pod(&self, step: &PatchPod) -> Result<(), Fault> {
         let name = self.pod_of(&step.sandbox)?;
-        if step.merge.pointer("/metadata/finalizers").is_some() {
-            self.state().held_pods.push(name.clone());
-        }
+        self.holds(HeldKind::Pod, &name, &step.merge);
         self.cluster()?.patch_pod(&name, &step.merge).await
     }
 
     pub(super) async fn delete_pod(&self, step: &DeletePod) -> Result<(), Fault> {
         let name = self.pod_of(&step.sandbox)?;
         self.cluster()?.delete_pod(&name).await
-    }
-
-    /// Takes the finalizers from Pods that steps gave some; one that is gone needs no more.
-    pub(super) async fn release_pods(&self) {
-        let held = std::mem::take(&mut self.state().held_pods);
-        for name in held {
-            if let Ok(cluster) = self.cluster() {
-                let _ = cluster
-                    .patch_pod(&name, &json!({"metadata": {"finalizers": null}}))
-                    .await;
-            }
-        }
     }
 
     pub(super) async fn scheduled(&self, wanted: &Scheduled) -> Finding {
@@ -152,6 +139,8 @@ fn names_this_pod(places: &PodIdentityDialect, resource: &Value, pod: &Value) ->
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn places() -> PodIdentityDialect {

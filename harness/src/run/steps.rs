@@ -8,6 +8,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::clean_up::HeldKind;
 use super::world::World;
 use crate::history::Occurrence;
 use crate::probe::Fault;
@@ -162,6 +163,7 @@ pub(super) const POLL: Duration = Duration::from_millis(200);
 impl World {
     async fn patch(&self, step: &Patch) -> Result<(), Fault> {
         let sandbox = self.sandbox(&step.sandbox)?;
+        self.holds(HeldKind::Sandbox, &sandbox.name, &step.merge);
         let answer = self.cluster()?.try_patch_sandbox(&sandbox.name, &step.merge).await?;
         super::lifecycle::accepted(answer.map_err(Into::into), &step.status)
     }

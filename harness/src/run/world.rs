@@ -92,8 +92,8 @@ pub(super) struct State {
     pub(super) damaged: Vec<crate::probe::Original>,
     /// The commands of each sandbox, by its id.
     pub(super) worked: BTreeMap<String, super::canaries::Worked>,
-    /// Pods that were given finalizers.
-    pub(super) held_pods: Vec<String>,
+    /// Objects that were given finalizers.
+    pub(super) held: Vec<super::clean_up::Held>,
 }
 
 /// A sandbox that the case made.
