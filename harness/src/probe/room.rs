@@ -12,11 +12,11 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// The room of every node that is open to Pods.
-    pub(crate) fn of(nodes: &[Value], pods: &[Value]) -> Vec<Self> {
+    /// The room of every node that is open to Pods with these tolerations.
+    pub(crate) fn of(nodes: &[Value], pods: &[Value], tolerations: &[Value]) -> Vec<Self> {
         nodes
             .iter()
-            .filter(|node| node.pointer("/spec/unschedulable") != Some(&Value::Bool(true)))
+            .filter(|node| is_open(node, tolerations))
             .filter_map(|node| {
                 let name = node.pointer("/metadata/name")?;
                 let hostname = node.pointer("/metadata/labels/kubernetes.io~1hostname")?.as_str()?;
@@ -33,6 +33,28 @@ impl Room {
             })
             .collect()
     }
+}
+
+/// Whether a node takes Pods with these tolerations and lets them run.
+fn is_open(node: &Value, tolerations: &[Value]) -> bool {
+    let taints = node.pointer("/spec/taints").and_then(Value::as_array);
+    let mut closing = taints
+        .into_iter()
+        .flatten()
+        .filter(|taint| matches!(taint["effect"].as_str(), Some("NoSchedule" | "NoExecute")));
+    let tolerated = |taint: &Value| tolerations.iter().any(|toleration| tolerates(toleration, taint));
+    node.pointer("/spec/unschedulable") != Some(&Value::Bool(true)) && closing.all(tolerated)
+}
+
+/// Whether a toleration is of that taint; a field that it leaves out is of any.
+fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let any_or_same = |field: &str| {
+        let wanted = text(toleration, field);
+        wanted.is_empty() || wanted == text(taint, field)
+    };
+    let valued = toleration["operator"] == "Exists" || text(toleration, "value") == text(taint, "value");
+    any_or_same("key") && any_or_same("effect") && valued
 }
 
 fn is_over(pod: &Value) -> bool {
@@ -85,7 +107,7 @@ mod tests {
             pod("a", "250m", "Pending"),
             pod("a", "2", "Succeeded"),
         ];
-        let room = Room::of(&[node("a"), closed], &pods);
+        let room = Room::of(&[node("a"), closed], &pods, &[]);
         assert_eq!(
             room,
             [Room {
@@ -93,6 +115,38 @@ mod tests {
                 free_millis: 2_250
             }]
         );
+    }
+
+    #[test]
+    fn a_tainted_node_has_room_only_for_pods_that_tolerate_it() {
+        let taint = |effect: &str| json!([{"key": "role", "value": "control", "effect": effect}]);
+        let node = |taints: Value| {
+            json!({"metadata": {"name": "a", "labels": {"kubernetes.io/hostname": "a"}}, "spec": {"taints": taints},
+                   "status": {"allocatable": {"cpu": "4"}}})
+        };
+        let open = |effect: &str, tolerations: Value| {
+            let tolerations = tolerations.as_array().cloned().unwrap_or_default();
+            !Room::of(&[node(taint(effect))], &[], &tolerations).is_empty()
+        };
+        for (effect, is_open) in [("NoSchedule", false), ("NoExecute", false), ("PreferNoSchedule", true)] {
+            assert_eq!(open(effect, json!([])), is_open, "{effect}");
+        }
+        for (toleration, is_tolerated) in [
+            (json!({"operator": "Exists"}), true),
+            (
+                json!({"key": "role", "operator": "Exists", "effect": "NoSchedule"}),
+                true,
+            ),
+            (json!({"key": "role", "value": "control"}), true),
+            (json!({"key": "role", "value": "worker"}), false),
+            (json!({"key": "other", "operator": "Exists"}), false),
+            (
+                json!({"key": "role", "operator": "Exists", "effect": "NoExecute"}),
+                false,
+            ),
+        ] {
+            assert_eq!(open("NoSchedule", json!([toleration])), is_tolerated, "{toleration}");
+        }
     }
 
     #[test]

@@ -6,15 +6,19 @@ use super::clean_up::HeldKind;
 use super::conditions::{Finding, holds};
 use super::world::World;
 use crate::probe::{Fault, Room};
-use crate::profile::{PodIdentityDialect, Pointer};
+use crate::profile::{Dialect, PodIdentityDialect, Pointer};
 use crate::scenario::{DeletePod, FindNode, NamedPod, PatchPod, PodIdentity, Scheduled, Terminating, Truth};
 
 impl World {
     pub(super) async fn find_node(&self, step: &FindNode) -> Result<(), Fault> {
         let cluster = self.cluster()?;
         let (nodes, pods) = (cluster.nodes().await?, cluster.pods_everywhere().await?);
-        let most = Room::of(&nodes, &pods).into_iter().max_by_key(|room| room.free_millis);
-        let most = most.ok_or_else(|| Fault::Untestable("find a node: none takes Pods".to_owned()))?;
+        let tolerations = tolerations(&cluster.dialect);
+        let most = Room::of(&nodes, &pods, tolerations)
+            .into_iter()
+            .max_by_key(|room| room.free_millis);
+        let none = "find a node: each is cordoned, or has a taint that the `manifest` of the profile does not tolerate";
+        let most = most.ok_or_else(|| Fault::Untestable(none.to_owned()))?;
         let share = most.free_millis * u64::from(step.percent) / 100;
         if share == 0 {
             return Err(Fault::Untestable(format!(
@@ -92,6 +96,16 @@ impl World {
         };
         Ok(found.map_err(|why| format!("the status of `{}`: {why}", wanted.sandbox)))
     }
+}
+
+/// What the Pods of sandboxes tolerate by the profile.
+fn tolerations(dialect: &Dialect) -> &[Value] {
+    let template = dialect
+        .pod_template
+        .as_ref()
+        .and_then(|place| place.of(&dialect.manifest));
+    let listed = template.and_then(|template| template.pointer("/spec/tolerations"));
+    listed.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// What stands at a place; nothing where it is empty.

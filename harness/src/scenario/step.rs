@@ -44,7 +44,7 @@ pub enum Step {
     CreateObject(CreateObject),
     /// Delete an object that `create-object` made.
     DeleteObject(DeleteObject),
-    /// Find the node with the most free CPU; `${node}` is its host name then.
+    /// Find the node with the most free CPU that takes Pods of sandboxes; `${node}` is its host name then.
     FindNode(FindNode),
     /// Merge-patch the sandbox's Pod.
     PatchPod(PatchPod),
