@@ -27,7 +27,7 @@ const KRUISE: &str = "agents.kruise.io";
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// What the embedded control plane declares of every sandbox, beyond what its addresses show.
-const EMBEDDED: [Capability; 7] = [
+const EMBEDDED: [Capability; 8] = [
     Capability::Events,
     Capability::PodIdentity,
     Capability::Memory,
@@ -35,6 +35,7 @@ const EMBEDDED: [Capability; 7] = [
     Capability::ShutdownTime,
     Capability::ControllerMetrics,
     Capability::Nodes,
+    Capability::Namespaces,
 ];
 
 /// What it declares of those of `agents.kruise.io`, which E2B shows, too.

@@ -63,11 +63,13 @@ pub enum Capability {
     TracedProcesses,
     /// The status names the Pod that runs: its address, node, UID or name.
     PodIdentity,
+    /// Namespaces can be made and deleted, and sandboxes of any are served.
+    Namespaces,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Kubernetes,
         Self::E2b,
         Self::Metrics,
@@ -94,6 +96,7 @@ impl Capability {
         Self::UnstoppableCode,
         Self::TracedProcesses,
         Self::PodIdentity,
+        Self::Namespaces,
     ];
 
     /// Whether a run may find out by itself that a target has it: it is a feature, and neither
@@ -126,7 +129,8 @@ impl Capability {
             | Self::StorageWrite
             | Self::Probe
             | Self::Faults
-            | Self::Nodes => false,
+            | Self::Nodes
+            | Self::Namespaces => false,
         }
     }
 
@@ -160,6 +164,7 @@ impl Capability {
             Self::UnstoppableCode => "unstoppable-code",
             Self::TracedProcesses => "traced-processes",
             Self::PodIdentity => "pod-identity",
+            Self::Namespaces => "namespaces",
         }
     }
 }

@@ -96,8 +96,10 @@ impl OwnNamespace {
     async fn delete(&self, deadline: Instant) -> Option<String> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let described = |why: &str| Some(format!("namespace {}: {why}", self.name));
-        if let Err(error) = namespaces.delete(&self.name, &DeleteParams::default()).await {
-            return described(&error.to_string());
+        match namespaces.delete(&self.name, &DeleteParams::default()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => return None,
+            Err(error) => return described(&error.to_string()),
         }
         let mut looks = tokio::time::interval(POLL);
         loop {

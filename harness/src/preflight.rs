@@ -128,7 +128,7 @@ pub fn permissions(dialect: &Dialect, lodging: Lodging<'_>, claims: &BTreeSet<Ca
         need(&["list"], "", "nodes", "", None);
         need(&["list"], "", "pods", "", None);
     }
-    if lodging == Lodging::Own {
+    if lodging == Lodging::Own || claims.contains(&Capability::Namespaces) {
         need(&["create", "get", "delete"], "", "namespaces", "", None);
     }
     needed.sort();

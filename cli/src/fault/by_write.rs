@@ -40,6 +40,27 @@ pub(super) const FAULTS: &[Fault] = &[
     .touches(&["DEL", "E2B-02"])
     .spares(&["deleting-while-running", "deleting-by-sdk-while-running"]),
     controller(
+        "let-go-before-its-pod",
+        "lets a deleted sandbox go at once that was never paused, also when its Pod is still there",
+        || controller_calls(CallRules::rule(let_go_before_its_pod)),
+    )
+    .breaks(&["DEL-10"], &["a-deletion-in-the-foreground-waits-for-the-pod"])
+    .touches(&["DEL"])
+    .spares(&[
+        "finalizers-of-others-are-respected",
+        "pause-and-resume-reach-their-state",
+    ]),
+    controller(
+        "finalizer-kept-in-other-namespaces",
+        "may take its finalizer off in the namespace alone for which it was set up",
+        || controller_calls(CallRules::rule(finalizer_kept_elsewhere)),
+    )
+    .breaks(&["DEL-10"], &["deleting-the-namespace-deletes-its-sandboxes"])
+    .spares(&[
+        "deleting-while-running",
+        "deleting-a-paused-sandbox-is-final@kubernetes",
+    ]),
+    controller(
         "secret-left-behind",
         "makes a Secret for each sandbox that nobody owns, and forgets it",
         || controller_calls(CallRules::rule(secret_left_behind)),
@@ -100,6 +121,39 @@ fn deletions_hidden(concerns: fn(&Value) -> bool) -> Hooks {
             object["metadata"]["deletionTimestamp"] = Value::Null;
         }
     }))
+}
+
+/// Takes its finalizer off as soon as it reports that a sandbox is being deleted.
+async fn let_go_before_its_pod(call: Call, server: Server) -> Result<Reply, BoxError> {
+    let reported = call.on_status("sandboxes").is_some();
+    let path = call.path().trim_end_matches("/status").to_owned();
+    let reply = server.answer(call).await?;
+    let metadata = &reply.body["metadata"];
+    if reported && !metadata["deletionTimestamp"].is_null() && !ever_paused(&reply.body) {
+        let names = metadata["finalizers"].as_array().into_iter().flatten();
+        let others: Vec<_> = names.filter(|name| *name != finalizer::SANDBOX).collect();
+        let change = json!({"metadata": {"finalizers": others}});
+        server.answer(Call::merge(&path, change)?).await?;
+    }
+    Ok(reply)
+}
+
+async fn finalizer_kept_elsewhere(call: Call, server: Server) -> Result<Reply, BoxError> {
+    let names = call.body.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let takes_off = names.is_some_and(|names| names.iter().all(|name| name != finalizer::SANDBOX));
+    let elsewhere = !call
+        .path()
+        .contains(&format!("/namespaces/{}/", crate::plane::NAMESPACE));
+    if call.on(&Method::PATCH, "sandboxes").is_some() && takes_off && elsewhere {
+        return Ok(Reply {
+            status: StatusCode::FORBIDDEN,
+            body: json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+                "message": "sandboxes is forbidden: the controller may not patch it in this namespace", "metadata": {},
+            }),
+        });
+    }
+    server.answer(call).await
 }
 
 /// What lived no longer may have been deleted by who saw nothing of it.

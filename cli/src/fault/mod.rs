@@ -12,6 +12,7 @@
 
 mod by_controller;
 mod by_crash;
+mod by_definition;
 mod by_engine;
 mod by_face;
 mod by_gateway;
@@ -36,6 +37,7 @@ mod traces;
 use std::fmt;
 use std::sync::Arc;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use torpor_controller::{CheckpointCustodian, Defect, SandboxAgents};
 use torpor_runtime::Engine;
 
@@ -67,6 +69,8 @@ pub struct Hooks {
     pub page: Option<PageRule>,
     /// Between the logs of containers and whoever reads them.
     pub logs: Option<LogRule>,
+    /// Between the definitions of custom resources and the API server.
+    pub definitions: Option<fn(&mut CustomResourceDefinition)>,
 }
 
 /// What goes between the controller and the API server is distorted, and nothing else.
@@ -205,6 +209,7 @@ impl Fault {
             by_controller::FAULTS,
             by_upkeep::FAULTS,
             by_crash::FAULTS,
+            by_definition::FAULTS,
             by_weather::FAULTS,
             by_write::FAULTS,
             by_status::FAULTS,
@@ -299,7 +304,11 @@ mod tests {
     }
 
     /// Cases that the embedded control plane does not claim, so that no fault of it can fail them, and why.
-    const ELSEWHERE: [(&str, &str); 3] = [
+    const ELSEWHERE: [(&str, &str); 4] = [
+        (
+            "modes-and-links-survive-by-commands",
+            "it runs Python alone; `torpor up --engine criu` has processes",
+        ),
         (
             "a-program-at-work-goes-on",
             "it runs Python alone; `torpor up --engine criu` has processes",

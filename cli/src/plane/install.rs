@@ -14,13 +14,20 @@ const TEMPLATES: [&str; 3] = ["code-interpreter", "code-interpreter-v1", "base"]
 pub const IMAGE: &str = "torpor/code-interpreter";
 
 /// Creates what is missing, and brings the definitions of an earlier version up to this one: a field that
-/// they do not know would be dropped without a word.
+/// they do not know would be dropped without a word. A fault may `distort` the definitions.
 ///
 /// # Errors
 /// The API server refuses an object.
-pub(super) async fn resources(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(super) async fn resources(
+    client: &Client,
+    namespace: &str,
+    distort: Option<fn(&mut CustomResourceDefinition)>,
+) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in custom_resource_definitions() {
+    for mut definition in custom_resource_definitions() {
+        if let Some(distort) = distort {
+            distort(&mut definition);
+        }
         let name = definition.name_any();
         define(&definitions, definition)
             .await

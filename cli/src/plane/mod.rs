@@ -129,7 +129,7 @@ impl ControlPlane {
             .open(&data_dir.path().join("apiserver"))
             .context("open the Kubernetes objects")?;
 
-        install::resources(&server.client_as("torpor-up"), NAMESPACE).await?;
+        install::resources(&server.client_as("torpor-up"), NAMESPACE, config.hooks.definitions).await?;
         let parts = Parts {
             controller: controller(&server, &store.url, checkpoints, &config),
             gateway: Gateway::new(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{View, Violation, name};
+use super::{BySteps, View, Violation, name};
 use crate::history::{Moment, Owner, Watched};
 
 /// FSM-04: a sandbox never has two live Pods.
@@ -34,7 +34,7 @@ pub(super) fn at_most_one_live_pod(moments: &[Moment<'_>], view: &View<'_>) -> V
 /// afterwards may have been on its way already; the second knows.
 pub(super) fn ready_never_on_a_dying_pod(
     moments: &[Moment<'_>],
-    by_the_suite: &BTreeSet<&str>,
+    by_steps: &BySteps<'_>,
     view: &View<'_>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn ready_never_on_a_dying_pod(
             let Some(pod) = pods.into_iter().find(dying) else {
                 continue;
             };
-            let foreseeable = !by_the_suite.contains(name(pod)) || (reported && !excused.insert(uid));
+            let foreseeable = !by_steps.end(name(pod), name(sandbox)) || (reported && !excused.insert(uid));
             if foreseeable && view.says(sandbox, ready) {
                 found.push(Violation {
                     requirement: Cow::Borrowed("FSM-05"),

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::history::{History, Occurrence};
+use crate::probe::IN_THE_FOREGROUND;
 use crate::profile::{ConditionIs, Dialect};
 use crate::scenario::Scenario;
 
@@ -43,11 +44,7 @@ pub fn judge(history: &History, sandboxes: &[String], dialect: &Dialect) -> Vec<
     let view = View { dialect, sandboxes };
     let mut found = zero::paused_holds_no_pod(&moments, &view);
     found.extend(fsm::at_most_one_live_pod(&moments, &view));
-    found.extend(fsm::ready_never_on_a_dying_pod(
-        &moments,
-        &pods_deleted_by_the_suite(history),
-        &view,
-    ));
+    found.extend(fsm::ready_never_on_a_dying_pod(&moments, &BySteps::of(history), &view));
     found.extend(fsm::conditions_are_well_kept(&moments, &view));
     found.extend(fsm::no_pod_after_its_sandbox(&moments, &view));
     found
@@ -70,19 +67,48 @@ pub fn judge_claims(
     claimed::properties_hold(&moments, &view, &scenario.history, names, requirement)
 }
 
-/// Names of the Pods that a step deleted: nobody could have reported that before it happened.
-fn pods_deleted_by_the_suite(history: &History) -> BTreeSet<&str> {
-    let deleted = history.entries.iter().filter_map(|entry| match &entry.what {
-        Occurrence::Request { method, path, .. } if method == "DELETE" => path.strip_prefix("pods/"),
-        Occurrence::Request { .. }
-        | Occurrence::Change(_)
-        | Occurrence::StepStarted { .. }
-        | Occurrence::StepEnded { .. }
-        | Occurrence::WatchLost { .. }
-        | Occurrence::Command { .. }
-        | Occurrence::Probe { .. } => None,
-    });
-    deleted.collect()
+/// Pods that go because of a step: nobody could have reported that before it happened.
+#[derive(Default)]
+struct BySteps<'h> {
+    /// Names of Pods that were deleted.
+    pods: BTreeSet<&'h str>,
+    /// Names of sandboxes that were deleted in the foreground: the API server deletes their Pods.
+    sandboxes: BTreeSet<&'h str>,
+    /// Whether the namespace was deleted, with all that is in it.
+    namespace: bool,
+}
+
+impl<'h> BySteps<'h> {
+    fn of(history: &'h History) -> Self {
+        let mut found = Self::default();
+        for entry in &history.entries {
+            match &entry.what {
+                Occurrence::Request { method, path, .. } if method == "DELETE" => found.deleted(path),
+                Occurrence::Request { .. }
+                | Occurrence::Change(_)
+                | Occurrence::StepStarted { .. }
+                | Occurrence::StepEnded { .. }
+                | Occurrence::WatchLost { .. }
+                | Occurrence::Command { .. }
+                | Occurrence::Probe { .. } => {}
+            }
+        }
+        found
+    }
+
+    fn deleted(&mut self, path: &'h str) {
+        if let Some(name) = path.strip_prefix("pods/") {
+            self.pods.insert(name);
+        } else if let Some(sandbox) = path.strip_suffix(IN_THE_FOREGROUND) {
+            self.sandboxes.extend(sandbox.rsplit('/').next());
+        } else if path.starts_with("namespaces/") {
+            self.namespace = true;
+        }
+    }
+
+    fn end(&self, pod: &str, sandbox: &str) -> bool {
+        self.namespace || self.pods.contains(pod) || self.sandboxes.contains(sandbox)
+    }
 }
 
 /// The ids that the judges can name.

@@ -37,10 +37,14 @@ impl Story {
         self.add(Watched::Pod, true, revision, pod(uid, true))
     }
 
-    fn step_deletes_pod(mut self, name: &str) -> Self {
+    fn step_deletes_pod(self, name: &str) -> Self {
+        self.step_deletes(&format!("pods/{name}"))
+    }
+
+    fn step_deletes(mut self, path: &str) -> Self {
         let what = Occurrence::Request {
             method: "DELETE".to_owned(),
-            path: format!("pods/{name}"),
+            path: path.to_owned(),
             status: 200,
             millis: 1,
         };
@@ -212,6 +216,26 @@ fn a_pod_that_a_step_deletes_may_be_ready_in_the_report_that_was_under_way_and_n
         under_way().sandbox(4, "Running", &ready("True", 1)).verdict(),
         ["FSM-05"]
     );
+}
+
+#[test]
+fn what_the_api_server_deletes_with_its_owner_nobody_could_foresee() {
+    let verdict = |deleted: &str| {
+        let story = Story::default()
+            .sandbox(1, "Running", &ready("True", 1))
+            .pod(2, "p1", false)
+            .step_deletes(deleted);
+        story
+            .pod(3, "p1", true)
+            .sandbox(4, "Terminating", &ready("False", 2))
+            .verdict()
+    };
+    for deleted in ["sandboxes/a?propagationPolicy=Foreground", "namespaces/torpor-1"] {
+        assert_eq!(verdict(deleted), Vec::<&str>::new(), "{deleted}");
+    }
+    for other in ["sandboxes/a", "sandboxes/b?propagationPolicy=Foreground"] {
+        assert_eq!(verdict(other), ["FSM-05"], "{other}");
+    }
 }
 
 #[test]

@@ -14,10 +14,14 @@ use super::Fault;
 use crate::history::{Journal, Occurrence, Owner, Watched};
 use crate::profile::{Dialect, SubresourcePatch};
 use crate::pulse::Patience;
+use crate::scenario::Propagation;
 use crate::target::KubernetesTarget;
 
 /// Whose writes these are, where the API server keeps that.
 const MANAGER: &str = "torpor-conformance";
+
+/// Ends the path of a deletion in the foreground, as it is noted.
+pub(crate) const IN_THE_FOREGROUND: &str = "?propagationPolicy=Foreground";
 
 /// How many characters the value of a label may have.
 const LONGEST_LABEL: usize = 63;
@@ -209,9 +213,18 @@ impl Cluster {
     }
 
     /// Deletes the custom resource; gives the status code.
-    pub(crate) async fn delete_sandbox(&self, name: &str) -> Result<u16, Fault> {
-        let (api, params) = (self.sandboxes(), DeleteParams::default());
-        let answer = self.ask("DELETE", &self.path(name), api.delete(name, &params)).await?;
+    pub(crate) async fn delete_sandbox(&self, name: &str, propagation: Option<Propagation>) -> Result<u16, Fault> {
+        let params = match propagation {
+            None => DeleteParams::default(),
+            Some(Propagation::Background) => DeleteParams::background(),
+            Some(Propagation::Foreground) => DeleteParams::foreground(),
+        };
+        let path = match propagation {
+            Some(Propagation::Foreground) => format!("{}{IN_THE_FOREGROUND}", self.path(name)),
+            Some(Propagation::Background) | None => self.path(name),
+        };
+        let api = self.sandboxes();
+        let answer = self.ask("DELETE", &path, api.delete(name, &params)).await?;
         Ok(answer.map_or_else(|(code, _)| code, |_| 200))
     }
 

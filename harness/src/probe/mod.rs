@@ -10,13 +10,15 @@ mod execution_stream;
 mod finalizers;
 mod http;
 mod log_counter;
+mod namespace;
 mod process_stream;
 mod prometheus;
 mod room;
 mod storage;
+mod table;
 mod usage;
 
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, IN_THE_FOREGROUND};
 pub(crate) use e2b::{Address, Answer, Call, E2bClient};
 pub(crate) use execution::Execution;
 pub(crate) use execution_stream::ExecutionStream;

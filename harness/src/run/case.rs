@@ -13,13 +13,14 @@ use super::world::{Course, World};
 use crate::capability::Capability;
 use crate::history::{Listening, Watches};
 use crate::laboratory::FaultControls;
+use crate::namespace::OwnNamespace;
 use crate::oracle::{self, JUDGED, Violation};
 use crate::probe::{Cluster, Fault, Http, HttpError, Way};
 use crate::pulse::{Late, Pulse};
 use crate::report::{CaseReport, Outcome};
 use crate::scenario::{Scenario, Variables};
 use crate::suite::Case;
-use crate::target::Target;
+use crate::target::{KubernetesTarget, Target};
 
 /// The label of cases that wait for times that the target was told.
 const TIMERS: &str = "timers";
@@ -43,7 +44,7 @@ async fn one(case: &Case, target: &Arc<Target>, pulse: Pulse) -> CaseReport {
                 stop: CancellationToken::new(),
                 pulse,
             };
-            attempt(case, target, watches.as_ref(), &course).await
+            Box::pin(attempt(case, target, watches.as_ref(), &course)).await
         }
         Plan::Try(reason) => CaseReport::not_run(case, Outcome::NotClaimed, reason),
         Plan::Leave(outcome, reason) => CaseReport::not_run(case, outcome, reason),
@@ -57,6 +58,9 @@ pub(super) async fn attempt(
     watches: Option<&Watches>,
     course: &Course,
 ) -> CaseReport {
+    if case.scenario.own_namespace {
+        return Box::pin(attempt_alone(case, target, course)).await;
+    }
     let laboratory = target.laboratory.as_ref();
     let Some(laboratory) = laboratory.filter(|_| case.scenario.needs.contains(&Capability::Faults)) else {
         return attempt_on(case, target, watches, None, course).await;
@@ -75,6 +79,28 @@ pub(super) async fn attempt(
         }
         Err(why) => CaseReport::not_run(case, Outcome::Error, format!("start an instance for it: {why}")),
     }
+}
+
+/// Runs one case in a namespace that is made for it, and goes with it.
+async fn attempt_alone(case: &Case, target: &Arc<Target>, course: &Course) -> CaseReport {
+    let failed = |why: &str| CaseReport::not_run(case, Outcome::Error, format!("make a namespace for it: {why}"));
+    let (Some(kubernetes), Ok(dialect)) = (&target.kubernetes, target.profile.dialect()) else {
+        return failed("the target has no custom resources");
+    };
+    let namespace = match OwnNamespace::create(&kubernetes.client).await {
+        Ok(namespace) => namespace,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let mut own = (**target).clone();
+    own.kubernetes = Some(KubernetesTarget {
+        namespace: namespace.name().to_owned(),
+        ..kubernetes.clone()
+    });
+    let watches = watches_of(&own).await;
+    let mut report = attempt_on(case, &Arc::new(own), watches.as_ref(), None, course).await;
+    let left = namespace.leave(dialect, target.limits().delete.duration()).await;
+    report.leftovers.extend(left);
+    report
 }
 
 async fn attempt_on(

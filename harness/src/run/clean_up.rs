@@ -33,7 +33,7 @@ pub(super) async fn clean_up(world: &World) -> Vec<String> {
             let _ = e2b.api(Method::Delete, &path, Body::None).await;
         }
         if let (Some(name), Ok(cluster)) = (&made.name, world.cluster()) {
-            let _ = cluster.delete_sandbox(name).await;
+            let _ = cluster.delete_sandbox(name, None).await;
         }
     }
     let mut leftovers = Vec::new();

@@ -26,6 +26,16 @@ pub(super) struct Marked {
     values: Vec<Value>,
 }
 
+impl Marked {
+    /// The value of its one field.
+    pub(super) fn only(&self) -> Option<&Value> {
+        match self.values.as_slice() {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+}
+
 impl World {
     /// Why the first condition that does not hold does not. A status that does not speak of the newest generation yet says
     /// nothing, and is looked at again for up to `patience`.
@@ -73,6 +83,7 @@ impl World {
             Condition::EndsIn(ends) => self.ends_in(ends).await,
             Condition::Crashes(crashes) => self.crashes(crashes).await,
             Condition::Handovers(handovers) => self.handovers(handovers).await,
+            Condition::Columns(columns) => self.columns(columns),
         }
     }
 
@@ -241,6 +252,7 @@ impl World {
         let sandbox = self.sandbox(&mark.sandbox)?;
         let object = match mark.of {
             MarkOf::Resource => self.resource(&mark.sandbox).await?,
+            MarkOf::Columns => self.line_of(&mark.sandbox).await?,
             MarkOf::Pod => {
                 let pod = self.pod_of(&mark.sandbox)?;
                 self.cluster()?

@@ -220,7 +220,7 @@ impl World {
         };
         match step.through.unwrap_or(self.front) {
             Front::Kubernetes => {
-                let status = self.cluster()?.delete_sandbox(&sandbox.name).await?;
+                let status = self.cluster()?.delete_sandbox(&sandbox.name, step.propagation).await?;
                 if !accepted(&[200, 202]).contains(&status) {
                     return Err(Fault::Claim(format!("deleting the custom resource answered {status}")));
                 }

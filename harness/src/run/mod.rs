@@ -9,6 +9,7 @@ mod batch;
 mod canaries;
 mod case;
 mod clean_up;
+mod columns;
 mod commands;
 mod conditions;
 mod endpoint;

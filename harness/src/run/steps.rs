@@ -122,6 +122,7 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::PatchTemplate(patch) => world.patch_template(patch).await,
         Step::SetTimer(timer) => world.set_timer(timer).await,
         Step::Patch(patch) => world.patch(patch).await,
+        Step::DeleteNamespace(_) => world.delete_namespace().await,
         Step::CreateObject(create) => world.create_object(create).await,
         Step::DeleteObject(delete) => world.delete_object(delete).await,
         Step::FindNode(find) => world.find_node(find).await,
@@ -166,6 +167,23 @@ impl World {
         self.holds(HeldKind::Sandbox, &sandbox.name, &step.merge);
         let answer = self.cluster()?.try_patch_sandbox(&sandbox.name, &step.merge).await?;
         super::lifecycle::accepted(answer.map_err(Into::into), &step.status)
+    }
+
+    async fn delete_namespace(&self) -> Result<(), Fault> {
+        let cluster = self.cluster()?;
+        cluster.delete_namespace().await?;
+        let deadline = self.pulse.deadline(self.target.limits().delete.duration());
+        let mut changes = self.journal.changes();
+        while cluster.has_namespace().await? {
+            self.goes_on()?;
+            if deadline.is_over() {
+                let what = |within: &str| format!("the namespace {} is not gone {within}", cluster.namespace);
+                return Err(deadline.late().fault(what));
+            }
+            changes.mark_unchanged();
+            let _ = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+        Ok(())
     }
 
     async fn create_object(&self, step: &CreateObject) -> Result<(), Fault> {

@@ -24,6 +24,7 @@ pub(super) fn faults(scenario: &Scenario, file: &str, text: &str, catalogue: &Ca
     known.values.extend(GIVEN.map(str::to_owned));
     faults.steps(&scenario.steps, &mut known);
     faults.history(scenario, &known);
+    faults.namespace(scenario);
     faults.needs(scenario);
     faults.found
 }
@@ -108,6 +109,26 @@ impl Faults<'_> {
         let recorded = |front: &Front| *front == Front::Kubernetes || scenario.needs.contains(&Capability::Kubernetes);
         if !scenario.history.is_empty() && !scenario.via.iter().all(recorded) {
             self.add("history:", "`history` takes `kubernetes`: add it to `needs`".to_owned());
+        }
+    }
+
+    /// A namespace that is not the case's alone must never be deleted.
+    fn namespace(&mut self, scenario: &Scenario) {
+        let deletes = super::needs::of(&scenario.steps, Front::Kubernetes)
+            .iter()
+            .any(|(_, capability)| *capability == Capability::Namespaces);
+        if deletes && !scenario.own_namespace {
+            let message = "`delete-namespace` takes a namespace that was made for the case: `own-namespace: true`";
+            self.add("delete-namespace", message.to_owned());
+        }
+        if scenario.own_namespace && scenario.via.contains(&Front::E2b) {
+            let message =
+                "E2B makes sandboxes in a namespace of its own choice: `own-namespace` goes with `via: [kubernetes]`";
+            self.add("own-namespace", message.to_owned());
+        }
+        if scenario.own_namespace && !scenario.needs.contains(&Capability::Namespaces) {
+            let message = "`own-namespace` takes `namespaces`: add it to `needs`";
+            self.add("own-namespace", message.to_owned());
         }
     }
 
@@ -339,6 +360,26 @@ mod tests {
                 "a.yaml:7:1: no step creates a sandbox `other`",
                 "a.yaml:7:1: `history` takes `kubernetes`: add it to `needs`"
             ]
+        );
+    }
+
+    #[test]
+    fn no_namespace_is_deleted_but_one_that_was_made_for_the_case() {
+        let head = HEAD.replace("[e2b]", "[kubernetes]\nneeds: [namespaces]");
+        let steps = "steps:\n  - create: {}\n  - delete-namespace: {}\n";
+        let found = errors(&format!("{head}{steps}"));
+        assert!(
+            found[0].starts_with("a.yaml:8:5") && found[0].contains("own-namespace"),
+            "{found:?}"
+        );
+        let found = errors(&format!("{HEAD}own-namespace: true\n{steps}").replace("[e2b]", "[e2b, kubernetes]"));
+        assert!(
+            found.iter().any(|error| error.contains("via: [kubernetes]")),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().any(|error| error.contains("takes `namespaces`")),
+            "{found:?}"
         );
     }
 

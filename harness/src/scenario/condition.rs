@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::columns::Columns;
 use super::compare::Compare;
 use super::dialect::{Asked, Explained};
 use super::faults::{Crashes, Handovers};
@@ -66,6 +67,8 @@ pub enum Condition {
     Crashes(Crashes),
     /// Leadership has changed between controllers at least so often.
     Handovers(Handovers),
+    /// A column of `kubectl get` tells whether it is paused, by marks of its lines.
+    Columns(Columns),
 }
 
 /// A stage of a sandbox, by the names of the contract.

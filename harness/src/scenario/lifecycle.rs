@@ -138,9 +138,22 @@ pub struct Delete {
     /// Accepted status codes; 204 of E2B or 200 and 202 of Kubernetes when empty.
     #[serde(default)]
     pub status: Vec<u16>,
+    /// Kubernetes: what becomes of the objects that it owns; as the API server has it when absent.
+    #[serde(default)]
+    pub propagation: Option<Propagation>,
     /// Whether to wait until it is gone.
     #[serde(default = "yes")]
     pub wait: bool,
+}
+
+/// When the objects go that a deleted sandbox owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// After it.
+    Background,
+    /// Before it: it stays until they are gone.
+    Foreground,
 }
 
 /// See [`super::Step::Connect`].

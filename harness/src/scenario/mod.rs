@@ -5,6 +5,7 @@
 //! `scenarios/schema.json` for editors.
 
 mod check;
+mod columns;
 mod commands;
 mod compare;
 mod condition;
@@ -35,6 +36,7 @@ use crate::capability::Capability;
 use crate::catalogue::Catalogue;
 use crate::error::{YamlError, from_yaml};
 
+pub use columns::Columns;
 pub use commands::Command;
 pub use compare::{Compare, Comparison};
 pub use condition::{
@@ -52,13 +54,16 @@ pub use inside::{
     DeleteFile, FileKind, HangUp, Http, HungUp, KeyUse, ListFiles, Method, Plane, ReadFile, Run, StatFile, TokenUse,
     WriteFile,
 };
-pub use lifecycle::{Connect, Create, Delete, Pause, Resume, Routes, SetTimeout};
+pub use lifecycle::{Connect, Create, Delete, Pause, Propagation, Resume, Routes, SetTimeout};
 pub use pod::{DeletePod, FindNode, NamedPod, PatchPod, PodIdentity, Terminating};
 pub use probe::{ProbeRead, ProbeWrite};
 pub use quantity::Span;
 pub use revision::Revision;
 pub use schema::scenario_schema;
-pub use step::{CreateObject, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step, Wait};
+pub use step::{
+    CreateObject, DeleteNamespace, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step,
+    Wait,
+};
 pub use storage::{Damage, DamageStorage, DamagedFiles, RepairStorage};
 pub(crate) use template::{Variables, fill, fill_whole, variables_in};
 pub(crate) use words::{Word, words};
@@ -96,6 +101,9 @@ pub struct Scenario {
     /// Whether nothing else may run at the same time.
     #[serde(default)]
     pub exclusive: bool,
+    /// Whether the case runs in a namespace that is made for it alone.
+    #[serde(default)]
+    pub own_namespace: bool,
     /// How long a case may take in all.
     #[serde(default = "default_timeout")]
     pub timeout: Span,

@@ -48,9 +48,10 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         | Step::RefuseRemovals(_)
         | Step::EndFaults(_) => vec![(step.key(), Capability::Faults)],
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
+        Step::DeleteNamespace(_) => vec![(step.key(), Capability::Namespaces)],
         Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
         Step::Mark(mark) => match mark.of {
-            MarkOf::Resource | MarkOf::Pod => vec![("mark", Capability::Kubernetes)],
+            MarkOf::Resource | MarkOf::Columns | MarkOf::Pod => vec![("mark", Capability::Kubernetes)],
             MarkOf::E2b => vec![("mark", Capability::E2b)],
         },
         Step::Wait(wait) => wait.until.iter().filter_map(of_condition).collect(),
@@ -109,6 +110,6 @@ const fn of_condition(condition: &Condition) -> Option<(&'static str, Capability
         Condition::Storage(_) => Some(("storage", Capability::Storage)),
         Condition::Event(_) => Some(("event", Capability::Events)),
         Condition::Logs(_) => Some(("logs", Capability::Program)),
-        Condition::Gone(_) | Condition::Unchanged(_) | Condition::Compare(_) => None,
+        Condition::Gone(_) | Condition::Unchanged(_) | Condition::Compare(_) | Condition::Columns(_) => None,
     }
 }

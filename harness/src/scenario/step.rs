@@ -40,6 +40,8 @@ pub enum Step {
     SetTimer(SetTimer),
     /// Merge-patch the custom resource.
     Patch(Patch),
+    /// Delete the namespace that was made for the case, and wait until it is gone.
+    DeleteNamespace(DeleteNamespace),
     /// Create any Kubernetes object; it is removed at the end.
     CreateObject(CreateObject),
     /// Delete an object that `create-object` made.
@@ -130,6 +132,11 @@ fn ok() -> Vec<u16> {
     vec![200]
 }
 
+/// See [`Step::DeleteNamespace`].
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteNamespace {}
+
 /// See [`Step::CreateObject`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -193,6 +200,8 @@ pub struct Mark {
 pub enum MarkOf {
     /// The custom resource.
     Resource,
+    /// Its line of `kubectl get`, by column; the field `""` is the whole.
+    Columns,
     /// Its Pod.
     Pod,
     /// What E2B answers to `GET /sandboxes/{id}`.
@@ -257,6 +266,7 @@ impl Step {
             Self::PatchTemplate(_) => "patch-template",
             Self::SetTimer(_) => "set-timer",
             Self::Patch(_) => "patch",
+            Self::DeleteNamespace(_) => "delete-namespace",
             Self::CreateObject(_) => "create-object",
             Self::DeleteObject(_) => "delete-object",
             Self::FindNode(_) => "find-node",

@@ -47,6 +47,7 @@ fn of_step(step: &Step, front: Front) -> Vec<Word> {
         | Step::Connect(_)
         | Step::SetTimeout(_)
         | Step::Patch(_)
+        | Step::DeleteNamespace(_)
         | Step::CreateObject(_)
         | Step::DeleteObject(_)
         | Step::FindNode(_)
@@ -133,7 +134,8 @@ fn of_condition(condition: &Condition) -> Option<Word> {
         | Condition::Compare(_)
         | Condition::EndsIn(_)
         | Condition::Crashes(_)
-        | Condition::Handovers(_) => None,
+        | Condition::Handovers(_)
+        | Condition::Columns(_) => None,
     }
 }
 
