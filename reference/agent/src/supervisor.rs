@@ -25,7 +25,7 @@ use crate::lines::Lines;
 use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
 use failure::{CheckpointError, StartError};
-use outlived::{Ended, unless_thawed};
+use outlived::{Ended, to_its_end, unless_thawed};
 
 /// Tells whoever asked how it went.
 type Reply = oneshot::Sender<Result<(), ControlRefused>>;
@@ -307,7 +307,7 @@ impl Supervisor {
         self.state
             .send_modify(|state| state.checkpoint = CheckpointState::Writing { generation });
         let mut waiting = VecDeque::new();
-        let ended = unless_thawed(self.write(sandbox.as_ref(), generation), requests, &mut waiting).await;
+        let ended = unless_thawed(self.write(&sandbox, generation), requests, &mut waiting).await;
         self.waiting.append(&mut waiting);
         let outcome = match ended {
             Ended::Thaw(reply) => {
@@ -334,7 +334,11 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn write(&mut self, sandbox: &dyn Sandbox, generation: u64) -> Result<CheckpointRecord, CheckpointError> {
+    async fn write(
+        &mut self,
+        sandbox: &Arc<dyn Sandbox>,
+        generation: u64,
+    ) -> Result<CheckpointRecord, CheckpointError> {
         match self.write_once(sandbox, generation).await {
             // Only what CRIU wrote ahead is lost; the sandbox stands still, and can be written down anew.
             Err(CheckpointError::Store(StoreError::Spent { key })) => {
@@ -347,10 +351,13 @@ impl Supervisor {
 
     async fn write_once(
         &mut self,
-        sandbox: &dyn Sandbox,
+        sandbox: &Arc<dyn Sandbox>,
         generation: u64,
     ) -> Result<CheckpointRecord, CheckpointError> {
-        let engine = sandbox.checkpoint().await?;
+        // An engine that ends half-way through a dump leaves processes that it has changed.
+        let sandbox = Arc::clone(sandbox);
+        let dumped = to_its_end(async move { sandbox.checkpoint().await }).await;
+        let engine = dumped.unwrap_or(Err(SandboxError::Ended))?;
         // Everything the frozen program printed is in the channel by now.
         while let Ok(event) = self.program.try_recv() {
             self.log_program(event);

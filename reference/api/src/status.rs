@@ -4,7 +4,8 @@
 //! `lastCheckpointGeneration`, `restore` and `runningSince` are ours.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
-use serde::{Deserialize, Serialize};
+use serde::de::{IntoDeserializer, value};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::schema;
 use crate::time::{reported, reported_conditions, reported_to_the_micro};
@@ -17,7 +18,7 @@ pub struct SandboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where the sandbox is on its way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "known_phase", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub phase: Option<Phase>,
     /// Why it is there, and what to do about it, for people.
@@ -75,6 +76,14 @@ pub enum Phase {
     Failed,
     /// It is being deleted.
     Terminating,
+}
+
+/// Reads a phase. One that only another controller has, such as `Upgrading`, is none: it must not make a whole list of
+/// sandboxes unreadable, and where this one is comes from what there is of it.
+fn known_phase<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Phase>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    let known = |text: String| Phase::deserialize(IntoDeserializer::<value::Error>::into_deserializer(text)).ok();
+    Ok(text.and_then(known))
 }
 
 /// The Pod of a running sandbox.
@@ -157,6 +166,21 @@ mod tests {
             let restore = status.restore.expect("failed restores");
             assert_eq!((restore.failures, seconds(&restore.retry_time)), (2, read), "{text}");
         }
+    }
+
+    #[test]
+    fn a_phase_of_another_controller_is_none() {
+        for (text, phase) in [
+            (json!("Paused"), Some(Phase::Paused)),
+            (json!("Upgrading"), None),
+            (json!(""), None),
+            (Value::Null, None),
+        ] {
+            let status: SandboxStatus = serde_json::from_value(json!({ "phase": text })).expect("a status");
+            assert_eq!(status.phase, phase, "{text}");
+        }
+        let status: SandboxStatus = serde_json::from_value(json!({})).expect("a status");
+        assert_eq!(status.phase, None);
     }
 
     #[test]

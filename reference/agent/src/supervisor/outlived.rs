@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use super::{ControlRequest, Reply};
 
@@ -35,6 +36,16 @@ pub(super) async fn unless_thawed<T>(
             },
         }
     }
+}
+
+/// Awaits `work`, which goes on to its end even if nobody waits for it any more.
+///
+/// # Errors
+/// It panicked.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    tokio::spawn(work).await
 }
 
 #[cfg(test)]
@@ -80,6 +91,21 @@ mod tests {
         send.send(ControlRequest::Thaw(thaw)).await.expect("it is taken");
         let ended = unless_thawed(ready(1), &mut requests, &mut VecDeque::new()).await;
         assert!(matches!(ended, Ended::Done(1)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn what_has_to_come_to_its_end_does_though_nobody_waits_for_it() {
+        let (go_on, held) = oneshot::channel::<()>();
+        let (tell, done) = oneshot::channel();
+        let work = to_its_end(async move {
+            held.await.expect("it is let go on");
+            tell.send(()).expect("somebody looks");
+        });
+        let mut work = Box::pin(work);
+        assert!(futures::poll!(&mut work).is_pending());
+        drop(work);
+        go_on.send(()).expect("it still runs");
+        done.await.expect("it came to its end");
     }
 
     #[tokio::test]
