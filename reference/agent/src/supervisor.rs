@@ -5,13 +5,14 @@
 
 mod failure;
 mod outlived;
+mod request;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, oneshot, watch};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use torpor_api::{AgentState, CheckpointRecord, CheckpointState, WorkloadState};
 use torpor_runtime::{
@@ -26,32 +27,7 @@ use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
 use failure::{CheckpointError, StartError};
 use outlived::{Ended, to_its_end, unless_thawed};
-
-/// Tells whoever asked how it went.
-type Reply = oneshot::Sender<Result<(), ControlRefused>>;
-
-/// What the control endpoint asks for.
-#[derive(Debug)]
-pub(crate) enum ControlRequest {
-    Freeze(Reply),
-    Thaw(Reply),
-    Checkpoint { generation: u64, reply: Reply },
-}
-
-/// Why a control request is refused; the state is as before.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ControlRefused {
-    #[error("the workload is not up")]
-    NotUp,
-    #[error("the workload is not frozen")]
-    NotFrozen,
-    #[error("freeze the workload")]
-    Freeze(#[source] SandboxError),
-    #[error("requests on files are under way")]
-    FilesBusy,
-    #[error("the workload went on before its checkpoint was sealed")]
-    Outlived,
-}
+pub(crate) use request::{ControlRefused, ControlRequest};
 
 /// What requests on the data plane share with the supervisor.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::pin::pin;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use super::{ControlRequest, Reply};
+use super::request::{ControlRequest, Reply};
 
 /// How the writing of a checkpoint ended.
 #[derive(Debug)]
