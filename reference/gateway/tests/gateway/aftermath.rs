@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::support::{NOW, World, id};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::json;
 use torpor_api::{Phase, Sandbox};
@@ -30,6 +30,11 @@ async fn stuck_on_its_way_up() -> (World, String) {
     assert_eq!(slow.checked_status(), 504);
     world.until(&id, is_in(Phase::Resuming)).await;
     (world, id)
+}
+
+/// When it is to pause by itself.
+fn pauses_at(sandbox: &Sandbox) -> Option<Timestamp> {
+    sandbox.spec.pause_time.as_ref().map(|time| time.0)
 }
 
 #[tokio::test]
@@ -77,11 +82,7 @@ async fn a_restore_goes_on_for_ten_minutes_however_short_the_timeout_is_and_a_la
     assert_eq!(joined.status, 200, "{}", joined.body);
     world
         .until(&id, |sandbox| {
-            sandbox
-                .spec
-                .pause_time
-                .as_ref()
-                .is_some_and(|time| time.0 < NOW + FIVE_MINUTES)
+            pauses_at(sandbox).is_some_and(|time| time < NOW + FIVE_MINUTES)
         })
         .await;
     assert_eq!(world.timers(&id).await, (Some(5), None));
@@ -106,11 +107,7 @@ async fn a_resume_that_is_about_to_be_called_off_goes_on_for_who_joins_it() {
         let released = async {
             world
                 .until(&id, |sandbox| {
-                    sandbox
-                        .spec
-                        .pause_time
-                        .as_ref()
-                        .is_some_and(|time| time.0 > NOW + FIVE_MINUTES)
+                    pauses_at(sandbox).is_some_and(|time| time > NOW + FIVE_MINUTES)
                 })
                 .await;
             world.faults.hold_resume.send_replace(false);
