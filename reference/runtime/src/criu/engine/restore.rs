@@ -237,18 +237,29 @@ fn root_was_killed() -> CriuError {
 }
 
 /// What a restore gives, which goes on also when nobody waits for it any more: it must not let go of memory while processes
-/// run that miss some of it. A sandbox that nobody takes is ended.
+/// run that miss some of it. A sandbox that nobody takes is ended, also if there was somebody when it came.
 pub(super) async fn to_the_end(
     restore: impl Future<Output = Result<Arc<dyn Sandbox>, SandboxError>> + Send + 'static,
 ) -> Result<Arc<dyn Sandbox>, SandboxError> {
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(Ok(unwanted)) = tell.send(restore.await) {
+        let restored = restore.await;
+        let kept = restored.as_ref().ok().cloned();
+        let (take, taken) = oneshot::channel();
+        // What nobody hears of, now or later, goes with the way to say that it is taken.
+        drop(tell.send((restored, take)));
+        if let (Err(_), Some(unwanted)) = (taken.await, kept) {
             unwanted.stop().await;
         }
     });
-    let gone = |_| Err(CriuError::init("come back")(io::Error::other("a defect, of which the log has more")).into());
-    told.await.unwrap_or_else(gone)
+    match told.await {
+        Ok((restored, take)) => {
+            // Who has it ends it from here on.
+            let _ = take.send(());
+            restored
+        }
+        Err(_) => Err(CriuError::init("come back")(io::Error::other("a defect, of which the log has more")).into()),
+    }
 }
 
 /// What `brought` gives. When it fails, what runs of the tree is killed, whoever made it run, before any more of its memory
@@ -286,7 +297,49 @@ async fn unless_lost<T>(
 mod tests {
     use std::process::{Child, Command};
 
+    use jiff::Timestamp;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::engine::{Engine, ExecutionSink, Fresh};
+    use crate::monty::SimEngine;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A sandbox that runs.
+    async fn sandbox(directory: &Path) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        let place = Place {
+            directory: directory.to_owned(),
+            output: ExecutionSink {
+                events,
+                interrupt: CancellationToken::new(),
+            },
+            intake: None,
+        };
+        SimEngine::new(Timestamp::UNIX_EPOCH).start(place, Fresh::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_came_is_ended_when_nobody_took_it_and_goes_on_when_somebody_did() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ran = sandbox(directory.path()).await.expect("it runs");
+        let brought = to_the_end(std::future::ready(Ok(Arc::clone(&ran))));
+        let taken = brought.await.expect("it came");
+        assert!(taken.freeze(LIMIT).await.is_ok(), "it is there to be frozen");
+        taken.thaw().await.expect("it goes on");
+
+        let mut brought = Box::pin(to_the_end(std::future::ready(Ok(Arc::clone(&ran)))));
+        assert!(futures::poll!(&mut brought).is_pending());
+        // It comes, and whoever waits is not asked before they let go of it.
+        tokio::task::yield_now().await;
+        drop((brought, taken));
+        while Arc::strong_count(&ran) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let told = ran.freeze(LIMIT).await;
+        assert!(matches!(told, Err(SandboxError::Ended)), "{told:?}");
+    }
 
     fn sleeper() -> Child {
         Command::new("sleep").arg("1000").spawn().expect("a process")
