@@ -317,7 +317,9 @@ mod tests {
             },
             intake: None,
         };
-        SimEngine::new(Timestamp::UNIX_EPOCH).start(place, Fresh::default()).await
+        SimEngine::new(Timestamp::UNIX_EPOCH)
+            .start(place, Fresh::default())
+            .await
     }
 
     #[tokio::test]
