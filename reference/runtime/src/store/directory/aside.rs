@@ -94,12 +94,19 @@ impl Aside {
     }
 
     /// Takes the place of the file that has it, if that holds `expected`. Its folder is on disk when this returns.
-    /// For a moment it has the place in any case, unless there is no file.
+    /// Should another one take it between the look and the exchange, this one has the place for a moment.
     ///
     /// # Errors
     /// It may have its place or not: what it names has to stay.
     pub(super) fn exchange(self, expected: &[u8]) -> io::Result<Exchanged> {
         let disk = &self.directory.disk;
+        // Whoever sees it in its place takes what only the other one names for garbage, until it is put back.
+        match disk.read(&self.place) {
+            Ok(there) if there == expected => {}
+            Ok(_) => return Ok(Exchanged::Not),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Exchanged::Not),
+            Err(error) => return Err(error),
+        }
         match disk.exchange(&self.path, &self.place) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Exchanged::Not),

@@ -74,9 +74,12 @@ async fn failed_to_compact(
 }
 
 #[tokio::test]
-async fn a_compaction_that_cannot_read_what_it_replaced_has_changed_nothing() {
-    for (bytes, packs) in [(SMALL, 0), (LARGE, 1)] {
-        let (folder, failed) = failed_to_compact(bytes, |change, _| matches!(change, Change::Read(_))).await;
+async fn a_compaction_that_cannot_read_what_it_replaces_or_has_replaced_has_changed_nothing() {
+    let sizes = [(SMALL, 0), (LARGE, 1)];
+    let cases = sizes.into_iter().flat_map(|size| [(size, 0), (size, 1)]);
+    for ((bytes, packs), exchanged) in cases {
+        let fails = move |change: Change<'_>, exchanges| exchanges == exchanged && matches!(change, Change::Read(_));
+        let (folder, failed) = failed_to_compact(bytes, fails).await;
         assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
         let store = sound(folder.path());
         store.verify(&key(1)).await.unwrap();
@@ -91,9 +94,8 @@ async fn a_compaction_that_cannot_read_what_it_replaced_has_changed_nothing() {
 async fn a_compaction_that_fails_when_its_envelope_has_its_place_keeps_what_that_names() {
     type Fails = fn(Change<'_>, usize) -> bool;
     let cannot_sync: Fails = |change, exchanges| exchanges > 0 && matches!(change, Change::FolderSynced(_));
-    let cannot_go_back: Fails = |change, exchanges| {
-        matches!(change, Change::Read(_)) || exchanges > 0 && matches!(change, Change::Exchanged(..))
-    };
+    let cannot_go_back: Fails =
+        |change, exchanges| exchanges > 0 && matches!(change, Change::Read(_) | Change::Exchanged(..));
     for fails in [cannot_sync, cannot_go_back] {
         let (folder, failed) = failed_to_compact(LARGE, fails).await;
         assert!(matches!(failed, StoreError::Directory { .. }), "{failed:?}");
