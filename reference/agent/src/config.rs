@@ -37,6 +37,8 @@ pub struct AgentConfig {
     pub identity: SandboxIdentity,
     /// The checkpoint generation to restore; a fresh start when absent.
     pub restore: Option<u64>,
+    /// What that checkpoint has for a digest; any when absent.
+    pub restore_digest: Option<String>,
     /// The environment that code in the sandbox sees.
     pub env: BTreeMap<String, String>,
     /// The program that the container runs by itself, one that the engine accepts; empty for none.
@@ -101,6 +103,7 @@ impl AgentConfig {
         Ok(Self {
             identity,
             restore,
+            restore_digest: environment.get(env::RESTORE_DIGEST).cloned(),
             env,
             command,
             work_dir,

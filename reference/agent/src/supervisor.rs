@@ -175,7 +175,8 @@ impl Supervisor {
                 self.engine.start(place, fresh).await.map_err(StartError::Start)
             }
             Some(generation) => {
-                let payload = self.store.reader(&self.key(generation), &self.engine.version()).await;
+                let (key, digest) = (self.key(generation), self.config.restore_digest.as_deref());
+                let payload = self.store.reader_of(&key, &self.engine.version(), digest).await;
                 let payload = payload.map_err(|source| StartError::Load { generation, source })?;
                 let image = AgentImage::read(payload).await;
                 let (image, engine) = image.map_err(|source| StartError::Payload { generation, source })?;

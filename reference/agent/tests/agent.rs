@@ -34,6 +34,17 @@ async fn listener() -> (TcpListener, String) {
 }
 
 async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, program: Option<&str>) -> Running {
+    start_on_record(dir, store, restore, None, program).await
+}
+
+/// From the checkpoint that has this digest.
+async fn start_on_record(
+    dir: &Path,
+    store: &CheckpointStore,
+    restore: Option<u64>,
+    restore_digest: Option<String>,
+    program: Option<&str>,
+) -> Running {
     let (control, control_url) = listener().await;
     let (envd, envd_url) = listener().await;
     let (code_interpreter, code_url) = listener().await;
@@ -46,6 +57,7 @@ async fn start(dir: &Path, store: &CheckpointStore, restore: Option<u64>, progra
     let config = AgentConfig {
         identity,
         restore,
+        restore_digest,
         env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
         command: program.map_or_else(Vec::new, |code| ["python3", "-c", code].map(str::to_owned).to_vec()),
         work_dir: dir.join(format!("run-{}", restore.unwrap_or_default())),
@@ -113,6 +125,26 @@ fn texts(events: &[Value], kind: &str) -> Vec<String> {
 
 fn memory() -> CheckpointStore {
     CheckpointStore::open("memory://").expect("a store")
+}
+
+#[tokio::test]
+async fn an_agent_goes_on_from_the_checkpoint_on_record_and_from_no_other() {
+    let (dir, store) = (tempfile::tempdir().expect("a dir"), memory());
+    let first = start(dir.path(), &store, None, None).await;
+    first.run("x = 41").await;
+    let CheckpointState::Sealed { record } = first.checkpoint(1).await.checkpoint else {
+        panic!("it is sealed");
+    };
+    first.agent.stop().await;
+    let other = Some(record.digest.replace("blake3:", "blake3:0"));
+    let refused = start_on_record(dir.path(), &store, Some(1), other, None).await;
+    let state = refused.agent.state().borrow().clone();
+    assert!(
+        matches!(&state.workload, WorkloadState::Failed { message } if message.contains(&record.digest)),
+        "{state:?}"
+    );
+    let second = start_on_record(dir.path(), &store, Some(1), Some(record.digest), None).await;
+    assert_eq!(texts(&second.run("x + 1").await, "result"), ["42"]);
 }
 
 #[tokio::test]

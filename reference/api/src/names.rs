@@ -51,6 +51,8 @@ pub mod env {
     pub const POD_UID: &str = "TORPOR_POD_UID";
     /// The checkpoint generation to restore, in decimal. Absent on a fresh start.
     pub const RESTORE_GENERATION: &str = "TORPOR_RESTORE_GENERATION";
+    /// The digest on record of that checkpoint: another one in its place is not restored. Absent when none is on record.
+    pub const RESTORE_DIGEST: &str = "TORPOR_RESTORE_DIGEST";
     /// URL of the checkpoint store, e.g. `file:///var/lib/torpor/checkpoints`.
     pub const STORE: &str = "TORPOR_STORE";
     /// Before the name of a setting of the store, e.g. `TORPOR_STORE_AWS_REGION`: preferred to the plain name,

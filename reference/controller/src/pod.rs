@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
-use torpor_api::{Sandbox, annotation, env, label};
+use torpor_api::{CheckpointRecord, Sandbox, annotation, env, label};
 
 use crate::companions::claim_name;
 use crate::front::Front;
@@ -66,7 +66,7 @@ pub(crate) fn build(
     front: Front,
     sandbox: &Sandbox,
     template: &Value,
-    restore: Option<u64>,
+    restore: Option<&CheckpointRecord>,
     store_url: &str,
 ) -> Result<Pod, TemplateError> {
     let Template { metadata, mut spec } =
@@ -84,8 +84,8 @@ pub(crate) fn build(
     labels.extend(front.labels(sandbox));
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.remove(annotation::RESTORE_GENERATION);
-    if let Some(generation) = restore {
-        annotations.insert(annotation::RESTORE_GENERATION.to_owned(), generation.to_string());
+    if let Some(record) = restore {
+        annotations.insert(annotation::RESTORE_GENERATION.to_owned(), record.generation.to_string());
     }
     let metadata = ObjectMeta {
         name: sandbox.metadata.name.clone(),
@@ -137,7 +137,11 @@ fn set_volumes(spec: &mut PodSpec, sandbox: &Sandbox) {
     }
 }
 
-fn environment(sandbox: &Sandbox, restore: Option<u64>, store_url: &str) -> Vec<(&'static str, Option<String>)> {
+fn environment(
+    sandbox: &Sandbox,
+    restore: Option<&CheckpointRecord>,
+    store_url: &str,
+) -> Vec<(&'static str, Option<String>)> {
     vec![
         (env::SANDBOX_NAMESPACE, sandbox.metadata.namespace.clone()),
         (env::SANDBOX_NAME, sandbox.metadata.name.clone()),
@@ -145,8 +149,9 @@ fn environment(sandbox: &Sandbox, restore: Option<u64>, store_url: &str) -> Vec<
         (env::STORE, Some(store_url.to_owned())),
         (
             env::RESTORE_GENERATION,
-            restore.map(|generation| generation.to_string()),
+            restore.map(|record| record.generation.to_string()),
         ),
+        (env::RESTORE_DIGEST, restore.map(|record| record.digest.clone())),
     ]
 }
 
@@ -194,15 +199,25 @@ mod tests {
         sandbox
     }
 
+    fn record(generation: u64) -> CheckpointRecord {
+        CheckpointRecord {
+            generation,
+            digest: "blake3:aa".to_owned(),
+            size_bytes: 1,
+            stored_bytes: 1,
+            engine: "sim".to_owned(),
+        }
+    }
+
     #[test]
     fn the_environment_and_the_annotation_name_the_checkpoint_to_restore() {
         let template = json!({"spec": {"restartPolicy": "Always", "containers": [
             {"name": "sandbox", "env": [
                 {"name": "A", "value": "1"}, {"name": "TORPOR_RESTORE_GENERATION", "value": "9"},
-                {"name": "TORPOR_POD_UID", "value": "of-another"},
+                {"name": "TORPOR_POD_UID", "value": "of-another"}, {"name": "TORPOR_RESTORE_DIGEST", "value": "b"},
             ]},
         ]}});
-        let pod = build(Front::Kruise, &sandbox(), &template, Some(3), "memory:///").expect("a Pod");
+        let pod = build(Front::Kruise, &sandbox(), &template, Some(&record(3)), "memory:///").expect("a Pod");
         let spec = pod.spec.clone().expect("a spec");
         let value = |name: &str| {
             let env = spec.containers[0].env.clone().unwrap_or_default();
@@ -213,6 +228,7 @@ mod tests {
         };
         assert_eq!(value("A"), [Some("1".to_owned())]);
         assert_eq!(value(env::RESTORE_GENERATION), [Some("3".to_owned())]);
+        assert_eq!(value(env::RESTORE_DIGEST), [Some("blake3:aa".to_owned())]);
         assert_eq!(value(env::SANDBOX_UID), [Some("uid-1".to_owned())]);
         assert_eq!(value(env::POD_UID), [None]);
         let variables = serde_json::to_value(&spec.containers[0].env).expect("JSON");

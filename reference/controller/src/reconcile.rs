@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
-use torpor_api::{CheckpointState, Sandbox, SandboxStatus};
+use torpor_api::{CheckpointRecord, CheckpointState, Sandbox, SandboxStatus};
 use tracing::Instrument;
 
 use crate::api::{SandboxApi, Stored};
@@ -31,6 +31,8 @@ use crate::{AgentAddress, AgentError, ReconcileError};
 
 /// More than any path through the state machine has.
 const MOST_STEPS: usize = 48;
+/// How long a pause waits until what it outlives is removed. Stores go on with that.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What became of an effect.
 enum Outcome {
@@ -182,20 +184,23 @@ impl Pass<'_> {
         }
     }
 
-    /// Only once a newer one is on record is an older checkpoint of no use. The pause does not fail for what stays.
+    /// Only once a newer one is on record is an older checkpoint of no use. The pause does not fail for what stays, and does
+    /// not wait long for a store that does not answer.
     async fn drop_outlived(&self, reading: &Reading, after: &SandboxStatus) {
         let Some(record) = &after.checkpoint else { return };
-        if let Err(error) = self
+        let removal = self
             .context
             .custodian
-            .remove_older_than(reading.uid(), record.generation)
-            .await
-        {
-            tracing::warn!(
-                %error,
-                "outlived checkpoints are left until the next pause or the deletion"
-            );
-        }
+            .remove_older_than(reading.uid(), record.generation);
+        let left = match tokio::time::timeout(REMOVAL_LIMIT, removal).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the store has not answered for {} s", REMOVAL_LIMIT.as_secs()),
+        };
+        tracing::warn!(
+            error = left,
+            "outlived checkpoints are left until the next pause or the deletion"
+        );
     }
 
     async fn apply(&self, reading: &Reading, effect: Effect) -> Result<Outcome, ReconcileError> {
@@ -206,7 +211,7 @@ impl Pass<'_> {
             Effect::StartFromCheckpoint => {
                 self.context.custodian.wanted(reading.uid());
                 let record = sandbox.status.as_ref().and_then(|status| status.checkpoint.as_ref());
-                return self.start(sandbox, record.map(|record| record.generation)).await;
+                return self.start(sandbox, record).await;
             }
             Effect::Freeze => return self.freeze(reading).await,
             Effect::Checkpoint => return self.checkpoint(reading).await,
@@ -263,7 +268,7 @@ impl Pass<'_> {
         }
     }
 
-    async fn start(&self, sandbox: &Sandbox, restore: Option<u64>) -> Result<Outcome, ReconcileError> {
+    async fn start(&self, sandbox: &Sandbox, restore: Option<&CheckpointRecord>) -> Result<Outcome, ReconcileError> {
         // A template that went bad since it was read is reported by the next reading.
         let Ok(pod) = self.pod_to_start(sandbox, restore).await? else {
             return Ok(Outcome::Done);

@@ -35,14 +35,15 @@ mod pack;
 mod place;
 mod plan;
 mod restore;
+mod room;
 mod seal;
+mod turns;
 mod unpack;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use tokio::sync::RwLock;
 use torpor_api::CheckpointRecord;
 
 use uuid::Uuid;
@@ -63,6 +64,7 @@ use objects::Objects;
 use place::SandboxPlace;
 pub use place::check_sandbox_uid;
 use seal::Seal;
+use turns::Turns;
 
 /// Names one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,9 +82,7 @@ pub struct CheckpointStore {
     keys: Arc<TenantKeys>,
     /// Most bytes to keep for one sandbox.
     quota: Option<u64>,
-    /// Held shared to seal and exclusively to remove, so that a removal waits for seals whose callers gave up;
-    /// guards no data.
-    removal: Arc<RwLock<()>>,
+    turns: Arc<Turns>,
     steps: Steps,
 }
 
@@ -121,7 +121,7 @@ impl CheckpointStore {
             objects,
             keys: Arc::default(),
             quota: None,
-            removal: Arc::default(),
+            turns: Arc::default(),
             steps: Steps::default(),
         }
     }
@@ -144,7 +144,7 @@ impl CheckpointStore {
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
-            removal: Arc::default(),
+            turns: Arc::default(),
             ..self.clone()
         }
     }
@@ -179,13 +179,13 @@ impl CheckpointStore {
             engine: engine.clone(),
             attempt: Uuid::new_v4(),
         };
-        match Arc::clone(&self.removal).try_read_owned() {
+        let turn = self.turns.of(&key.sandbox_uid);
+        match Arc::clone(&turn).try_read_owned() {
             // Goes on by itself, and is not handed from thread to thread first.
             Ok(no_removal) if !payload.is_taken() => seal.at_once(payload, no_removal).await,
             Ok(_) | Err(_) => {
-                let removal = Arc::clone(&self.removal);
                 objects::to_the_end("seal a checkpoint in", &folder, async move {
-                    let no_removal = removal.read_owned().await;
+                    let no_removal = turn.read_owned().await;
                     seal.run(payload, no_removal).await
                 })
                 .await
@@ -198,7 +198,7 @@ impl CheckpointStore {
     /// # Errors
     /// When there is no such checkpoint, it is damaged, or another sandbox, engine or version wrote it.
     pub async fn load(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<Vec<u8>, StoreError> {
-        self.open_payload(key, engine).await?.read_all().await
+        self.open_payload(key, engine, None).await?.read_all().await
     }
 
     /// The payload of a checkpoint, to be read in parts: each is checked when it is read. That its packs are
@@ -208,13 +208,33 @@ impl CheckpointStore {
     /// When there is no such checkpoint, its envelope is damaged, a pack of it is missing, or another sandbox,
     /// engine or version wrote it.
     pub async fn reader(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<PayloadReader, StoreError> {
-        Ok(PayloadReader::sealed(self.open_payload(key, engine).await?))
+        self.reader_of(key, engine, None).await
     }
 
-    async fn open_payload(&self, key: &CheckpointKey, engine: &EngineVersion) -> Result<SealedPayload, StoreError> {
+    /// As [`reader`](Self::reader), of the very checkpoint that `digest` is on record for
+    /// ([`CheckpointRecord::digest`]), if it is: whoever may write to the store could have put another one in its place.
+    ///
+    /// # Errors
+    /// As those of [`reader`](Self::reader), and when the checkpoint that is there has another digest.
+    pub async fn reader_of(
+        &self,
+        key: &CheckpointKey,
+        engine: &EngineVersion,
+        digest: Option<&str>,
+    ) -> Result<PayloadReader, StoreError> {
+        Ok(PayloadReader::sealed(self.open_payload(key, engine, digest).await?))
+    }
+
+    async fn open_payload(
+        &self,
+        key: &CheckpointKey,
+        engine: &EngineVersion,
+        digest: Option<&str>,
+    ) -> Result<SealedPayload, StoreError> {
         self.objects.check().await?;
         let sealed = self.read_envelope(key).await?;
         restore::expect_engine(key, engine, &sealed.header)?;
+        restore::expect_digest(key, digest, &sealed.header)?;
         self.open_as_it_is(key, sealed).await
     }
 
@@ -290,8 +310,9 @@ impl CheckpointStore {
         let place = SandboxPlace::new(sandbox_uid)?;
         self.objects.check().await?;
         let (store, folder) = (self.clone(), place.folder().clone());
+        let turn = self.turns.of(sandbox_uid);
         objects::to_the_end("remove", &folder, async move {
-            let _no_sealing = store.removal.write().await;
+            let _no_sealing = turn.write().await;
             store.remove_sandbox(&place).await
         })
         .await
@@ -312,8 +333,9 @@ impl CheckpointStore {
             sandbox_uid: sandbox_uid.to_owned(),
             generation,
         };
+        let turn = self.turns.of(sandbox_uid);
         objects::to_the_end("remove old checkpoints in", &folder, async move {
-            let _no_sealing = store.removal.write().await;
+            let _no_sealing = turn.write().await;
             store.collect(&place, &oldest_kept).await
         })
         .await

@@ -725,6 +725,60 @@ async fn keys_come_from_a_variable_or_a_file_and_a_wrong_one_is_refused_at_once(
 }
 
 #[tokio::test]
+async fn a_checkpoint_that_somebody_put_in_the_place_of_the_one_on_record_is_not_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let key_of_tenant = [("TORPOR_STORE_KEYS".to_owned(), format!("one:{}", "ab".repeat(32)))].into();
+    let store = CheckpointStore::open_in(&url_of(directory.path()), &key_of_tenant).unwrap();
+    let record = store.seal(&key(1), &sim(), noise(1, LARGE)).await.unwrap();
+    let digest = Some(record.digest.as_str());
+    let reader = store.reader_of(&key(1), &sim(), digest).await;
+    assert!(reader.unwrap().read().await.unwrap() == noise(1, LARGE));
+
+    // Whole by itself, of the same sandbox and number, and by somebody without the key.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = CheckpointStore::open(&url_of(elsewhere.path())).unwrap();
+    other.seal(&key(1), &sim(), noise(2, 1_000)).await.unwrap();
+    let envelope = format!("{UID}/{:020}.ckpt", 1);
+    fs::copy(elsewhere.path().join(&envelope), directory.path().join(&envelope)).unwrap();
+    store.verify(&key(1)).await.unwrap();
+    let refused = store.reader_of(&key(1), &sim(), digest).await.map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::OtherDigest { .. }), "{refused:?}");
+    assert!(refused.to_string().contains(&record.digest), "{refused}");
+}
+
+#[tokio::test]
+async fn what_seals_left_that_ended_without_a_checkpoint_takes_nothing_of_the_quota() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = url_of(directory.path());
+    let plain = CheckpointStore::open(&url).unwrap();
+    plain.seal(&key(1), &sim(), noise(1, LARGE)).await.unwrap();
+    let packs = directory.path().join(UID).join("packs");
+    let [pack] = &fs::read_dir(packs).unwrap().collect::<Result<Vec<_>, _>>().unwrap()[..] else {
+        panic!("one pack")
+    };
+    let pack = pack.file_name().into_string().unwrap();
+    let environment = [("TORPOR_STORE_QUOTA".to_owned(), "2000000".to_owned())].into();
+    let store = CheckpointStore::open_in(&url, &environment).unwrap();
+    let refused = store.seal(&key(2), &sim(), noise(2, LARGE)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::QuotaExceeded { .. }), "{refused:?}");
+
+    // As a program leaves it that died before it put the envelope in its place.
+    let note = directory.path().join(UID).join("attempts").join(&pack);
+    fs::create_dir_all(note.parent().unwrap()).unwrap();
+    fs::write(&note, format!(r#"{{"id":"{pack}","generation":1,"packs":[]}}"#)).unwrap();
+    let refused = store.seal(&key(2), &sim(), noise(2, LARGE)).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::QuotaExceeded { .. }),
+        "a checkpoint names it: {refused:?}"
+    );
+    let envelope = directory.path().join(UID).join(format!("{:020}.ckpt", 1));
+    fs::remove_file(envelope).unwrap();
+    store.seal(&key(2), &sim(), noise(2, LARGE)).await.unwrap();
+    store.remove_older_than(UID, 2).await.unwrap();
+    assert!(store.stored_bytes(UID).await.unwrap() < 2_000_000, "and goes");
+}
+
+#[tokio::test]
 async fn a_checkpoint_over_the_quota_fails_and_leaves_what_there_was() {
     let directory = tempfile::tempdir().unwrap();
     let environment = [("TORPOR_STORE_QUOTA".to_owned(), "2000000".to_owned())].into();

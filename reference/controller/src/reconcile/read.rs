@@ -1,7 +1,7 @@
 //! The one reading of a pass: the sandbox, its Pod, and what else the decision depends on.
 
 use k8s_openapi::api::core::v1::Pod;
-use torpor_api::Sandbox;
+use torpor_api::{CheckpointRecord, Sandbox};
 
 use super::Pass;
 use crate::ReconcileError;
@@ -69,7 +69,7 @@ impl Pass<'_> {
     pub(super) async fn pod_to_start(
         &self,
         sandbox: &Sandbox,
-        restore: Option<u64>,
+        restore: Option<&CheckpointRecord>,
     ) -> Result<Result<Pod, TemplateError>, ReconcileError> {
         let template = match (&sandbox.spec.template, &sandbox.spec.template_ref) {
             (Some(template), None) => template.clone(),

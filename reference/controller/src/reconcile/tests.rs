@@ -6,7 +6,7 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason};
 
-use self::world::{AgentMood, Break, World};
+use self::world::{AgentMood, Break, StoreMood, World};
 use crate::ReconcileError;
 use crate::conditions;
 use crate::controller::Context;
@@ -349,7 +349,7 @@ async fn deletion_in_every_phase_leaves_nothing() {
 #[tokio::test]
 async fn deleting_a_paused_sandbox_waits_for_the_store_and_starts_nothing() {
     let (world, mut controller) = paused(1).await;
-    world.state().store_down = true;
+    world.state().store_mood = StoreMood::Down;
     world.state().writes.clear();
     world.delete_sandbox();
     world.settle(&mut controller).await;
@@ -363,7 +363,7 @@ async fn deleting_a_paused_sandbox_waits_for_the_store_and_starts_nothing() {
             .expect("a message")
             .contains("the store is down")
     );
-    world.state().store_down = false;
+    world.state().store_mood = StoreMood::Well;
     world.settle(&mut controller).await;
     let state = world.state();
     assert!(state.sandbox.is_none() && state.store.is_empty());

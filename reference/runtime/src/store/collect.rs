@@ -171,6 +171,17 @@ impl CheckpointStore {
         let mut named: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.id).collect();
         named.extend(begun.iter().filter_map(|note| note.target.parse::<Uuid>().ok()));
         named.extend(attempts.into_iter().flat_map(|attempt| attempt.packs));
+        named.extend(self.named_by_envelopes(place, key).await?);
+        Ok(named)
+    }
+
+    /// The packs that the checkpoints of the sandbox of `key` name.
+    pub(super) async fn named_by_envelopes(
+        &self,
+        place: &SandboxPlace,
+        key: &CheckpointKey,
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        let mut named = HashSet::new();
         for generation in self.generations(place).await? {
             let key = CheckpointKey {
                 generation,

@@ -63,6 +63,7 @@ impl CheckpointStore {
             return Ok(Compacted::default());
         }
         let (store, folder) = (self.clone(), place.folder().clone());
+        let turn = self.turns.of(&key.sandbox_uid);
         let compaction = Compaction {
             store: self.clone(),
             place: place.clone(),
@@ -72,11 +73,11 @@ impl CheckpointStore {
         };
         objects::to_the_end("compact", &folder, async move {
             let compacted = {
-                let _no_removal = store.removal.read().await;
+                let _no_removal = turn.read().await;
                 compaction.run().await?
             };
             if compacted.before > 0 {
-                let _no_sealing = store.removal.write().await;
+                let _no_sealing = turn.write().await;
                 store.sweep(&place, &compaction.key).await?;
             }
             Ok(compacted)

@@ -65,6 +65,7 @@ impl OpenFile {
 pub(super) struct Unfinished {
     /// Name of the file that it was to become.
     pub(super) target: String,
+    pub(super) bytes: u64,
     /// What tells it from those of others.
     writer: String,
     path: PathBuf,
@@ -165,6 +166,7 @@ impl Directory {
                 if let Some((target, writer)) = target {
                     found.push(Unfinished {
                         target: target.to_owned(),
+                        bytes: metadata.len(),
                         writer: writer.to_owned(),
                         path: file.to_owned(),
                         written: metadata.modified()?,

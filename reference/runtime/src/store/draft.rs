@@ -32,12 +32,13 @@ use uuid::Uuid;
 use super::depot::{self, Depot};
 use super::objects;
 use super::place::SandboxPlace;
+use super::room::Room;
 use super::seal::report;
 use super::{CheckpointStore, StoreError};
 use crate::chunks::Grain;
 use crate::payload::Payload;
 use crate::step::Step;
-pub(super) use begun::{Begun, Room};
+pub(super) use begun::Begun;
 pub(super) use fetch::{Unfetched, fetch};
 pub(super) use takes::{AllTaken, Takes};
 

@@ -143,6 +143,16 @@ pub enum StoreError {
         /// The engine that wrote it.
         found: EngineVersion,
     },
+    /// It is not the one that was sealed and put on record.
+    #[error("restore checkpoint {key}: its digest is {found}, and {recorded} is on record; somebody has put it there")]
+    OtherDigest {
+        /// The checkpoint.
+        key: CheckpointKey,
+        /// What sealing it gave.
+        recorded: String,
+        /// What is there.
+        found: String,
+    },
     /// The generation was removed, perhaps while it was being written.
     #[error("seal checkpoint {key}: this generation was removed; take one that was never used")]
     Removed {
@@ -282,6 +292,7 @@ impl StoreError {
             Self::NotFound { .. }
             | Self::Envelope { .. }
             | Self::OtherCheckpoint { .. }
+            | Self::OtherDigest { .. }
             | Self::PackMissing { .. }
             | Self::PackSize { .. }
             | Self::ChunkDamaged { .. } => true,

@@ -339,6 +339,28 @@ pub(super) fn expect_engine(
     Ok(())
 }
 
+/// How a record says the digest of a sealed envelope.
+pub(super) fn digest_of(header: &EnvelopeHeader) -> String {
+    format!("blake3:{}", envelope::digest(header).to_hex())
+}
+
+/// Refuses a checkpoint that is not the one on record.
+pub(super) fn expect_digest(
+    key: &CheckpointKey,
+    recorded: Option<&str>,
+    header: &EnvelopeHeader,
+) -> Result<(), StoreError> {
+    let found = digest_of(header);
+    match recorded {
+        Some(recorded) if recorded != found => Err(StoreError::OtherDigest {
+            key: key.clone(),
+            recorded: recorded.to_owned(),
+            found,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn expect_key(key: &CheckpointKey, header: &EnvelopeHeader) -> Result<(), StoreError> {
     let found = CheckpointKey {
         sandbox_uid: header.sandbox_uid.clone(),

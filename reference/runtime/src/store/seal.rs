@@ -24,13 +24,14 @@ use torpor_api::CheckpointRecord;
 use uuid::Uuid;
 
 use super::depot::Depot;
-use super::draft::{Begun, Room};
+use super::draft::Begun;
 use super::inspection::Inspection;
 use super::objects::{Created, NewPack, Staged, beside, on_the_cores};
 use super::pack::{self, PackError, Sieve, Survey};
 use super::place::SandboxPlace;
 use super::plan::{self, Base, Reuse};
-use super::restore::Sealed;
+use super::restore::{self, Sealed};
+use super::room::Room;
 use super::{CheckpointKey, CheckpointStore, EngineVersion, EnvelopeHeader, StoreError};
 use crate::chunks::Piece;
 use crate::envelope::{self, Contents, Encoded, Entry, Holder, KeptChunks, Pack};
@@ -38,7 +39,7 @@ use crate::payload::{Payload, PayloadError};
 use crate::step::Step;
 use small::Large;
 
-/// As long as there is one, this program removes nothing from the store.
+/// As long as there is one, this program removes nothing of the sandbox.
 pub(super) type NoRemoval = OwnedRwLockReadGuard<()>;
 
 /// One call to seal.
@@ -388,7 +389,7 @@ pub(super) fn record_of(header: &EnvelopeHeader, envelope_bytes: u64) -> Checkpo
     };
     CheckpointRecord {
         generation: header.generation,
-        digest: format!("blake3:{}", envelope::digest(header).to_hex()),
+        digest: restore::digest_of(header),
         size_bytes: header.payload_bytes,
         stored_bytes: in_packs + envelope_bytes,
         engine: header.engine.name.clone(),

@@ -5,5 +5,6 @@ mod crashes;
 mod interleavings;
 #[path = "../fixture/noise.rs"]
 mod noise;
+mod silence;
 mod watched;
 mod world;

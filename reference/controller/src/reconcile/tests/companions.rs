@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason, Sandbox};
 
-use super::world::World;
+use super::world::{StoreMood, World};
 use super::{paused, phase, running, says, spec};
 use crate::api::SandboxApi;
 use crate::checkpoints::Checkpoints;
@@ -330,11 +330,16 @@ async fn outlived_data_goes_though_nothing_describes_it() {
     assert_eq!(stored(&world), [2]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_pause_waits_for_outlived_data_to_go_and_the_next_takes_what_is_left() {
     let (world, mut controller) = paused(3).await;
-    for (store_down, left) in [(true, vec![1, 2]), (false, vec![3])] {
-        world.state().store_down = store_down;
+    let moods = [
+        (StoreMood::Down, vec![1, 2]),
+        (StoreMood::Silent, vec![1, 2, 3]),
+        (StoreMood::Well, vec![4]),
+    ];
+    for (mood, left) in moods {
+        world.state().store_mood = mood;
         for paused in [false, true] {
             world.patch_spec(json!({"paused": paused}));
             world.settle(&mut controller).await;

@@ -62,7 +62,7 @@ pub(super) struct State {
     /// What runs in the Pod, with its context: a number.
     pub(super) agent: Option<(AgentState, u64)>,
     pub(super) store: BTreeMap<u64, u64>,
-    pub(super) store_down: bool,
+    pub(super) store_mood: StoreMood,
     pub(super) mood: AgentMood,
     /// Writes to the sandbox and the Pod.
     pub(super) writes: Vec<String>,
@@ -70,6 +70,16 @@ pub(super) struct State {
     pub(super) break_at: Option<(usize, Break)>,
     pub(super) now: Timestamp,
     pub(super) node_stuck: bool,
+}
+
+/// How the store takes a removal.
+#[derive(Clone, Copy, Default)]
+pub(super) enum StoreMood {
+    #[default]
+    Well,
+    Down,
+    /// It answers nothing.
+    Silent,
 }
 
 /// A handle on the world.
@@ -533,13 +543,15 @@ impl CheckpointCustodian for World {
 
     fn remove_older_than<'a>(&'a self, _: &'a str, generation: u64) -> BoxFuture<'a, Result<(), RemovalError>> {
         let mut state = World::state(self);
-        let removed = if state.store_down {
-            Err(RemovalError {
+        let removed = match state.store_mood {
+            StoreMood::Well => {
+                state.store.retain(|number, _| *number >= generation);
+                Ok(())
+            }
+            StoreMood::Down => Err(RemovalError {
                 message: "the store is down".to_owned(),
-            })
-        } else {
-            state.store.retain(|number, _| *number >= generation);
-            Ok(())
+            }),
+            StoreMood::Silent => return std::future::pending().boxed(),
         };
         std::future::ready(removed).boxed()
     }

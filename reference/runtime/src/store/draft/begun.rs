@@ -14,6 +14,7 @@ use crate::store::pack::Sieve;
 use crate::store::place::SandboxPlace;
 use crate::store::plan::Base;
 use crate::store::restore::Sealed;
+use crate::store::room::Room;
 use crate::store::seal::report;
 use crate::store::{CheckpointKey, CheckpointStore, StoreError};
 
@@ -34,32 +35,6 @@ pub(in crate::store) struct Begun {
     pub(in crate::store) takes: Arc<Takes>,
 }
 
-/// What the sandbox may still add.
-#[derive(Clone, Copy)]
-pub(in crate::store) struct Room {
-    pub(in crate::store) kept: u64,
-    pub(in crate::store) quota: u64,
-}
-
-impl Room {
-    /// Bytes.
-    pub(in crate::store) fn left(self) -> u64 {
-        self.quota.saturating_sub(self.kept)
-    }
-}
-
-impl CheckpointStore {
-    /// What the quota leaves; nothing is refused without one. Envelopes beside their chunks are not counted before
-    /// they are there, and seals at the same time do not see each other.
-    pub(in crate::store) async fn room(&self, place: &SandboxPlace) -> Result<Option<Room>, StoreError> {
-        let Some(quota) = self.quota else {
-            return Ok(None);
-        };
-        let kept = self.objects.folder_bytes(place.folder()).await?;
-        Ok(Some(Room { kept, quota }))
-    }
-}
-
 impl Begun {
     /// Begins the seal of `generation`, or of the next one.
     pub(in crate::store) async fn new(
@@ -69,7 +44,12 @@ impl Begun {
         generation: Option<u64>,
     ) -> Result<Self, StoreError> {
         let place = SandboxPlace::new(sandbox_uid)?;
-        let room = store.room(&place).await?;
+        let sought = CheckpointKey {
+            sandbox_uid: sandbox_uid.to_owned(),
+            // The next one is beyond all there are.
+            generation: generation.unwrap_or(u64::MAX),
+        };
+        let room = store.room(&place, &sought).await?;
         let look = async {
             let generations = store.generations(&place).await?;
             let newest = store.newest(sandbox_uid, &generations, generation).await?;

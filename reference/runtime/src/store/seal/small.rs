@@ -197,7 +197,7 @@ impl Seal {
         if self.store.quota.is_some() && self.is_there().await? {
             return Ok(Outcome::Sealed(self.sealed_before(&small.pieces).await?));
         }
-        self.keep_to(self.store.room(&self.place).await?, small.bytes)?;
+        self.keep_to(self.store.room(&self.place, &self.key).await?, small.bytes)?;
         let staged = self.stage(small.parts, None).await?;
         self.commit(small.record, staged, &small.pieces).await
     }
