@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
 use crate::conformance::args::ConformanceArgs;
+use crate::conformance::placing;
 use crate::engine::{AheadArgs, EngineKind, ExecutionArgs};
 use crate::operate::args::{AgentArgs, ControllerArgs, GatewayArgs};
 use crate::plane::Ports;
@@ -37,6 +38,21 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line, with what of it was said there and not in the environment.
+    ///
+    /// # Errors
+    /// It makes no sense, or asks for help.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        if let (Command::Conformance(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.named = placing::named(matches);
+        }
+        Ok(cli)
+    }
 }
 
 /// What to do.

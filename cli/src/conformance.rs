@@ -1,6 +1,7 @@
 //! `torpor conformance`: runs the suite and shows what it says.
 
 pub mod args;
+pub mod placing;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -58,35 +59,14 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let options = match options(&args, &suite) {
-        Ok(options) => options,
+    let Prepared {
+        options,
+        profile,
+        fault,
+    } = match prepare(&args, &suite) {
+        Ok(prepared) => prepared,
         Err(error) => return Ok(Exit::usage(&error)),
     };
-    if suite.select(&options.filter).is_empty() {
-        return Ok(Exit::usage(&nothing_selected(&args)));
-    }
-    let profile = match target::profile(&args) {
-        Ok(profile) => profile,
-        Err(error) => return Ok(Exit::usage(&error)),
-    };
-    if let Err(error) = target::capabilities(&args, &profile) {
-        return Ok(Exit::usage(&error));
-    }
-    let fault = match fault(&args) {
-        Ok(fault) => fault,
-        Err(error) => return Ok(Exit::usage(&error)),
-    };
-    let elsewhere = matches!(args.target, TargetKind::Kubeconfig | TargetKind::E2b);
-    if let Some(Err(error)) = elsewhere.then(|| target::addresses(&args, &profile)) {
-        return Ok(Exit::usage(&error));
-    }
-    // Nobody wants to learn after the run that its report has no place.
-    if let Some(folder) = &args.reporting.report
-        && let Err(error) = std::fs::create_dir_all(folder)
-    {
-        let place = format!("--report {}: make the directory", folder.display());
-        return Ok(Exit::usage(&anyhow::Error::new(error).context(place)));
-    }
     stop_by_signal(options.stop.clone())?;
     let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;
@@ -95,6 +75,38 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Verdict::NotConformant => Exit::NotConformant,
         Verdict::HarnessError => Exit::Error,
         Verdict::Usage => Exit::Usage,
+    })
+}
+
+/// What a run takes, once it is known that the options make sense.
+struct Prepared {
+    options: RunOptions,
+    profile: Profile,
+    fault: Option<&'static Fault>,
+}
+
+/// Reads and checks everything that can be before anything is started.
+fn prepare(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<Prepared> {
+    placing::check(args.target, &args.named)?;
+    let options = options(args, suite)?;
+    if suite.select(&options.filter).is_empty() {
+        return Err(nothing_selected(args));
+    }
+    let profile = target::profile(args)?;
+    target::capabilities(args, &profile)?;
+    let fault = fault(args)?;
+    if matches!(args.target, TargetKind::Kubeconfig | TargetKind::E2b) {
+        target::addresses(args, &profile)?;
+    }
+    // Nobody wants to learn after the run that its report has no place.
+    if let Some(folder) = &args.reporting.report {
+        let place = || format!("--report {}: make the directory", folder.display());
+        std::fs::create_dir_all(folder).with_context(place)?;
+    }
+    Ok(Prepared {
+        options,
+        profile,
+        fault,
     })
 }
 
@@ -227,8 +239,9 @@ async fn run_on(
             let (plane, _data_dir) = start_embedded(subject, None).await?;
             let mut target = target::embedded_by(&plane, profile).await?;
             rename(&mut target, args);
-            if args.capabilities.is_some() {
-                target.capabilities = target::capabilities(args, &target.profile)?;
+            match &args.capabilities {
+                Some(_) => target.capabilities = target::capabilities(args, &target.profile)?,
+                None => target.capabilities.extend(args.capability.iter().copied()),
             }
             target.laboratory = Some(Arc::new(EmbeddedLaboratory::new(target.profile.clone(), subject)));
             let report = run_with_progress(suite, &Arc::new(target), options, args.reporting.quiet).await;

@@ -94,6 +94,51 @@ fn a_kubeconfig_that_cannot_be_read_is_named_once_with_the_reason() {
 }
 
 #[test]
+fn an_option_of_another_target_is_refused_and_never_judges_torpor_under_the_name_of_a_vendor() {
+    let vendor = [
+        "--kubeconfig",
+        "/nonexistent/acme.yaml",
+        "--e2b-url",
+        "https://api.acme.example",
+        "--name",
+        "Acme 2.1",
+    ];
+    let said = refused(&vendor);
+    assert!(
+        said.contains("--kubeconfig goes with --target kubeconfig")
+            && said.contains("--e2b-url goes with --target e2b"),
+        "{said}"
+    );
+    for (args, right) in [
+        (&["--storage", "/nonexistent"][..], "--target kubeconfig"),
+        (&["--image", "acme/plane"], "--target container"),
+        (&["--load", "acme/controller:dev"], "--target kind"),
+        (&["--target", "e2b", "--engine", "monty"], "--target embedded"),
+    ] {
+        let said = refused(args);
+        assert!(said.contains(&format!("{} goes with", args[args.len() - 2])), "{said}");
+        assert!(said.contains(right), "{said}");
+    }
+}
+
+#[test]
+fn what_the_environment_sets_for_other_programs_is_no_reason_to_refuse() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args(["conformance", "--quiet", "--filter", "paused-has-no-pod"])
+        .args(["--capability", "commands", "--report", text(folder.path())])
+        .envs([("KUBECONFIG", "/nonexistent"), ("E2B_API_KEY", "e2b_00")])
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let report = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let claims = report["claims"].as_array().expect("claims");
+    assert!(claims.iter().any(|claim| claim == "commands"), "{claims:?}");
+}
+
+#[test]
 fn a_report_that_has_no_place_is_refused_before_the_run() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("file");

@@ -1,5 +1,6 @@
 //! Options of `torpor conformance`.
 
+use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -150,6 +151,9 @@ pub struct ConformanceArgs {
     pub jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     pub reporting: ReportingArgs,
+    /// The options that the command line names, by their ids: the others are absent, or of the environment.
+    #[arg(skip)]
+    pub named: BTreeSet<String>,
 }
 
 /// What to judge.
