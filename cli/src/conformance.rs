@@ -13,7 +13,8 @@ use anyhow::{Context as _, anyhow, bail};
 use mock_node::Capacity;
 use tokio_util::sync::CancellationToken;
 use torpor_harness::{
-    ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, run as run_suite,
+    ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, remove_reports,
+    run as run_suite,
 };
 
 #[cfg(feature = "containers")]
@@ -102,6 +103,7 @@ fn prepare(args: &ConformanceArgs, suite: &Suite) -> anyhow::Result<Prepared> {
     if let Some(folder) = &args.reporting.report {
         let place = || format!("--report {}: make the directory", folder.display());
         std::fs::create_dir_all(folder).with_context(place)?;
+        remove_reports(folder).context("clear away the report of an earlier run")?;
     }
     Ok(Prepared {
         options,
@@ -351,9 +353,7 @@ fn tell(report: &Report, args: &ConformanceArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.reporting.report {
         let yaml = args.reporting.report_yaml.then_some(Form::Yaml);
         let forms: Vec<Form> = Form::USUAL.into_iter().chain(yaml).collect();
-        report
-            .write_as(folder, &forms)
-            .with_context(|| format!("write the report to {}", folder.display()))?;
+        report.write_as(folder, &forms).context("write the report")?;
         println!("report: {}", folder.join(Form::Html.file_name()).display());
     }
     Ok(())

@@ -151,6 +151,24 @@ fn a_report_that_has_no_place_is_refused_before_the_run() {
 }
 
 #[test]
+fn a_run_that_never_happened_leaves_no_report_of_an_earlier_one() {
+    let folder = tempfile::tempdir().expect("a directory");
+    for file in ["report.json", "report.yaml", "summary.md", "notes.txt"] {
+        std::fs::write(folder.path().join(file), "of before").expect("a file");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args(["conformance", "--target", "e2b", "--e2b-url", "http://127.0.0.1:1"])
+        .args(["--e2b-api-key", "e2b_00", "--report", text(folder.path())])
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let left = std::fs::read_dir(folder.path()).expect("the directory");
+    let left: Vec<_> = left.map(|entry| entry.expect("a file").file_name()).collect();
+    assert_eq!(left, ["notes.txt"], "what is not ours stays");
+}
+
+#[test]
 fn a_day_that_is_none_is_told_with_how_one_is_written() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("known.yaml");

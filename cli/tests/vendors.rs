@@ -119,6 +119,26 @@ fn the_ci_action_shows_the_summary_tells_the_verdict_and_ends_as_the_suite_does(
 }
 
 #[test]
+fn the_ci_action_tells_no_verdict_of_a_run_that_never_happened() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let reports = folder.path().join("report");
+    fs::create_dir(&reports).expect("a folder");
+    for (args, code) in [
+        ("--target e2b --e2b-url http://127.0.0.1:1 --e2b-api-key e2b_00", 2),
+        ("--no-such-option", 3),
+    ] {
+        fs::write(reports.join("summary.md"), "## ✅ of before: conformant\n").expect("written");
+        fs::write(reports.join("report.json"), "{\n  \"verdict\": \"conformant\",\n}\n").expect("written");
+        let output = step(folder.path(), args, "");
+        assert_eq!(output.status.code(), Some(code), "{args}: {}", text(&output.stderr));
+        for told in ["output", "summary"] {
+            let told = fs::read_to_string(folder.path().join(told)).unwrap_or_default();
+            assert_eq!(told, "", "{args}");
+        }
+    }
+}
+
+#[test]
 fn the_ci_action_refuses_options_that_make_no_sense() {
     let folder = tempfile::tempdir().expect("a directory");
     for args in ["--filter 'unmatched", "--no-such-option"] {

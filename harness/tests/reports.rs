@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use stand_in::{Defect, StandIn};
 use torpor_harness::scenario::Scenario;
 use torpor_harness::{
-    Catalogue, ChangeKind, Difference, Filter, Form, FoundReport, Report, RunOptions, Suite, Verdict, run, verify,
+    Catalogue, ChangeKind, Difference, Filter, Form, FoundReport, Report, RunOptions, Suite, Verdict, remove_reports,
+    run, verify,
 };
 
 fn scenario(id: &str, requirement: &str, needs: &str, steps: &str) -> (String, Arc<Scenario>) {
@@ -113,6 +114,38 @@ async fn what_was_not_selected_is_called_so_in_every_form_for_people() {
         assert!(part.render(form).unwrap().contains(word), "{form:?}");
         assert!(!whole.render(form).unwrap().contains(word), "{form:?}");
     }
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_written_names_the_file_and_leaves_the_one_before_whole() {
+    let (before, after) = (
+        report(Defect::None, &[]).await,
+        report(Defect::ForgetsOnResume, &[]).await,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    before.write(folder.path()).unwrap();
+    // The first file that is put in its place cannot be.
+    std::fs::remove_file(folder.path().join("junit.xml")).unwrap();
+    std::fs::create_dir_all(folder.path().join("junit.xml/in-the-way")).unwrap();
+    let refused = after.write(folder.path()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!("write {}", folder.path().join("junit.xml").display())
+    );
+    let kept = FoundReport::read(folder.path()).unwrap();
+    assert_eq!(kept.report.verdict(), Verdict::Conformant);
+    let names = std::fs::read_dir(folder.path()).unwrap();
+    let names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(!names.iter().any(|name| name.ends_with(".new")), "{names:?}");
+
+    std::fs::remove_dir_all(folder.path().join("junit.xml")).unwrap();
+    after.write(folder.path()).unwrap();
+    let now = FoundReport::read(folder.path()).unwrap();
+    assert_eq!(now.report.verdict(), Verdict::NotConformant);
+    remove_reports(folder.path()).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 type Edit = (&'static str, fn(&mut Value), &'static [&'static str]);

@@ -34,7 +34,7 @@ use crate::target::Target;
 
 pub use case::CaseReport;
 pub use diff::{ChangeKind, Changed, Difference};
-pub use form::{Form, RenderError, report_schema};
+pub use form::{Form, RenderError, WriteError, remove_reports, report_schema};
 pub use line::render_line;
 pub use outcome::{Outcome, Summary};
 pub use provenance::{ClusterFacts, Environment, MachineFacts, NodeFacts, OptionFacts, Provenance, TargetFacts};
