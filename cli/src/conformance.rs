@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use mock_node::Capacity;
-use tokio_util::sync::CancellationToken;
 use torpor_harness::{
     ExpectedFailures, Filter, Form, Profile, Report, RunOptions, Skip, Suite, Target, Verdict, remove_reports,
     run as run_suite,
@@ -28,7 +27,8 @@ use crate::fault::Fault;
 use crate::laboratory::{Controls, EmbeddedLaboratory};
 use crate::plane::{ControlPlane, PlaneConfig, Ports, Reconciler};
 use crate::progress::Progress;
-use crate::signal::stop_signal;
+use crate::say;
+use crate::signal::stop_in_order;
 use crate::stand_ins::StandIns;
 use crate::target;
 use crate::webhook_services::WebhookServices;
@@ -44,6 +44,9 @@ pub const EMBEDDED_NODE: Capacity = Capacity {
 /// How long code may keep an embedded sandbox from being stopped. The suite waits until a pause is called
 /// off, and has seen no more after ten seconds than after two.
 const EMBEDDED_FREEZE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is said when a run is told to end.
+const STOPPING: &str = "stopping: what the cases made is deleted; Ctrl-C again ends at once and leaves it";
 
 /// Runs the suite against a target and reports.
 ///
@@ -68,7 +71,7 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Exit::usage(&error)),
     };
-    stop_by_signal(options.stop.clone())?;
+    stop_in_order(options.stop.clone(), STOPPING).context("listen for Ctrl-C")?;
     let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {
@@ -134,22 +137,6 @@ fn fault(args: &ConformanceArgs) -> anyhow::Result<Option<&'static Fault>> {
     Fault::named(name)
         .map(Some)
         .map_err(|unknown| anyhow!("--fault: {unknown}"))
-}
-
-/// Lets Ctrl-C end the run in good order, and a second one at once.
-fn stop_by_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    let first = stop_signal().context("listen for Ctrl-C")?;
-    tokio::spawn(async move {
-        first.await;
-        eprintln!("stopping: what the cases made is deleted; Ctrl-C again ends at once and leaves it");
-        stop.cancel();
-        // Listened for from now on: the first signal is not the second, too.
-        if let Ok(second) = stop_signal() {
-            second.await;
-            std::process::exit(2);
-        }
-    });
-    Ok(())
 }
 
 /// How to run, by the command line.
@@ -341,20 +328,24 @@ pub async fn run_with_progress(suite: &Suite, target: &Arc<Target>, options: &Ru
     run_suite(suite, target, options, |event| progress.note(event)).await
 }
 
-/// Prints what came of a run and writes its files.
+/// Writes the files of a run and prints what came of it: the files first, for nobody may take what is printed.
 fn tell(report: &Report, args: &ConformanceArgs) -> anyhow::Result<()> {
+    let written = args.reporting.report.as_ref().map(|folder| {
+        let yaml = args.reporting.report_yaml.then_some(Form::Yaml);
+        let forms: Vec<Form> = Form::USUAL.into_iter().chain(yaml).collect();
+        report
+            .write_as(folder, &forms)
+            .map(|()| folder.join(Form::Html.file_name()))
+    });
     let text = report.render(Form::Text)?;
     if args.reporting.quiet {
         // The verdict; which requirements were broken the cases have said.
-        println!("{}", text.split("\n\n").last().unwrap_or(&text).trim_end());
+        say::line(text.split("\n\n").last().unwrap_or(&text).trim_end());
     } else {
-        println!("\n{}", text.trim_end());
+        say::line(format_args!("\n{}", text.trim_end()));
     }
-    if let Some(folder) = &args.reporting.report {
-        let yaml = args.reporting.report_yaml.then_some(Form::Yaml);
-        let forms: Vec<Form> = Form::USUAL.into_iter().chain(yaml).collect();
-        report.write_as(folder, &forms).context("write the report")?;
-        println!("report: {}", folder.join(Form::Html.file_name()).display());
+    if let Some(page) = written.transpose().context("write the report")? {
+        say::line(format_args!("report: {}", page.display()));
     }
     Ok(())
 }

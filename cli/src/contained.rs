@@ -13,6 +13,7 @@ use crate::elsewhere;
 use crate::engine::EngineKind;
 use crate::exit::Exit;
 use crate::plane::{IMAGE, NAMESPACE};
+use crate::say;
 use crate::target;
 
 /// Boots a cluster of kind, and judges what the manifests have put on it.
@@ -30,7 +31,7 @@ pub async fn on_kind(
         load: args.containers.load.clone(),
         apply: args.containers.apply.clone(),
     };
-    eprintln!("booting {}", kind.image);
+    say::aside(format_args!("booting {}", kind.image));
     let cluster = kind.boot().await.map_err(told)?;
     let folder = tempfile::tempdir().context("make a folder for the kubeconfig")?;
     take_kubeconfig(args, folder.path(), cluster.kubeconfig())?;

@@ -14,6 +14,7 @@ use torpor_harness::{
 use crate::conformance::args::ConformanceArgs;
 use crate::conformance::run_with_progress;
 use crate::contact::{ANSWER, LOOK, within};
+use crate::say;
 
 /// How long the namespace of a run may take to go.
 const LEAVE: Duration = Duration::from_mins(1);
@@ -50,7 +51,7 @@ pub async fn run(
     let created = within(server(), ANSWER, OwnNamespace::create(&kubernetes.client)).await;
     let attempt = "create a namespace for the run";
     let namespace = created.context(attempt)?.context(attempt)?;
-    println!("namespace {}, which goes with the run", namespace.name());
+    say::line(format_args!("namespace {}, which goes with the run", namespace.name()));
     target.kubernetes = Some(KubernetesTarget {
         namespace: namespace.name().to_owned(),
         ..kubernetes
@@ -59,7 +60,7 @@ pub async fn run(
     let name = namespace.name().to_owned();
     let left = namespace.leave(&dialect, LEAVE).await;
     if !left.is_empty() {
-        eprintln!("torpor: left behind in {name}:\n  {}", left.join("\n  "));
+        say::aside(format_args!("torpor: left behind in {name}:\n  {}", left.join("\n  ")));
     }
     Ok(report)
 }
@@ -75,12 +76,12 @@ async fn take_claims(
     let said = said.with_context(|| format!("read the claims of the definition of {}", dialect.plural))?;
     if let Some(claims) = said {
         let names: Vec<_> = claims.iter().map(|capability| capability.as_str()).collect();
-        println!(
+        say::line(format_args!(
             "the definition of {}.{} claims {}",
             dialect.plural,
             dialect.group,
             names.join(", ")
-        );
+        ));
         target.capabilities = claims;
         target.capabilities.extend(args.capability.iter().copied());
     }

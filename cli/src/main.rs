@@ -24,6 +24,7 @@ mod plane;
 mod progress;
 mod proxy;
 mod report;
+mod say;
 mod selftest;
 mod signal;
 mod sim;
@@ -73,7 +74,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends the process without a word when whoever read its output has gone, as after `| head`.
+/// Ends the process without a word when whoever read its output has gone, as after `| head`. What has something to clean up
+/// prints by [`say`], and goes on.
 fn end_quietly_when_nobody_reads() {
     /// As a shell reports a process that SIGPIPE ended.
     const NOBODY_READS: i32 = 141;

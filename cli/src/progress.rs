@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use torpor_harness::{CaseReport, Outcome, RunEvent, render_line};
 
+use crate::say;
+
 /// How long nothing may be heard of a run in a log.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -63,14 +65,14 @@ impl Progress {
             Shape::Bars(bars) => bars.note(event),
             Shape::Lines => {
                 if let Some(line) = render_line(event) {
-                    println!("{line}");
+                    say::line(line);
                 }
             }
             Shape::Quiet => {
                 if let (RunEvent::CaseEnded { case }, Some(line)) = (event, render_line(event))
                     && is_news(case)
                 {
-                    println!("{line}");
+                    say::line(line);
                 }
             }
         }
@@ -89,7 +91,7 @@ impl Progress {
                 ticks.tick().await;
                 let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(line) = running.silent_for(SILENCE, Instant::now()) {
-                    println!("{line}");
+                    say::line(line);
                 }
             }
         });
@@ -174,7 +176,7 @@ impl Bars {
             RunEvent::Ended { .. } => self.whole.finish_and_clear(),
         }
         if let Some(line) = render_line(event) {
-            self.all.suspend(|| println!("{line}"));
+            self.all.suspend(|| say::line(line));
         }
     }
 }

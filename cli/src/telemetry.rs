@@ -105,7 +105,8 @@ impl LogFormat {
 
 /// In the fitting format unless one is given.
 fn logs(format: Option<LogFormat>) -> Box<dyn Layer<Registry> + Send + Sync + 'static> {
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    // A log that nobody reads any more is no reason to end: to complain of it on standard error would be one.
+    let layer = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     match format.unwrap_or_else(LogFormat::fitting) {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().boxed(),
