@@ -12,7 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use torpor_harness::scenario::{Front, Scenario};
-use torpor_harness::{Authorities, Case, Catalogue, Outcome, RunEvent, RunOptions, Suite, Target, run, run_one};
+use torpor_harness::{
+    Authorities, Case, Catalogue, FoundReport, Outcome, Report, RunEvent, RunOptions, Suite, Target, run, run_one,
+    verify,
+};
 
 fn scenario(id: &str, steps: &str) -> Arc<Scenario> {
     let head = format!("id: {id}\ntitle: A claim\nrequirements: [CTX-01]\ntimeout: 60s\nvia: [e2b]");
@@ -115,4 +118,58 @@ async fn a_run_that_is_stopped_cleans_up_and_passes_for_nothing() {
         report.notes(),
         ["the run was interrupted: 2 cases did not come to an end"]
     );
+}
+
+/// A case of what the stand-in does not claim, and one of what it does.
+fn unclaimed_and_claimed() -> Suite {
+    let catalogue = Catalogue::load().unwrap();
+    let parsed = |id: &str, needs: &str| {
+        let text = format!(
+            "id: {id}\ntitle: A claim\nrequirements: [CTX-01]\nneeds: [{needs}]\nvia: [e2b]\nsteps:\n  - create: {{}}\n"
+        );
+        let scenario = Scenario::parse(&format!("{id}.yaml"), &text, &catalogue).unwrap();
+        (id.to_owned(), Arc::new(scenario))
+    };
+    let mut suite = Suite::embedded().unwrap();
+    suite.scenarios = [parsed("a-claimed", ""), parsed("unclaimed", "auto-pause")].into();
+    suite
+}
+
+fn results(report: &Report) -> Vec<(Outcome, Option<Outcome>)> {
+    report.cases.iter().map(|case| (case.result, case.tried)).collect()
+}
+
+fn findings(report: &Report, suite: &Suite) -> Vec<String> {
+    let found = FoundReport::of("report.json", serde_json::to_value(report).unwrap()).unwrap();
+    verify(&found, suite).findings.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn what_is_not_claimed_stays_so_when_a_run_that_tries_it_is_stopped() {
+    let (stand_in, suite) = (StandIn::start(Defect::None).await, unclaimed_and_claimed());
+    let options = RunOptions {
+        try_unclaimed: true,
+        ..RunOptions::default()
+    };
+    options.stop.cancel();
+    let report = run(&suite, &stand_in.target, &options, |_| {}).await;
+    assert_eq!(results(&report), [(Outcome::Error, None), (Outcome::NotClaimed, None)]);
+    assert_eq!(findings(&report, &suite), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_not_claimed_stays_so_behind_a_failure_that_ends_the_run() {
+    let (mut suite, stand_in) = (unclaimed_and_claimed(), StandIn::start(Defect::ForgetsOnResume).await);
+    suite
+        .scenarios
+        .insert("a-claimed".to_owned(), scenario("a-claimed", KEEPS));
+    let options = RunOptions {
+        try_unclaimed: true,
+        keep_going: false,
+        jobs: 1,
+        ..RunOptions::default()
+    };
+    let report = run(&suite, &stand_in.target, &options, |_| {}).await;
+    assert_eq!(results(&report), [(Outcome::Fail, None), (Outcome::NotClaimed, None)]);
+    assert_eq!(findings(&report, &suite), Vec::<String>::new());
 }
