@@ -323,8 +323,21 @@ fn a_quiet_run_says_the_verdict_only_and_its_report_is_verified_shown_and_compar
         let form = dir.path().join(form);
         let verified = report(&["verify", "--allow-partial", form.to_str().expect("a path")]);
         assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stdout));
-        assert!(text(&verified.stdout).contains("no signature"));
+        let said = text(&verified.stdout);
+        assert!(
+            said.contains("embedded: conformant in what was selected (profile kruise, ")
+                && said.contains("no signature"),
+            "{said}"
+        );
     }
+    let required = report(&["verify", "--require-conformant", "--output", "json", folder]);
+    let said: Value = serde_json::from_slice(&required.stdout).expect("JSON");
+    assert_eq!(
+        (&said["accepted"], &said["partial"]),
+        (&Value::from(false), &Value::from(true))
+    );
+    let required = report(&["verify", "--require-conformant", "--allow-partial", folder]);
+    assert_eq!(required.status.code(), Some(0), "{}", text(&required.stdout));
     assert!(text(&report(&["show", folder]).stdout).contains("ZERO-01"));
     assert!(text(&report(&["show", folder, "--output", "markdown"]).stdout).starts_with("## ✅ embedded: conformant"));
     assert_eq!(report(&["diff", folder, file]).status.code(), Some(0));
@@ -343,6 +356,24 @@ fn a_quiet_run_says_the_verdict_only_and_its_report_is_verified_shown_and_compar
     let compared = report(&["diff", yaml.to_str().expect("a path"), file]);
     assert_eq!(compared.status.code(), Some(1), "{}", text(&compared.stdout));
     assert!(text(&compared.stdout).contains("regression   pass"));
+}
+
+#[test]
+fn a_report_that_is_rejected_for_its_verdict_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path().to_str().expect("a path");
+    let left_out = ["--skip", "ZERO-01", "--skip-reason", "no time", "--report", folder];
+    let output = conformance(&[&["--quiet", "--filter", "paused-has-no-pod"], &left_out[..]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let verified = report(&["verify", "--allow-partial", folder]);
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stdout));
+    let required = report(&["verify", "--allow-partial", "--require-conformant", folder]);
+    let said = text(&required.stdout);
+    assert_eq!(required.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("rejected: it does not say conformant; it says embedded: not conformant in what was selected"),
+        "{said}"
+    );
 }
 
 #[test]

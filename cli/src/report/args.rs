@@ -119,7 +119,7 @@ pub struct VerifyArgs {
     /// Directory with further scenarios, when it was made with some
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
-    /// Accept a report of selected cases
+    /// Accept a report of selected cases, which says nothing of the others
     #[arg(long)]
     pub allow_partial: bool,
     /// Reject a report that does not say conformant

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use anyhow::anyhow;
 use serde_json::json;
-use torpor_harness::{Difference, Form, FoundReport, Suite, Verdict, verify as verify_report};
+use torpor_harness::{Difference, Form, FoundReport, Report, Suite, Verdict, verify as verify_report};
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -80,14 +80,15 @@ fn verify(args: &VerifyArgs) -> Exit {
         verification.findings.retain(|finding| !finding.is_partial());
     }
     let report = &found.report;
-    let conformant = report.verdict() == Verdict::Conformant;
-    let accepted = verification.findings.is_empty() && (conformant || !args.require_conformant);
+    let unfit = args.require_conformant && report.verdict() != Verdict::Conformant;
+    let accepted = verification.findings.is_empty() && !unfit;
     match args.output {
         Output::Json => println!(
             "{:#}",
             json!({
                 "accepted": accepted,
                 "verdict": report.verdict(),
+                "partial": report.partial,
                 "findings": verification.findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "notes": verification.notes,
             })
@@ -99,16 +100,16 @@ fn verify(args: &VerifyArgs) -> Exit {
             for note in &verification.notes {
                 println!("note: {note}");
             }
-            println!("{}", conclusion(&found, verification.findings.len()));
+            println!("{}", conclusion(report, verification.findings.len(), unfit));
         }
     }
     if accepted { Exit::Success } else { Exit::NotConformant }
 }
 
-fn conclusion(found: &FoundReport, findings: usize) -> String {
-    let report = &found.report;
+fn conclusion(report: &Report, findings: usize, unfit: bool) -> String {
+    let selected = if report.partial { " in what was selected" } else { "" };
     let of = format!(
-        "{}: {} (profile {}, {})",
+        "{}: {}{selected} (profile {}, {})",
         report.target,
         report.verdict().as_str(),
         report.profile,
@@ -117,6 +118,9 @@ fn conclusion(found: &FoundReport, findings: usize) -> String {
     if findings > 0 {
         let things = if findings == 1 { "thing" } else { "things" };
         return format!("rejected: {findings} {things} in it cannot be so; it says {of}");
+    }
+    if unfit {
+        return format!("rejected: it does not say conformant; it says {of}");
     }
     format!(
         "consistent and unchanged since it was written: {of}\n\
