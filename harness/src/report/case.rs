@@ -127,11 +127,39 @@ impl CaseReport {
         let seconds = self.seconds + round.seconds;
         let mut leftovers = std::mem::take(&mut self.leftovers);
         leftovers.append(&mut round.leftovers);
-        if round.result > self.result {
+        // What was tried without a claim is told apart by what came of the attempt alone.
+        if (round.result, round.tried) > (self.result, self.tried) {
             *self = round;
         }
         self.rounds = rounds;
         self.seconds = seconds;
         self.leftovers = leftovers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::scenario::{Front, Scenario};
+
+    #[test]
+    fn the_worst_round_of_what_was_tried_without_a_claim_is_kept() {
+        let text = "id: a\ntitle: A claim\nrequirements: [TIME-01]\nvia: [e2b]\nsteps:\n  - create: {}\n";
+        let case = Case {
+            id: "a".to_owned(),
+            scenario: Arc::new(Scenario::parse("a.yaml", text, &Catalogue::load().unwrap()).unwrap()),
+            front: Front::E2b,
+        };
+        let tried = |came: Outcome| CaseReport::not_run(&case, came, String::new()).unclaimed("it lacks it");
+        for order in [[Outcome::Pass, Outcome::Fail], [Outcome::Fail, Outcome::Pass]] {
+            let folded = CaseReport::fold(order.map(tried).into());
+            let [only] = &folded[..] else {
+                panic!("{folded:?}");
+            };
+            assert_eq!((only.result, only.tried), (Outcome::NotClaimed, Some(Outcome::Fail)));
+        }
     }
 }
