@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use torpor_harness::{
     Dialect, KubernetesTarget, Lodging, OwnNamespace, Report, RunOptions, Suite, Target, claims_of_target,
-    endpoint_answers, preflight,
+    endpoint_answers, for_terminal, preflight,
 };
 
 use crate::conformance::args::ConformanceArgs;
@@ -60,7 +60,8 @@ pub async fn run(
     let name = namespace.name().to_owned();
     let left = namespace.leave(&dialect, LEAVE).await;
     if !left.is_empty() {
-        say::aside(format_args!("torpor: left behind in {name}:\n  {}", left.join("\n  ")));
+        let left = for_terminal(&left.join("\n"), 2);
+        say::aside(format_args!("torpor: left behind in {name}:\n  {left}"));
     }
     Ok(report)
 }

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+use torpor_harness::for_terminal;
+
+use crate::say;
+
 /// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -18,9 +22,14 @@ pub enum Exit {
 impl Exit {
     /// Says what is wrong with the input.
     pub fn usage(error: &anyhow::Error) -> Self {
-        eprintln!("torpor: {error:#}");
+        complain(error);
         Self::Usage
     }
+}
+
+/// Says what went wrong. A target or a file may have had a hand in the words.
+pub fn complain(error: &anyhow::Error) {
+    say::aside(format_args!("torpor: {}", for_terminal(&format!("{error:#}"), 0)));
 }
 
 impl From<Exit> for ExitCode {

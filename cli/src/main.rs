@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use args::{Cli, Command};
-use exit::Exit;
+use exit::{Exit, complain};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match start(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("torpor: {error:#}");
+            complain(&error);
             Exit::Error.into()
         }
     }

@@ -58,7 +58,7 @@ pub use profile::{
 pub use report::{
     CaseReport, ChangeKind, Changed, ClusterFacts, Difference, Environment, Finding, Form, FoundReport, MachineFacts,
     NodeFacts, OptionFacts, Outcome, Provenance, ReadReportError, RenderError, Report, RequirementCase,
-    RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, WriteError,
+    RequirementReport, RunEvent, SCHEMA_VERSION, Summary, TargetFacts, Verdict, Verification, WriteError, for_terminal,
     remove_reports, render_line, report_schema, verify,
 };
 pub use run::{EndpointRefusal, RunOptions, Skip, endpoint_answers, run, run_one, run_one_by_the_clock};

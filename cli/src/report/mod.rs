@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use anyhow::anyhow;
 use serde_json::json;
-use torpor_harness::{Difference, Form, FoundReport, Report, Suite, Verdict, verify as verify_report};
+use torpor_harness::{Difference, Form, FoundReport, Report, Suite, Verdict, for_terminal, verify as verify_report};
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -95,10 +95,10 @@ fn verify(args: &VerifyArgs) -> Exit {
         ),
         Output::Text => {
             for finding in &verification.findings {
-                println!("wrong: {finding}");
+                println!("wrong: {}", for_terminal(&finding.to_string(), 7));
             }
             for note in &verification.notes {
-                println!("note: {note}");
+                println!("note: {}", for_terminal(note, 6));
             }
             println!("{}", conclusion(report, verification.findings.len(), unfit));
         }
@@ -110,9 +110,9 @@ fn conclusion(report: &Report, findings: usize, unfit: bool) -> String {
     let selected = if report.partial { " in what was selected" } else { "" };
     let of = format!(
         "{}: {}{selected} (profile {}, {})",
-        report.target,
+        for_terminal(&report.target, 0),
         report.verdict().as_str(),
-        report.profile,
+        for_terminal(&report.profile, 0),
         report.ended_at.strftime("%Y-%m-%d")
     );
     if findings > 0 {

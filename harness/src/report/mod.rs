@@ -5,6 +5,7 @@ mod badge;
 mod case;
 mod diff;
 mod digest;
+mod foreign;
 mod form;
 mod html;
 mod junit;
@@ -34,6 +35,7 @@ use crate::target::Target;
 
 pub use case::CaseReport;
 pub use diff::{ChangeKind, Changed, Difference};
+pub use foreign::for_terminal;
 pub use form::{Form, RenderError, WriteError, remove_reports, report_schema};
 pub use line::render_line;
 pub use outcome::{Outcome, Summary};

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Difference, Outcome, Report, Summary};
+use super::{Difference, Outcome, Report, Summary, for_terminal};
+
+/// How far what belongs to a line is indented.
+const INDENT: usize = 13;
 
 /// Requirement by requirement and the verdict, as lines. Those of which no case was selected are only counted.
 pub(super) fn render(report: &Report) -> String {
@@ -16,8 +19,8 @@ pub(super) fn render(report: &Report) -> String {
             text,
             "{:<16} {:<8} {} ({cases} {})",
             requirement.result.as_str(),
-            requirement.id,
-            requirement.text,
+            for_terminal(&requirement.id, 0),
+            for_terminal(&requirement.text, INDENT),
             if cases == 1 { "case" } else { "cases" }
         );
     }
@@ -51,7 +54,7 @@ pub(super) fn render(report: &Report) -> String {
         report.seconds
     );
     for note in report.notes() {
-        let _ = writeln!(text, "note: {note}");
+        let _ = writeln!(text, "note: {}", for_terminal(&note, INDENT));
     }
     text
 }
@@ -65,7 +68,8 @@ fn provisional(text: &mut String, report: &Report) {
             .counts_from
             .map(|from| format!(" (counts from {from})"))
             .unwrap_or_default();
-        let _ = writeln!(text, "{:<16} {}{from}", case.result.as_str(), case.id);
+        let id = for_terminal(&case.id, INDENT);
+        let _ = writeln!(text, "{:<16} {id}{from}", case.result.as_str());
     }
 }
 
@@ -75,7 +79,7 @@ impl Difference {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for note in &self.notes {
-            let _ = writeln!(text, "note: {note}");
+            let _ = writeln!(text, "note: {}", for_terminal(note, INDENT));
         }
         for (title, changes) in [("requirements", &self.requirements), ("cases", &self.cases)] {
             if !changes.is_empty() {
@@ -89,10 +93,10 @@ impl Difference {
                     change.kind.as_str(),
                     name(change.from),
                     name(change.to),
-                    change.id
+                    for_terminal(&change.id, INDENT)
                 );
                 if let (Some(reason), true) = (&change.reason, change.to != Some(Outcome::Pass)) {
-                    let _ = writeln!(text, "             {reason}");
+                    let _ = writeln!(text, "{:INDENT$}{}", "", for_terminal(reason, INDENT));
                 }
             }
         }
