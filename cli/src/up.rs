@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use mock_node::Capacity;
+use tokio_util::sync::CancellationToken;
 use torpor_agent::AgentConfig;
 
 use crate::args::{NodeArgs, UpArgs};
 use crate::exit::Exit;
 use crate::fault::{Fault, Hooks};
 use crate::plane::{ControlPlane, PlaneConfig, Reconciler};
-use crate::signal::stop_signal;
+use crate::signal::stop_in_order;
+
+/// What is said when it is told to end.
+const STOPPING: &str = "stopping; Ctrl-C again ends at once";
 
 /// Starts the control plane, says where it is, and runs it until it is told to end. Agents that are processes of their own get
 /// `log_options`.
@@ -30,7 +34,8 @@ pub async fn run(args: UpArgs, log_options: Vec<String>) -> anyhow::Result<Exit>
         Some(Ok(fault)) => fault.hooks(),
         Some(Err(unknown)) => return Ok(Exit::usage(&anyhow!("--fault: {unknown}"))),
     };
-    let stop = stop_signal().context("listen for Ctrl-C")?;
+    let stop = CancellationToken::new();
+    stop_in_order(stop.clone(), STOPPING).context("listen for Ctrl-C")?;
     let config = PlaneConfig {
         data_dir: args.data_dir.clone(),
         ports: args.ports,
@@ -48,13 +53,16 @@ pub async fn run(args: UpArgs, log_options: Vec<String>) -> anyhow::Result<Exit>
         log_options,
         hooks,
     };
-    let mut plane = Box::pin(ControlPlane::start(config)).await?;
+    // A store or Docker may keep it waiting. Nothing runs before it has started, so that there is nothing to clean up.
+    let mut plane = tokio::select! {
+        started = Box::pin(ControlPlane::start(config)) => started?,
+        () = stop.cancelled() => return Ok(Exit::Success),
+    };
     announce(&plane, &args.data_dir, began);
     let outcome = tokio::select! {
-        () = stop => Ok(Exit::Success),
+        () = stop.cancelled() => Ok(Exit::Success),
         failed = plane.failed() => failed.and_then(|()| Err(anyhow!("a part of the control plane ended by itself"))),
     };
-    eprintln!("stopping");
     plane.stop().await;
     outcome
 }

@@ -9,7 +9,7 @@ mod e2b;
 mod support;
 
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2b::E2b;
 use serde_json::{Value, json};
@@ -51,6 +51,34 @@ fn an_interrupt_ends_it_cleanly_and_removes_the_connection_files() {
     for file in ["kubeconfig", "env", "env.beta"] {
         assert!(!dir.path().join(file).exists(), "{file} is left");
     }
+}
+
+#[test]
+fn an_interrupt_ends_it_also_while_it_waits_for_its_store() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let starting = Up::command(dir.path())
+        .args(["--store", "s3://bucket/checkpoints"])
+        .envs([
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "any"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("torpor starts");
+    let _asked = silent.accept().expect("it asks its store");
+    let pid = starting.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+    assert!(sent.success());
+    let output = starting.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Who waits for the store until it is given up ends with an error.
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("stopping"), "{said}");
+    assert!(!dir.path().join("kubeconfig").exists(), "nothing says that it is ready");
 }
 
 #[tokio::test]
