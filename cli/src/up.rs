@@ -12,6 +12,7 @@ use crate::args::{NodeArgs, UpArgs};
 use crate::exit::Exit;
 use crate::fault::{Fault, Hooks};
 use crate::plane::{ControlPlane, PlaneConfig, Reconciler};
+use crate::say;
 use crate::signal::stop_in_order;
 
 /// What is said when it is told to end.
@@ -79,31 +80,40 @@ pub fn capacity(args: NodeArgs) -> Capacity {
 fn announce(plane: &ControlPlane, data_dir: &Path, began: Instant) {
     let endpoints = plane.endpoints();
     let dir = data_dir.display();
-    println!("torpor is up ({:.0} ms)\n", began.elapsed().as_secs_f64() * 1000.0);
-    println!(
+    say::line(format_args!(
+        "torpor is up ({:.0} ms)\n",
+        began.elapsed().as_secs_f64() * 1000.0
+    ));
+    say::line(format_args!(
         "  Kubernetes API  {:<32} export KUBECONFIG={}",
         endpoints.kubernetes,
         plane.data_dir().join("kubeconfig").display()
-    );
-    println!(
+    ));
+    say::line(format_args!(
         "  E2B API         {:<32} . {dir}/env        current E2B SDKs",
         endpoints.e2b
-    );
-    println!(
+    ));
+    say::line(format_args!(
         "  {:<48} . {dir}/env.beta   E2B SDKs before 2.23 (beta_create, beta_pause)",
         ""
-    );
-    println!("  Metrics         {}", endpoints.metrics);
-    println!("  Checkpoints     {}\n", plane.store().trim_start_matches("file://"));
+    ));
+    say::line(format_args!("  Metrics         {}", endpoints.metrics));
+    say::line(format_args!(
+        "  Checkpoints     {}\n",
+        plane.store().trim_start_matches("file://")
+    ));
     let recovery = plane.recovery();
     if recovery.records > 0 {
-        println!("Took up {} objects and writes of an earlier run.", recovery.records);
+        say::line(format_args!(
+            "Took up {} objects and writes of an earlier run.",
+            recovery.records
+        ));
     }
     if recovery.cut_bytes > 0 {
-        println!(
+        say::line(format_args!(
             "Cut {} bytes of a write that was interrupted before it was acknowledged.",
             recovery.cut_bytes
-        );
+        ));
     }
-    println!("Ctrl-C ends it.");
+    say::line("Ctrl-C ends it.");
 }

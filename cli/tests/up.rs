@@ -54,6 +54,24 @@ fn an_interrupt_ends_it_cleanly_and_removes_the_connection_files() {
 }
 
 #[test]
+fn it_serves_on_when_nobody_reads_where_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut unread = Up::command(dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("torpor starts");
+    drop(unread.stdout.take());
+    wait_until("it is ready or has ended", || {
+        dir.path().join("env.beta").exists() || unread.try_wait().expect("it can be asked").is_some()
+    });
+    let pid = unread.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+    assert!(sent.success());
+    assert_eq!(unread.wait().expect("its end").code(), Some(0));
+    assert!(!dir.path().join("kubeconfig").exists(), "it has cleaned up");
+}
+
+#[test]
 fn an_interrupt_ends_it_also_while_it_waits_for_its_store() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
