@@ -46,7 +46,16 @@ pub const EMBEDDED_NODE: Capacity = Capacity {
 const EMBEDDED_FREEZE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is said when a run is told to end.
-const STOPPING: &str = "stopping: what the cases made is deleted; Ctrl-C again ends at once and leaves it";
+const fn stopping(target: TargetKind) -> &'static str {
+    match target {
+        TargetKind::Embedded | TargetKind::Kubeconfig | TargetKind::E2b => {
+            "stopping: what the cases made is deleted; Ctrl-C again ends at once and leaves it"
+        }
+        TargetKind::Kind | TargetKind::Container => {
+            "stopping: the containers of the run are removed; Ctrl-C again ends at once and leaves them to `torpor conformance reap`"
+        }
+    }
+}
 
 /// Runs the suite against a target and reports.
 ///
@@ -71,7 +80,7 @@ pub async fn run(mut args: ConformanceArgs) -> anyhow::Result<Exit> {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Exit::usage(&error)),
     };
-    stop_in_order(options.stop.clone(), STOPPING).context("listen for Ctrl-C")?;
+    stop_in_order(options.stop.clone(), stopping(args.target)).context("listen for Ctrl-C")?;
     let report = Box::pin(run_on(&mut args, profile, fault, &suite, &options)).await?;
     tell(&report, &args)?;
     Ok(match report.verdict() {

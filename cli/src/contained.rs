@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use tokio_util::sync::CancellationToken;
 use torpor_harness::{Profile, Report, RunOptions, Suite};
-use torpor_testbed::{BootError, ControlPlaneImage, Kind};
+use torpor_testbed::{BootError, ControlPlaneImage, Kind, run_name};
 
 use crate::conformance::args::ConformanceArgs;
 use crate::conformance::rename;
@@ -32,12 +33,12 @@ pub async fn on_kind(
         apply: args.containers.apply.clone(),
     };
     say::aside(format_args!("booting {}", kind.image));
-    let cluster = kind.boot().await.map_err(told)?;
+    let run = run_name("kind");
+    let cluster = unless_stopped(kind.boot(&run), &options.stop, torpor_testbed::reap(Some(&run))).await?;
     let folder = tempfile::tempdir().context("make a folder for the kubeconfig")?;
     take_kubeconfig(args, folder.path(), cluster.kubeconfig())?;
     let report = judge(args, profile, suite, options).await;
-    cluster.stop().await?;
-    report
+    after(report, cluster.stop().await)
 }
 
 /// Starts Torpor's control plane in a container, and judges it.
@@ -53,7 +54,8 @@ pub async fn on_control_plane(
     let image = ControlPlaneImage {
         image: args.containers.image.clone(),
     };
-    let plane = image.boot().await.map_err(told)?;
+    let run = run_name("plane");
+    let plane = unless_stopped(image.boot(&run), &options.stop, torpor_testbed::reap(Some(&run))).await?;
     let folder = tempfile::tempdir().context("make a folder for the kubeconfig")?;
     take_kubeconfig(args, folder.path(), plane.kubeconfig())?;
     if target::is_behind_e2b(&profile) {
@@ -73,8 +75,33 @@ pub async fn on_control_plane(
         IMAGE.clone_into(&mut dialect.image);
     }
     let report = judge(args, profile, suite, options).await;
-    plane.stop().await?;
-    report
+    after(report, plane.stop().await)
+}
+
+/// Waits until a target is up, or until the run is told to end: what there is of the target by then is tidied away.
+async fn unless_stopped<T>(
+    boot: impl Future<Output = Result<T, BootError>>,
+    stop: &CancellationToken,
+    tidy: impl Future<Output = Result<Vec<String>, BootError>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        booted = boot => return booted.map_err(told),
+        () = stop.cancelled() => {}
+    }
+    after(
+        Err(anyhow!("the run was interrupted before it began")),
+        tidy.await.map(drop),
+    )
+}
+
+/// What came of a run, which is not lost where its containers could not be removed: that is said beside it.
+fn after<T>(came: anyhow::Result<T>, removed: Result<(), BootError>) -> anyhow::Result<T> {
+    if let Err(error) = removed {
+        say::aside(format_args!(
+            "torpor: containers of the run are left, which `torpor conformance reap` removes: {error}"
+        ));
+    }
+    came
 }
 
 /// Removes what killed runs have left.
@@ -112,7 +139,44 @@ async fn judge(
 
 fn told(error: BootError) -> anyhow::Error {
     match error {
-        BootError::Impossible(reason) => anyhow::anyhow!("skipped: {reason}"),
+        BootError::Impossible(reason) => anyhow!("skipped: {reason}"),
         failed @ BootError::Failed { .. } => failed.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stuck() -> BootError {
+        BootError::Failed {
+            step: "remove the container torpor-kind-1".to_owned(),
+            why: "it is in use".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_report_outlives_containers_that_could_not_be_removed() {
+        assert_eq!(after(Ok("report"), Err(stuck())).ok(), Some("report"));
+        let failed = after::<()>(Err(anyhow!("no namespace")), Err(stuck())).expect_err("it failed before");
+        assert_eq!(failed.to_string(), "no namespace");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_told_to_end_while_its_target_boots_tidies_it_away() {
+        let (stop, mut tidied) = (CancellationToken::new(), false);
+        stop.cancel();
+        let boot = std::future::pending::<Result<(), BootError>>();
+        let tidy = async {
+            tidied = true;
+            Ok(vec!["container torpor-kind-1".to_owned()])
+        };
+        let interrupted = unless_stopped(boot, &stop, tidy).await.expect_err("nothing was booted");
+        assert!(
+            tidied && interrupted.to_string().contains("interrupted"),
+            "{interrupted}"
+        );
+        let booted = unless_stopped(async { Ok(7) }, &CancellationToken::new(), async { Err(stuck()) }).await;
+        assert_eq!(booted.ok(), Some(7), "and what is up is left alone");
     }
 }

@@ -9,7 +9,7 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use crate::BootError;
 use crate::docker::{client, name_and_tag, reap, start_error};
 use crate::kubeconfig::with_server;
-use crate::label::{RUN, run_name};
+use crate::label::RUN;
 
 /// The ports inside: Kubernetes API, E2B API, metrics.
 const PORTS: [u16; 3] = [7443, 7080, 7090];
@@ -65,11 +65,12 @@ impl ControlPlane {
 }
 
 impl ControlPlaneImage {
-    /// Starts it and waits until it serves.
+    /// Starts it for a run of that name ([`run_name`](crate::run_name)) and waits until it serves. Who gives up waiting calls
+    /// [`reap`] with the name.
     ///
     /// # Errors
     /// [`BootError::Impossible`] without Docker or the image; else what failed.
-    pub async fn boot(&self) -> Result<ControlPlane, BootError> {
+    pub async fn boot(&self, run: &str) -> Result<ControlPlane, BootError> {
         let docker = client().await?;
         if docker.inspect_image(&self.image).await.is_err() {
             return Err(BootError::Impossible(format!(
@@ -77,22 +78,21 @@ impl ControlPlaneImage {
                 self.image, self.image
             )));
         }
-        let run = run_name("plane");
         let (name, tag) = name_and_tag(&self.image);
         let image = PORTS.into_iter().fold(GenericImage::new(name, tag), |image, port| {
             image.with_exposed_port(port.tcp())
         });
         let started = image
             .with_wait_for(WaitFor::message_on_stdout(READY))
-            .with_container_name(&run)
-            .with_label(RUN, &run)
+            .with_container_name(run)
+            .with_label(RUN, run)
             .with_startup_timeout(START_LIMIT)
             .start()
             .await;
         match started {
-            Ok(container) => reach(container, run).await,
+            Ok(container) => reach(container, run.to_owned()).await,
             Err(error) => {
-                let _ = reap(Some(&run)).await;
+                let _ = reap(Some(run)).await;
                 Err(start_error(&self.image, &error))
             }
         }

@@ -20,7 +20,7 @@ use crate::BootError;
 use crate::docker::{client, missing_image, name_and_tag, reap, start_error};
 use crate::kubeadm::{KubeadmConfig, with_pod_subnet};
 use crate::kubeconfig::with_server;
-use crate::label::{RUN, run_name};
+use crate::label::RUN;
 
 /// The port of the API server inside.
 const API: u16 = 6443;
@@ -70,13 +70,13 @@ impl KindCluster {
 }
 
 impl Kind {
-    /// Boots a cluster.
+    /// Boots a cluster for a run of that name ([`run_name`](crate::run_name)). Who gives up waiting for it calls [`reap`] with
+    /// the name.
     ///
     /// # Errors
     /// [`BootError::Impossible`] when this machine cannot run it; else the step that failed.
-    pub async fn boot(&self) -> Result<KindCluster, BootError> {
+    pub async fn boot(&self, run: &str) -> Result<KindCluster, BootError> {
         let docker = client().await?;
-        let run = run_name("kind");
         let (name, tag) = name_and_tag(&self.image);
         if docker.inspect_image(&self.image).await.is_err() {
             let how = "pull it on a machine with network access, and bring it here by `docker save` and `docker load`";
@@ -87,25 +87,25 @@ impl Kind {
         }
         let folder = tempfile::tempdir().map_err(|error| failed("make a folder for images", &error))?;
         let images = self.save_images(folder.path()).await?;
-        let started = self.request(&run, images.as_deref()).start().await;
+        let started = self.request(run, images.as_deref()).start().await;
         let node = match started {
             Ok(node) => node,
             Err(error) => {
                 // A container that did not come up in time is not removed by testcontainers.
-                let _ = reap(Some(&run)).await;
+                let _ = reap(Some(run)).await;
                 return Err(start_error(&self.image, &error));
             }
         };
         let node = Node { container: node };
-        match node.set_up(self, &run, images.is_some()).await {
+        match node.set_up(self, run, images.is_some()).await {
             Ok(kubeconfig) => Ok(KindCluster {
                 node: node.container,
-                run,
+                run: run.to_owned(),
                 kubeconfig,
             }),
             Err(error) => {
                 drop(node);
-                let _ = reap(Some(&run)).await;
+                let _ = reap(Some(run)).await;
                 Err(error)
             }
         }

@@ -128,7 +128,7 @@ fn boot(image: &str) -> BootError {
         load: Vec::new(),
         apply: Vec::new(),
     };
-    wait(kind.boot()).expect_err("no cluster comes of this")
+    wait(kind.boot(&run_name("kind"))).expect_err("no cluster comes of this")
 }
 
 fn without_image() -> Result<(), Failed> {
@@ -158,7 +158,7 @@ fn without_control_plane() -> Result<(), Failed> {
     let image = ControlPlaneImage {
         image: "torpor-test/no-plane:latest".to_owned(),
     };
-    match wait(image.boot()) {
+    match wait(image.boot(&run_name("plane"))) {
         Err(BootError::Impossible(reason)) if reason.contains("deploy/image/build") => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
@@ -190,7 +190,9 @@ fn control_plane() -> Result<(), Failed> {
         .expect("the script runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     wait(async {
-        let plane = ControlPlaneImage { image: image.clone() }.boot().await?;
+        let plane = ControlPlaneImage { image: image.clone() }
+            .boot(&run_name("plane"))
+            .await?;
         let kubeconfig: serde_json::Value = serde_json::from_str(plane.kubeconfig())?;
         let server = kubeconfig["clusters"][0]["cluster"]["server"]
             .as_str()
