@@ -83,10 +83,10 @@ impl Listeners {
     /// A socket without a local address.
     pub fn endpoints(&self) -> anyhow::Result<Endpoints> {
         Ok(Endpoints {
-            kubernetes: url("127.0.0.1", &self.api, "")?,
+            kubernetes: url(&self.api, "127.0.0.1", "")?,
             // A name, not an address: `get_host` of the SDKs builds `<port>-<id>.localhost` from it.
-            e2b: url("localhost", &self.gateway, "")?,
-            metrics: url("127.0.0.1", &self.metrics, "metrics")?,
+            e2b: url(&self.gateway, "localhost", "")?,
+            metrics: url(&self.metrics, "127.0.0.1", "metrics")?,
         })
     }
 }
@@ -97,7 +97,41 @@ async fn bind(address: IpAddr, port: u16, what: &str, option: &str) -> anyhow::R
     })
 }
 
-fn url(host: &str, listener: &TcpListener, path: &str) -> anyhow::Result<Url> {
-    let port = listener.local_addr().context("read the address of a listener")?.port();
+/// Where this machine reaches a socket: by that name of the loopback interface if it listens there, else at its address.
+fn url(listener: &TcpListener, loopback: &str, path: &str) -> anyhow::Result<Url> {
+    let address = listener.local_addr().context("read the address of a listener")?;
+    let (ip, port) = (address.ip(), address.port());
+    let host = match ip {
+        _ if ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip.is_unspecified() => loopback.to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
     Ok(Url::parse(&format!("http://{host}:{port}/{path}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn something_listens_at_every_address_that_is_announced() {
+        for listen in ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1"] {
+            let ports = Ports {
+                listen: listen.parse().expect("an address"),
+                ..Ports::ANY
+            };
+            let Ok(listeners) = Listeners::bind(&ports).await else {
+                assert!(ports.listen.is_ipv6(), "only IPv6 may not be there: {listen}");
+                continue;
+            };
+            let endpoints = listeners.endpoints().expect("addresses");
+            for url in [&endpoints.kubernetes, &endpoints.e2b, &endpoints.metrics] {
+                let addresses = url.socket_addrs(|| None).expect("a host that has an address");
+                let connected = TcpStream::connect(&addresses[..]).await;
+                assert!(connected.is_ok(), "{listen}: {url}: {connected:?}");
+            }
+        }
+    }
 }

@@ -344,7 +344,8 @@ async fn serve_faults(
 }
 
 fn gateway_config(data_dir: &DataDir, endpoints: &Endpoints) -> anyhow::Result<GatewayConfig> {
-    let domain = endpoints.e2b.port().map(|port| format!("localhost:{port}"));
+    let address = endpoints.e2b.host_str().zip(endpoints.e2b.port());
+    let domain = address.map(|(host, port)| format!("{host}:{port}"));
     Ok(GatewayConfig {
         domain,
         api_keys: ApiKeys::Any,
