@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use stand_in::{Defect, StandIn};
 use torpor_harness::scenario::Scenario;
 use torpor_harness::{
-    Catalogue, ChangeKind, Difference, Filter, Form, FoundReport, Report, RunOptions, Suite, Verdict, remove_reports,
-    run, verify,
+    Catalogue, ChangeKind, Difference, Filter, Finding, Form, FoundReport, Report, RunOptions, Suite, Verdict,
+    remove_reports, run, verify,
 };
 
 fn scenario(id: &str, requirement: &str, needs: &str, steps: &str) -> (String, Arc<Scenario>) {
@@ -278,6 +278,20 @@ async fn a_report_of_another_suite_is_checked_against_itself_and_that_is_said() 
         "{:?}",
         verification.notes
     );
+}
+
+#[tokio::test]
+async fn a_requirement_of_an_earlier_revision_is_missed_in_a_report_of_another_suite() {
+    let mut suite = Suite::embedded().unwrap();
+    suite.catalogue.requirements[4].since = "0.9.0".to_owned();
+    let mut edited = data(&report(Defect::None, &[]).await);
+    edited["suiteVersion"] = json!("0.10.0");
+    edited["provenance"]["suiteDigest"] = json!("of another");
+    edited["requirements"].as_array_mut().unwrap().remove(4);
+    let found = FoundReport::of("report.json", edited).unwrap();
+    let findings = verify(&found, &suite).findings;
+    let missed = |finding: &Finding| finding.to_string() == "requirement CTX-05 (core) is missing";
+    assert!(findings.iter().any(missed), "{findings:?}");
 }
 
 #[tokio::test]

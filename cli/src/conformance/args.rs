@@ -12,7 +12,7 @@ use crate::report::args::ReportingArgs;
 /// Instead of a run.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConformanceCommand {
-    /// Remove the containers and volumes that killed runs have left
+    /// Remove the containers and volumes that killed runs have left, and those of runs that still go on: nothing tells them apart
     Reap,
 }
 

@@ -128,7 +128,7 @@ impl DataDir {
         let env = |debug: bool| {
             format!(
                 "export E2B_API_KEY={API_KEY}\nexport E2B_API_URL={e2b}\nexport E2B_SANDBOX_URL={e2b}\n\
-                 export E2B_DEBUG={debug}\nexport NO_PROXY=localhost,127.0.0.1\n\
+                 export E2B_DEBUG={debug}\nexport NO_PROXY=\"${{NO_PROXY:+$NO_PROXY,}}localhost,127.0.0.1\"\n\
                  export TORPOR_METRICS_URL={metrics}\n",
                 metrics = endpoints.metrics
             )
@@ -205,6 +205,17 @@ mod tests {
         assert!(
             beta.contains("export E2B_DEBUG=true\n") && beta.contains("E2B_API_URL=http://localhost:2\n"),
             "{beta}"
+        );
+        let sourced = std::process::Command::new("sh")
+            .args(["-c", ". ./env && printf %s \"$NO_PROXY\""])
+            .current_dir(dir.path())
+            .env("NO_PROXY", ".corp.example")
+            .output()
+            .expect("sh runs");
+        assert_eq!(
+            String::from_utf8_lossy(&sourced.stdout),
+            ".corp.example,localhost,127.0.0.1",
+            "whoever is past the proxy already stays so"
         );
         dir.remove_connection_files();
         assert!(CONNECTION_FILES.iter().all(|name| !dir.path().join(name).exists()));

@@ -54,14 +54,19 @@ impl Up {
         up
     }
 
-    /// The variables of a connection file.
+    /// The variables of a connection file, as a shell has them that is past no proxy yet.
     pub fn env(&self, file: &str) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.data_dir.join(file)).expect("a connection file");
         let exports = text
             .lines()
             .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
         exports
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    value.replace("${NO_PROXY:+$NO_PROXY,}", "").replace('"', ""),
+                )
+            })
             .collect()
     }
 

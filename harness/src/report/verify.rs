@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use super::requirement::reports;
 use super::{FoundReport, Outcome, Report, Summary, Verdict, digest};
 use crate::catalogue::{Catalogue, Level, Requirement};
+use crate::scenario::Revision;
 use crate::suite::Suite;
 
 /// Something that cannot be so in a report that a run wrote.
@@ -213,13 +214,14 @@ fn number_of_cases(report: &Report) -> Option<Finding> {
 
 /// Every requirement is there, says what the catalogue says, and follows from the cases.
 fn requirements(report: &Report, catalogue: &Catalogue, same_suite: bool) -> Vec<Finding> {
+    let revision = Revision::of_version(&report.suite_version);
     let present: BTreeSet<&str> = report.requirements.iter().map(|row| row.id.as_str()).collect();
     let mut findings: Vec<Finding> = catalogue
         .requirements
         .iter()
         .filter(|requirement| !present.contains(requirement.id.as_str()))
         // A suite of before it existed cannot speak of it.
-        .filter(|requirement| same_suite || requirement.since <= report.suite_version)
+        .filter(|requirement| same_suite || Revision::of_version(&requirement.since) <= revision)
         .map(|requirement| Finding::MissingRequirement {
             id: requirement.id.clone(),
             level: requirement.level,

@@ -131,6 +131,7 @@ fn duration(seconds: f64) -> String {
     } else if seconds < 120.0 {
         format!("{seconds:.1} s")
     } else {
+        let seconds = seconds.round();
         format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
     }
 }
@@ -149,8 +150,11 @@ mod tests {
 
     #[test]
     fn times_are_written_in_the_unit_that_fits() {
-        let written = [0.0, 0.25, 3.26, 119.0, 61.0 * 3.0].map(duration);
-        assert_eq!(written, ["0 ms", "250 ms", "3.3 s", "119.0 s", "3 min 3 s"]);
+        let written = [0.0, 0.25, 3.26, 119.0, 179.6, 61.0 * 3.0].map(duration);
+        assert_eq!(
+            written,
+            ["0 ms", "250 ms", "3.3 s", "119.0 s", "3 min 0 s", "3 min 3 s"]
+        );
     }
 
     #[test]
