@@ -39,6 +39,7 @@ mod room;
 mod seal;
 mod turns;
 mod unpack;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -104,6 +104,21 @@ async fn checkpoints_survive_and_leave_nothing(server: &Server) {
     assert_eq!(again.sandboxes().await.unwrap(), Vec::<String>::new());
 }
 
+/// Larger than a put would be: the pack comes in parts.
+async fn a_large_checkpoint_survives_and_leaves_no_upload(server: &Server) {
+    let store = server.store("parts").await;
+    let payload = noise(1, 20_000_000);
+    store.seal(&key(1), &sim(), payload.clone()).await.unwrap();
+    assert!(store.load(&key(1), &sim()).await.unwrap() == payload);
+    store.verify(&key(1)).await.unwrap();
+    store.remove_all(UID).await.unwrap();
+    assert_eq!(store.stored_bytes(UID).await.unwrap(), 0);
+    let uploads = reqwest::get(format!("{}/parts?uploads", server.endpoint)).await;
+    let uploads = uploads.unwrap().text().await.unwrap();
+    assert!(uploads.contains("ListMultipartUploadsResult"), "{uploads}");
+    assert!(!uploads.contains("<UploadId>"), "{uploads}");
+}
+
 /// The put is conditional: of two programs, one learns that it was second.
 async fn a_sealed_generation_is_never_overwritten(server: &Server) {
     let store = server.store("once").await;
@@ -134,6 +149,13 @@ fn main() -> ExitCode {
         trial("checkpoints_survive_and_leave_nothing", &program, async |server| {
             checkpoints_survive_and_leave_nothing(server).await;
         }),
+        trial(
+            "a_large_checkpoint_survives_and_leaves_no_upload",
+            &program,
+            async |server| {
+                a_large_checkpoint_survives_and_leaves_no_upload(server).await;
+            },
+        ),
         trial("a_sealed_generation_is_never_overwritten", &program, async |server| {
             a_sealed_generation_is_never_overwritten(server).await;
         }),

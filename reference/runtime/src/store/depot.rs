@@ -1,4 +1,5 @@
-//! Where the new chunks of a seal go as they are made: side by side into a pack on disk that grows, or into memory.
+//! Where the new chunks of a seal go as they are made: side by side into a pack that grows, on disk or on its way to a
+//! bucket, or into memory.
 //!
 //! Decides whether a chunk is compressed before it is written. On disk it is not as long as the disk keeps up: a pause
 //! would wait for the compressor, and [`super::compact`] does the same later. Chunks of a tenant with a key always
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::directory::Growing;
 use super::objects::NewPack;
 use super::pack::PackError;
+use super::upload::Upload;
 use crate::chunks::{self, ChunkRef, Form, Packed, Piece};
 use crate::encryption::{Nonce, TenantKey, TenantKeys};
 use crate::envelope::{Entry, Holder};
@@ -41,6 +43,8 @@ pub(super) enum Place {
     Memory(Mutex<BTreeMap<u64, Bytes>>),
     /// A pack on disk.
     Pack(Growing),
+    /// A pack that is sent.
+    Upload(Upload),
 }
 
 impl Depot {
@@ -70,7 +74,7 @@ impl Depot {
     pub(super) fn takes_plain(&self) -> bool {
         self.may_be_plain
             && match &self.place {
-                Place::Memory(_) => true,
+                Place::Memory(_) | Place::Upload(_) => true,
                 Place::Pack(pack) => !pack.lags(),
             }
     }
@@ -78,7 +82,7 @@ impl Depot {
     /// What has the folders above the pack on disk; if it fails that is done later.
     pub(super) fn maker_of_folders(&self) -> Option<impl FnOnce() -> io::Result<()> + Send + use<>> {
         match &self.place {
-            Place::Memory(_) => None,
+            Place::Memory(_) | Place::Upload(_) => None,
             Place::Pack(pack) => Some(pack.maker_of_folders()),
         }
     }
@@ -86,7 +90,7 @@ impl Depot {
     /// Has all that came on disk, for somebody who comes back much later.
     pub(super) fn settle(&self) -> io::Result<()> {
         match &self.place {
-            Place::Memory(_) => Ok(()),
+            Place::Memory(_) | Place::Upload(_) => Ok(()),
             Place::Pack(pack) => pack.settle(),
         }
     }
@@ -94,13 +98,35 @@ impl Depot {
     /// Has the disk begin with what it was not given yet: somebody will wait for all of it soon.
     pub(super) fn hurry(&self) {
         match &self.place {
-            Place::Memory(_) => {}
+            Place::Memory(_) | Place::Upload(_) => {}
             Place::Pack(pack) => pack.hurry(),
+        }
+    }
+
+    /// Returns when nothing is on its way any more of a depot that was closed or dropped.
+    pub(super) fn when_quiet(&self) -> impl Future<Output = ()> + Send + use<> {
+        let ended = match &self.place {
+            Place::Memory(_) | Place::Pack(_) => None,
+            Place::Upload(upload) => Some(upload.when_ended()),
+        };
+        async move {
+            if let Some(ended) = ended {
+                ended.await;
+            }
+        }
+    }
+
+    /// Before a place is given out, which others would wait for. Blocks.
+    fn wait_for_room(&self) {
+        match &self.place {
+            Place::Memory(_) | Place::Pack(_) => {}
+            Place::Upload(upload) => upload.wait_for_room(),
         }
     }
 
     /// Takes pieces of `plain`, which begins at `start` of the payload, as they are.
     pub(super) fn put_plain(&self, pieces: &[&Piece], plain: &Bytes, start: usize) -> Result<Vec<Entry>, PackError> {
+        self.wait_for_room();
         let bytes = pieces.iter().map(|piece| u64::from(piece.chunk.length)).sum();
         let mut offset = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut entries = Vec::with_capacity(pieces.len());
@@ -119,6 +145,7 @@ impl Depot {
 
     /// Takes packed chunks; encrypts them when there is a key. Where a chunk comes to lie is part of its nonce.
     pub(super) fn put(&self, packed: Vec<(ChunkRef, Packed)>) -> Result<Vec<Entry>, PackError> {
+        self.wait_for_room();
         let tag = self.key().map_or(0, |_| TenantKey::TAG_BYTES);
         let length = |packed: &Packed| packed.stored.len() as u64 + tag;
         let bytes = packed.iter().map(|(_, packed)| length(packed)).sum();
@@ -152,7 +179,7 @@ impl Depot {
                 let held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 held.range(offset..).map(|(_, bytes)| bytes.clone()).collect()
             }
-            Place::Pack(_) => Vec::new(),
+            Place::Pack(_) | Place::Upload(_) => Vec::new(),
         }
     }
 
@@ -168,6 +195,7 @@ impl Depot {
                 Ok(())
             }
             Place::Pack(pack) => pack.write_at(&bytes, offset).map_err(PackError::Write),
+            Place::Upload(upload) => upload.write_at(bytes, offset).map_err(PackError::Write),
         }
     }
 }
@@ -180,7 +208,7 @@ impl Place {
                 let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
                 held.into_values().collect()
             }
-            Self::Pack(_) => Vec::new(),
+            Self::Pack(_) | Self::Upload(_) => Vec::new(),
         }
     }
 
@@ -188,6 +216,7 @@ impl Place {
     pub(super) fn into_pack(self, place: Path) -> NewPack {
         match self {
             Self::Pack(growing) => NewPack::Growing(growing),
+            Self::Upload(upload) => NewPack::Upload(upload),
             held @ Self::Memory(_) => NewPack::Held(place, held.in_order().into_iter().collect()),
         }
     }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::directory::{Aside, Directory, Growing, OpenFile, Unfinished};
+use super::upload::Upload;
 
 /// Where files are kept.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ impl Readable {
 pub(super) enum NewPack {
     /// On disk, perhaps not all of it yet.
     Growing(Growing),
+    /// Perhaps sent in part.
+    Upload(Upload),
     /// In memory, with its place.
     Held(Path, PutPayload),
 }
@@ -185,6 +188,11 @@ impl Objects {
         Some(self.directory.as_ref()?.growing(place, writer))
     }
 
+    /// A file that is sent as it grows, where there is no disk.
+    pub(super) fn upload(&self, place: Path) -> Upload {
+        Upload::new(Arc::clone(&self.store), place)
+    }
+
     /// Puts a pack in its place, if there is one, and gets an envelope ready that names it. When this returns all but
     /// the envelope is on disk.
     pub(super) async fn stage(
@@ -196,6 +204,15 @@ impl Objects {
     ) -> Result<Staged, StoreError> {
         let growing = match pack {
             Some(NewPack::Growing(growing)) => Some(growing),
+            Some(NewPack::Upload(upload)) => {
+                let failed = |source| StoreError::Backend {
+                    attempt: "write",
+                    place: upload.place().to_string(),
+                    source,
+                };
+                upload.complete().await.map_err(failed)?;
+                None
+            }
             Some(NewPack::Held(place, contents)) => {
                 self.replace(&place, contents).await?;
                 None

@@ -107,7 +107,7 @@ impl Seal {
         let payload = payload.joined();
         let begun = self.begun(&payload).await?;
         self.attempt = begun.attempt;
-        let done = Box::pin(self.large(Large::Whole(payload), *begun)).await;
+        let done = Box::pin(self.large_until_quiet(Large::Whole(payload), *begun)).await;
         self.ended(done).await
     }
 
@@ -138,7 +138,7 @@ impl Seal {
         }
         let (uid, generation) = (&self.key.sandbox_uid, self.key.generation);
         let begun = Begun::new(&self.store, uid, self.attempt, Some(generation)).await?;
-        self.large(large, begun).await
+        self.large_until_quiet(large, begun).await
     }
 
     async fn large(&self, large: Large, begun: Begun) -> Result<Outcome, Failed> {

@@ -1,6 +1,6 @@
 //! What a seal knows and has when it begins.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -67,8 +67,11 @@ impl Begun {
             let (store, place) = (store.clone(), place.clone());
             async move { store.note_attempt(&place, generation, noting, &base).await }.boxed()
         };
-        let growing = store.objects.growing(&place.pack(attempt), attempt);
-        let holds = growing.map_or_else(|| depot::Place::Memory(Mutex::default()), depot::Place::Pack);
+        let pack = place.pack(attempt);
+        let holds = match store.objects.growing(&pack, attempt) {
+            Some(growing) => depot::Place::Pack(growing),
+            None => depot::Place::Upload(store.objects.upload(pack)),
+        };
         let depot = store.depot(attempt, room, holds);
         Ok(Self {
             store: store.clone(),
@@ -145,7 +148,9 @@ impl Begun {
     pub(in crate::store) async fn abandon(self) {
         // What is being noted could not be taken back.
         let noted = self.noted.await;
+        let quiet = self.takes.depot.when_quiet();
         drop(self.takes);
+        quiet.await;
         report("note a seal that does not come", noted.map(drop));
         self.store.take_back(&self.place, self.attempt).await;
     }

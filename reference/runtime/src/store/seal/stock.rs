@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use blake3::Hash;
 
-use super::Seal;
 use super::small::Large;
+use super::{Failed, Outcome, Seal};
 use crate::envelope::Entry;
 use crate::payload::Payload;
 use crate::step::Step;
@@ -29,6 +29,15 @@ impl Seal {
         }
         claimed.abandon().await;
         Err(spent())
+    }
+
+    /// Seals what gets a pack. When this returns nothing of that is on its way any more, so that what failed can be taken
+    /// back.
+    pub(super) async fn large_until_quiet(&self, large: Large, begun: Begun) -> Result<Outcome, Failed> {
+        let quiet = begun.takes.depot.when_quiet();
+        let done = self.large(large, begun).await;
+        quiet.await;
+        done
     }
 
     /// Cuts the payload and notes the attempt: what there is of it, and what an earlier checkpoint has.
