@@ -349,8 +349,8 @@ pub enum CheckpointCommand {
     },
     /// Remove older checkpoints and what crashes left, and compress what stays
     ///
-    /// Safe while sandboxes are paused and resumed. A sandbox of which a remaining checkpoint is damaged is left
-    /// as it is.
+    /// Safe while sandboxes are paused and resumed. A sandbox of which a remaining checkpoint or a note is damaged
+    /// is left as it is.
     Gc {
         /// `metadata.uid` of the sandbox; all when absent
         uid: Option<String>,

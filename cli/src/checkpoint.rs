@@ -2,12 +2,15 @@
 //!
 //! What is wrong with one checkpoint is said beside it and ends nothing; a store that fails ends the command.
 
+mod clear;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Display;
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
-use torpor_runtime::{CheckpointKey, CheckpointStore, Compacted, EnvelopeHeader, StoreError};
+use torpor_runtime::{CheckpointKey, CheckpointStore, EnvelopeHeader, StoreError};
 use url::Url;
 
 use crate::args::{CheckpointArgs, CheckpointCommand, Output};
@@ -23,27 +26,6 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<EnvelopeHeader>,
     /// What is wrong with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// What `gc` did to one sandbox, or would do.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Cleared {
-    sandbox_uid: String,
-    /// The oldest checkpoint that stays; without any, nothing is removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_kept: Option<u64>,
-    generations: Vec<u64>,
-    abandoned: Vec<u64>,
-    packs: usize,
-    bytes: u64,
-    /// Bytes of checkpoints that stay and were stored as they were.
-    uncompressed: u64,
-    /// What they take now that they are compressed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compressed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -77,7 +59,7 @@ pub async fn run(args: CheckpointArgs) -> anyhow::Result<Exit> {
         CheckpointCommand::Ls { uid } => list(&store, uid, args.output).await,
         CheckpointCommand::Show { uid, generation } => show(&store, uid, generation, args.output).await,
         CheckpointCommand::Verify { uid } => verify(&store, uid, args.output).await,
-        CheckpointCommand::Gc { uid, keep, dry_run } => clear(&store, uid, keep.get(), dry_run, args.output).await,
+        CheckpointCommand::Gc { uid, keep, dry_run } => clear::run(&store, uid, keep.get(), dry_run, args.output).await,
     };
     outcome.with_context(|| format!("use the checkpoint store {url}"))
 }
@@ -250,117 +232,6 @@ async fn verify(store: &CheckpointStore, uid: Option<String>, output: Output) ->
         }
     }
     Ok(exit(rows.iter().map(|row| &row.error)))
-}
-
-async fn clear(
-    store: &CheckpointStore,
-    uid: Option<String>,
-    keep: usize,
-    dry_run: bool,
-    output: Output,
-) -> anyhow::Result<Exit> {
-    let mut all = Vec::new();
-    for uid in uids(store, uid).await? {
-        let oldest_kept = oldest_of(&store.list(&uid).await?, keep);
-        let garbage = match oldest_kept {
-            None => Ok(torpor_runtime::Garbage::default()),
-            Some(generation) if dry_run => store.garbage(&uid, generation).await,
-            Some(generation) => store.remove_older_than(&uid, generation).await,
-        };
-        let (garbage, error) = match garbage {
-            Ok(garbage) => (garbage, None),
-            Err(error) if error.is_about_a_checkpoint() => (torpor_runtime::Garbage::default(), Some(chain(error))),
-            Err(error) => return Err(error.into()),
-        };
-        let squeezed = squeeze(store, &uid, dry_run).await?;
-        all.push(Cleared {
-            sandbox_uid: uid,
-            oldest_kept,
-            generations: garbage.generations,
-            abandoned: garbage.abandoned,
-            packs: garbage.packs,
-            bytes: garbage.bytes,
-            uncompressed: squeezed.before,
-            compressed: (!dry_run).then_some(squeezed.after),
-            error: error.or(squeezed.error),
-        });
-    }
-    match output {
-        Output::Json => print_json(&all)?,
-        Output::Text => print_cleared(&all, dry_run),
-    }
-    Ok(exit(all.iter().map(|cleared| &cleared.error)))
-}
-
-/// What was done with checkpoints that were stored as they were.
-#[derive(Default)]
-struct Squeezed {
-    before: u64,
-    after: u64,
-    error: Option<String>,
-}
-
-/// Compresses what stays of a sandbox, or only counts it.
-async fn squeeze(store: &CheckpointStore, uid: &str, dry_run: bool) -> anyhow::Result<Squeezed> {
-    let mut squeezed = Squeezed::default();
-    for generation in store.list(uid).await? {
-        let key = CheckpointKey {
-            sandbox_uid: uid.to_owned(),
-            generation,
-        };
-        let done = if dry_run {
-            let before = store.uncompressed_bytes(&key).await;
-            before.map(|before| Compacted { before, after: 0 })
-        } else {
-            store.compact(&key, &CancellationToken::new()).await
-        };
-        match done {
-            Ok(Compacted { before, after }) => {
-                squeezed.before += before;
-                squeezed.after += after;
-            }
-            Err(error) if error.is_about_a_checkpoint() => squeezed.error = Some(chain(error)),
-            // Somebody uses it right now.
-            Err(StoreError::Removed { .. }) => {}
-            // Such as a file system that cannot exchange two names. What was to be removed is.
-            Err(error @ StoreError::Directory { .. }) => {
-                eprintln!("torpor: checkpoint {key} stays as it was written: {}", chain(error));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(squeezed)
-}
-
-/// The oldest of the `keep` newest; the generations are sorted.
-fn oldest_of(generations: &[u64], keep: usize) -> Option<u64> {
-    generations[generations.len().saturating_sub(keep)..].first().copied()
-}
-
-fn print_cleared(all: &[Cleared], dry_run: bool) {
-    for cleared in all {
-        let uid = &cleared.sandbox_uid;
-        match (&cleared.error, cleared.oldest_kept) {
-            (Some(error), _) => println!("LEFT     {uid}: {error}"),
-            (None, None) => println!("empty    {uid}: no checkpoint; what is there goes when the sandbox is deleted"),
-            (None, Some(oldest)) => println!(
-                "kept     {uid} from {oldest}: {} checkpoints, {} seals that never ended and {} packs go",
-                cleared.generations.len(),
-                cleared.abandoned.len(),
-                cleared.packs
-            ),
-        }
-    }
-    let bytes: u64 = all.iter().map(|cleared| cleared.bytes).sum();
-    println!("{bytes} bytes {}", if dry_run { "would be freed" } else { "freed" });
-    let uncompressed: u64 = all.iter().map(|cleared| cleared.uncompressed).sum();
-    if uncompressed > 0 {
-        let compressed: Option<u64> = all.iter().map(|cleared| cleared.compressed).sum();
-        match compressed {
-            Some(compressed) => println!("{uncompressed} bytes compressed to {compressed}"),
-            None => println!("{uncompressed} bytes would be compressed"),
-        }
-    }
 }
 
 fn exit<'a>(mut errors: impl Iterator<Item = &'a Option<String>>) -> Exit {

@@ -1,0 +1,97 @@
+//! What is wrong with one sandbox keeps nobody from clearing up the others.
+
+use std::fs;
+use std::io;
+
+use tempfile::TempDir;
+use torpor_runtime::{Compacted, EngineVersion};
+
+use super::clear::{Cleared, clear, note};
+use super::*;
+
+/// More than an envelope keeps.
+const LARGE: usize = 2 << 20;
+
+fn store() -> (CheckpointStore, TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = Url::from_directory_path(directory.path()).expect("a URL");
+    (CheckpointStore::open(url.as_str()).expect("a store"), directory)
+}
+
+fn key(uid: &str, generation: u64) -> CheckpointKey {
+    CheckpointKey {
+        sandbox_uid: uid.to_owned(),
+        generation,
+    }
+}
+
+async fn seal(store: &CheckpointStore, uid: &str, generation: u64) {
+    let engine = EngineVersion {
+        name: "sim".to_owned(),
+        version: 1,
+    };
+    // Of digits in no order: written as it is, and shorter when it is compressed.
+    let text = (generation..).map(|line| line.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string());
+    let text = text.flat_map(String::into_bytes);
+    let payload: Vec<u8> = text.take(LARGE).collect();
+    let sealed = store.seal(&key(uid, generation), &engine, payload).await;
+    sealed.expect("a checkpoint");
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_read_keeps_no_other_sandbox_from_being_cleared_up() {
+    let (store, directory) = store();
+    for uid in ["first", "second"] {
+        seal(&store, uid, 1).await;
+        seal(&store, uid, 2).await;
+    }
+    let attempts = directory.path().join("first/attempts");
+    fs::create_dir_all(&attempts).expect("a folder");
+    fs::write(attempts.join("5f1c9a52-0f3e-4a55-9c07-6f2f8f2b7f10"), "{").expect("a note");
+
+    for dry_run in [true, false] {
+        let mut all = Vec::new();
+        clear(&store, None, 1, dry_run, &mut all).await.expect("it goes on");
+        let [first, second] = all.try_into().expect("two sandboxes");
+        let error = first.error.as_deref().expect("it is left");
+        assert!(error.contains("the note on a seal under way"), "{error}");
+        assert_eq!((second.error.as_ref(), second.generations), (None, vec![1]));
+        assert!(second.uncompressed > 0);
+        assert!(exit([&first.error].into_iter()) != Exit::Success);
+    }
+    assert_eq!(store.list("first").await.expect("listed"), [1, 2]);
+    assert_eq!(store.list("second").await.expect("listed"), [2]);
+    assert_eq!(store.uncompressed_bytes(&key("second", 2)).await.expect("looked at"), 0);
+}
+
+#[test]
+fn what_cannot_be_compressed_for_lack_of_space_stays_and_ends_nothing() {
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    let key = key("full", 1);
+    let mut cleared = Cleared {
+        compressed: Some(0),
+        ..Cleared::default()
+    };
+    for error in [
+        StoreError::Pack {
+            key: key.clone(),
+            source: full(),
+        },
+        StoreError::Compress {
+            key: key.clone(),
+            source: full(),
+        },
+        StoreError::Directory {
+            attempt: "write",
+            path: "full".into(),
+            source: full(),
+        },
+    ] {
+        note(&mut cleared, &key, Err(error)).expect("it goes on");
+    }
+    note(&mut cleared, &key, Ok(Compacted { before: 9, after: 4 })).expect("it goes on");
+    assert_eq!(
+        (cleared.uncompressed, cleared.compressed, cleared.error),
+        (9, Some(4), None)
+    );
+}
