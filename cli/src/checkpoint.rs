@@ -110,6 +110,8 @@ async fn rows(
             };
             let (header, error) = match read(&key).await {
                 Ok(header) => (Some(header), None),
+                // Somebody has removed it since it was listed.
+                Err(error) if error.is_about_a_checkpoint() && !is_listed(store, &key).await? => continue,
                 Err(error) if error.is_about_a_checkpoint() => (None, Some(chain(error))),
                 Err(error) => return Err(error.into()),
             };
@@ -122,6 +124,11 @@ async fn rows(
         }
     }
     Ok(rows)
+}
+
+/// Whether there is such a checkpoint, sound or not.
+async fn is_listed(store: &CheckpointStore, key: &CheckpointKey) -> Result<bool, StoreError> {
+    Ok(store.list(&key.sandbox_uid).await?.contains(&key.generation))
 }
 
 async fn list(store: &CheckpointStore, uid: Option<String>, output: Output) -> anyhow::Result<Exit> {

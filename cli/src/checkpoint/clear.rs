@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use torpor_runtime::{CheckpointKey, CheckpointStore, Compacted, Garbage, StoreError};
 
-use super::{chain, exit, print_json, uids};
+use super::{chain, exit, is_listed, print_json, uids};
 use crate::args::Output;
 use crate::exit::Exit;
 
@@ -72,15 +72,18 @@ pub(super) async fn clear(
 
 /// Removes what is older than the `keep` newest, or only looks what that would be.
 async fn remove(store: &CheckpointStore, uid: String, keep: usize, dry_run: bool) -> Result<Cleared, StoreError> {
-    let oldest_kept = oldest_of(&store.list(&uid).await?, keep);
-    let garbage = match oldest_kept {
-        None => Ok(Garbage::default()),
-        Some(generation) if dry_run => store.garbage(&uid, generation).await,
-        Some(generation) => store.remove_older_than(&uid, generation).await,
+    let work = async |generations: &[u64]| {
+        let oldest_kept = oldest_of(generations, keep);
+        let garbage = match oldest_kept {
+            None => Garbage::default(),
+            Some(generation) if dry_run => store.garbage(&uid, generation).await?,
+            Some(generation) => store.remove_older_than(&uid, generation).await?,
+        };
+        Ok::<_, StoreError>((oldest_kept, garbage))
     };
-    let (garbage, error) = match garbage {
-        Ok(garbage) => (garbage, None),
-        Err(error) if is_about_one_sandbox(&error) => (Garbage::default(), Some(chain(error))),
+    let ((oldest_kept, garbage), error) = match with_listed(store, &uid, work).await {
+        Ok(done) => (done, None),
+        Err(error) if is_about_one_sandbox(&error) => ((None, Garbage::default()), Some(chain(error))),
         Err(error) => return Err(error),
     };
     Ok(Cleared {
@@ -94,6 +97,27 @@ async fn remove(store: &CheckpointStore, uid: String, keep: usize, dry_run: bool
         compressed: (!dry_run).then_some(0),
         error,
     })
+}
+
+/// What `work` does with the generations of a sandbox; it is done again if it misses one that somebody has removed since they
+/// were listed.
+pub(super) async fn with_listed<T>(
+    store: &CheckpointStore,
+    uid: &str,
+    work: impl AsyncFn(&[u64]) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut generations = store.list(uid).await?;
+    loop {
+        let done = work(&generations).await;
+        let Err(StoreError::NotFound { .. }) = done else {
+            return done;
+        };
+        let listed = store.list(uid).await?;
+        if listed == generations {
+            return done;
+        }
+        generations = listed;
+    }
 }
 
 /// Whether other sandboxes can be cleared up all the same.
@@ -114,7 +138,11 @@ async fn squeeze(store: &CheckpointStore, cleared: &mut Cleared, dry_run: bool) 
         } else {
             store.compact(&key, &CancellationToken::new()).await
         };
-        note(cleared, &key, done)?;
+        match done {
+            // Somebody has removed it since it was listed.
+            Err(error) if error.is_about_a_checkpoint() && !is_listed(store, &key).await? => {}
+            done => note(cleared, &key, done)?,
+        }
     }
     Ok(())
 }

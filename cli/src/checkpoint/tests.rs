@@ -1,4 +1,4 @@
-//! What is wrong with one sandbox keeps nobody from clearing up the others.
+//! What is wrong with one checkpoint is said of it alone, and what others do meanwhile is no damage.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use tempfile::TempDir;
 use torpor_runtime::{Compacted, EngineVersion};
 
-use super::clear::{Cleared, clear, note};
+use super::clear::{Cleared, clear, note, with_listed};
 use super::*;
 
 /// More than an envelope keeps.
@@ -94,4 +94,43 @@ fn what_cannot_be_compressed_for_lack_of_space_stays_and_ends_nothing() {
         (cleared.uncompressed, cleared.compressed, cleared.error),
         (9, Some(4), None)
     );
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_removed_after_it_was_listed_is_no_damaged_one() {
+    let (store, _directory) = store();
+    seal(&store, "one", 1).await;
+    seal(&store, "one", 2).await;
+    let read = async |key: &CheckpointKey| {
+        store.remove_older_than(&key.sandbox_uid, 2).await?;
+        store.header(key).await
+    };
+    let rows = rows(&store, None, read).await.expect("they are listed");
+    let told: Vec<_> = rows.iter().map(|row| (row.generation, row.error.is_some())).collect();
+    assert_eq!(told, [(2, false)]);
+    assert_eq!(exit(rows.iter().map(|row| &row.error)), Exit::Success);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_gone_while_it_is_listed_is_damaged() {
+    let (store, _directory) = store();
+    seal(&store, "one", 1).await;
+    let other = key("one", 2);
+    let rows = rows(&store, None, async |_: &CheckpointKey| store.header(&other).await).await;
+    let rows = rows.expect("it is listed");
+    assert!(rows.iter().all(|row| row.error.is_some()), "{rows:?}");
+    assert_eq!(rows.len(), 1);
+}
+
+#[tokio::test]
+async fn what_somebody_else_clears_up_meanwhile_is_looked_for_again() {
+    let (store, _directory) = store();
+    for generation in 1..=3 {
+        seal(&store, "one", generation).await;
+    }
+    let cleared = with_listed(&store, "one", async |generations: &[u64]| {
+        store.remove_older_than("one", 3).await?;
+        store.garbage("one", generations[0]).await.map(|_| generations.to_vec())
+    });
+    assert_eq!(cleared.await.expect("cleared up"), [3]);
 }
