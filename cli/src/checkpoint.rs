@@ -28,6 +28,16 @@ struct Row {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// That is the keys alone that are given.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
+}
+
+impl Row {
+    /// What is wrong, in a word that tells people what to keep.
+    fn word(&self) -> &'static str {
+        if self.locked { "LOCKED" } else { "DAMAGED" }
+    }
 }
 
 /// Runs one of the commands.
@@ -108,11 +118,14 @@ async fn rows(
                 sandbox_uid: uid.clone(),
                 generation,
             };
-            let (header, error) = match read(&key).await {
-                Ok(header) => (Some(header), None),
+            let (header, error, locked) = match read(&key).await {
+                Ok(header) => (Some(header), None, false),
                 // Somebody has removed it since it was listed.
                 Err(error) if error.is_about_a_checkpoint() && !is_listed(store, &key).await? => continue,
-                Err(error) if error.is_about_a_checkpoint() => (None, Some(chain(error))),
+                Err(error) if error.is_about_a_checkpoint() => {
+                    let locked = error.lacks_a_key();
+                    (None, Some(chain(error)), locked)
+                }
                 Err(error) => return Err(error.into()),
             };
             rows.push(Row {
@@ -120,6 +133,7 @@ async fn rows(
                 generation,
                 header,
                 error,
+                locked,
             });
         }
     }
@@ -156,7 +170,7 @@ fn cells(row: &Row) -> [String; 6] {
         return [
             uid,
             generation,
-            "DAMAGED".to_owned(),
+            row.word().to_owned(),
             String::new(),
             String::new(),
             error,
@@ -218,7 +232,9 @@ async fn show(store: &CheckpointStore, uid: String, generation: Option<u64>, out
 
 async fn verify(store: &CheckpointStore, uid: Option<String>, output: Output) -> anyhow::Result<Exit> {
     let rows = rows(store, uid, async |key: &CheckpointKey| store.verify(key).await).await?;
-    let damaged = rows.iter().filter(|row| row.error.is_some()).count();
+    let whole = rows.iter().filter(|row| row.error.is_none()).count();
+    let locked = rows.iter().filter(|row| row.locked).count();
+    let damaged = rows.len() - whole - locked;
     match output {
         Output::Json => print_json(&rows)?,
         Output::Text => {
@@ -232,10 +248,13 @@ async fn verify(store: &CheckpointStore, uid: Option<String>, output: Output) ->
                     println!("whole    {sandbox_uid} {generation} ({} bytes)", header.payload_bytes);
                 }
                 if let Some(error) = &row.error {
-                    println!("DAMAGED  {sandbox_uid} {generation}: {error}");
+                    println!("{:<8} {sandbox_uid} {generation}: {error}", row.word());
                 }
             }
-            println!("{} whole, {damaged} damaged", rows.len() - damaged);
+            match locked {
+                0 => println!("{whole} whole, {damaged} damaged"),
+                _ => println!("{whole} whole, {damaged} damaged, {locked} locked"),
+            }
         }
     }
     Ok(exit(rows.iter().map(|row| &row.error)))

@@ -134,3 +134,19 @@ async fn what_somebody_else_clears_up_meanwhile_is_looked_for_again() {
     });
     assert_eq!(cleared.await.expect("cleared up"), [3]);
 }
+
+#[tokio::test]
+async fn a_checkpoint_whose_key_is_not_given_is_locked_and_not_damaged() {
+    let (open, _directory) = store();
+    let keys = |text: String| torpor_runtime::TenantKeys::parse(&text).expect("a key");
+    let ours = open.clone().with_keys(keys(format!("ours:{}", "a".repeat(64))));
+    seal(&ours, "one", 1).await;
+    let wrong = open.clone().with_keys(keys(format!("ours:{}", "b".repeat(64))));
+    for without in [open, wrong] {
+        let rows = rows(&without, None, async |key: &CheckpointKey| without.verify(key).await).await;
+        let rows = rows.expect("it is listed");
+        let words: Vec<_> = rows.iter().map(Row::word).collect();
+        assert_eq!(words, ["LOCKED"], "{rows:?}");
+        assert_eq!(exit(rows.iter().map(|row| &row.error)), Exit::NotConformant);
+    }
+}

@@ -347,8 +347,8 @@ impl Compaction {
             let packed = done.map_err(|error| self.failed(error))?;
             new.extend(packed.into_iter().map(|entry| (entry.chunk.hash, entry)));
         }
-        let (bytes, place) = Depot::close(depot);
-        Ok(place.map(|place| (new, bytes, place)))
+        let (bytes, place) = Depot::close(depot).map_err(|error| self.failed(error))?;
+        Ok(Some((new, bytes, place)))
     }
 
     fn failed(&self, error: PackError) -> StoreError {

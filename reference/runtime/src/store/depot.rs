@@ -60,9 +60,14 @@ impl Depot {
         }
     }
 
-    /// What was put here: how many bytes, and what has them, unless somebody still puts more.
-    pub(super) fn close(depot: Arc<Self>) -> (u64, Option<Place>) {
-        Arc::into_inner(depot).map_or((0, None), |depot| (depot.bytes.into_inner(), Some(depot.place)))
+    /// What was put here: how many bytes, and what has them.
+    ///
+    /// # Errors
+    /// Somebody still puts more, of which nothing is known.
+    pub(super) fn close(depot: Arc<Self>) -> Result<(u64, Place), PackError> {
+        let shared = || PackError::Write(io::Error::other("somebody still adds to them"));
+        let depot = Arc::into_inner(depot).ok_or_else(shared)?;
+        Ok((depot.bytes.into_inner(), depot.place))
     }
 
     /// What chunks are named and encrypted with.
@@ -239,4 +244,19 @@ fn entry(chunk: ChunkRef, form: Form, offset: u64, stored_bytes: u32) -> Entry {
 )]
 fn length_of(stored: &Bytes) -> u32 {
     u32::try_from(stored.len()).expect("the length of a stored chunk fits into 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_depot_that_somebody_still_has_is_not_closed() {
+        let place = Place::Memory(Mutex::default());
+        let depot = Arc::new(Depot::new(Uuid::nil(), Arc::default(), false, u64::MAX, place));
+        let other = Arc::clone(&depot);
+        Depot::close(depot).expect_err("it is shared");
+        let (bytes, _) = Depot::close(other).expect("it is not any more");
+        assert_eq!(bytes, 0);
+    }
 }

@@ -317,6 +317,15 @@ impl StoreError {
             | Self::Directory { .. } => false,
         }
     }
+
+    /// Whether it says that a checkpoint cannot be opened with the keys that there are: one with others may find it whole.
+    #[must_use]
+    pub fn lacks_a_key(&self) -> bool {
+        let Self::Envelope { source, .. } = self else {
+            return false;
+        };
+        matches!(source, EnvelopeError::NoKey { .. } | EnvelopeError::WrongKey { .. })
+    }
 }
 
 #[cfg(test)]

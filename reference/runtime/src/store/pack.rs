@@ -113,6 +113,14 @@ pub(super) enum PackError {
     Write(io::Error),
 }
 
+impl PackError {
+    /// Without this chunk the payload could not be read again.
+    pub(super) fn lost(hash: &Hash) -> Self {
+        let hash = hash.to_hex();
+        Self::Write(io::Error::other(format!("chunk {hash} of the payload is nowhere")))
+    }
+}
+
 impl From<PayloadError> for PackError {
     fn from(error: PayloadError) -> Self {
         Self::Read(error)

@@ -147,7 +147,7 @@ impl Seal {
         // Fits: the plan relies on far fewer packs.
         let own = Holder::Pack(u16::try_from(reuse.packs.len()).unwrap_or(u16::MAX));
         let (pieces, new) = self.pack(&payload, survey, &reuse, own, &depot).await?;
-        let (new_bytes, held) = Depot::close(depot);
+        let (new_bytes, held) = Depot::close(depot).map_err(|error| self.not_packed(error))?;
         self.keep_to(room, new_bytes)?;
         let mut packs = reuse.packs.clone();
         let has_new = !new.is_empty();
@@ -164,7 +164,7 @@ impl Seal {
             kept_here: &KeptChunks::default(),
             room: 0,
         })?;
-        let new_pack = held.filter(|_| has_new).map(|held| held.into_pack(place));
+        let new_pack = has_new.then(|| held.into_pack(place));
         let record = record_of(&encoded.header, encoded.len());
         let staged = self.stage(vec![encoded.beginning], new_pack).await?;
         if has_new {
@@ -269,9 +269,10 @@ impl Seal {
     fn encode(&self, made: &Made<'_>) -> Result<Encoded, StoreError> {
         let entry = |piece: &Piece| {
             let hash = &piece.chunk.hash;
-            made.reuse.entries.get(hash).or_else(|| made.new.get(hash)).copied()
+            let entry = made.reuse.entries.get(hash).or_else(|| made.new.get(hash));
+            entry.copied().ok_or_else(|| self.not_packed(PackError::lost(hash)))
         };
-        let entries: Vec<Entry> = made.pieces.iter().filter_map(entry).collect();
+        let entries = made.pieces.iter().map(entry).collect::<Result<Vec<Entry>, _>>()?;
         let contents = Contents {
             sandbox_uid: &self.key.sandbox_uid,
             generation: self.key.generation,

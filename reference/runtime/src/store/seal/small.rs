@@ -270,8 +270,8 @@ impl<'a> Filling<'a> {
         let reuse = Reuse::default();
         let packed = pack::pack_new(&payload, survey, &reuse, Holder::Envelope, &self.depot);
         let (pieces, new) = packed.map_err(|error| self.seal.not_packed(error))?;
-        let (bytes, held) = Depot::close(self.depot);
-        let chunks = held.map(depot::Place::in_order).unwrap_or_default();
+        let (bytes, held) = Depot::close(self.depot).map_err(|error| self.seal.not_packed(error))?;
+        let chunks = held.in_order();
         let encoded = self.seal.encode(&Made {
             pieces: &pieces,
             reuse: &reuse,

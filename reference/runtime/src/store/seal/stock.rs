@@ -94,3 +94,42 @@ impl Seal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use uuid::Uuid;
+
+    use super::super::Made;
+    use crate::chunks::{self, Grain};
+    use crate::envelope::KeptChunks;
+    use crate::store::fixture::{engine, key};
+    use crate::store::place::SandboxPlace;
+    use crate::store::{CheckpointStore, StoreError};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_payload_with_a_chunk_that_is_nowhere_gets_no_envelope() {
+        let seal = Seal {
+            store: CheckpointStore::open("memory://").unwrap(),
+            place: SandboxPlace::new("lost").unwrap(),
+            key: key("lost", 1),
+            engine: engine(),
+            attempt: Uuid::new_v4(),
+        };
+        let pieces = chunks::cut_segment(0, b"some bytes", Grain::Byte, None);
+        assert_eq!(pieces.len(), 1);
+        let refused = seal.encode(&Made {
+            pieces: &pieces,
+            reuse: &Reuse::default(),
+            new: &HashMap::new(),
+            new_bytes: 0,
+            packs: &[],
+            kept_here: &KeptChunks::default(),
+            room: 0,
+        });
+        assert!(matches!(refused, Err(StoreError::Pack { .. })));
+    }
+}
