@@ -76,7 +76,31 @@ impl InitClient {
 
     /// Asks for something that is answered at once.
     pub(super) async fn ask(&self, attempt: &'static str, request: Request) -> Result<Reply, SandboxError> {
-        let _connected = Arc::clone(&self.connected).read_owned().await;
+        let connected = Arc::clone(&self.connected).read_owned().await;
+        self.exchange(connected, attempt, request).await
+    }
+
+    /// The same of what is of no use once `over` is cancelled. It is not asked for then, as may be known only when the
+    /// sandbox goes on.
+    pub(super) async fn ask_unless(
+        &self,
+        over: &CancellationToken,
+        attempt: &'static str,
+        request: Request,
+    ) -> Result<(), SandboxError> {
+        let connected = Arc::clone(&self.connected).read_owned().await;
+        if over.is_cancelled() {
+            return Ok(());
+        }
+        self.exchange(connected, attempt, request).await.map(drop)
+    }
+
+    async fn exchange(
+        &self,
+        _connected: OwnedRwLockReadGuard<()>,
+        attempt: &'static str,
+        request: Request,
+    ) -> Result<Reply, SandboxError> {
         let mut connection = self.connect(attempt).await?;
         let failed = CriuError::init(attempt);
         let exchange = async {

@@ -72,6 +72,17 @@ events = os.dup(1)
 requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
 telling = threading.RLock()
 current = None
+# What code has for ^C, and has it still in its next execution.
+on_interrupt = signal.default_int_handler
+
+
+def no_matter(number, frame):
+    """^C while no code runs: whoever sent it was late, and variables are not to be lost to that."""
+
+
+def take_interrupts_back():
+    global on_interrupt
+    on_interrupt = signal.signal(signal.SIGINT, no_matter)
 
 
 def flush():
@@ -195,8 +206,16 @@ def run(shell, request):
     kept = {name: os.environ.get(name) for name in request["env"]}
     os.environ.update(request["env"])
     try:
+        # Before anybody hears that there is something to interrupt.
+        signal.signal(signal.SIGINT, on_interrupt)
+        tell("started")
         shell.run_cell(request["code"], store_history=True)
     finally:
+        try:
+            take_interrupts_back()
+        except BaseException:
+            # What the code has for ^C raises: it came between the end of the code and here.
+            take_interrupts_back()
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -220,23 +239,21 @@ def main():
     arrive()
     sys.stdout, sys.stderr = Stream(1, "stdout"), Stream(2, "stderr")
     while True:
+        line = requests.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        current = request["id"]
         try:
-            line = requests.readline()
-            if not line:
-                return
-            request = json.loads(line)
-            current = request["id"]
-            tell("started")
             run(shell, request)
         except KeyboardInterrupt:
-            # Between two executions: there is nothing to interrupt.
+            # Before or after the code: there is nothing of it to interrupt.
             pass
-        if current is not None:
-            flush()
-            for descriptor in descriptors:
-                descriptor.drain()
-            tell("ended", executions=shell.execution_count - 1)
+        flush()
+        for descriptor in descriptors:
+            descriptor.drain()
+        tell("ended", executions=shell.execution_count - 1)
 
 
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, no_matter)
 main()
