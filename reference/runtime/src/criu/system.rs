@@ -25,6 +25,8 @@ pub(super) struct ProcessStatus {
     pub(super) parent: u32,
     /// The letter of its state, as `ps` shows it.
     pub(super) state: char,
+    /// Its threads, the first one included, as long as any of them runs.
+    pub(super) threads: u64,
     /// Clock ticks of its own and of its children that have ended.
     pub(super) ticks: u64,
     /// Pages in memory.
@@ -32,9 +34,9 @@ pub(super) struct ProcessStatus {
 }
 
 impl ProcessStatus {
-    /// Whether it has not ended.
+    /// Whether it has not ended. The state is the one of its first thread, which may end before others do.
     pub(super) fn is_alive(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X')
+        !matches!(self.state, 'Z' | 'X') || self.threads > 1
     }
 }
 
@@ -60,6 +62,7 @@ fn status(text: &str) -> Option<ProcessStatus> {
         state: fields.first()?.chars().next()?,
         parent: u32::try_from(number(1)?).ok()?,
         ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+        threads: number(17)?,
         resident_pages: number(21)?,
     })
 }
@@ -108,11 +111,24 @@ mod tests {
         let expected = ProcessStatus {
             parent: 7,
             state: 'T',
+            threads: 1,
             ticks: 100,
             resident_pages: 55,
         };
         assert_eq!(status(line), Some(expected));
         assert_eq!(status("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_is_alive_while_others_run() {
+        let line = |state, threads| {
+            let line = format!("12 (python3) {state} 7 12 12 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 {threads} 0 100 0 0 0");
+            status(&line).expect("a status")
+        };
+        assert!(line('S', 1).is_alive());
+        assert!(line('Z', 2).is_alive());
+        assert!(!line('Z', 1).is_alive());
+        assert!(!line('X', 0).is_alive());
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Tree {
         Ok(below(self.root, &all))
     }
 
-    /// Everything in the tree that is not a zombie.
+    /// Everything in the tree that has not ended.
     fn members(self) -> io::Result<BTreeMap<u32, ProcessStatus>> {
         let mut members = self.all()?;
         members.retain(|_, status| status.is_alive());
@@ -165,6 +165,7 @@ mod tests {
         ProcessStatus {
             parent,
             state,
+            threads: 1,
             ticks: 0,
             resident_pages: 0,
         }

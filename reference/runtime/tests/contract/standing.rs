@@ -28,6 +28,9 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
             run(restarted_while_it_stands())
         }),
         trial("names_of_one_file_are_of_one_file_after_a_resume", || run(one_file())),
+        trial("a_process_whose_first_thread_has_ended_ends_with_the_sandbox", || {
+            run(first_thread())
+        }),
     ];
     let linked = |name: &str, check: fn() -> Verdict| trial(&format!("{}_{name}", container::LINKED), check);
     if container::may_link() {
@@ -217,4 +220,23 @@ async fn restarted_while_it_stands() -> Verdict {
     hold(value == "1", "what was not restarted is as it was", value)?;
     hold(kernels()? == 1, "nothing runs that nobody reaches", kernels()?)?;
     second.end().await
+}
+
+/// Begins a process of which a thread runs when the first one has ended.
+const FIRST_THREAD_ENDS: &str = "import subprocess, time
+code = 'import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); ' \
+    'ctypes.CDLL(None).pthread_exit(None)'
+process = subprocess.Popen(['python3', '-c', code])
+while ') Z ' not in open(f'/proc/{process.pid}/stat').read():
+    time.sleep(0.01)
+process.pid";
+
+async fn first_thread() -> Verdict {
+    let (_, subject) = start().await?;
+    let pid = subject.value(FIRST_THREAD_ENDS).await?;
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))?.count();
+    hold(threads == 2, "its other thread runs", threads)?;
+    tokio::time::timeout(LIMIT, subject.sandbox.stop()).await?;
+    let gone = !fs::exists(format!("/proc/{pid}"))?;
+    hold(gone, "nothing of it is left", pid)
 }
