@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -12,6 +12,8 @@ use crate::engine::Usage;
 
 /// How often processes that were killed are looked for.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long they are looked for.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// How often one looks whether the root has ended, which does not happen.
 const SELDOM: Duration = Duration::from_millis(50);
 
@@ -30,16 +32,9 @@ impl Tree {
         self.root
     }
 
-    /// Everything in the tree, the root and zombies included.
-    fn all(self) -> io::Result<BTreeMap<u32, ProcessStatus>> {
-        let known = system::pids()?.into_iter();
-        let all = known.filter_map(|pid| Some((pid, system::process(pid)?))).collect();
-        Ok(below(self.root, &all))
-    }
-
     /// Everything in the tree that has not ended.
     fn members(self) -> io::Result<BTreeMap<u32, ProcessStatus>> {
-        let mut members = self.all()?;
+        let mut members = all_below(&BTreeSet::from([self.root]))?;
         members.retain(|_, status| status.is_alive());
         Ok(members)
     }
@@ -86,18 +81,21 @@ impl Tree {
     /// When this ends the pids are free again.
     pub(super) async fn kill(self) {
         let mut known = BTreeSet::from([self.root]);
+        let mut looks = Looks::default();
         // What is gone already needs no signal.
         let _ = signal(self.root, Signal::STOP);
-        while let Ok(all) = self.all() {
+        // What begins processes faster than they are found is left to the end of the container.
+        let until = Instant::now() + KILL_LIMIT;
+        while Instant::now() < until
+            && let Ok(all) = all_below(&known)
+        {
+            let others = all.iter().filter(|(pid, _)| **pid != self.root);
+            let living: Vec<u32> = others.filter_map(|(pid, status)| status.is_alive().then_some(*pid)).collect();
             known.extend(all.keys());
-            let others = all
-                .into_iter()
-                .filter(|(pid, status)| *pid != self.root && status.is_alive());
-            let others: Vec<u32> = others.map(|(pid, _)| pid).collect();
-            if others.is_empty() {
+            if looks.find_none(all.into_keys().collect(), &living) {
                 break;
             }
-            for pid in others {
+            for pid in living {
                 let _ = signal(pid, Signal::KILL);
             }
             tokio::time::sleep(LOOK).await;
@@ -135,13 +133,36 @@ fn signal(pid: u32, signal: Signal) -> Result<(), CriuError> {
     }
 }
 
-/// Those of `all` that `root` is an ancestor of, and itself.
-fn below(root: u32, all: &BTreeMap<u32, ProcessStatus>) -> BTreeMap<u32, ProcessStatus> {
+/// What was found of a tree that is being killed.
+#[derive(Debug, Default)]
+struct Looks {
+    last: Option<BTreeSet<u32>>,
+}
+
+impl Looks {
+    /// Whether none of what was `found` lives, or has begun since the look before: one that was listed may have begun
+    /// another before it was seen to have ended. Nobody takes in what has ended, so that it is found.
+    fn find_none(&mut self, found: BTreeSet<u32>, living: &[u32]) -> bool {
+        let is_same = self.last.as_ref() == Some(&found);
+        self.last = Some(found);
+        is_same && living.is_empty()
+    }
+}
+
+/// These processes and everything below them, zombies included.
+fn all_below(roots: &BTreeSet<u32>) -> io::Result<BTreeMap<u32, ProcessStatus>> {
+    let known = system::pids()?.into_iter();
+    let all = known.filter_map(|pid| Some((pid, system::process(pid)?))).collect();
+    Ok(below(roots, &all))
+}
+
+/// Those of `all` that one of `roots` is an ancestor of, and themselves.
+fn below(roots: &BTreeSet<u32>, all: &BTreeMap<u32, ProcessStatus>) -> BTreeMap<u32, ProcessStatus> {
     let is_member = |pid: &u32| {
         let mut at = *pid;
         // A pid may be used again between two looks; no chain is longer than the list.
         for _ in 0..all.len() {
-            if at == root {
+            if roots.contains(&at) {
                 return true;
             }
             match all.get(&at) {
@@ -198,8 +219,35 @@ mod tests {
             (13, process(10, 'Z')),
             (20, process(1, 'S')),
         ]);
-        assert_eq!(below(10, &all).into_keys().collect::<Vec<_>>(), [10, 11, 12, 13]);
+        let below = |root| below(&BTreeSet::from([root]), &all).into_keys().collect::<Vec<_>>();
+        assert_eq!(below(10), [10, 11, 12, 13]);
         assert!(!all[&13].is_alive());
-        assert!(below(99, &all).is_empty());
+        assert!(below(99).is_empty());
+    }
+
+    #[test]
+    fn what_was_found_of_a_tree_is_of_it_still_when_its_root_has_ended() {
+        let all = BTreeMap::from([
+            (1, process(0, 'S')),
+            (10, process(1, 'Z')),
+            (11, process(1, 'R')),
+            (12, process(11, 'R')),
+            (20, process(1, 'S')),
+        ]);
+        let found = below(&BTreeSet::from([10, 11]), &all);
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), [10, 11, 12]);
+    }
+
+    #[test]
+    fn a_tree_is_killed_when_two_looks_find_the_same_processes_and_none_that_lives() {
+        let mut looks = Looks::default();
+        assert!(!looks.find_none(BTreeSet::from([10, 11]), &[11]));
+        assert!(looks.find_none(BTreeSet::from([10, 11]), &[]));
+
+        let mut looks = Looks::default();
+        assert!(!looks.find_none(BTreeSet::from([10, 11]), &[]), "it may have begun one");
+        assert!(!looks.find_none(BTreeSet::from([10, 11, 12]), &[]), "it has, and that one, too");
+        assert!(!looks.find_none(BTreeSet::from([10, 11, 12, 13]), &[13]));
+        assert!(looks.find_none(BTreeSet::from([10, 11, 12, 13]), &[]));
     }
 }

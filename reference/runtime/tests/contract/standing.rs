@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use torpor_runtime::{CriuEngine, ProcessSpec, chain};
+use torpor_runtime::{CriuEngine, Exit, ProcessEvent, ProcessSpec, chain};
 
 use crate::bench::{Bench, Subject, Verdict, hold};
 use crate::{LIMIT, container, criu_config, run, unless};
@@ -30,6 +30,9 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("names_of_one_file_are_of_one_file_after_a_resume", || run(one_file())),
         trial("a_process_whose_first_thread_has_ended_ends_with_the_sandbox", || {
             run(first_thread())
+        }),
+        trial("nothing_outlives_a_sandbox_that_begins_processes_as_it_ends", || {
+            run(begun_at_the_end())
         }),
     ];
     let linked = |name: &str, check: fn() -> Verdict| trial(&format!("{}_{name}", container::LINKED), check);
@@ -182,11 +185,15 @@ async fn one_file() -> Verdict {
     second.end().await
 }
 
+/// The command lines of everything that runs.
+fn commands() -> Result<impl Iterator<Item = String>, Failed> {
+    let pids = fs::read_dir("/proc")?.flatten();
+    Ok(pids.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok()))
+}
+
 /// Interpreters that run kernels.
 fn kernels() -> Result<usize, Failed> {
-    let pids = fs::read_dir("/proc")?.flatten();
-    let commands = pids.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
-    Ok(commands
+    Ok(commands()?
         .filter(|command| command.contains("python3") && command.contains("kernel"))
         .count())
 }
@@ -239,4 +246,23 @@ async fn first_thread() -> Verdict {
     tokio::time::timeout(LIMIT, subject.sandbox.stop()).await?;
     let gone = !fs::exists(format!("/proc/{pid}"))?;
     hold(gone, "nothing of it is left", pid)
+}
+
+/// Of each process only its child is left.
+const HOPS: &str = "import os, time\nwhile True:\n    if os.fork():\n        os._exit(0)\n    time.sleep(0.001)";
+
+async fn begun_at_the_end() -> Verdict {
+    let (_, subject) = start().await?;
+    let spec = ProcessSpec {
+        program: "python3".to_owned(),
+        args: vec!["-c".to_owned(), HOPS.to_owned()],
+        ..ProcessSpec::default()
+    };
+    let processes = subject.sandbox.processes().ok_or("it has processes")?;
+    let mut stream = processes.start(spec).await?;
+    let begun = tokio::time::timeout(LIMIT, stream.events.recv()).await?;
+    hold(begun == Some(ProcessEvent::Exited(Exit::Code(0))), "only its child is left", begun)?;
+    subject.sandbox.stop().await;
+    let left = commands()?.filter(|command| command.contains("os.fork")).count();
+    hold(left == 0, "nothing is left", left)
 }
