@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
-use tokio::sync::{RwLock, mpsc, watch};
+use tokio::sync::{Notify, RwLock, mpsc, watch};
 use torpor_api::{Addressee, AgentState, CheckpointState, WorkloadState};
 use torpor_runtime::{
-    Answer, ContextInfo, ExecutionSink, Exit, Interpreter, Payload, ProcessEvent, ProcessInfo, ProcessSpec,
-    ProcessStream, Processes, Sandbox, SandboxError, TerminalSize, Usage,
+    Answer, CommandRefused, ContextInfo, Engine, EngineVersion, ExecutionSink, Exit, Facet, Fresh, Interpreter,
+    Payload, PayloadReader, Place, ProcessEvent, ProcessInfo, ProcessSpec, ProcessStream, Processes, Sandbox,
+    SandboxError, TerminalSize, Usage,
 };
 
 use crate::supervisor::Workload;
@@ -24,6 +25,7 @@ const FIRST_PID: u32 = 100;
 pub(crate) struct FakeSandbox {
     root: PathBuf,
     usage: Mutex<Usage>,
+    loss: Notify,
     running: Mutex<BTreeMap<u32, FakeProcess>>,
 }
 
@@ -32,6 +34,10 @@ struct FakeProcess {
     spec: ProcessSpec,
     listeners: Vec<mpsc::Sender<ProcessEvent>>,
 }
+
+/// Starts one sandbox.
+#[derive(Debug)]
+pub(crate) struct FakeEngine(pub(crate) Arc<FakeSandbox>);
 
 /// A workload that serves, and what keeps it so.
 pub(crate) struct Serving {
@@ -73,6 +79,11 @@ impl Serving {
 impl FakeSandbox {
     pub(crate) fn uses(&self, usage: Usage) {
         *self.usage.lock().expect("whole") = usage;
+    }
+
+    /// It ends by itself.
+    pub(crate) fn lose(&self) {
+        self.loss.notify_one();
     }
 
     /// Who is there, by the program.
@@ -119,9 +130,42 @@ impl FakeSandbox {
     }
 }
 
+impl Engine for FakeEngine {
+    fn version(&self) -> EngineVersion {
+        EngineVersion {
+            name: "fake".to_owned(),
+            version: 1,
+        }
+    }
+
+    fn facets(&self) -> &'static [Facet] {
+        &[]
+    }
+
+    fn accepts(&self, _: &[String]) -> Result<(), CommandRefused> {
+        Ok(())
+    }
+
+    fn start(&self, _: Place, _: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
+        ready(Ok(Arc::clone(&self.0) as Arc<dyn Sandbox>)).boxed()
+    }
+
+    fn restore(&self, _: Place, _: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
+        ready(Err(SandboxError::Ended)).boxed()
+    }
+}
+
 impl Sandbox for FakeSandbox {
     fn root(&self) -> &Path {
         &self.root
+    }
+
+    fn lost(&self) -> BoxFuture<'_, SandboxError> {
+        async {
+            self.loss.notified().await;
+            SandboxError::NoProcess(1)
+        }
+        .boxed()
     }
 
     fn freeze(&self, _: Duration) -> Answer<'_, ()> {

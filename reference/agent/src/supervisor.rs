@@ -4,6 +4,7 @@
 //! wait for the checkpoint that is being written: a store that hangs would keep the workload from going on.
 
 mod failure;
+mod loss;
 mod outlived;
 mod request;
 
@@ -26,6 +27,7 @@ use crate::lines::Lines;
 use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
 use failure::{CheckpointError, StartError};
+use loss::{Loss, watch_over};
 use outlived::{Ended, to_its_end, unless_thawed};
 pub(crate) use request::{ControlRefused, ControlRequest};
 
@@ -127,10 +129,10 @@ impl Supervisor {
 
     /// Starts the workload and serves control requests until nobody can send any.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ControlRequest>) {
-        let (tell, mut torn) = mpsc::channel(1);
+        let (tell, mut losses) = mpsc::channel(1);
         let came_up = match self.start().await {
             Ok(sandbox) => {
-                tokio::spawn(watch_restore(Arc::clone(&sandbox), tell));
+                tokio::spawn(watch_over(Arc::clone(&sandbox), tell));
                 self.sandbox.send_replace(Some(sandbox));
                 WorkloadState::Serving
             }
@@ -144,7 +146,10 @@ impl Supervisor {
                 continue;
             }
             tokio::select! {
-                Some(error) = torn.recv() => self.torn(&error).await,
+                Some(loss) = losses.recv() => match loss {
+                    Loss::Memory(error) => self.torn(&error).await,
+                    Loss::All(error) => self.lost(&error),
+                },
                 request = requests.recv() => match request {
                     Some(request) => self.handle(request, &mut requests).await,
                     None => return,
@@ -222,6 +227,14 @@ impl Supervisor {
         };
         self.state
             .send_modify(|state| (state.workload, state.checkpoint) = (workload, checkpoint));
+    }
+
+    /// Nothing of the workload can be reached any more.
+    fn lost(&self, error: &SandboxError) {
+        let message = chain(error);
+        tracing::error!(error = message, "the workload has ended by itself");
+        self.state
+            .send_modify(|state| state.workload = WorkloadState::Failed { message });
     }
 
     async fn freeze(&mut self) -> Result<(), ControlRefused> {
@@ -374,15 +387,5 @@ impl Supervisor {
 
     fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
         self.sandbox.borrow().clone()
-    }
-}
-
-/// Tells when the rest of a workload that serves cannot be restored.
-async fn watch_restore(sandbox: Arc<dyn Sandbox>, tell: mpsc::Sender<SandboxError>) {
-    if let Err(error) = sandbox.restored().await
-        && !matches!(error, SandboxError::Ended)
-    {
-        // Nobody listens to an agent that ends, and who ended the workload does not miss it.
-        let _ = tell.send(error).await;
     }
 }

@@ -121,7 +121,7 @@ pub enum WorkloadState {
         /// What was attempted and what went wrong.
         message: String,
     },
-    /// It could not be started or restored.
+    /// It could not be started or restored, or it has ended though nobody ended it.
     Failed {
         /// What was attempted and what went wrong.
         message: String,

@@ -157,12 +157,7 @@ impl Contexts {
 
     /// Listens to every kernel again, after a hang-up.
     pub(super) async fn listen(&self) -> Result<(), SandboxError> {
-        let kernels: Vec<(ContextId, u32)> = {
-            let table = self.table();
-            let kernel = |(id, context): (&ContextId, &Context)| Some((id.clone(), context.kernel?));
-            table.contexts.iter().filter_map(kernel).collect()
-        };
-        for (id, pid) in kernels {
+        for (id, pid) in self.kernels() {
             match self.client.follow("listen to a kernel", Request::Connect { pid }).await {
                 Ok(followed) => self.follow(id, followed),
                 Err(SandboxError::NoProcess(_)) => self.kernel_ended(&id, pid),
@@ -170,6 +165,19 @@ impl Contexts {
             }
         }
         Ok(())
+    }
+
+    /// Init has ended, and with it the way to every kernel.
+    pub(super) fn lost(&self) {
+        for (id, pid) in self.kernels() {
+            self.kernel_ended(&id, pid);
+        }
+    }
+
+    fn kernels(&self) -> Vec<(ContextId, u32)> {
+        let table = self.table();
+        let kernel = |(id, context): (&ContextId, &Context)| Some((id.clone(), context.kernel?));
+        table.contexts.iter().filter_map(kernel).collect()
     }
 
     pub(super) fn list(&self) -> Vec<ContextInfo> {

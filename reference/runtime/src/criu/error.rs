@@ -73,6 +73,9 @@ pub enum CriuError {
         /// What the system said.
         source: io::Error,
     },
+    /// Init has ended, which keeps all that is reached of a sandbox.
+    #[error("the first process of the sandbox has ended; it was killed, or the sandbox is out of memory")]
+    InitEnded,
     /// Init could not do it.
     #[error("{0}")]
     Refused(String),

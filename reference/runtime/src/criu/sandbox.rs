@@ -7,6 +7,7 @@
 //!     └───────────────── kill the tree ────────────┴──▶ Ended
 //! ```
 
+mod loss;
 mod program;
 mod requests;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 
 use super::baseline::Baseline;
 use super::client::{Followed, HungUp, InitClient};
@@ -77,6 +79,8 @@ pub(super) struct CriuSandbox {
     env: BTreeMap<String, String>,
     program: Arc<Mutex<Option<Program>>>,
     stage: tokio::sync::Mutex<Stage>,
+    /// Notified when it goes on or ends.
+    moved: Notify,
     /// The largest reading so far; a process that ends between two looks may be in neither.
     cpu_nanos: AtomicU64,
 }
@@ -130,6 +134,7 @@ impl CriuSandbox {
             env: parts.env,
             program: Arc::default(),
             stage: tokio::sync::Mutex::new(Stage::Running),
+            moved: Notify::new(),
             cpu_nanos: AtomicU64::new(0),
         }
     }
@@ -299,6 +304,7 @@ impl CriuSandbox {
             }
         }
         *stage = Stage::Running;
+        self.moved.notify_waiters();
         self.listen_again().await
     }
 
@@ -313,6 +319,7 @@ impl CriuSandbox {
         }
         self.predump.abandon().await;
         *stage = Stage::Ended;
+        self.moved.notify_waiters();
     }
 
     fn measure(&self) -> Result<Usage, SandboxError> {
@@ -344,6 +351,10 @@ impl Sandbox for CriuSandbox {
             Ok(done?)
         }
         .boxed()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, SandboxError> {
+        self.lose().boxed()
     }
 
     fn freeze(&self, limit: Duration) -> Answer<'_, ()> {

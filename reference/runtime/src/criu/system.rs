@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn a_process_whose_first_thread_has_ended_is_alive_while_others_run() {
         let line = |state, threads| {
-            let line = format!("12 (python3) {state} 7 12 12 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 {threads} 0 100 0 0 0");
+            let line =
+                format!("12 (python3) {state} 7 12 12 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 {threads} 0 100 0 0 0");
             status(&line).expect("a status")
         };
         assert!(line('S', 1).is_alive());

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use tokio::net::unix::pipe;
 
 use super::error::CriuError;
 use super::system::{self, ProcessStatus};
@@ -77,6 +79,21 @@ impl Tree {
         }
     }
 
+    /// Returns when the root has ended, whoever takes it in.
+    pub(super) async fn ended(self) -> io::Result<()> {
+        let pid = i32::try_from(self.root).ok().and_then(Pid::from_raw);
+        let root = match pid
+            .ok_or(Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+        {
+            // It is no pipe, and waited for like one.
+            Ok(root) => pipe::Receiver::from_owned_fd_unchecked(root)?,
+            Err(Errno::SRCH) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        root.readable().await.map(drop)
+    }
+
     /// Kills everything. Init comes last, so that whatever loses its parent is adopted by it and found.
     /// When this ends the pids are free again.
     pub(super) async fn kill(self) {
@@ -90,7 +107,9 @@ impl Tree {
             && let Ok(all) = all_below(&known)
         {
             let others = all.iter().filter(|(pid, _)| **pid != self.root);
-            let living: Vec<u32> = others.filter_map(|(pid, status)| status.is_alive().then_some(*pid)).collect();
+            let living: Vec<u32> = others
+                .filter_map(|(pid, status)| status.is_alive().then_some(*pid))
+                .collect();
             known.extend(all.keys());
             if looks.find_none(all.into_keys().collect(), &living) {
                 break;
@@ -121,11 +140,9 @@ fn reap_one_of(pid: u32) -> bool {
 
 fn signal(pid: u32, signal: Signal) -> Result<(), CriuError> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let sent = raw
-        .ok_or(rustix::io::Errno::SRCH)
-        .and_then(|raw| kill_process(raw, signal));
+    let sent = raw.ok_or(Errno::SRCH).and_then(|raw| kill_process(raw, signal));
     match sent {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(CriuError::Signal {
             pid,
             source: errno.into(),
@@ -203,10 +220,15 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("begun");
         let tree = Tree::new(child.id());
         assert!(tokio::time::timeout(soon, tree.root_ended()).await.is_err());
+        let mut ended = Box::pin(tree.ended());
+        assert!(futures::poll!(&mut ended).is_pending());
         child.kill().expect("killed");
+        ended.await.expect("it is heard of");
         let late = Duration::from_secs(20);
         tokio::time::timeout(late, tree.root_ended()).await.expect("it is seen");
+        tree.ended().await.expect("it is seen before it is taken in");
         child.wait().expect("taken in");
+        tree.ended().await.expect("and afterwards");
     }
 
     #[test]
@@ -246,7 +268,10 @@ mod tests {
 
         let mut looks = Looks::default();
         assert!(!looks.find_none(BTreeSet::from([10, 11]), &[]), "it may have begun one");
-        assert!(!looks.find_none(BTreeSet::from([10, 11, 12]), &[]), "it has, and that one, too");
+        assert!(
+            !looks.find_none(BTreeSet::from([10, 11, 12]), &[]),
+            "it has, and that one, too"
+        );
         assert!(!looks.find_none(BTreeSet::from([10, 11, 12, 13]), &[13]));
         assert!(looks.find_none(BTreeSet::from([10, 11, 12, 13]), &[]));
     }

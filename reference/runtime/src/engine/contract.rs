@@ -120,6 +120,13 @@ pub trait Sandbox: fmt::Debug + Send + Sync {
         std::future::ready(Ok(())).boxed()
     }
 
+    /// Answers, if ever, when it has ended though nobody ended it, and why; with [`SandboxError::Ended`] when somebody has.
+    /// Whoever waits for an execution has been told then. Of what is lost while memory still comes
+    /// [`restored`](Self::restored) tells.
+    fn lost(&self) -> BoxFuture<'_, SandboxError> {
+        std::future::pending().boxed()
+    }
+
     /// Stops it in place.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use torpor_runtime::{CriuEngine, Exit, ProcessEvent, ProcessSpec, chain};
+use torpor_runtime::{CriuEngine, ExecutionEvent, Exit, ProcessEvent, ProcessSpec, SandboxError, chain};
 
 use crate::bench::{Bench, Subject, Verdict, hold};
 use crate::{LIMIT, container, criu_config, run, unless};
@@ -31,6 +31,10 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("a_process_whose_first_thread_has_ended_ends_with_the_sandbox", || {
             run(first_thread())
         }),
+        trial(
+            "an_init_that_is_killed_is_noticed_and_what_runs_ends_with_an_error",
+            || run(init_killed()),
+        ),
         trial("nothing_outlives_a_sandbox_that_begins_processes_as_it_ends", || {
             run(begun_at_the_end())
         }),
@@ -261,8 +265,34 @@ async fn begun_at_the_end() -> Verdict {
     let processes = subject.sandbox.processes().ok_or("it has processes")?;
     let mut stream = processes.start(spec).await?;
     let begun = tokio::time::timeout(LIMIT, stream.events.recv()).await?;
-    hold(begun == Some(ProcessEvent::Exited(Exit::Code(0))), "only its child is left", begun)?;
+    hold(
+        begun == Some(ProcessEvent::Exited(Exit::Code(0))),
+        "only its child is left",
+        begun,
+    )?;
     subject.sandbox.stop().await;
     let left = commands()?.filter(|command| command.contains("os.fork")).count();
     hold(left == 0, "nothing is left", left)
+}
+
+async fn init_killed() -> Verdict {
+    let (_, subject) = start().await?;
+    let mut lost = subject.sandbox.lost();
+    hold(futures::poll!(&mut lost).is_pending(), "it runs", ())?;
+    let runs = subject.run(None, "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(1000)");
+    let (events, lost) = tokio::join!(runs, tokio::time::timeout(LIMIT, lost));
+    let (events, lost) = (events?, lost?);
+    hold(
+        !matches!(lost, SandboxError::Ended),
+        "nobody has ended it",
+        chain(&lost),
+    )?;
+    let died = matches!(&events[0], ExecutionEvent::Error { name, .. } if name == "KernelDied");
+    hold(died, "it is told why the code does not go on", &events)?;
+    let ended = subject.sandbox.lost();
+    subject.sandbox.stop().await;
+    let ended = tokio::time::timeout(LIMIT, ended).await?;
+    hold(matches!(ended, SandboxError::Ended), "now somebody has", chain(&ended))?;
+    // The code would sleep on.
+    container::end_all_others()
 }
