@@ -31,6 +31,7 @@ use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, Process
 use crate::payload::PayloadReader;
 use crate::step::Steps;
 use crate::store::EngineVersion;
+use restore::{or_killed, to_the_end};
 
 const HOME: &str = "/home/user";
 /// What every process of a sandbox has in its environment, unless the sandbox says otherwise.
@@ -123,7 +124,7 @@ impl CriuEngine {
         }
     }
 
-    async fn begin(&self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
+    async fn begin(self, place: Place, fresh: Fresh) -> Result<Arc<dyn Sandbox>, SandboxError> {
         let (ground, script) = self.prepare(&place.directory).await?;
         let baseline = blocking(move || {
             let listing = Listing::take(&ground)?;
@@ -136,11 +137,15 @@ impl CriuEngine {
         env.extend(fresh.env.clone());
         let client = InitClient::new(self.config.socket.clone());
         let tree = Tree::new(self.spawn_init(&env)?);
-        client.ready().await?;
-        let contexts = Contexts::fresh(client.clone(), script).await?;
+        let reached = async {
+            client.ready().await?;
+            let contexts = Contexts::fresh(client.clone(), script).await?;
+            Ok::<_, SandboxError>((contexts, self.fit().await?.clone()))
+        };
+        let (contexts, fitness) = or_killed(tree, None, reached).await?;
         let sandbox = CriuSandbox::new(Parts {
             dumper: Dumper::new(self.criu.clone()),
-            fitness: self.fit().await?.clone(),
+            fitness,
             client,
             contexts,
             tree,
@@ -153,14 +158,11 @@ impl CriuEngine {
             place,
             env: fresh.env,
         });
-        if let [program, args @ ..] = fresh.command.as_slice() {
-            let spec = ProcessSpec {
-                program: program.clone(),
-                args: args.to_vec(),
-                keep_output: true,
-                ..ProcessSpec::default()
-            };
-            sandbox.start_program(spec).await?;
+        if let Some(program) = program(&fresh.command)
+            && let Err(error) = sandbox.start_program(program).await
+        {
+            sandbox.stop().await;
+            return Err(error);
         }
         Ok(Arc::new(sandbox))
     }
@@ -218,12 +220,23 @@ impl Engine for CriuEngine {
     }
 
     fn start(&self, place: Place, fresh: Fresh) -> Answer<'_, Arc<dyn Sandbox>> {
-        self.begin(place, fresh).boxed()
+        to_the_end(self.clone().begin(place, fresh)).boxed()
     }
 
     fn restore(&self, place: Place, payload: PayloadReader) -> Answer<'_, Arc<dyn Sandbox>> {
-        restore::to_the_end(self.clone().bring_back(place, payload)).boxed()
+        to_the_end(self.clone().bring_back(place, payload)).boxed()
     }
+}
+
+/// The program of a sandbox, by its command line.
+fn program(command: &[String]) -> Option<ProcessSpec> {
+    let (program, args) = command.split_first()?;
+    Some(ProcessSpec {
+        program: program.clone(),
+        args: args.to_vec(),
+        keep_output: true,
+        ..ProcessSpec::default()
+    })
 }
 
 fn is_first_process() -> Result<(), CriuError> {

@@ -107,6 +107,10 @@ impl Bench {
 
     pub(crate) async fn start(&self, program: Option<&str>) -> Result<Subject, Failed> {
         let command = program.map_or_else(Vec::new, |code| ["python3", "-c", code].map(str::to_owned).to_vec());
+        self.start_command(command).await
+    }
+
+    pub(crate) async fn start_command(&self, command: Vec<String>) -> Result<Subject, Failed> {
         let env = BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]);
         let (place, directory, output) = self.place();
         let sandbox = self.engine.start(place, Fresh { env, command }).await?;

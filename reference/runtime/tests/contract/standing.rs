@@ -31,6 +31,7 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("a_process_whose_first_thread_has_ended_ends_with_the_sandbox", || {
             run(first_thread())
         }),
+        trial("a_start_that_fails_leaves_nothing_behind", || run(failed_start())),
         trial(
             "an_init_that_is_killed_is_noticed_and_what_runs_ends_with_an_error",
             || run(init_killed()),
@@ -295,4 +296,32 @@ async fn init_killed() -> Verdict {
     hold(matches!(ended, SandboxError::Ended), "now somebody has", chain(&ended))?;
     // The code would sleep on.
     container::end_all_others()
+}
+
+/// Before the pids of sandboxes.
+const LAST_PID_OF_AGENT: u32 = 9_999;
+
+/// What there is of sandboxes, and of what the engine began when they were there.
+fn pids() -> Result<BTreeSet<u32>, Failed> {
+    let pids = fs::read_dir("/proc")?.flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    Ok(pids.filter(|pid| *pid > LAST_PID_OF_AGENT).collect())
+}
+
+async fn failed_start() -> Verdict {
+    let bench = Bench::new(Arc::new(CriuEngine::new(criu_config())), LIMIT);
+    let before = pids()?;
+    let refused = bench.start_command(vec!["/nowhere".to_owned()]).await.err();
+    let said = refused
+        .and_then(|failed| failed.message().map(str::to_owned))
+        .unwrap_or_default();
+    hold(said.contains("/nowhere"), "it says what is missing", &said)?;
+    let gone = async {
+        // What the engine began for the next dump ends in a moment.
+        while !pids()?.is_subset(&before) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LIMIT, gone).await?
 }

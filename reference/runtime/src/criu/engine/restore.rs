@@ -236,14 +236,15 @@ fn root_was_killed() -> CriuError {
     }
 }
 
-/// What a restore gives, which goes on also when nobody waits for it any more: it must not let go of memory while processes
-/// run that miss some of it. A sandbox that nobody takes is ended, also if there was somebody when it came.
+/// What a start or a restore gives, which goes on also when nobody waits for it any more: it must not let go of memory while
+/// processes run that miss some of it, nor of processes that nobody else ends. A sandbox that nobody takes is ended, also if
+/// there was somebody when it came.
 pub(super) async fn to_the_end(
-    restore: impl Future<Output = Result<Arc<dyn Sandbox>, SandboxError>> + Send + 'static,
+    brought: impl Future<Output = Result<Arc<dyn Sandbox>, SandboxError>> + Send + 'static,
 ) -> Result<Arc<dyn Sandbox>, SandboxError> {
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
-        let restored = restore.await;
+        let restored = brought.await;
         let kept = restored.as_ref().ok().cloned();
         let (take, taken) = oneshot::channel();
         // What nobody hears of, now or later, goes with the way to say that it is taken.
@@ -264,7 +265,7 @@ pub(super) async fn to_the_end(
 
 /// What `brought` gives. When it fails, what runs of the tree is killed, whoever made it run, before any more of its memory
 /// is given up: a CRIU that is killed half-way, or one that has done its work, leaves processes that nobody else ends.
-async fn or_killed<T, E>(
+pub(super) async fn or_killed<T, E>(
     tree: Tree,
     paging: Option<&Paging>,
     brought: impl Future<Output = Result<T, E>>,
