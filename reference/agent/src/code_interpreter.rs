@@ -133,10 +133,24 @@ async fn execute(
         interrupt: interrupt.clone(),
     };
     let env = request.env_vars.unwrap_or_default();
-    let interpreter = sandbox.interpreter();
-    interpreter.execute(request.context_id, request.code, env, sink).await?;
-    let body = Body::from_stream(output(Running::begun(events, interrupt, WAITING)));
+    // From here on: a client may go before the code is taken.
+    let running = Running::begun(events, interrupt, WAITING);
+    to_the_end(async move {
+        let interpreter = sandbox.interpreter();
+        interpreter.execute(request.context_id, request.code, env, sink).await
+    })
+    .await?;
+    let body = Body::from_stream(output(running));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// What `asked` of the sandbox gives. It is done to its end, whether or not the client waits for it: nothing of it is to be left
+/// half-way.
+async fn to_the_end<T: Send + 'static>(
+    asked: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::spawn(asked).await;
+    Ok(done.unwrap_or(Err(SandboxError::Ended))?)
 }
 
 fn python_only(language: Option<&str>) -> Result<(), Refused> {
@@ -284,17 +298,20 @@ async fn create(State(workload): State<Workload>, body: Bytes) -> Result<Json<Va
         Json::from_bytes(&body).map_err(Refused::Body)?.0
     };
     python_only(request.language.as_deref())?;
-    let context = serving(&workload)?.interpreter().create_context(request.cwd).await?;
+    let sandbox = serving(&workload)?;
+    let context = to_the_end(async move { sandbox.interpreter().create_context(request.cwd).await }).await?;
     Ok(Json(context_json(&context)))
 }
 
 async fn restart(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
-    serving(&workload)?.interpreter().restart_context(id).await?;
+    let sandbox = serving(&workload)?;
+    to_the_end(async move { sandbox.interpreter().restart_context(id).await }).await?;
     Ok(Json(Value::Null))
 }
 
 async fn remove(State(workload): State<Workload>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
-    serving(&workload)?.interpreter().remove_context(id).await?;
+    let sandbox = serving(&workload)?;
+    to_the_end(async move { sandbox.interpreter().remove_context(id).await }).await?;
     Ok(Json(Value::Null))
 }
 
@@ -305,6 +322,7 @@ mod tests {
     use futures::StreamExt as _;
 
     use super::*;
+    use crate::fake::Serving;
 
     const LIMIT: usize = 8 << 10;
     const LINE: usize = 1 << 10;
@@ -326,6 +344,23 @@ mod tests {
         let why = last.expect_err("it is cut").to_string();
         assert!(why.contains(says), "{why}");
         assert!(output.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn code_whose_client_goes_before_it_is_taken_is_taken_and_interrupted() {
+        let serving = Serving::below(std::path::Path::new("/"));
+        let go_on = serving.sandbox.hold_code();
+        let request = Json::from_bytes(br#"{"code": "while True: pass"}"#);
+        let mut executing = Box::pin(execute(State(serving.workload.clone()), request));
+        assert!(futures::poll!(&mut executing).is_pending());
+        // The sandbox hears of it.
+        tokio::task::yield_now().await;
+        assert!(futures::poll!(&mut executing).is_pending());
+        drop(executing);
+        go_on.notify_one();
+        let taken = tokio::time::timeout(Duration::from_secs(20), serving.sandbox.code());
+        let taken = taken.await.expect("in time");
+        assert!(taken.interrupt.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

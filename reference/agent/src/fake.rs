@@ -26,7 +26,17 @@ pub(crate) struct FakeSandbox {
     root: PathBuf,
     usage: Mutex<Usage>,
     loss: Notify,
+    code: Mutex<FakeCode>,
+    taken: Notify,
     running: Mutex<BTreeMap<u32, FakeProcess>>,
+}
+
+/// Code that it was given.
+#[derive(Debug, Default)]
+struct FakeCode {
+    /// Waited for before any is taken.
+    held: Option<Arc<Notify>>,
+    taken: Vec<ExecutionSink>,
 }
 
 #[derive(Debug)]
@@ -84,6 +94,28 @@ impl FakeSandbox {
     /// It ends by itself.
     pub(crate) fn lose(&self) {
         self.loss.notify_one();
+    }
+
+    /// Takes no code before it is notified.
+    pub(crate) fn hold_code(&self) -> Arc<Notify> {
+        let held = Arc::new(Notify::new());
+        self.code.lock().expect("whole").held = Some(Arc::clone(&held));
+        held
+    }
+
+    /// Code that it has taken, once it has.
+    pub(crate) async fn code(&self) -> ExecutionSink {
+        self.taken.notified().await;
+        self.code.lock().expect("whole").taken.pop().expect("some")
+    }
+
+    async fn take(&self, sink: ExecutionSink) {
+        let held = self.code.lock().expect("whole").held.clone();
+        if let Some(held) = held {
+            held.notified().await;
+        }
+        self.code.lock().expect("whole").taken.push(sink);
+        self.taken.notify_one();
     }
 
     /// Who is there, by the program.
@@ -202,8 +234,14 @@ impl Sandbox for FakeSandbox {
 }
 
 impl Interpreter for FakeSandbox {
-    fn execute(&self, _: Option<String>, _: String, _: BTreeMap<String, String>, _: ExecutionSink) -> Answer<'_, ()> {
-        ready(Ok(())).boxed()
+    fn execute(
+        &self,
+        _: Option<String>,
+        _: String,
+        _: BTreeMap<String, String>,
+        sink: ExecutionSink,
+    ) -> Answer<'_, ()> {
+        self.take(sink).map(Ok).boxed()
     }
 
     fn contexts(&self) -> Answer<'_, Vec<ContextInfo>> {

@@ -195,13 +195,14 @@ impl Contexts {
     pub(super) async fn create(&self, cwd: Option<String>) -> Result<ContextInfo, SandboxError> {
         let id = Uuid::new_v4().to_string();
         let cwd = cwd.unwrap_or_else(|| HOME.to_owned());
-        let context = Context::new(&cwd);
-        let _changing = Arc::clone(&context.changing).lock_owned().await;
+        let followed = self.begin_kernel(cwd.clone()).await?;
+        // Only now, before anything can be written down: nobody was given its id.
+        let context = Context {
+            kernel: Some(followed.stream.pid),
+            ..Context::new(&cwd)
+        };
         self.table().contexts.insert(id.clone(), context);
-        if let Err(error) = self.start_kernel(&id).await {
-            self.table().contexts.remove(&id);
-            return Err(error);
-        }
+        self.follow(id.clone(), followed);
         Ok(ContextInfo { id, cwd })
     }
 
@@ -292,6 +293,14 @@ impl Contexts {
 
     async fn start_kernel(&self, id: &str) -> Result<(), SandboxError> {
         let cwd = find(&mut self.table(), id)?.cwd.clone();
+        let followed = self.begin_kernel(cwd).await?;
+        find(&mut self.table(), id)?.kernel = Some(followed.stream.pid);
+        self.follow(id.to_owned(), followed);
+        Ok(())
+    }
+
+    /// A kernel that is in no context yet. Nothing is written down as long as it is held.
+    async fn begin_kernel(&self, cwd: String) -> Result<Followed, SandboxError> {
         let spec = ProcessSpec {
             program: "python3".to_owned(),
             args: vec![self.script.display().to_string()],
@@ -299,10 +308,7 @@ impl Contexts {
             keep_output: true,
             ..ProcessSpec::default()
         };
-        let followed = self.client.follow("start a kernel", Request::Start(spec)).await?;
-        find(&mut self.table(), id)?.kernel = Some(followed.stream.pid);
-        self.follow(id.to_owned(), followed);
-        Ok(())
+        self.client.follow("start a kernel", Request::Start(spec)).await
     }
 
     /// Whatever waits in the context ends without an answer, and then its kernel. What is written down in between has it

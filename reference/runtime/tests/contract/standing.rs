@@ -31,6 +31,9 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("a_process_whose_first_thread_has_ended_ends_with_the_sandbox", || {
             run(first_thread())
         }),
+        trial("a_context_that_is_made_while_it_stands_is_in_no_checkpoint", || {
+            run(made_while_it_stands())
+        }),
         trial("a_start_that_fails_leaves_nothing_behind", || run(failed_start())),
         trial(
             "an_init_that_is_killed_is_noticed_and_what_runs_ends_with_an_error",
@@ -324,4 +327,20 @@ async fn failed_start() -> Verdict {
         Ok(())
     };
     tokio::time::timeout(LIMIT, gone).await?
+}
+
+async fn made_while_it_stands() -> Verdict {
+    let (bench, first) = start().await?;
+    first.freeze().await?;
+    let mut making = first.sandbox.interpreter().create_context(None);
+    let waits = futures::poll!(&mut making).is_pending();
+    hold(waits, "it waits for the sandbox to go on", ())?;
+    let payload = first.written().await?;
+    drop(making);
+    first.sandbox.stop().await;
+
+    let second = bench.restore(payload).await?;
+    let contexts = second.sandbox.interpreter().contexts().await?;
+    hold(contexts.len() == 1, "there is none that nobody was given", contexts)?;
+    second.end().await
 }
