@@ -1,5 +1,6 @@
 //! What is written of a tree that stands, by CRIU and of the files that have changed: where it is, and what becomes of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use super::predump::Predump;
 use super::rootfs::RootfsDiff;
 use super::stream::{Streamed, Streamer};
 use super::system::open_as_many_files_as_allowed;
+use super::tree::Tree;
 use crate::chunks::Grain;
 use crate::engine::{Place, chain};
 use crate::payload::Payload;
@@ -243,6 +245,23 @@ where
     dump().await
 }
 
+/// What `dump` gives of a tree, with what of it stood stopped before. If it fails the tree goes on as it was.
+pub(super) async fn with_stopped<T>(
+    tree: Tree,
+    dump: impl Future<Output = Result<T, CriuError>>,
+) -> Result<(T, BTreeSet<u32>), CriuError> {
+    let stopped = tree.stopped().map_err(CriuError::init("list its processes"))?;
+    match dump.await {
+        Ok(written) => Ok((written, stopped)),
+        Err(error) if error.is_of_dying_process() => Err(error),
+        Err(error) => {
+            // CRIU lets go of what it could not write down, but not of what nobody read.
+            tree.go_on(&stopped)?;
+            Err(error)
+        }
+    }
+}
+
 /// Has the store begin while CRIU does, and take the names of the container's image, as long as there is nothing else to
 /// do, and then what CRIU writes.
 async fn stream(
@@ -285,6 +304,8 @@ fn failure(failed: &[Option<CriuError>; 3]) -> CriuError {
 #[cfg(test)]
 mod tests {
     use std::future::ready;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
@@ -311,6 +332,56 @@ mod tests {
         assert_eq!(dumped(0, dying).await, (true, 1));
         assert_eq!(dumped(MOST_AGAIN, dying).await, (true, MOST_AGAIN + 1));
         assert_eq!(dumped(u32::MAX, dying).await, (false, MOST_AGAIN + 1));
+    }
+
+    /// A shell, and a process that it has begun, which stands stopped.
+    async fn stopped() -> (Child, u32) {
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 1000 & echo $!; kill -STOP $!; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut said = String::new();
+        let output = shell.stdout.as_mut().expect("its output");
+        BufReader::new(output).read_line(&mut said).expect("a line");
+        let pid = said.trim().parse().expect("a pid");
+        let tree = Tree::new(shell.id());
+        while !tree.stopped().expect("processes").contains(&pid) {
+            tokio::task::yield_now().await;
+        }
+        (shell, pid)
+    }
+
+    #[tokio::test]
+    async fn what_went_on_between_two_dumps_is_not_taken_for_stopped() {
+        let (shell, pid) = stopped().await;
+        let tree = Tree::new(shell.id());
+        let mut made = 0;
+        let dumped = outliving_the_dying(|| {
+            made += 1;
+            let first = made == 1;
+            with_stopped(tree, async move {
+                if first {
+                    // As somebody in the sandbox may, whom a dump that fails does not keep from it.
+                    tree.go_on(&BTreeSet::new())?;
+                    return Err(failed("Zombies with threads are not supported"));
+                }
+                Ok(())
+            })
+        });
+        let ((), stopped) = dumped.await.expect("dumped");
+        assert!(!stopped.contains(&pid), "{stopped:?}");
+        tree.kill().await;
+    }
+
+    #[tokio::test]
+    async fn what_stood_stopped_stands_when_a_dump_has_failed() {
+        let (shell, pid) = stopped().await;
+        let tree = Tree::new(shell.id());
+        let failed = with_stopped(tree, ready(Err::<(), _>(failed("Dumping FAILED.")))).await;
+        assert!(failed.is_err());
+        assert!(tree.stopped().expect("processes").contains(&pid));
+        tree.kill().await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use super::baseline::Baseline;
 use super::client::{Followed, HungUp, InitClient};
 use super::contexts::Contexts;
-use super::dump::{Written, outliving_the_dying};
+use super::dump::{Written, outliving_the_dying, with_stopped};
 use super::dumper::Dumper;
 use super::error::CriuError;
 use super::fitness::Fitness;
@@ -222,7 +222,6 @@ impl CriuSandbox {
     }
 
     async fn dump(&self) -> Result<(Written, BTreeSet<u32>), CriuError> {
-        let stopped = self.tree.stopped().map_err(CriuError::init("list its processes"))?;
         let dump = || {
             Written::dump(
                 (&self.dumper, self.tree.root()),
@@ -231,14 +230,7 @@ impl CriuSandbox {
                 &self.predump,
             )
         };
-        match outliving_the_dying(dump).await {
-            Ok(written) => Ok((written, stopped)),
-            Err(error) => {
-                // CRIU lets go of what it could not write down, but not of what nobody read.
-                self.tree.go_on(&stopped)?;
-                Err(error)
-            }
-        }
+        outliving_the_dying(|| with_stopped(self.tree, dump())).await
     }
 
     /// As [`listen_again`](Self::listen_again), after init did not hang up: it may not answer either.

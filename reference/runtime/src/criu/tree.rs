@@ -46,10 +46,11 @@ impl Tree {
         Ok(self.members()?.into_keys().collect())
     }
 
-    /// The processes that stand stopped.
+    /// The processes that stand stopped. The root is none of them: without it nothing is reached.
     pub(super) fn stopped(self) -> io::Result<BTreeSet<u32>> {
-        let stopped = |(pid, status): (u32, ProcessStatus)| (status.state == 'T').then_some(pid);
-        Ok(self.members()?.into_iter().filter_map(stopped).collect())
+        let mut members = self.members()?;
+        members.retain(|pid, status| *pid != self.root && status.state == 'T');
+        Ok(members.into_keys().collect())
     }
 
     /// Lets everything go on but those that `stay`.
