@@ -40,7 +40,7 @@ use crate::payload::Payload;
 use crate::step::{Step, Steps};
 use program::Program;
 
-/// How long a sandbox that did not hang up may take to be listened to again.
+/// How long a sandbox may take to be listened to again.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
@@ -87,7 +87,10 @@ pub(super) struct CriuSandbox {
 
 #[derive(Debug)]
 enum Stage {
-    Running,
+    /// `is_heard` when everything in it is listened to again that was before a hang-up.
+    Running {
+        is_heard: bool,
+    },
     /// The tree stands stopped, with its image written.
     Frozen {
         written: Written,
@@ -133,7 +136,7 @@ impl CriuSandbox {
             place: parts.place,
             env: parts.env,
             program: Arc::default(),
-            stage: tokio::sync::Mutex::new(Stage::Running),
+            stage: tokio::sync::Mutex::new(Stage::Running { is_heard: true }),
             moved: Notify::new(),
             cpu_nanos: AtomicU64::new(0),
         }
@@ -193,13 +196,15 @@ impl CriuSandbox {
         match *stage {
             Stage::Frozen { .. } => return Ok(()),
             Stage::Ended => return Err(SandboxError::Ended),
-            Stage::Running => {}
+            Stage::Running { .. } => {}
         }
         // What is not there cannot be written down.
         let paged_in = tokio::time::timeout(limit, self.paging.done()).await;
         paged_in.map_err(|_| SandboxError::Incomplete(limit))??;
         let Ok(hung_up) = tokio::time::timeout(limit, self.client.hang_up()).await else {
-            self.hear_again().await;
+            if let Err(error) = self.hear_again(&mut stage).await {
+                tracing::warn!(%error, "listen to the sandbox again");
+            }
             return Err(SandboxError::Busy(limit));
         };
         match self.dump().await {
@@ -215,7 +220,7 @@ impl CriuSandbox {
             Err(error) => {
                 drop(hung_up);
                 self.predump.go_on();
-                self.listen_again().await?;
+                self.hear_again(&mut stage).await?;
                 Err(error.into())
             }
         }
@@ -233,13 +238,13 @@ impl CriuSandbox {
         outliving_the_dying(|| with_stopped(self.tree, dump())).await
     }
 
-    /// As [`listen_again`](Self::listen_again), after init did not hang up: it may not answer either.
-    async fn hear_again(&self) {
+    /// As [`listen_again`](Self::listen_again), of a sandbox that may not answer.
+    async fn hear_again(&self, stage: &mut Stage) -> Result<(), SandboxError> {
+        *stage = Stage::Running { is_heard: false };
         let heard = tokio::time::timeout(LISTEN_LIMIT, self.listen_again()).await;
-        let heard = heard.unwrap_or(Err(SandboxError::Busy(LISTEN_LIMIT)));
-        if let Err(error) = heard {
-            tracing::warn!(%error, "listen to the sandbox again");
-        }
+        heard.unwrap_or(Err(SandboxError::Busy(LISTEN_LIMIT)))?;
+        *stage = Stage::Running { is_heard: true };
+        Ok(())
     }
 
     async fn write_down(&self) -> Result<Payload, SandboxError> {
@@ -281,7 +286,12 @@ impl CriuSandbox {
     async fn go_on(&self) -> Result<(), SandboxError> {
         let mut stage = self.stage.lock().await;
         match &*stage {
-            Stage::Running => return Ok(()),
+            Stage::Running { is_heard: true } => return Ok(()),
+            Stage::Running { is_heard: false } => {
+                // What was listened to by half would be heard twice.
+                let hung_up = tokio::time::timeout(LISTEN_LIMIT, self.client.hang_up()).await;
+                drop(hung_up.map_err(|_| SandboxError::Busy(LISTEN_LIMIT))?);
+            }
             Stage::Ended => return Err(SandboxError::Ended),
             Stage::Frozen {
                 written,
@@ -295,9 +305,8 @@ impl CriuSandbox {
                 self.predump.go_on();
             }
         }
-        *stage = Stage::Running;
         self.moved.notify_waiters();
-        self.listen_again().await
+        self.hear_again(&mut stage).await
     }
 
     async fn end(&self) {

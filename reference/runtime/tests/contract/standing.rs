@@ -34,6 +34,10 @@ pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
         trial("a_context_that_is_made_while_it_stands_is_in_no_checkpoint", || {
             run(made_while_it_stands())
         }),
+        trial(
+            "a_sandbox_that_is_not_heard_when_it_goes_on_is_when_that_is_asked_for_again",
+            || run(unheard()),
+        ),
         trial("a_start_that_fails_leaves_nothing_behind", || run(failed_start())),
         trial(
             "an_init_that_is_killed_is_noticed_and_what_runs_ends_with_an_error",
@@ -343,4 +347,27 @@ async fn made_while_it_stands() -> Verdict {
     let contexts = second.sandbox.interpreter().contexts().await?;
     hold(contexts.len() == 1, "there is none that nobody was given", contexts)?;
     second.end().await
+}
+
+async fn unheard() -> Verdict {
+    let (_, subject) = start().await?;
+    let socket = criu_config().socket;
+    let elsewhere = socket.with_extension("elsewhere");
+    subject.freeze().await?;
+    fs::rename(&socket, &elsewhere)?;
+    for _ in 0..2 {
+        let thawed = subject.sandbox.thaw().await;
+        hold(thawed.is_err(), "nobody says that it is as it was", ())?;
+    }
+    fs::rename(&elsewhere, &socket)?;
+    for _ in 0..2 {
+        subject.sandbox.thaw().await?;
+    }
+    let events = subject.run(None, "print('heard')").await?;
+    let heard = [
+        ExecutionEvent::Stdout("heard\n".to_owned()),
+        ExecutionEvent::Ended { executions: 1 },
+    ];
+    hold(events == heard, "it is heard, and once", events)?;
+    subject.end().await
 }

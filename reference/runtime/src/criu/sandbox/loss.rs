@@ -17,7 +17,7 @@ impl CriuSandbox {
         loop {
             let moved = self.moved.notified();
             match *self.stage.lock().await {
-                Stage::Running => {
+                Stage::Running { .. } => {
                     self.contexts.lost();
                     return CriuError::InitEnded.into();
                 }
