@@ -157,13 +157,6 @@ async fn begin(workload: &Workload, pace: Pace, body: &[u8]) -> Result<Listened,
     let stream = started.map_err(|error| start_refused(&error))?;
     let pid = stream.pid;
     let bound = stream::bound(&sandbox, ProcessInfo { pid, spec }, pace);
-    // Without the flag a command that reads finds the end of its input.
-    if request.pty.is_none() && request.stdin != Some(true) {
-        match processes.close_stdin(pid).await {
-            Ok(()) | Err(SandboxError::NoProcess(_)) => {}
-            Err(error) => return Err(refused(&error)),
-        }
-    }
     Ok(Listened { stream, bound })
 }
 
@@ -175,6 +168,8 @@ fn spec(request: &StartRequest) -> ProcessSpec {
         cwd: request.process.cwd.clone().filter(|cwd| !cwd.is_empty()),
         tag: request.tag.clone(),
         terminal: request.pty.as_ref().map(|pty| pty.size.into()),
+        // Without the flag a command that reads finds the end of its input.
+        no_input: request.pty.is_none() && request.stdin != Some(true),
         keep_output: false,
     }
 }

@@ -27,7 +27,7 @@ use crate::chunks::Grain;
 use crate::payload::{LITTLE_BYTES, Payload, PayloadCursor, PayloadReader};
 
 /// Counts up with every change of the structures here and of what init and kernels are asked.
-pub(super) const IMAGE_VERSION: u32 = 6;
+pub(super) const IMAGE_VERSION: u32 = 7;
 
 /// Everything of one sandbox but the bytes of images and files.
 #[derive(Debug, Serialize, Deserialize)]

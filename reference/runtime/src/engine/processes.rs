@@ -21,6 +21,8 @@ pub struct ProcessSpec {
     pub tag: Option<String>,
     /// The size of its terminal, for a process that has one.
     pub terminal: Option<TerminalSize>,
+    /// Whether it begins without an input: what it reads is at its end. One that has a terminal reads that.
+    pub no_input: bool,
     /// Whether output waits for a reader. If not, what nobody listens to is dropped.
     pub keep_output: bool,
 }

@@ -10,6 +10,7 @@ pub(crate) const CLAIMS: &[Claim] = &[
     claim!(descriptors_survive, "pipes_unlinked_files_and_positions_survive", [Processes, Memory], several: false),
     claim!(server_listens, "a_listening_server_answers_again", [Sockets], several: false),
     claim!(output_and_exit, "output_is_whole_and_the_exit_is_told", [Processes], several: false),
+    claim!(no_input, "a_process_without_an_input_finds_its_end_whenever_a_pause_comes", [Processes], several: false),
     claim!(killed, "a_process_that_was_killed_is_no_longer_listed", [Processes], several: false),
     claim!(terminal, "a_terminal_survives", [Processes], several: false),
     claim!(orphans, "a_process_that_left_its_parent_belongs_to_the_sandbox", [Processes], several: false),
@@ -244,4 +245,26 @@ async fn orphans(bench: Bench) -> Verdict {
         "it ends with the sandbox again",
         &orphan,
     )
+}
+
+async fn no_input(bench: Bench) -> Verdict {
+    let first = bench.start(None).await?;
+    let spec = ProcessSpec {
+        no_input: true,
+        ..bash("until [ -e /tmp/reads ]; do sleep 0.01; done; cat; exit 3")
+    };
+    let pid = processes(&first)?.start(spec).await?.pid;
+    let refused = processes(&first)?.send_input(pid, b"said".to_vec()).await;
+    let has_none = matches!(refused, Err(SandboxError::NoSuchStream { .. }));
+    hold(has_none, "it takes none", refused)?;
+    let payload = bench.pause(first, &[]).await?;
+
+    let second = bench.restore(payload).await?;
+    let mut stream = processes(&second)?.connect(pid).await?;
+    let reads = second.root().join("tmp/reads");
+    std::fs::write(&reads, "")?;
+    let (said, exit) = read(&bench, &mut stream, |_| false).await?;
+    std::fs::remove_file(reads)?;
+    hold(exit == Some(Exit::Code(3)), "it reads to the end", (said, exit))?;
+    second.end().await
 }

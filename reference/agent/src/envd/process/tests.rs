@@ -83,3 +83,17 @@ async fn a_deadline_is_not_for_the_next_process_with_the_pid() {
         serving.sandbox.end(100, Exit::Code(0)).expect("it runs");
     }
 }
+
+#[test]
+fn a_process_begins_without_an_input_unless_it_is_to_have_one() {
+    let no_input = |asked: Value| {
+        let request: StartRequest = serde_json::from_value(asked).expect("a request");
+        spec(&request).no_input
+    };
+    assert!(no_input(json!({ "process": { "cmd": "cat" } })));
+    assert!(no_input(json!({ "process": { "cmd": "cat" }, "stdin": false })));
+    assert!(!no_input(json!({ "process": { "cmd": "cat" }, "stdin": true })));
+    assert!(!no_input(
+        json!({ "process": { "cmd": "cat" }, "pty": { "size": { "cols": 80, "rows": 24 } } })
+    ));
+}

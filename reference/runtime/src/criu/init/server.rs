@@ -11,6 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
 use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Sender;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -220,9 +221,12 @@ impl Table {
         let (listener, events) = mpsc::channel(QUEUE);
         let (joining, joins) = mpsc::unbounded_channel();
         let (exit, exited) = oneshot::channel();
-        let (input, queue) = mpsc::unbounded_channel();
         let (stdin, outputs, terminal) = split(streams);
-        tokio::task::spawn_local(feed(stdin, queue));
+        let input = stdin.map(|stdin| {
+            let (input, queue) = mpsc::unbounded_channel();
+            tokio::task::spawn_local(feed(stdin, queue));
+            input
+        });
         let task = ProcessTask {
             keep_output: spec.keep_output,
             outputs,
@@ -232,7 +236,7 @@ impl Table {
         };
         let entry = Entry {
             spec,
-            input: Some(input),
+            input,
             terminal,
             joining,
             exit: Some(exit),
@@ -245,7 +249,7 @@ impl Table {
     }
 }
 
-fn split(streams: Streams) -> (tokio::net::unix::pipe::Sender, Vec<Output>, Option<OwnedFd>) {
+fn split(streams: Streams) -> (Option<Sender>, Vec<Output>, Option<OwnedFd>) {
     match streams {
         Streams::Pipes { stdin, stdout, stderr } => {
             let stdout = Output {
@@ -267,7 +271,7 @@ fn split(streams: Streams) -> (tokio::net::unix::pipe::Sender, Vec<Output>, Opti
                 pipe: output,
                 label: Reply::Terminal,
             };
-            (input, vec![output], Some(terminal))
+            (Some(input), vec![output], Some(terminal))
         }
     }
 }

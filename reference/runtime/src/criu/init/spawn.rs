@@ -20,7 +20,8 @@ const HOME: &str = "/home/user";
 /// Our ends of a process's streams.
 pub(super) enum Streams {
     Pipes {
-        stdin: pipe::Sender,
+        /// Absent when it begins without one.
+        stdin: Option<pipe::Sender>,
         stdout: pipe::Receiver,
         stderr: pipe::Receiver,
     },
@@ -53,16 +54,18 @@ fn with_pipes(spec: &ProcessSpec) -> io::Result<(Child, Streams)> {
     let mut child = command(spec, &spec.program)
         .args(&spec.args)
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(if spec.no_input { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("a pipe that was asked for is missing"));
     };
+    let stdin = child.stdin.take();
     let streams = Streams::Pipes {
-        stdin: pipe::Sender::from_owned_fd(stdin.into())?,
+        stdin: stdin
+            .map(|stdin| pipe::Sender::from_owned_fd(stdin.into()))
+            .transpose()?,
         stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
         stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
     };
