@@ -134,11 +134,12 @@ async fn a_report_that_cannot_be_written_names_the_file_and_leaves_the_one_befor
     );
     let kept = FoundReport::read(folder.path()).unwrap();
     assert_eq!(kept.report.verdict(), Verdict::Conformant);
-    let names = std::fs::read_dir(folder.path()).unwrap();
-    let names: Vec<String> = names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    let staged: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "new"))
         .collect();
-    assert!(!names.iter().any(|name| name.ends_with(".new")), "{names:?}");
+    assert!(staged.is_empty(), "{staged:?}");
 
     std::fs::remove_dir_all(folder.path().join("junit.xml")).unwrap();
     after.write(folder.path()).unwrap();
