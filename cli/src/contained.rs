@@ -34,7 +34,7 @@ pub async fn on_kind(
     };
     say::aside(format_args!("booting {}", kind.image));
     let run = run_name("kind");
-    let cluster = unless_stopped(kind.boot(&run), &options.stop, torpor_testbed::reap(Some(&run))).await?;
+    let cluster = unless_stopped(Box::pin(kind.boot(&run)), &options.stop, tidied(&run)).await?;
     let folder = tempfile::tempdir().context("make a folder for the kubeconfig")?;
     take_kubeconfig(args, folder.path(), cluster.kubeconfig())?;
     let report = judge(args, profile, suite, options).await;
@@ -55,7 +55,7 @@ pub async fn on_control_plane(
         image: args.containers.image.clone(),
     };
     let run = run_name("plane");
-    let plane = unless_stopped(image.boot(&run), &options.stop, torpor_testbed::reap(Some(&run))).await?;
+    let plane = unless_stopped(Box::pin(image.boot(&run)), &options.stop, tidied(&run)).await?;
     let folder = tempfile::tempdir().context("make a folder for the kubeconfig")?;
     take_kubeconfig(args, folder.path(), plane.kubeconfig())?;
     if target::is_behind_e2b(&profile) {
@@ -92,6 +92,11 @@ async fn unless_stopped<T>(
         Err(anyhow!("the run was interrupted before it began")),
         tidy.await.map(drop),
     )
+}
+
+/// Removes what a run has started. On the heap, as its future is large.
+fn tidied(run: &str) -> impl Future<Output = Result<Vec<String>, BootError>> {
+    Box::pin(torpor_testbed::reap(Some(run)))
 }
 
 /// What came of a run, which is not lost where its containers could not be removed: that is said beside it.
