@@ -153,6 +153,35 @@ async fn who_takes_a_large_part_holds_little_of_it_and_sends_it_in_parts() {
 }
 
 #[tokio::test]
+async fn whoever_writes_waits_until_few_enough_parts_are_on_their_way() {
+    let ledger = Arc::new(Ledger::default());
+    let watched = Watched {
+        objects: Arc::default(),
+        guard: Arc::clone(&ledger),
+    };
+    let upload = Arc::new(Upload::new(Arc::new(watched), Path::from("sent/packs/one")));
+    let full = vec![0; usize::try_from(FULL + 1).unwrap()];
+    upload.write_at(full.into(), 0).unwrap();
+    let (tell, told) = oneshot::channel();
+    let waits = Arc::clone(&upload);
+    let waited = tokio::task::spawn_blocking(move || {
+        tell.send(()).unwrap();
+        waits.wait_for_room();
+        waits.traffic.lock().under_way
+    });
+    told.await.unwrap();
+    // One that does not wait is back by now, most likely.
+    for _ in 0..1000 {
+        std::thread::yield_now();
+    }
+    ledger.may_arrive.cancel();
+    let under_way = waited.await.unwrap();
+    assert!(under_way < MOST_PARTS, "{under_way} parts");
+    upload.complete().await.unwrap();
+    assert_eq!(ledger.arrived.load(Ordering::SeqCst), FULL + 1);
+}
+
+#[tokio::test]
 async fn a_payload_that_is_there_is_sent_in_parts_as_well() {
     let (store, ledger, _) = bucket(None);
     let memory = noise(1, 20 * MIB);
