@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether nobody takes any more what is printed.
+/// Whether nobody takes any more what is printed. As standard output is, it is the whole program's.
 static UNHEARD: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line. The first that cannot be printed is the last: what is done goes on without.

@@ -3,6 +3,8 @@
 //! Follows E2B's `code-interpreter` server. Python is the only language here; whoever asks for
 //! another is told so.
 
+mod events;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -17,14 +19,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use futures::Stream;
-use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use torpor_runtime::{ContextInfo, ExecutionEvent, ExecutionSink, Sandbox, SandboxError};
 
-use crate::supervisor::Workload;
+use crate::supervisor::{Workload, to_its_end};
+use events::{event_lines, line};
 use torpor_runtime::chain;
 
 /// A sign of life while code prints nothing.
@@ -32,20 +34,6 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// Bytes of output that may wait for a client; one that lets more than this wait has its code interrupted.
 const WAITING: usize = 32 << 20;
-
-/// MIME types and what E2B calls them.
-const NAMED_FORMATS: [(&str, &str); 10] = [
-    ("text/plain", "text"),
-    ("text/html", "html"),
-    ("text/markdown", "markdown"),
-    ("image/svg+xml", "svg"),
-    ("image/png", "png"),
-    ("image/jpeg", "jpeg"),
-    ("application/pdf", "pdf"),
-    ("text/latex", "latex"),
-    ("application/json", "json"),
-    ("application/javascript", "javascript"),
-];
 
 #[derive(Debug, Deserialize)]
 struct ExecuteRequest {
@@ -149,8 +137,7 @@ async fn execute(
 async fn to_the_end<T: Send + 'static>(
     asked: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
 ) -> Result<T, Refused> {
-    let done = tokio::spawn(asked).await;
-    Ok(done.unwrap_or(Err(SandboxError::Ended))?)
+    Ok(to_its_end(asked).await.unwrap_or(Err(SandboxError::Ended))?)
 }
 
 fn python_only(language: Option<&str>) -> Result<(), Refused> {
@@ -230,56 +217,6 @@ fn output(running: Running) -> impl Stream<Item = io::Result<Bytes>> {
         };
         Some((line, running))
     })
-}
-
-/// An event as a client reads it; the last one also says that it is.
-fn event_lines(event: ExecutionEvent) -> Bytes {
-    let ended = matches!(event, ExecutionEvent::Ended { .. });
-    let told = line(&event_json(event));
-    if ended {
-        [told, line(&json!({ "type": "end_of_execution" }))].concat().into()
-    } else {
-        told
-    }
-}
-
-fn event_json(event: ExecutionEvent) -> Value {
-    match event {
-        ExecutionEvent::Stdout(text) => {
-            json!({ "type": "stdout", "text": text, "timestamp": Timestamp::now().to_string() })
-        }
-        ExecutionEvent::Stderr(text) => {
-            json!({ "type": "stderr", "text": text, "timestamp": Timestamp::now().to_string() })
-        }
-        ExecutionEvent::Display { formats, is_main } => display_json(formats, is_main),
-        ExecutionEvent::Result(text) => json!({ "type": "result", "is_main_result": true, "text": text }),
-        ExecutionEvent::Error { name, value, traceback } => {
-            json!({ "type": "error", "name": name, "value": value, "traceback": traceback })
-        }
-        ExecutionEvent::Ended { executions } => {
-            json!({ "type": "number_of_executions", "execution_count": executions })
-        }
-    }
-}
-
-/// A result under the names that E2B has for MIME types; formats that it has no name for are in `extra`.
-fn display_json(formats: Map<String, Value>, is_main: bool) -> Value {
-    let mut result = json!({ "type": "result", "is_main_result": is_main });
-    let mut extra = Map::new();
-    for (mime, value) in formats {
-        match NAMED_FORMATS.iter().find(|(known, _)| *known == mime) {
-            Some((_, name)) => result[*name] = value,
-            None => drop(extra.insert(mime, value)),
-        }
-    }
-    if !extra.is_empty() {
-        result["extra"] = extra.into();
-    }
-    result
-}
-
-fn line(value: &Value) -> Bytes {
-    format!("{value}\n").into()
 }
 
 fn context_json(context: &ContextInfo) -> Value {

@@ -28,7 +28,8 @@ use crate::log::{ContainerLog, LogLine};
 use crate::watchers::Watchers;
 use failure::{CheckpointError, StartError};
 use loss::{Loss, watch_over};
-use outlived::{Ended, to_its_end, unless_thawed};
+pub(crate) use outlived::to_its_end;
+use outlived::{Ended, unless_thawed};
 pub(crate) use request::{ControlRefused, ControlRequest};
 
 /// What requests on the data plane share with the supervisor.

@@ -42,7 +42,7 @@ pub(super) async fn unless_thawed<T>(
 ///
 /// # Errors
 /// It panicked.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, JoinError> {
     tokio::spawn(work).await

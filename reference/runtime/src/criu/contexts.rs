@@ -3,14 +3,13 @@
 //! A kernel is a process like any other, kept by init over hang-ups and restores. One that dies ends its
 //! executions with an error; the next execution gets a new one.
 
+mod image;
 mod interrupt;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use super::client::{Followed, InitClient};
 use super::init::Request;
 use super::kernel::{KernelEvent, KernelLine, KernelRequest, Lines};
 use crate::engine::{ContextId, ContextInfo, ExecutionEvent, ExecutionSink, ProcessEvent, ProcessSpec, SandboxError};
+pub(super) use image::ContextsImage;
 use interrupt::Interrupt;
 
 const HOME: &str = "/home/user";
@@ -55,21 +55,6 @@ struct Waiting {
     sink: ExecutionSink,
     started: CancellationToken,
     ended: CancellationToken,
-}
-
-/// The written form.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ContextsImage {
-    default: ContextId,
-    contexts: BTreeMap<ContextId, ContextImage>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ContextImage {
-    cwd: String,
-    kernel: Option<u32>,
-    next_execution: u64,
-    partial: Bytes,
 }
 
 impl Context {
@@ -115,44 +100,6 @@ impl Contexts {
         };
         contexts.start_kernel(&default).await?;
         Ok(contexts)
-    }
-
-    /// Those of a checkpoint. Executions that were under way have nobody who waits for them any more.
-    pub(super) fn restored(client: InitClient, script: PathBuf, image: ContextsImage) -> Self {
-        let context = |(id, image): (ContextId, ContextImage)| {
-            let context = Context {
-                kernel: image.kernel,
-                next_execution: image.next_execution,
-                lines: Lines::begun_with(&image.partial),
-                ..Context::new(&image.cwd)
-            };
-            (id, context)
-        };
-        Self {
-            client,
-            script,
-            table: Arc::new(Mutex::new(Table {
-                default: image.default,
-                contexts: image.contexts.into_iter().map(context).collect(),
-            })),
-        }
-    }
-
-    pub(super) fn image(&self) -> ContextsImage {
-        let table = self.table();
-        let context = |(id, context): (&ContextId, &Context)| {
-            let image = ContextImage {
-                cwd: context.cwd.clone(),
-                kernel: context.kernel,
-                next_execution: context.next_execution,
-                partial: Bytes::copy_from_slice(context.lines.partial()),
-            };
-            (id.clone(), image)
-        };
-        ContextsImage {
-            default: table.default.clone(),
-            contexts: table.contexts.iter().map(context).collect(),
-        }
     }
 
     /// Listens to every kernel again, after a hang-up.

@@ -1,6 +1,7 @@
 //! Starts sandboxes, and restores them by CRIU.
 
 mod restore;
+mod wholly;
 
 use std::ffi::OsString;
 use std::fs;
@@ -31,7 +32,7 @@ use crate::engine::{Answer, CommandRefused, Engine, Facet, Fresh, Place, Process
 use crate::payload::PayloadReader;
 use crate::step::Steps;
 use crate::store::EngineVersion;
-use restore::{or_killed, to_the_end};
+use wholly::{or_killed, to_the_end};
 
 const HOME: &str = "/home/user";
 /// What every process of a sandbox has in its environment, unless the sandbox says otherwise.
