@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use torpor_runtime::{CriuConfig, Step, Steps};
 
-use crate::bench::{Verdict, hold};
+use crate::bench::{Verdict, hold, until};
 use crate::streamed::{Streamed, key};
 use crate::{LIMIT, container, criu_config, run, unless};
 
@@ -16,8 +16,6 @@ const SOON: Duration = Duration::from_millis(200);
 /// No sandbox of these is idle for so long.
 const NEVER: Duration = Duration::from_hours(1);
 const MEBIBYTES: usize = 32;
-/// How often one looks.
-const LOOK: Duration = Duration::from_millis(1);
 
 pub(crate) fn trials(unfit: Option<&str>) -> Vec<Trial> {
     let trial = |name: &str, check: fn() -> Verdict| unless(unfit, Trial::test(format!("criu::{name}"), check));
@@ -75,17 +73,6 @@ async fn idle(mebibytes: usize) -> Result<(Streamed, UnboundedReceiver<()>), Fai
 async fn until_stored(told: &mut UnboundedReceiver<()>) -> Verdict {
     let stored = tokio::time::timeout(LIMIT, told.recv()).await;
     hold(matches!(stored, Ok(Some(()))), "memory is stored", stored)
-}
-
-/// Waits until it is so.
-async fn until(is_so: impl Fn() -> Result<bool, Failed>) -> Verdict {
-    let waited = async {
-        while !is_so()? {
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
-    };
-    tokio::time::timeout(LIMIT, waited).await?
 }
 
 /// The bytes of all packs.

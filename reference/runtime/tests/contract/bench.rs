@@ -16,6 +16,8 @@ use torpor_runtime::{
     Engine, ExecutionEvent, ExecutionSink, Facet, Fresh, Intake, PayloadReader, Place, Sandbox, chain,
 };
 
+use crate::LIMIT;
+
 /// Whether a claim holds.
 pub(crate) type Verdict = Result<(), Failed>;
 
@@ -75,6 +77,17 @@ pub(crate) fn hold(holds: bool, claim: &str, seen: impl fmt::Debug) -> Verdict {
     } else {
         Err(format!("not so: {claim}; seen: {seen:?}").into())
     }
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(is_so: impl Fn() -> Result<bool, Failed>) -> Verdict {
+    let waited = async {
+        while !is_so()? {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LIMIT, waited).await?
 }
 
 impl Bench {
