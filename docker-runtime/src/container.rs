@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
 use mock_apiserver::LogOptions;
-use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer};
+use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer, StopError};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -84,7 +84,7 @@ impl RunningContainer for DockerContainer {
         }
     }
 
-    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), StopError>> {
         async move {
             let options = StopContainerOptions {
                 t: Some(GRACE_SECONDS),
@@ -93,9 +93,7 @@ impl RunningContainer for DockerContainer {
             if let Err(error) = self.docker.stop_container(&self.id, Some(options)).await {
                 tracing::debug!(%error, id = self.id, "stop a container");
             }
-            if let Err(error) = remove(&self.docker, &self.id).await {
-                tracing::warn!(%error, id = self.id, "remove a container");
-            }
+            remove(&self.docker, &self.id).await.map_err(Into::into)
         }
         .boxed()
     }

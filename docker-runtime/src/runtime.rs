@@ -81,7 +81,11 @@ impl DockerRuntime {
         for container in listed.map_err(DockerError::call("list containers"))? {
             let Some(id) = container.id else { continue };
             tracing::info!(id, "removing a container of an earlier run");
-            remove(&self.docker, &id).await?;
+            match remove(&self.docker, &id).await {
+                // Whoever removes it already does so without us.
+                Err(DockerError::Call { source, .. }) if answered(&source, 409) => {}
+                removed => removed?,
+            }
         }
         Ok(())
     }
@@ -137,7 +141,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 }
 
-/// Kills and removes a container; gone already is as good.
+/// Kills and removes a container; gone already is as good. One that is just being removed is not gone, and is refused with 409.
 pub(crate) async fn remove(docker: &Docker, id: &str) -> Result<(), DockerError> {
     let options = RemoveContainerOptions {
         force: true,
@@ -145,12 +149,15 @@ pub(crate) async fn remove(docker: &Docker, id: &str) -> Result<(), DockerError>
         ..RemoveContainerOptions::default()
     };
     match docker.remove_container(id, Some(options)).await {
-        Ok(())
-        | Err(bollard::errors::Error::DockerResponseServerError {
-            status_code: 404 | 409, ..
-        }) => Ok(()),
+        Err(error) if answered(&error, 404) => Ok(()),
+        Ok(()) => Ok(()),
         Err(error) => Err(DockerError::call(format!("remove container {id}"))(error)),
     }
+}
+
+/// Whether this is what Docker says with this status.
+fn answered(error: &bollard::errors::Error, status: u16) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code, .. } if *status_code == status)
 }
 
 /// The socket that `DOCKER_HOST` names; none when it is empty, as for Docker's own command. Refuses another machine: what the

@@ -6,7 +6,10 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters::{LogsOptions, WaitContainerOptions};
 use futures::StreamExt;
+use http_body_util::{BodyExt, Limited};
 use mock_node::{ContainerStage, said_in};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Client};
 use tokio::sync::watch;
 use torpor_api::{AgentState, STATE_PATH, port};
 
@@ -14,6 +17,8 @@ use torpor_api::{AgentState, STATE_PATH, port};
 const STARTING: Duration = Duration::from_millis(20);
 const STARTED: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer that are read: whoever is in the container could send without end.
+const ANSWER_LIMIT: usize = 1 << 20;
 
 /// Publishes each change of the stage until the container has ended.
 pub(crate) async fn follow_stage(docker: Docker, id: String, address: IpAddr, stage: watch::Sender<ContainerStage>) {
@@ -60,19 +65,16 @@ pub(crate) async fn pass_on_words(docker: Docker, id: String, pod: String) {
 
 /// Asks the agent for ever.
 async fn ask(address: IpAddr, stage: &watch::Sender<ContainerStage>) {
-    // Past any proxy of the environment: a container's address is none that a proxy reaches.
-    let Ok(client) = reqwest::Client::builder().no_proxy().build() else {
+    // Past any proxy of the environment, as a container's address is none that a proxy reaches; and nowhere else.
+    let client = Client::builder().no_proxy().redirect(Policy::none());
+    let Ok(client) = client.build() else {
         tracing::error!(%address, "make an HTTP client for an agent");
         return std::future::pending().await;
     };
     let url = format!("http://{address}:{}{STATE_PATH}", port::CONTROL);
     loop {
-        let asked = async {
-            let answer = client.get(&url).timeout(PATIENCE).send().await?;
-            answer.json::<AgentState>().await
-        };
         // An agent that does not answer yet is starting; one that is busy will answer later.
-        if let Ok(reported) = asked.await {
+        if let Some(reported) = reported(&client, &url).await {
             let now = ContainerStage::of(&reported.workload);
             stage.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         }
@@ -83,4 +85,11 @@ async fn ask(address: IpAddr, stage: &watch::Sender<ContainerStage>) {
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// What an agent says of itself, if it says anything of use.
+async fn reported(client: &Client, url: &str) -> Option<AgentState> {
+    let answer = client.get(url).timeout(PATIENCE).send().await.ok()?;
+    let answer = Limited::new(Body::from(answer), ANSWER_LIMIT).collect().await.ok()?;
+    serde_json::from_slice(&answer.to_bytes()).ok()
 }

@@ -174,8 +174,22 @@ impl PodWorker {
         }
         match workload {
             Workload::Agent(agent) => agent.stop().await,
-            Workload::Container(container) => container.stop().await,
+            Workload::Container(container) => self.end(container).await,
             Workload::Idle => {}
+        }
+    }
+
+    /// A Pod whose container cannot be ended does not go: what is left of it holds memory still.
+    async fn end(&self, mut container: Box<dyn RunningContainer>) {
+        let mut again = Again::default();
+        while let Err(error) = container.stop().await {
+            let error = chain(error.as_ref());
+            tracing::warn!(error, namespace = self.namespace, pod = self.name, "end a container");
+            again.tried(false);
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = again.due() => {}
+            }
         }
     }
 

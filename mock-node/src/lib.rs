@@ -32,6 +32,8 @@ pub use logs::stream as log_stream;
 pub use metrics::{PodUsage, render};
 pub use node::{MockNode, NodeConfig, NodeError};
 pub use pod_status::ContainerStage;
-pub use runtime::{ContainerRuntime, ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod, StartError};
+pub use runtime::{
+    ContainerRuntime, ContainerUsage, PodPlace, PodRuntime, RunningContainer, SandboxPod, StartError, StopError,
+};
 pub use schedule::{Capacity, Limits, Placement, Requests};
 pub use words::said_in;

@@ -59,6 +59,9 @@ pub struct PodPlace {
 /// Why a container was not started.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why a container was not ended.
+pub type StopError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What a container uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerUsage {
@@ -90,5 +93,8 @@ pub trait RunningContainer: Send + Sync {
     /// What it printed.
     fn logs(&self, options: &LogOptions) -> LogStream;
     /// Ends it; when this is done nothing of it is left.
-    fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// Something of it may be left. It may be asked again.
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), StopError>>;
 }

@@ -3,20 +3,29 @@
 #![expect(clippy::expect_used, reason = "a node that cannot be set up fails the test")]
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
-use mock_apiserver::{MockApiServer, Refusal, RuleGuard, Verdict};
-use mock_node::{Capacity, MockNode, NodeConfig, PodRuntime};
+use mock_apiserver::{LogOptions, MockApiServer, Refusal, RuleGuard, Verdict};
+use mock_node::{
+    Capacity, ContainerRuntime, ContainerStage, ContainerUsage, LogStream, MockNode, NodeConfig, PodPlace, PodRuntime,
+    RunningContainer, SandboxPod, StartError, StopError,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use torpor_api::env;
 use torpor_runtime::{Clock, MontyEngine};
 
 const NODE: &str = "node";
@@ -31,11 +40,11 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        Self::with(&[]).await
+        Self::with(&[], embedded()).await
     }
 
     /// With Pods that are there before the node is.
-    async fn with(pods: &[Value]) -> Self {
+    async fn with(pods: &[Value], runtime: PodRuntime) -> Self {
         let server = MockApiServer::builder().build();
         let client = server.client();
         let all: Api<Pod> = Api::default_namespaced(client.clone());
@@ -55,7 +64,7 @@ impl Cluster {
                 pods: 10,
             },
             work_dir: files.path().to_owned(),
-            runtime: PodRuntime::InProcess(Arc::new(MontyEngine::new(Clock::system()))),
+            runtime,
             seed: std::process::id(),
             clock: Arc::new(Timestamp::now),
             schedules: true,
@@ -118,6 +127,59 @@ impl Cluster {
     }
 }
 
+fn embedded() -> PodRuntime {
+    PodRuntime::InProcess(Arc::new(MontyEngine::new(Clock::system())))
+}
+
+/// A container that is asked more than once before it ends.
+struct Reluctant {
+    refusals_left: Arc<AtomicUsize>,
+    stage: watch::Sender<ContainerStage>,
+}
+
+impl ContainerRuntime for Reluctant {
+    fn start(&self, _: SandboxPod, _: PodPlace) -> BoxFuture<'_, Result<Box<dyn RunningContainer>, StartError>> {
+        let container: Box<dyn RunningContainer> = Box::new(Self {
+            refusals_left: Arc::clone(&self.refusals_left),
+            stage: watch::Sender::new(ContainerStage::Ready),
+        });
+        std::future::ready(Ok(container)).boxed()
+    }
+}
+
+impl RunningContainer for Reluctant {
+    fn id(&self) -> String {
+        "test://reluctant".to_owned()
+    }
+
+    fn pod_ip(&self) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+
+    fn stage(&self) -> watch::Receiver<ContainerStage> {
+        self.stage.subscribe()
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Option<ContainerUsage>> {
+        std::future::ready(None).boxed()
+    }
+
+    fn logs(&self, _: &LogOptions) -> LogStream {
+        Box::pin(futures::stream::empty())
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), StopError>> {
+        let left = self.refusals_left.load(SeqCst);
+        self.refusals_left.store(left.saturating_sub(1), SeqCst);
+        let outcome = if left == 0 {
+            Ok(())
+        } else {
+            Err("Docker does not answer".into())
+        };
+        std::future::ready(outcome).boxed()
+    }
+}
+
 fn object<T: DeserializeOwned>(object: &Value) -> T {
     serde_json::from_value(object.clone()).expect("an object")
 }
@@ -127,6 +189,12 @@ fn pod(node: Option<&str>) -> Value {
         "metadata": { "name": "one" },
         "spec": { "nodeName": node, "containers": [{ "name": "idle", "image": "idle" }] },
     })
+}
+
+fn sandbox() -> Value {
+    let mut sandbox = pod(None);
+    sandbox["spec"]["containers"][0]["env"] = json!([{ "name": env::STORE, "value": "memory:///" }]);
+    sandbox
 }
 
 fn is_ready(pod: Option<&Pod>) -> bool {
@@ -164,7 +232,7 @@ async fn that_a_pod_was_lost_is_said_although_it_fails_at_first() {
         "name": "idle", "image": "idle", "imageID": "", "ready": true, "restartCount": 0, "containerID": "torpor-agent://1",
         "state": { "running": { "startedAt": "2027-01-01T00:00:00Z" } },
     }] });
-    let cluster = Cluster::with(&[before]).await;
+    let cluster = Cluster::with(&[before], embedded()).await;
     let _failing = cluster.refuse(3);
     cluster.pod_becomes("failed", has_failed).await;
     cluster.stop().await;
@@ -201,5 +269,40 @@ async fn a_node_ends_although_the_api_takes_nothing_any_more() {
     cluster.pod_becomes("ready", is_ready).await;
     let _failing = cluster.refuse(usize::MAX);
     pods.delete("one", &DeleteParams::default()).await.expect("it is to go");
+    cluster.stop().await;
+}
+
+/// What is left of it holds memory, and a pause would be reported over it.
+#[tokio::test(start_paused = true)]
+async fn a_pod_does_not_go_before_its_container_has_ended() {
+    let refusals_left = Arc::new(AtomicUsize::new(3));
+    let runtime = Reluctant {
+        refusals_left: Arc::clone(&refusals_left),
+        stage: watch::Sender::new(ContainerStage::Ready),
+    };
+    let cluster = Cluster::with(&[], PodRuntime::Containers(Arc::new(runtime))).await;
+    let pods = cluster.all::<Pod>();
+    pods.create(&PostParams::default(), &object(&sandbox()))
+        .await
+        .expect("created");
+    cluster.pod_becomes("ready", is_ready).await;
+    pods.delete("one", &DeleteParams::default()).await.expect("it is to go");
+    cluster.pod_becomes("gone", |pod| pod.is_none()).await;
+    assert_eq!(refusals_left.load(SeqCst), 0, "it was asked until it ended");
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_ends_although_a_container_does_not() {
+    let runtime = Reluctant {
+        refusals_left: Arc::new(AtomicUsize::new(usize::MAX)),
+        stage: watch::Sender::new(ContainerStage::Ready),
+    };
+    let cluster = Cluster::with(&[], PodRuntime::Containers(Arc::new(runtime))).await;
+    let pods = cluster.all::<Pod>();
+    pods.create(&PostParams::default(), &object(&sandbox()))
+        .await
+        .expect("created");
+    cluster.pod_becomes("ready", is_ready).await;
     cluster.stop().await;
 }

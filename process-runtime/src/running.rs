@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mock_apiserver::LogOptions;
-use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer, said_in};
+use mock_node::{ContainerStage, ContainerUsage, LogStream, RunningContainer, StopError, said_in};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
@@ -34,9 +34,10 @@ pub(crate) struct RunningProcess {
     stage: watch::Receiver<ContainerStage>,
     log: LogReader,
     /// Closed, it tells the agent to end.
-    link: UnixStream,
+    link: Option<UnixStream>,
     kill: CancellationToken,
-    following: JoinHandle<()>,
+    /// Ends when the process has; `None` once that was waited for.
+    following: Option<JoinHandle<()>>,
 }
 
 impl RunningProcess {
@@ -53,9 +54,9 @@ impl RunningProcess {
             work_dir,
             stage: stage.subscribe(),
             log: log.reader(),
-            link,
+            link: Some(link),
             kill: kill.clone(),
-            following: tokio::spawn(follow(pod, child, stage, log, kill)),
+            following: Some(tokio::spawn(follow(pod, child, stage, log, kill))),
         }
     }
 }
@@ -83,11 +84,12 @@ impl RunningContainer for RunningProcess {
         mock_node::log_stream(&self.log, options)
     }
 
-    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), StopError>> {
         async move {
-            drop(self.link);
-            let mut following = self.following;
-            if tokio::time::timeout(GRACE, &mut following).await.is_err() {
+            drop(self.link.take());
+            if let Some(mut following) = self.following.take()
+                && tokio::time::timeout(GRACE, &mut following).await.is_err()
+            {
                 self.kill.cancel();
                 // A task that panicked has dropped the process, which kills it.
                 let _ = following.await;
@@ -98,6 +100,7 @@ impl RunningContainer for RunningProcess {
                 }
                 Ok(()) | Err(_) => {}
             }
+            Ok(())
         }
         .boxed()
     }
