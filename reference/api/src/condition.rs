@@ -11,6 +11,8 @@ pub enum ConditionType {
     Resumed,
     /// True once context was lost and the sandbox was started afresh, as its `lostPodPolicy` asks.
     ContextLost,
+    /// False while the Service that is asked for cannot be had; absent otherwise.
+    ServiceProvided,
 }
 
 impl ConditionType {
@@ -22,6 +24,7 @@ impl ConditionType {
             Self::Paused => "SandboxPaused",
             Self::Resumed => "SandboxResumed",
             Self::ContextLost => "ContextLost",
+            Self::ServiceProvided => "ServiceProvided",
         }
     }
 }
@@ -67,6 +70,8 @@ pub enum Reason {
     SandboxExpired,
     /// `ContextLost`: the Pod vanished, and another was started afresh.
     PodRecreated,
+    /// `ServiceProvided`: a Service of the sandbox's name belongs to somebody else.
+    ServiceOwnerMismatch,
 }
 
 impl Reason {
@@ -93,6 +98,7 @@ impl Reason {
             Self::ClaimLost => "ClaimLost",
             Self::SandboxExpired => "SandboxExpired",
             Self::PodRecreated => "PodRecreated",
+            Self::ServiceOwnerMismatch => "ServiceOwnerMismatch",
         }
     }
 }

@@ -118,10 +118,6 @@ impl SandboxApi {
         stored.map_err(ReconcileError::api("read the sandbox"))
     }
 
-    pub(crate) async fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, kube::Error> {
-        self.checkpoints.get_opt(name).await
-    }
-
     /// Answers with the Checkpoint as it was taken.
     pub(crate) async fn create_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Checkpoint, kube::Error> {
         self.checkpoints.create(&PostParams::default(), checkpoint).await

@@ -2,7 +2,7 @@
 //!
 //! To list those of one sandbox, an API server looks through those of all. So they are watched, and of each
 //! only its number, name and UID is kept. What is known may lag behind, and no harm comes of that: one that is created twice is refused the second
-//! time, one that is deleted twice is gone, and what has taken its name is another. Nothing waits for the watch: until its first list nothing is said of any Checkpoint.
+//! time, one that is deleted twice is gone, what has taken its name is another, and one whose UID the watch has not brought yet stays until it has. Nothing waits for the watch: until its first list nothing is said of any Checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ type Key = (String, u64);
 pub(crate) struct Described {
     /// Its name.
     pub(crate) name: String,
-    /// Its `metadata.uid`; not known of one that was there already when it was to be created.
+    /// Its `metadata.uid`; of one that was there already when it was to be created, not before the watch brings it.
     pub(crate) uid: Option<String>,
 }
 
@@ -70,10 +70,12 @@ impl Checkpoints {
         )
     }
 
-    /// Notes one that was just created, or is there already.
+    /// Notes one that was just created, or is there already. Of that the watch may have brought more meanwhile.
     pub(crate) fn created(&self, checkpoint: Checkpoint) {
-        if let Some(known) = &mut self.lock().known {
-            known.extend(entry(checkpoint));
+        if let (Some(known), Some((key, described))) = (&mut self.lock().known, entry(checkpoint))
+            && (described.uid.is_some() || !known.contains_key(&key))
+        {
+            known.insert(key, described);
         }
     }
 
@@ -90,7 +92,7 @@ impl Checkpoints {
 }
 
 /// `metadata.uid` of the sandbox that a Checkpoint is of.
-pub(crate) fn sandbox_uid(checkpoint: &Checkpoint) -> Option<&str> {
+fn sandbox_uid(checkpoint: &Checkpoint) -> Option<&str> {
     let mut owners = checkpoint.owner_references().iter();
     let owner = owners.find(|owner| owner.controller == Some(true))?;
     Some(&owner.uid)
@@ -183,6 +185,19 @@ mod tests {
         );
         checkpoints.follow(Event::InitDone);
         assert_eq!(generations(&checkpoints, "a"), Some(vec![4]));
+    }
+
+    #[test]
+    fn what_the_watch_has_brought_is_not_forgotten_for_what_was_only_meant() {
+        let mut meant = checkpoint("a", 1);
+        meant.metadata.uid = None;
+        let uids = |checkpoints: &Checkpoints| checkpoints.of("a").expect("known")[&1].uid.clone();
+        let checkpoints = listed([]);
+        checkpoints.created(meant.clone());
+        assert_eq!(uids(&checkpoints), None);
+        checkpoints.follow(Event::Apply(checkpoint("a", 1)));
+        checkpoints.created(meant);
+        assert_eq!(uids(&checkpoints).as_deref(), Some("uid-of-a-1"));
     }
 
     #[test]

@@ -68,8 +68,10 @@ pub(crate) enum Chore {
     DeleteCheckpoint {
         /// Its number.
         generation: u64,
-        /// How it is called.
-        described: Described,
+        /// Its name.
+        name: String,
+        /// Its `metadata.uid`.
+        uid: String,
     },
 }
 
@@ -93,6 +95,14 @@ impl Companions {
             Companion::Foreign { owner } => Some((name.as_str(), owner.as_str())),
             Companion::Missing | Companion::Ours | Companion::Going => None,
         })
+    }
+
+    /// Whose the Service of the sandbox's name is, if it is somebody else's.
+    pub(crate) fn foreign_service(&self) -> Option<&str> {
+        match self.service.as_ref()? {
+            Companion::Foreign { owner } => Some(owner),
+            Companion::Missing | Companion::Ours | Companion::Going => None,
+        }
     }
 
     /// Notes the Service of the sandbox's name, or that there is none.
@@ -153,8 +163,8 @@ pub(crate) fn service_matters(reading: &Reading) -> bool {
     reading.sandbox.spec.service.is_some() && reading.goal() != Goal::Deleted
 }
 
-/// The next write, if one is needed.
-pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
+/// The next write, if one is needed beside those of these names, which are put off.
+pub(crate) fn chore(reading: &Reading, put_off: &[&str]) -> Option<Chore> {
     let seen = &reading.companions;
     if reading.goal() == Goal::Deleted {
         return None;
@@ -164,7 +174,10 @@ pub(crate) fn chore(reading: &Reading) -> Option<Chore> {
     if let Some(template) = missing.and_then(|missing| template_of(&reading.sandbox, missing)) {
         return Some(Chore::CreateClaim(Box::new(claim(reading, template))));
     }
-    checkpoint_chore(reading).or_else(|| service_chore(reading))
+    let mut chores = [checkpoint_chore(reading), service_chore(reading)]
+        .into_iter()
+        .flatten();
+    chores.find(|chore| !put_off.contains(&chore.name()))
 }
 
 fn service_chore(reading: &Reading) -> Option<Chore> {
@@ -191,12 +204,17 @@ fn checkpoint_chore(reading: &Reading) -> Option<Chore> {
     if !seen.contains_key(&record.generation) {
         return Some(Chore::CreateCheckpoint(Box::new(checkpoint(reading, record))));
     }
-    let outlived = seen.range(..record.generation).next();
     // Until the pause is complete there is time for nothing else.
-    let outlived = outlived.filter(|_| status.phase == Some(Phase::Paused));
-    outlived.map(|(generation, described)| Chore::DeleteCheckpoint {
-        generation: *generation,
-        described: described.clone(),
+    if status.phase != Some(Phase::Paused) {
+        return None;
+    }
+    let mut outlived = seen.range(..record.generation);
+    outlived.find_map(|(generation, Described { name, uid })| {
+        Some(Chore::DeleteCheckpoint {
+            generation: *generation,
+            name: name.clone(),
+            uid: uid.clone()?,
+        })
     })
 }
 

@@ -16,122 +16,11 @@
 //! Every status is written before the effect that it announces, so a controller that dies
 //! between any two writes finds on its return what it was about to do.
 
+mod observed;
+
 use torpor_api::LostPodPolicy;
 
-/// What is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// The sandbox should serve.
-    Running,
-    /// The sandbox should hold its context and no compute.
-    Paused,
-    /// The sandbox is being deleted.
-    Deleted,
-}
-
-/// Where the context of the sandbox is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
-    /// It never served: there is no context.
-    New,
-    /// It served, and only its Pod holds the context.
-    Live,
-    /// A sealed checkpoint holds the context; no traffic was let in since.
-    Kept,
-}
-
-/// The checkpoint of a frozen workload, as its agent reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seal {
-    /// None was asked for.
-    None,
-    /// It is being written.
-    Writing,
-    /// It is complete and durable.
-    Sealed,
-    /// It could not be written.
-    Failed,
-}
-
-/// The Pod and what runs in it, as last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workload {
-    /// There is no Pod.
-    Absent,
-    /// A Pod of the name belongs to somebody else.
-    Foreign,
-    /// The Pod exists and does not serve yet, or not now.
-    Unready,
-    /// The Pod serves.
-    Serving,
-    /// The Pod exists; its workload is stopped in place.
-    Frozen(Seal),
-    /// The Pod runs and its agent does not answer.
-    Silent,
-    /// The Pod, or the restore in it, failed before it served.
-    FailedToStart,
-    /// It served before all of its memory was restored, and the rest could not be had: nothing of it runs, and its agent
-    /// reports the sealed checkpoint that it came from.
-    Torn,
-    /// The run that served is over: its Pod ended, or a container of it began anew.
-    Ended,
-    /// The Pod is being deleted.
-    Stopping,
-}
-
-/// Whether a pause that is under way may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// There is time left.
-    Left,
-    /// The deadline has passed, or the agent refused to freeze.
-    Spent,
-}
-
-/// A timer of the spec that has come due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// `shutdownTime`.
-    Shutdown,
-    /// `pauseTime`.
-    Pause,
-}
-
-/// Whether a Pod can be made, with the volumes it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provision {
-    /// It can.
-    Complete,
-    /// The template is missing, or no Pod can be made from it.
-    TemplateInvalid,
-    /// A volume claim of the name belongs to somebody else.
-    ClaimForeign,
-    /// A volume claim is gone, with what the sandbox kept in it.
-    ClaimLost,
-}
-
-/// Everything a decision may depend on. Read once per pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// What is wanted.
-    pub goal: Goal,
-    /// Where the context is.
-    pub history: History,
-    /// The Pod and what runs in it.
-    pub workload: Workload,
-    /// Whether the status says `Running`, so that traffic is let in.
-    pub routed: bool,
-    /// Whether a pause under way may go on.
-    pub patience: Patience,
-    /// Whether the sandbox holds our finalizer.
-    pub guarded: bool,
-    /// Whether a Pod can be made, with the volumes it needs.
-    pub provision: Provision,
-    /// What to do when the Pod of a running sandbox vanishes.
-    pub lost_pod: LostPodPolicy,
-    /// The timer that has come due, if any.
-    pub due: Option<Due>,
-}
+pub use observed::{Due, Goal, History, Observed, Patience, Provision, Seal, Workload};
 
 /// What the status should say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +188,7 @@ const fn toward_deleted(seen: Observed) -> Decision {
     match seen.workload {
         W::Absent | W::Foreign if seen.guarded => D::act(R::Terminating, E::Release),
         W::Absent | W::Foreign | W::Stopping => D::rest(R::Terminating),
-        W::Unready | W::Serving | W::Frozen(_) | W::Silent | W::FailedToStart | W::Torn | W::Ended => {
+        W::Unready | W::Serving | W::Frozen(_) | W::Silent | W::FailedToStart | W::Torn | W::Ended | W::TakenAway => {
             D::act(R::Terminating, E::DeletePod)
         }
     }
@@ -321,7 +210,9 @@ const fn toward_paused(seen: Observed) -> Decision {
         // From here on nothing is lost with the Pod: there was nothing, or the checkpoint holds it.
         (H::New, W::Serving, _) => D::act(R::Stopping, E::DeletePod),
         (H::New | H::Kept, W::Unready | W::Frozen(_) | W::Silent, _) => D::act(R::Stopping, E::DeletePod),
-        (H::New | H::Kept, W::FailedToStart | W::Torn | W::Ended, _) => D::act(R::Stopping, E::DeletePod),
+        (H::New | H::Kept, W::FailedToStart | W::Torn | W::Ended | W::TakenAway, _) => {
+            D::act(R::Stopping, E::DeletePod)
+        }
         (H::New | H::Kept, W::Stopping, _) => D::rest(R::Stopping),
         (H::New | H::Kept, W::Absent, _) => D::rest(R::Paused),
         (H::New | H::Kept, W::Foreign, _) => D::wait(R::Paused, Wake::Later),
@@ -335,7 +226,7 @@ const fn toward_paused(seen: Observed) -> Decision {
         (H::Live, W::Frozen(Seal::None | Seal::Writing), Pa::Spent) => D::rest(R::PauseFailed),
 
         // Never report as paused what cannot be resumed.
-        (H::Live, W::Absent | W::Foreign | W::FailedToStart | W::Ended | W::Stopping, _) => {
+        (H::Live, W::Absent | W::Foreign | W::FailedToStart | W::Ended | W::TakenAway | W::Stopping, _) => {
             D::rest(R::Failed(F::StateLost))
         }
     }
@@ -347,8 +238,11 @@ const fn toward_running(seen: Observed) -> Decision {
     match (seen.history, seen.workload) {
         (H::New, W::Absent) => start(seen, R::Starting, E::StartFresh),
         (H::New, W::Unready | W::Silent) => D::wait(R::Starting, Wake::Soon),
+        // A freeze that is still to come would stop what is reported as running, and nobody would look again.
+        (H::Live, W::Serving) if !seen.settled => D::act(R::Resuming, E::Thaw),
         (H::New | H::Live | H::Kept, W::Serving) => D::rest(R::Running { ready: true }),
         (H::Live, W::Unready) if seen.routed => D::rest(R::Running { ready: false }),
+        (H::Live, W::Silent) if seen.routed => D::wait(R::Running { ready: false }, Wake::Soon),
         (H::Kept, W::Absent) => start(seen, R::Resuming, E::StartFromCheckpoint),
         (H::Kept, W::Unready | W::Silent) => D::wait(R::Resuming, Wake::Soon),
 
@@ -362,13 +256,14 @@ const fn toward_running(seen: Observed) -> Decision {
         // The checkpoint is worth more than the run that failed or ended on the way.
         (H::Kept, W::FailedToStart | W::Torn) => D::act(R::RestoreFailed, E::DeletePod),
         (H::Live, W::Torn) => D::rest(R::RestoreFailed),
-        (H::Kept, W::Ended) => D::act(R::Resuming, E::DeletePod),
+        (H::Kept, W::Ended | W::TakenAway) => D::act(R::Resuming, E::DeletePod),
+        (H::New, W::TakenAway) => D::act(R::Starting, E::DeletePod),
         (H::New, W::FailedToStart | W::Torn | W::Ended) => D::rest(R::Failed(F::StartFailed)),
         (H::New | H::Kept, W::Foreign) => D::wait(R::Blocked(Blocker::PodForeign), Wake::Later),
 
         // A fresh start over a history that cannot be restored is for the user to ask for, and only over a Pod that
         // somebody took away: one that ended by itself would end again.
-        (H::Live, W::Absent | W::Foreign | W::Stopping) => match seen.lost_pod {
+        (H::Live, W::Absent | W::Foreign | W::TakenAway | W::Stopping) => match seen.lost_pod {
             LostPodPolicy::Fail => D::rest(R::Failed(F::StateLost)),
             LostPodPolicy::Recreate => D::rest(R::ContextLost),
         },

@@ -33,6 +33,7 @@ pub(crate) fn reading(status: &Value) -> Reading {
         companions: Companions::default(),
         template_error: None,
         freeze_refusal: None,
+        thawed: false,
         now: at(0) + SignedDuration::from_millis(700),
         pause_deadline: Duration::from_mins(5),
         restore_retry: Duration::from_secs(10),

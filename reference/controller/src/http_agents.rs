@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Method, StatusCode};
 use torpor_api::{
     Addressee, AgentRefusal, AgentState, CHECKPOINT_PATH, CheckpointRequest, FREEZE_PATH, STATE_PATH, THAW_PATH,
     WorkloadState, port,
@@ -15,14 +17,18 @@ use crate::{AgentAddress, AgentError, SandboxAgents};
 
 /// Reading the state needs no work of the agent.
 const STATE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A freeze and a checkpoint call each answer within ten seconds.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// A checkpoint call answers within ten seconds; a freeze waits as long for files and as long again for code.
+const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// For how long a connection without a call is kept. One that is waited for is called every second (`look::SOON`); one that serves is not
 /// called again until its next pause, and among ten thousand that changed within a minute each would still hold a file descriptor of its own.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reaches agents on their Pod IPs, past any proxy of the environment: an order to a Pod never leaves the cluster.
+/// Bytes of an answer that are read. A state is some hundred; an agent is in a container of its tenant's making, and could send without end.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+/// Reaches agents on their Pod IPs, past any proxy of the environment and to no place that one sends it to: an order to a Pod never leaves
+/// the cluster, and an agent cannot have the controller order another's.
 #[derive(Clone, Debug)]
 pub struct HttpAgents {
     client: reqwest::Client,
@@ -48,6 +54,7 @@ impl HttpAgents {
     pub fn on_port(port: u16) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
+            .redirect(Policy::none())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build();
         Self {
@@ -92,7 +99,9 @@ impl HttpAgents {
         let response = self.request(method, agent, path, body).send().await;
         let response = response.map_err(|error| unreachable(&error))?;
         let status = response.status();
-        let text = response.text().await.map_err(|error| unreachable(&error))?;
+        let answer = Limited::new(Body::from(response), ANSWER_LIMIT).collect().await;
+        let answer = answer.map_err(|error| unreachable(&error))?.to_bytes();
+        let text = String::from_utf8_lossy(&answer);
         let ours = |state: &AgentState| match another(&state.addressee, &agent.addressee) {
             Some(another) => Err(unreachable(&another)),
             None => Ok(()),

@@ -74,7 +74,7 @@ pub(crate) fn at_rest<K: Fronted>(object: &K, seen: &Seen, context: &Context) ->
     reading.companions = seen.companions(&reading);
     let decision = context.decide(&reading);
     let status = context.report(&reading, decision, None);
-    let to_do = decision.effect.is_some() || chore(&reading).is_some();
+    let to_do = decision.effect.is_some() || chore(&reading, &[]).is_some();
     if to_do || reading.front.publish(&reading, &status) != reading.published {
         return None;
     }
@@ -95,6 +95,7 @@ impl Context {
             companions: Companions::default(),
             template_error: None,
             freeze_refusal: None,
+            thawed: false,
             now,
             pause_deadline: self.config.deadlines.pause,
             restore_retry: self.config.deadlines.restore_retry,
@@ -124,8 +125,14 @@ pub(crate) fn rest(reading: &Reading, decision: Decision) -> Action {
         Wake::Soon => Some(SOON),
         Wake::Later => Some(LATER),
     };
+    // Nobody else's Service is watched.
+    let service = reading.service_trouble().map(|_| LATER);
     let next = next_timer(&reading.sandbox, reading.now);
-    match [wait, next, reading.restore_wait()].into_iter().flatten().min() {
+    match [wait, service, next, reading.restore_wait()]
+        .into_iter()
+        .flatten()
+        .min()
+    {
         Some(wait) => Action::requeue(wait),
         None => Action::await_change(),
     }

@@ -50,6 +50,7 @@ pub(crate) fn notices(before: &SandboxStatus, after: &SandboxStatus) -> Vec<Noti
     let notices = [
         sealed(before, after),
         lost(before, after),
+        unserved(before, after),
         arrived(before, after),
         failed(before, after),
     ];
@@ -65,9 +66,19 @@ fn sealed(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
 
 /// A fresh start over lost context is told every time.
 fn lost(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
-    let text = |status| conditions::find(status, ConditionType::ContextLost).map(|lost| lost.message.clone());
-    let message = text(after).filter(|message| text(before).as_ref() != Some(message))?;
+    let message = said_anew(before, after, ConditionType::ContextLost)?;
     Some(warning(Reason::PodRecreated.as_str(), "Start", message))
+}
+
+fn unserved(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {
+    let message = said_anew(before, after, ConditionType::ServiceProvided)?;
+    Some(warning(Reason::ServiceOwnerMismatch.as_str(), "Provide", message))
+}
+
+/// The message of a condition that is there only when there is something to tell, unless it said so before.
+fn said_anew(before: &SandboxStatus, after: &SandboxStatus, kind: ConditionType) -> Option<String> {
+    let text = |status| conditions::find(status, kind).map(|condition| condition.message.clone());
+    text(after).filter(|message| text(before).as_ref() != Some(message))
 }
 
 fn arrived(before: &SandboxStatus, after: &SandboxStatus) -> Option<Notice> {

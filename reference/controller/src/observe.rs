@@ -26,7 +26,7 @@ use crate::front::Front;
 use crate::timers::{expired, timers};
 
 pub(crate) use facts::{is_ours, is_over, owner};
-use facts::{is_ready, pod_info, restarts, to_restore};
+use facts::{is_ready, is_taken_away, pod_info, restarts, to_restore};
 
 /// What an agent answered, if it was asked.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Reading {
     pub(crate) template_error: Option<String>,
     /// Why the agent refused to freeze in this pass.
     pub(crate) freeze_refusal: Option<String>,
+    /// Whether the agent has carried out a thaw in this pass.
+    pub(crate) thawed: bool,
     /// The time of the pass.
     pub(crate) now: Timestamp,
     /// How long a pause may take before it is given up.
@@ -190,6 +192,7 @@ impl Reading {
             history: self.history(),
             workload: self.workload(),
             routed: self.routed(),
+            settled: self.routed() || self.thawed,
             patience: if self.freeze_refusal.is_some() || self.overdue() {
                 Patience::Spent
             } else {
@@ -256,6 +259,8 @@ impl Reading {
             Workload::Foreign
         } else if pod.metadata.deletion_timestamp.is_some() {
             Workload::Stopping
+        } else if is_over(pod) && is_taken_away(pod) {
+            Workload::TakenAway
         } else if continues && (is_over(pod) || restarts(pod) > 0) || !continues && self.history() == History::Live {
             // A container that began anew has lost its memory, even if the Pod is ready again.
             Workload::Ended
@@ -278,12 +283,32 @@ impl Reading {
             WorkloadState::Torn { .. } if matches!(state.checkpoint, CheckpointState::Sealed { .. }) => Workload::Torn,
             WorkloadState::Torn { .. } | WorkloadState::Failed { .. } if continues => Workload::Ended,
             WorkloadState::Torn { .. } | WorkloadState::Failed { .. } => Workload::FailedToStart,
-            WorkloadState::Frozen => Workload::Frozen(seal(&state.checkpoint)),
+            WorkloadState::Frozen => Workload::Frozen(self.seal(&state.checkpoint)),
             WorkloadState::Serving if unfit => Workload::FailedToStart,
             // To be paused it need not be ready for traffic.
             WorkloadState::Serving if is_ready(pod) || self.goal() == Goal::Paused => Workload::Serving,
             WorkloadState::Serving | WorkloadState::Starting => Workload::Unready,
         }
+    }
+
+    fn seal(&self, checkpoint: &CheckpointState) -> Seal {
+        match checkpoint {
+            CheckpointState::None => Seal::None,
+            CheckpointState::Writing { .. } => Seal::Writing,
+            CheckpointState::Sealed { .. } => Seal::Sealed,
+            CheckpointState::Failed { generation, .. } if !self.is_of_this_pause(*generation) => Seal::None,
+            CheckpointState::Failed { .. } => Seal::Failed,
+        }
+    }
+
+    /// Whether the checkpoint of this number is one of the pause that is under way. Of an earlier one whatever was to be told was told.
+    fn is_of_this_pause(&self, generation: u64) -> bool {
+        let status = self.status();
+        let under_way = conditions::has_reason(&status, ConditionType::Paused, Reason::CheckpointCreating);
+        under_way
+            && status
+                .last_checkpoint_generation
+                .is_none_or(|reserved| reserved <= generation)
     }
 
     /// Whether the pause under way has taken too long. It began when the sandbox stopped being
@@ -300,15 +325,6 @@ impl Reading {
         paused.reason != Reason::CheckpointFailed.as_str()
             && self.now.duration_since(began).unsigned_abs() >= self.pause_deadline
             && self.now >= began
-    }
-}
-
-fn seal(checkpoint: &CheckpointState) -> Seal {
-    match checkpoint {
-        CheckpointState::None => Seal::None,
-        CheckpointState::Writing { .. } => Seal::Writing,
-        CheckpointState::Sealed { .. } => Seal::Sealed,
-        CheckpointState::Failed { .. } => Seal::Failed,
     }
 }
 

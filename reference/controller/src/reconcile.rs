@@ -6,6 +6,7 @@
 mod chores;
 mod read;
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +41,26 @@ enum Outcome {
     Done,
     /// The agent is at it; only it knows when it is done.
     UnderWay,
-    /// The agent will not freeze; the pause has failed.
-    FreezeRefused(String),
+    /// It was done or refused by the agent, and what it said counts for the next reading.
+    Told(Told),
     /// It was refused and is tried again later.
     Refused(Obstacle),
     /// It could not be done, and nothing waits for it.
-    PutOff,
+    PutOff {
+        /// The chore.
+        chore: &'static str,
+    },
+}
+
+/// What the agent made of the last order in a pass, where its state does not tell.
+#[derive(Default)]
+enum Told {
+    #[default]
+    Nothing,
+    /// It will not freeze; the pause has failed.
+    FreezeRefused(String),
+    /// It has let the workload run on, and no freeze is still to come.
+    Thawed,
 }
 
 /// What a step does once the status is as it should be.
@@ -87,9 +102,9 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// For the sandbox `key`, which had this UID when the pass was asked for.
     async fn run(&self, key: &str, uid: &str) -> Result<Action, ReconcileError> {
-        let (mut freeze_refusal, mut obstacle, mut put_off, mut known) = (None, None, false, None);
+        let (mut told, mut obstacle, mut put_off, mut known) = (Told::Nothing, None, Vec::new(), None);
         for _ in 0..MOST_STEPS {
-            let Some(reading) = self.read(freeze_refusal.take(), known.take()).await? else {
+            let Some(reading) = self.read(take(&mut told), known.take()).await? else {
                 self.context.forget(key, uid);
                 return Ok(Action::await_change());
             };
@@ -106,14 +121,14 @@ impl Pass<'_> {
             if obstacle.is_some() {
                 return Ok(self.later(&reading));
             }
-            let outcome = match deed(&reading, decision.effect, put_off) {
+            let outcome = match deed(&reading, decision.effect, &put_off) {
                 Some(Deed::Chore(chore)) => {
                     self.carry_out(reading.uid(), &chore)
                         .instrument(self.step(&reading, chore.name()))
                         .await?
                 }
                 Some(Deed::Effect(effect)) => self.measured(&reading, effect).await?,
-                None if put_off => return Ok(self.later(&reading)),
+                None if !put_off.is_empty() => return Ok(self.later(&reading)),
                 None => {
                     self.context.obstacles.succeeded(reading.uid());
                     return Ok(rest(&reading, decision));
@@ -122,9 +137,9 @@ impl Pass<'_> {
             match outcome {
                 Outcome::Done => self.context.obstacles.succeeded(reading.uid()),
                 Outcome::UnderWay => return Ok(Action::requeue(SOON)),
-                Outcome::FreezeRefused(reason) => freeze_refusal = Some(reason),
+                Outcome::Told(word) => told = word,
                 Outcome::Refused(reason) => obstacle = Some(reason),
-                Outcome::PutOff => put_off = true,
+                Outcome::PutOff { chore } => put_off.push(chore),
             }
         }
         Err(ReconcileError::Restless { steps: MOST_STEPS })
@@ -159,7 +174,10 @@ impl Pass<'_> {
         let began = Instant::now();
         let step = self.step(reading, effect.name());
         let applied = self.apply(reading, effect).instrument(step.clone()).await;
-        let done = matches!(applied, Ok(Outcome::Done | Outcome::UnderWay));
+        let done = matches!(
+            applied,
+            Ok(Outcome::Done | Outcome::UnderWay | Outcome::Told(Told::Thawed))
+        );
         if !done {
             fail(&step, None);
         }
@@ -221,6 +239,7 @@ impl Pass<'_> {
                     attempt: "let the workload run on",
                     source,
                 })?;
+                return Ok(Outcome::Told(Told::Thawed));
             }
             Effect::DeletePod => {
                 if let Some(pod) = reading.pod.as_ref().filter(|pod| is_ours(*pod, sandbox)) {
@@ -237,7 +256,7 @@ impl Pass<'_> {
     async fn freeze(&self, reading: &Reading) -> Result<Outcome, ReconcileError> {
         match self.context.agents.freeze(&called(reading)).await {
             Ok(_) => Ok(Outcome::Done),
-            Err(AgentError::Refused { message }) => Ok(Outcome::FreezeRefused(message)),
+            Err(AgentError::Refused { message }) => Ok(Outcome::Told(Told::FreezeRefused(message))),
             Err(source @ AgentError::Unreachable { .. }) => Err(ReconcileError::Agent {
                 attempt: "freeze the workload",
                 source,
@@ -295,7 +314,7 @@ impl Pass<'_> {
 }
 
 /// What is to be done next. What a timer asks for comes first: it waits for nothing that is to be made beside the Pod.
-fn deed(reading: &Reading, effect: Option<Effect>, put_off: bool) -> Option<Deed> {
+fn deed(reading: &Reading, effect: Option<Effect>, put_off: &[&str]) -> Option<Deed> {
     let timer = effect.filter(|effect| match effect {
         Effect::SetPaused | Effect::DeleteSandbox => true,
         Effect::AddFinalizer
@@ -307,7 +326,7 @@ fn deed(reading: &Reading, effect: Option<Effect>, put_off: bool) -> Option<Deed
         | Effect::DeletePod
         | Effect::Release => false,
     });
-    let beside = || chore(reading).filter(|_| !put_off).map(Deed::Chore);
+    let beside = || chore(reading, put_off).map(Deed::Chore);
     timer.map(Deed::Effect).or_else(beside).or(effect.map(Deed::Effect))
 }
 

@@ -77,9 +77,21 @@ impl<'a> Draft<'a> {
             Report::Failed(fault) => self.failed(fault),
             Report::Terminating => self.terminating(obstacle),
         }
+        self.service();
         self.status.sandbox_ip = self.status.pod_info.as_ref().and_then(|pod| pod.pod_ip.clone());
         self.status.node_name = self.status.pod_info.as_ref().and_then(|pod| pod.node_name.clone());
         self.status
+    }
+
+    /// Nothing else waits for the Service.
+    fn service(&mut self) {
+        match self.reading.service_trouble() {
+            Some(trouble) => {
+                let verdict = (false, Reason::ServiceOwnerMismatch);
+                self.set(ConditionType::ServiceProvided, verdict, &trouble);
+            }
+            None => conditions::remove(&mut self.status, ConditionType::ServiceProvided),
+        }
     }
 
     fn starting(&mut self, obstacle: Option<&Obstacle>) {
@@ -230,7 +242,13 @@ impl<'a> Draft<'a> {
             self.status.pod_info = None;
         }
         // On the way back from a failed pause the failure is the news.
-        if !self.pause_failed_in_force() {
+        if self.pause_failed_in_force() {
+            self.set(
+                ConditionType::Ready,
+                (false, Reason::PodNotReady),
+                "the sandbox is on its way up",
+            );
+        } else {
             conditions::remove(&mut self.status, ConditionType::Paused);
             self.set(
                 ConditionType::Resumed,

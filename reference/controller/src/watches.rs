@@ -95,7 +95,8 @@ pub(crate) fn follow<K: Fronted>(
     let known = scope.known.clone();
     let sync = complete(first_lists, known.clone(), shutdown.clone());
     let (templated, accompanied, of_passes) = (sandboxes.clone(), sandboxes.clone(), Arc::clone(context));
-    let sandbox_reports = sandbox_reports.applied_objects().inspect_ok(enqueues(context));
+    // Those that go, too: what is remembered of a sandbox goes with it, whoever let it go.
+    let sandbox_reports = sandbox_reports.touched_objects().inspect_ok(enqueues(context));
     let pod_reports = pod_reports.touched_objects();
     let service_reports = service_reports.touched_objects();
     let template_watch = (place.api::<SandboxTemplate>(), watcher::Config::default());

@@ -1,10 +1,12 @@
 //! The agent calls over a real connection. The control port is fixed, so the stand-in listens on a loopback address of its own.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Json, Query};
-use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::http::{StatusCode, header};
+use axum::routing::{any, get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -151,4 +153,40 @@ async fn a_connection_to_an_agent_is_used_again_and_not_kept_for_long() {
         .await
         .expect("the idle connection is closed");
     assert_eq!(rest, 0);
+}
+
+/// An agent is in a container of its tenant's making, and could send the controller to the agent of another.
+#[tokio::test]
+async fn an_agent_cannot_send_the_controller_elsewhere() {
+    let listener = TcpListener::bind((AGENT_IP, 0)).await.expect("the address is free");
+    let agents = HttpAgents::on_port(listener.local_addr().expect("an address").port());
+    let elsewhere = || async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/elsewhere")]) };
+    let app = axum::Router::new()
+        .route(STATE_PATH, get(elsewhere))
+        .route(FREEZE_PATH, post(elsewhere))
+        .route("/elsewhere", any(|| async { Json(serving()) }));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for answer in [agents.state(&called()).await, agents.freeze(&called()).await] {
+        let Err(AgentError::Unreachable { message }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(message.contains("HTTP status 307"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let listener = TcpListener::bind((AGENT_IP, 0)).await.expect("the address is free");
+    let agents = HttpAgents::on_port(listener.local_addr().expect("an address").port());
+    let endless = || async {
+        let chunks = futures::stream::repeat(Ok::<_, Infallible>(vec![b' '; 1 << 16]));
+        Body::from_stream(chunks)
+    };
+    let app = axum::Router::new().route(FREEZE_PATH, post(endless));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let answer = agents.freeze(&called()).await;
+    let Err(AgentError::Unreachable { message }) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(message.contains("length limit exceeded"), "{message}");
 }

@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kube::api::DeleteParams;
 use serde_json::json;
 use support::{CONTROLLER, Plane};
 use torpor_api::Phase;
@@ -102,6 +103,24 @@ async fn a_pause_takes_at_most_six_writes_a_resume_three_and_each_tells_of_its_s
         assert_eq!(counts, by_kind(&expected));
         assert_eq!(told, 1, "one for the resume");
     }
+}
+
+/// Nothing of the controller's holds it: paused from the beginning it has no finalizer.
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_goes_without_the_controller_is_not_counted_any_more() {
+    let plane = Plane::start().await;
+    plane.create("one", true).await;
+    plane.until_phase("one", Phase::Paused).await;
+    plane.settle().await;
+    let counted = |count: u32| {
+        let line = format!("torpor_sandboxes{{phase=\"Paused\"}} {count}");
+        plane.metrics().contains(&line)
+    };
+    assert!(counted(1), "{:#?}", plane.metrics());
+    let deleted = plane.sandboxes().delete("one", &DeleteParams::default()).await;
+    deleted.expect("it has no finalizer");
+    plane.settle().await;
+    assert!(counted(0), "{:#?}", plane.metrics());
 }
 
 #[tokio::test(start_paused = true)]

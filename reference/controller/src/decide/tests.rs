@@ -4,7 +4,7 @@ use super::*;
 
 const GOALS: [Goal; 3] = [Goal::Running, Goal::Paused, Goal::Deleted];
 const HISTORIES: [History; 3] = [History::New, History::Live, History::Kept];
-const WORKLOADS: [Workload; 13] = [
+const WORKLOADS: [Workload; 14] = [
     Workload::Absent,
     Workload::Foreign,
     Workload::Unready,
@@ -17,6 +17,7 @@ const WORKLOADS: [Workload; 13] = [
     Workload::FailedToStart,
     Workload::Torn,
     Workload::Ended,
+    Workload::TakenAway,
     Workload::Stopping,
 ];
 const PROVISIONS: [Provision; 4] = [
@@ -43,7 +44,7 @@ fn every_world() -> Vec<Observed> {
 /// Every world with this goal, history and workload.
 fn worlds_of(goal: Goal, history: History, workload: Workload) -> Vec<Observed> {
     let mut worlds = Vec::new();
-    for bits in 0..8_u8 {
+    for bits in 0..16_u8 {
         for provision in PROVISIONS {
             for lost_pod in POLICIES {
                 worlds.extend(DUE.map(|due| Observed {
@@ -53,6 +54,7 @@ fn worlds_of(goal: Goal, history: History, workload: Workload) -> Vec<Observed> 
                     routed: bits & 1 != 0,
                     patience: if bits & 2 == 0 { Patience::Left } else { Patience::Spent },
                     guarded: bits & 4 == 0,
+                    settled: bits & 8 == 0,
                     provision,
                     lost_pod,
                     due,
@@ -69,6 +71,7 @@ fn serving() -> Observed {
         history: History::Live,
         workload: Workload::Serving,
         routed: true,
+        settled: true,
         patience: Patience::Left,
         guarded: true,
         provision: Provision::Complete,
@@ -82,6 +85,7 @@ fn step(mut world: Observed) -> Observed {
     use {Effect as E, Report as R, Workload as W};
     let Decision { report, effect, .. } = decide(world);
     world.routed = matches!(report, R::Running { .. }) || (report == R::AsIs && world.routed);
+    world.settled = world.routed || effect == Some(E::Thaw);
     match report {
         R::Running { .. } => world.history = History::Live,
         R::Sealed => world.history = History::Kept,
@@ -113,7 +117,14 @@ fn step(mut world: Observed) -> Observed {
         None => match world.workload {
             W::Unready | W::Silent => world.workload = W::Serving,
             W::Stopping => world.workload = W::Absent,
-            W::Absent | W::Foreign | W::Serving | W::Frozen(_) | W::FailedToStart | W::Torn | W::Ended => {}
+            W::Absent
+            | W::Foreign
+            | W::Serving
+            | W::Frozen(_)
+            | W::FailedToStart
+            | W::Torn
+            | W::Ended
+            | W::TakenAway => {}
         },
     }
     world
@@ -153,7 +164,10 @@ fn every_effect_is_legal_where_it_is_asked_for() {
             Some(E::Checkpoint) => {
                 matches!(world.workload, W::Frozen(Seal::None | Seal::Writing)) && world.goal == Goal::Paused
             }
-            Some(E::Thaw) => matches!(world.workload, W::Frozen(_)) && world.goal == Goal::Running,
+            Some(E::Thaw) => {
+                let may_stand = matches!(world.workload, W::Frozen(_)) || !world.settled;
+                may_stand && world.goal == Goal::Running
+            }
             // A Pod that alone holds the context goes only with its sandbox.
             Some(E::DeletePod) => nothing_to_lose || world.goal == Goal::Deleted,
             Some(E::Release) => world.goal == Goal::Deleted && matches!(world.workload, W::Absent | W::Foreign),
@@ -350,7 +364,12 @@ fn context_is_given_up_only_by_policy_and_only_over_a_pod_that_vanished() {
                 (Goal::Running, History::Live, LostPodPolicy::Recreate),
                 "{world:?}"
             );
-            let vanished = [Workload::Absent, Workload::Foreign, Workload::Stopping];
+            let vanished = [
+                Workload::Absent,
+                Workload::Foreign,
+                Workload::TakenAway,
+                Workload::Stopping,
+            ];
             assert!(vanished.contains(&world.workload), "{world:?}");
         }
     }
@@ -514,10 +533,14 @@ fn table() -> String {
 /// A further fact that a decision may depend on: set to that of another world, and its name.
 type Fact = (fn(&mut Observed, Observed), fn(Observed) -> &'static str);
 
-const FACTS: [Fact; 5] = [
+const FACTS: [Fact; 6] = [
     (
         |world, other| world.routed = other.routed,
         |world| if world.routed { "routed" } else { "not-routed" },
+    ),
+    (
+        |world, other| world.settled = other.settled,
+        |world| if world.settled { "settled" } else { "unsettled" },
     ),
     (
         |world, other| world.patience = other.patience,
@@ -560,7 +583,7 @@ fn differs(worlds: &[Observed], set: fn(&mut Observed, Observed)) -> bool {
 }
 
 /// The facts that decisions like the one in this world depend on.
-fn circumstances(world: Observed, dependent: [bool; 5]) -> String {
+fn circumstances(world: Observed, dependent: [bool; 6]) -> String {
     let facts = FACTS.iter().zip(dependent).filter(|(_, depends)| *depends);
     facts.map(|((_, name), _)| name(world)).collect::<Vec<_>>().join(",")
 }

@@ -71,11 +71,11 @@ pub(super) fn publish(reading: &Reading, status: &torpor_api::SandboxStatus) -> 
     published.set("Ready", Some(ready(reading, status)));
     published.set("Finished", finished(reading, status));
     published.set("PodScheduled", own_pod(reading).and_then(scheduled));
-    let lost = conditions::find(status, ConditionType::ContextLost);
-    published.set(
-        ConditionType::ContextLost.as_str(),
-        lost.map(|lost| Verdict::new("True", &lost.reason, &lost.message)),
-    );
+    for kind in [ConditionType::ContextLost, ConditionType::ServiceProvided] {
+        let told = conditions::find(status, kind);
+        let verdict = told.map(|told| Verdict::new(&told.status, &told.reason, &told.message));
+        published.set(kind.as_str(), verdict);
+    }
     let served = has_service(reading);
     let namespace = reading.sandbox.namespace().unwrap_or_default();
     SandboxStatus {

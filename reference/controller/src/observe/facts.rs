@@ -12,19 +12,43 @@ pub(crate) fn is_ours(object: &impl ResourceExt, sandbox: &Sandbox) -> bool {
         .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == sandbox.metadata.uid.as_ref())
 }
 
-/// Whether all its containers have ended for good.
+/// Whether all its containers have ended for good, or the sandbox's has: none of them begins anew, and others may go on beside it.
 pub(crate) fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
+    matches!(phase, Some("Failed" | "Succeeded")) || has_lost_its_sandbox(pod)
+}
+
+/// Whether the container that has the agent has ended. What a watch keeps of a Pod does not tell; such a Pod is not ready, and is read.
+fn has_lost_its_sandbox(pod: &Pod) -> bool {
+    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let sandbox = containers.find(|container| {
+        let mut variables = container.env.iter().flatten();
+        variables.any(|variable| variable.name == env::SANDBOX_UID)
+    });
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    let mut states = statuses
+        .filter(|status| sandbox.is_some_and(|sandbox| sandbox.name == status.name))
+        .filter_map(|status| status.state.as_ref());
+    states.any(|state| state.terminated.is_some())
+}
+
+/// Whether the cluster ended it: evicted where its node ran out of something or was shut down.
+pub(super) fn is_taken_away(pod: &Pod) -> bool {
+    has_condition(pod, "DisruptionTarget")
 }
 
 /// Whether it takes traffic.
 pub(super) fn is_ready(pod: &Pod) -> bool {
+    has_condition(pod, "Ready")
+}
+
+fn has_condition(pod: &Pod, kind: &str) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition.type_ == kind && condition.status == "True")
 }
 
 /// How often its containers began anew.

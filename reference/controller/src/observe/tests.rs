@@ -295,16 +295,63 @@ fn a_frozen_workload_is_told_by_how_far_its_checkpoint_is() {
         generation: 1,
         message: String::new(),
     };
-    for (seal, checkpoint) in [
-        (Seal::None, C::None),
-        (Seal::Writing, C::Writing { generation: 1 }),
-        (Seal::Sealed, sealed()),
-        (Seal::Failed, failed()),
-    ] {
+    let pausing = |reserved: u64| {
         let mut reading = serving();
+        let creating = condition("SandboxPaused", "False", "CheckpointCreating", 2, 0);
+        let status = status(&mut reading);
+        status.conditions = serde_json::from_value(json!([creating])).expect("conditions");
+        status.last_checkpoint_generation = Some(reserved);
+        reading
+    };
+    for (seal, reading, checkpoint) in [
+        (Seal::None, serving(), C::None),
+        (Seal::Writing, serving(), C::Writing { generation: 1 }),
+        (Seal::Sealed, serving(), sealed()),
+        (Seal::Failed, pausing(1), failed()),
+        // Of an earlier pause, and of one that is not begun by the status.
+        (Seal::None, pausing(2), failed()),
+        (Seal::None, serving(), failed()),
+    ] {
+        let mut reading = reading;
         reading.agent = agent(None, S::Frozen, checkpoint);
         assert_eq!(reading.workload(), Workload::Frozen(seal));
     }
+}
+
+#[test]
+fn a_run_is_over_when_the_container_of_the_sandbox_has_ended_whatever_goes_on_beside_it() {
+    let with_states = |sandbox: serde_json::Value, sidecar: serde_json::Value| {
+        let of = |name: &str, state| json!({"name": name, "restartCount": 0, "ready": false, "image": "", "imageID": "", "state": state});
+        let told = json!([{"name": env::SANDBOX_UID, "value": "uid-1"}]);
+        json!({
+            "metadata": {"uid": "pod-2"},
+            "spec": {"containers": [{"name": "sidecar"}, {"name": "sandbox", "env": told}]},
+            "status": {"conditions": null, "containerStatuses": [of("sidecar", sidecar), of("sandbox", sandbox)]},
+        })
+    };
+    let ended = || json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let runs = || json!({"running": {}});
+    let lost = with_states(ended(), runs());
+    let mut continued = lost.clone();
+    continued["metadata"]["uid"] = json!("pod-1");
+    for (workload, reading, patch) in [
+        (Workload::Ended, serving(), continued),
+        (Workload::FailedToStart, paused(), lost.clone()),
+        (Workload::FailedToStart, reading(&json!({})), lost),
+        (Workload::Unready, reading(&json!({})), with_states(runs(), ended())),
+    ] {
+        let reading = changed_pod(reading, &patch);
+        assert_eq!(reading.workload(), workload, "{patch}");
+    }
+}
+
+#[test]
+fn a_pod_that_the_cluster_ended_is_told_from_one_that_ended_by_itself() {
+    let ended = |target: &str| json!({"status": {"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": target}]}});
+    assert_eq!(changed_pod(serving(), &ended("True")).workload(), Workload::TakenAway);
+    assert_eq!(changed_pod(serving(), &ended("False")).workload(), Workload::Ended);
+    let going_on = json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}});
+    assert_eq!(changed_pod(serving(), &going_on).workload(), Workload::Unready);
 }
 
 #[test]

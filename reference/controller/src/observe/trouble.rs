@@ -44,6 +44,16 @@ impl Reading {
         }
     }
 
+    /// Why the Service that is asked for cannot be had, and what to do about it.
+    pub(crate) fn service_trouble(&self) -> Option<String> {
+        let wanted = self.sandbox.spec.service == Some(true);
+        let owner = self.companions.foreign_service().filter(|_| wanted)?;
+        let name = self.sandbox.name_any();
+        Some(format!(
+            "a Service named {name} is not of this sandbox but of {owner}; delete or rename it, or do without spec.service"
+        ))
+    }
+
     /// What is wrong with the volume claims, if anything is, and what to do about it.
     pub(crate) fn claim_trouble(&self) -> Option<(Reason, String)> {
         if let Some((name, owner)) = self.companions.foreign_claim() {

@@ -4,7 +4,6 @@ use torpor_api::Checkpoint;
 
 use super::{Outcome, Pass, is_refusal};
 use crate::ReconcileError;
-use crate::checkpoints::{Described, sandbox_uid};
 use crate::companions::Chore;
 use crate::status::Obstacle;
 
@@ -23,38 +22,31 @@ impl Pass<'_> {
                         .map_err(ReconcileError::api("create a volume claim")),
                 }
             }
-            Chore::CreateService(service) => Ok(put_off("create the Service", self.api.create_service(service).await)),
+            Chore::CreateService(service) => {
+                let created = self.api.create_service(service).await;
+                Ok(put_off(chore, "create the Service", created))
+            }
             Chore::DeleteService { uid } => {
                 let deleted = self.api.delete_service(uid.clone()).await;
-                Ok(put_off("delete the Service", deleted))
+                Ok(put_off(chore, "delete the Service", deleted))
             }
             Chore::CreateCheckpoint(checkpoint) => {
                 let created = or_is_there(self.api.create_checkpoint(checkpoint).await, checkpoint);
                 let noted = created.map(|created| self.checkpoints.created(created));
-                Ok(put_off("create the Checkpoint", noted))
+                Ok(put_off(chore, "create the Checkpoint", noted))
             }
-            Chore::DeleteCheckpoint { generation, described } => {
-                let deleted = self.delete_described(uid, described).await;
+            // No other one that has its name by now.
+            Chore::DeleteCheckpoint {
+                generation,
+                name,
+                uid: outlived,
+            } => {
+                let deleted = self.api.delete_checkpoint(name, outlived.clone()).await;
                 if deleted.is_ok() {
                     self.checkpoints.deleted(uid, *generation);
                 }
-                Ok(put_off("delete an outlived Checkpoint", deleted))
+                Ok(put_off(chore, "delete an outlived Checkpoint", deleted))
             }
-        }
-    }
-
-    /// Deletes a Checkpoint of the sandbox of this UID, and no other one that has its name by now.
-    async fn delete_described(&self, sandbox: &str, described: &Described) -> Result<(), kube::Error> {
-        let uid = if let Some(uid) = &described.uid {
-            Some(uid.clone())
-        } else {
-            let found = self.api.checkpoint(&described.name).await?;
-            let found = found.filter(|found| sandbox_uid(found) == Some(sandbox));
-            found.and_then(|found| found.metadata.uid)
-        };
-        match uid {
-            Some(uid) => self.api.delete_checkpoint(&described.name, uid).await,
-            None => Ok(()),
         }
     }
 }
@@ -69,12 +61,12 @@ fn or_is_there(created: Result<Checkpoint, kube::Error>, meant: &Checkpoint) -> 
 }
 
 /// A pause must not fail for want of a Service or a Checkpoint to look at.
-fn put_off<E: std::fmt::Display>(attempt: &'static str, result: Result<(), E>) -> Outcome {
+fn put_off<E: std::fmt::Display>(chore: &Chore, attempt: &'static str, result: Result<(), E>) -> Outcome {
     match result {
         Ok(()) => Outcome::Done,
         Err(error) => {
             tracing::warn!(%error, attempt, "it is tried again later");
-            Outcome::PutOff
+            Outcome::PutOff { chore: chore.name() }
         }
     }
 }

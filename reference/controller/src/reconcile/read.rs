@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use torpor_api::{CheckpointRecord, Sandbox};
 
-use super::Pass;
+use super::{Pass, Told};
 use crate::ReconcileError;
 use crate::api::Stored;
 use crate::companions::{Companion, Companions, checkpoints_matter, claim_name, claims_matter, service_matters};
@@ -11,13 +11,9 @@ use crate::observe::{AgentView, Reading};
 use crate::pod::{TemplateError, build};
 
 impl Pass<'_> {
-    /// Reads everything that the decision depends on; the sandbox itself only if it is not `known` from the answer to a
-    /// write just made. `None`: the sandbox is gone.
-    pub(super) async fn read(
-        &self,
-        freeze_refusal: Option<String>,
-        known: Option<Stored>,
-    ) -> Result<Option<Reading>, ReconcileError> {
+    /// Reads everything that the decision depends on, beside what the agent was `told` last; the sandbox itself only if it is
+    /// not `known` from the answer to a write just made. `None`: the sandbox is gone.
+    pub(super) async fn read(&self, told: Told, known: Option<Stored>) -> Result<Option<Reading>, ReconcileError> {
         let stored = match known {
             Some(stored) => Some(stored),
             None => self.api.sandbox().await?,
@@ -27,7 +23,11 @@ impl Pass<'_> {
         };
         let pod = self.api.pod().await?;
         let mut reading = self.context.reading(stored, pod);
-        reading.freeze_refusal = freeze_refusal;
+        match told {
+            Told::Nothing => {}
+            Told::FreezeRefused(reason) => reading.freeze_refusal = Some(reason),
+            Told::Thawed => reading.thawed = true,
+        }
         if let Some(agent) = reading.agent_to_ask() {
             reading.agent = match self.context.agents.state(&agent).await {
                 Ok(state) => AgentView::State(state),

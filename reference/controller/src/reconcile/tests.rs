@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
-use torpor_api::{ConditionType, Phase, Reason};
+use torpor_api::{ConditionType, Phase, Reason, WorkloadState};
 
 use self::world::{AgentMood, Break, StoreMood, World};
 use crate::ReconcileError;
@@ -152,6 +152,26 @@ async fn a_pause_called_off_between_any_two_writes_ends_in_running() {
         world.settle(&mut controller).await;
         assert_eq!(phase(&world), Some(Phase::Paused), "called off at {at}");
     }
+}
+
+/// Its answer is lost while it waits for its turn, and the pause is called off before that has come.
+#[tokio::test]
+async fn a_freeze_that_is_still_to_come_stops_nothing_that_is_reported_as_running() {
+    let (world, controller) = running().await;
+    world.write_context(5);
+    world.state().mood = AgentMood::FreezesLate;
+    world.patch_spec(json!({"paused": true}));
+    let broke_off = world.pass(&controller).await;
+    broke_off.expect_err("the answer is lost");
+    world.patch_spec(json!({"paused": false}));
+    let mut restarted = world.controller(None);
+    world.settle(&mut restarted).await;
+    world.state().freeze_comes();
+    let serves = world.state().agent.as_ref().map(|(agent, _)| agent.workload.clone());
+    assert_eq!(
+        (phase(&world), serves),
+        (Some(Phase::Running), Some(WorkloadState::Serving))
+    );
 }
 
 #[tokio::test]

@@ -304,7 +304,7 @@ fn a_resume_forgets_the_pod_that_is_gone_and_keeps_the_one_that_serves_on() {
     );
     assert_eq!(
         says(&pause_failed(2), Report::Resuming),
-        "Resuming: SandboxPaused=False/CheckpointFailed | pause failed",
+        "Resuming: Ready=False/PodNotReady SandboxPaused=False/CheckpointFailed | pause failed",
         "on the way back from a failed pause the failure is the news"
     );
     assert_eq!(
@@ -350,6 +350,18 @@ fn a_failed_pause_says_why_and_how_to_try_again() {
         "Resuming: Ready=True/PodReady SandboxPaused=False/CheckpointFailed | pause failed, the sandbox runs on: busy; \
          to try again set paused to false, then to true"
     );
+}
+
+#[test]
+fn what_is_on_its_way_back_from_a_failed_pause_is_not_ready() {
+    let mut failed = serving();
+    failed.sandbox.spec.paused = true;
+    let condition = condition("SandboxPaused", "False", "CheckpointFailed", 2, 0);
+    let condition = serde_json::from_value(condition).expect("a condition");
+    status(&mut failed).conditions.push(condition);
+    let said = says(&failed, Report::Resuming);
+    let expected = "Resuming: Ready=False/PodNotReady SandboxPaused=False/CheckpointFailed | ";
+    assert!(said.starts_with(expected), "{said}");
 }
 
 #[test]

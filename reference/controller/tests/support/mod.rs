@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use torpor_api::{Phase, Sandbox, custom_resource_definitions};
-use torpor_controller::{Controller, ControllerConfig, Front, SimNode};
+use torpor_controller::{Controller, ControllerConfig, ControllerMetrics, Front, SimNode};
 
 /// The user agent of the controller.
 pub const CONTROLLER: &str = "torpor-controller";
@@ -35,13 +35,20 @@ impl Clock for VirtualClock {
     }
 }
 
+/// A controller, and what ends it.
+struct Running {
+    shutdown: CancellationToken,
+    ended: JoinHandle<()>,
+    metrics: ControllerMetrics,
+}
+
 /// See the module.
 pub struct Plane {
     pub server: MockApiServer,
     pub node: SimNode,
     clock: Arc<VirtualClock>,
     fronts: Vec<Front>,
-    controller: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
+    controller: Mutex<Option<Running>>,
 }
 
 impl Plane {
@@ -77,9 +84,9 @@ impl Plane {
     /// Ends the controller, if one runs, and starts a new one.
     pub async fn restart_controller(&self) {
         let earlier = self.controller.lock().expect("no test panics here").take();
-        if let Some((shutdown, ended)) = earlier {
-            shutdown.cancel();
-            ended.await.expect("it ends");
+        if let Some(earlier) = earlier {
+            earlier.shutdown.cancel();
+            earlier.ended.await.expect("it ends");
         }
         let clock = Arc::clone(&self.clock);
         let config = ControllerConfig {
@@ -89,9 +96,25 @@ impl Plane {
         };
         let node = Arc::new(self.node.clone());
         let controller = Controller::new(self.server.client_as(CONTROLLER), config, node.clone(), node);
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(controller.run(shutdown.clone()));
-        *self.controller.lock().expect("no test panics here") = Some((shutdown, running));
+        let (shutdown, metrics) = (CancellationToken::new(), controller.metrics());
+        let ended = tokio::spawn(controller.run(shutdown.clone()));
+        *self.controller.lock().expect("no test panics here") = Some(Running {
+            shutdown,
+            ended,
+            metrics,
+        });
+    }
+
+    /// The metrics of the controller, a line each.
+    pub fn metrics(&self) -> Vec<String> {
+        let controller = self.controller.lock().expect("no test panics here");
+        let page = controller
+            .as_ref()
+            .expect("a controller")
+            .metrics
+            .render()
+            .expect("a string takes everything");
+        page.lines().map(str::to_owned).collect()
     }
 
     pub fn sandboxes(&self) -> Api<Sandbox> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use kube::runtime::controller::Action;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use torpor_api::{ConditionType, Phase, Reason, Sandbox};
 
@@ -196,6 +198,45 @@ async fn a_service_follows_the_spec_and_no_pause_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_service_of_somebody_else_is_told_once_and_ours_is_made_when_it_is_gone() {
+    let mut spec = spec();
+    spec["service"] = json!(true);
+    let world = World::new(spec);
+    let foreign = json!({"metadata": {"name": "one", "uid": "another"}});
+    world.state().others.insert("services/one".to_owned(), foreign);
+    let mut controller = world.controller(None);
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Running));
+    assert!(says(
+        &world,
+        ConditionType::ServiceProvided,
+        Reason::ServiceOwnerMismatch
+    ));
+    world.settle(&mut controller).await;
+    let events = world.state().events.clone();
+    assert_eq!(events, ["ServiceOwnerMismatch", "SandboxStarted"]);
+    world.state().others.clear();
+    // Nobody else's Service is watched.
+    let next = world.pass(&controller).await.expect("a pass");
+    assert_eq!(next, Action::await_change());
+    assert_eq!(claims(&world), ["services/one"]);
+    let conditions = world.sandbox().status.expect("a status").conditions;
+    assert!(conditions.iter().all(|condition| condition.type_ != "ServiceProvided"));
+}
+
+#[tokio::test]
+async fn a_chore_that_is_put_off_puts_off_no_other() {
+    let (world, mut controller) = running().await;
+    world.state().forbidden = Some("checkpoints");
+    world.patch_spec(json!({"paused": true, "service": true}));
+    world.settle(&mut controller).await;
+    assert_eq!(phase(&world), Some(Phase::Paused));
+    world.state().others.clear();
+    world.settle(&mut controller).await;
+    assert_eq!(claims(&world), ["services/one"]);
+}
+
+#[tokio::test]
 async fn no_pause_or_resume_waits_for_a_service_that_somebody_holds() {
     let mut spec = spec();
     spec["service"] = json!(true);
@@ -297,9 +338,10 @@ async fn a_checkpoint_that_was_there_already_is_deleted_later_only_if_it_is_of_t
         if !ours {
             there["metadata"]["ownerReferences"] = json!(null);
         }
-        world.state().others.insert(key.to_owned(), there);
+        world.state().others.insert(key.to_owned(), there.clone());
         let passed = reconcile(Arc::new(world.stored::<Sandbox>()), controller.clone(), &known).await;
         passed.expect("a pass to which it is missing");
+        known.follow(Event::Apply(serde_json::from_value(there).expect("a Checkpoint")));
         another_cycle(&world, &controller, &known).await;
         assert_eq!(checkpoints(&world), left);
     }

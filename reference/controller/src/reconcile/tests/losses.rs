@@ -212,6 +212,70 @@ async fn by_policy_a_lost_pod_is_replaced_and_the_loss_stays_in_sight() {
     assert!(says(&world, ConditionType::ContextLost, Reason::PodRecreated));
 }
 
+/// Evicted, or its node was shut down: such a Pod stays, and has failed.
+#[tokio::test]
+async fn a_pod_that_the_cluster_took_away_is_replaced_as_one_that_vanished() {
+    let taken_away = json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]);
+    for (policy, reached, said) in [
+        (
+            "Recreate",
+            Phase::Running,
+            (ConditionType::ContextLost, Reason::PodRecreated),
+        ),
+        ("Fail", Phase::Failed, (ConditionType::Ready, Reason::StateLost)),
+    ] {
+        let mut lost = spec();
+        lost["lostPodPolicy"] = json!(policy);
+        let world = World::new(lost);
+        let mut controller = world.controller(None);
+        world.settle(&mut controller).await;
+        let end = |world: &World| {
+            let mut state = world.state();
+            let status = &mut state.pod.as_mut().expect("a Pod")["status"];
+            (status["phase"], status["conditions"]) = (json!("Failed"), taken_away.clone());
+            state.agent = None;
+        };
+        end(&world);
+        world.settle(&mut controller).await;
+        assert_eq!(phase(&world), Some(reached), "{policy}");
+        assert!(says(&world, said.0, said.1), "{policy}");
+    }
+    // On its way up, with its checkpoint on record: that is no failed restore.
+    let (world, mut controller) = paused(3).await;
+    world.patch_spec(json!({"paused": false}));
+    world.pass(&controller).await.expect("a pass");
+    let status = json!({"phase": "Failed", "conditions": taken_away});
+    world.state().pod.as_mut().expect("a Pod")["status"] = status;
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Running), Some(3)));
+    let events = world.state().events.clone();
+    assert!(!events.contains(&"RestoreFailed".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_pause_that_is_asked_for_again_is_tried_again_whatever_the_agent_still_says_of_the_first() {
+    let (world, mut controller) = running().await;
+    world.write_context(5);
+    world.state().mood = AgentMood::FailsToSeal;
+    world.patch_spec(json!({"paused": true}));
+    world.settle(&mut controller).await;
+    assert!(says(&world, ConditionType::Paused, Reason::CheckpointFailed));
+    // As if the thaw that follows had not come through yet.
+    if let Some((agent, _)) = &mut world.state().agent {
+        agent.workload = WorkloadState::Frozen;
+        agent.checkpoint = CheckpointState::Failed {
+            generation: 1,
+            message: "the disk is full".to_owned(),
+        };
+    }
+    world.state().mood = AgentMood::Works;
+    for paused in [false, true] {
+        world.patch_spec(json!({"paused": paused}));
+    }
+    world.settle(&mut controller).await;
+    assert_eq!((phase(&world), world.context()), (Some(Phase::Paused), None));
+}
+
 #[tokio::test]
 async fn the_policy_replaces_no_pod_that_ended_by_itself_and_none_that_was_to_be_paused() {
     let mut recreate = spec();

@@ -45,6 +45,8 @@ pub(super) enum AgentMood {
     FailsToSeal,
     FailsToRestore,
     SealsForever,
+    /// It will freeze, and whoever asked for it hears nothing.
+    FreezesLate,
 }
 
 #[derive(Default)]
@@ -64,6 +66,8 @@ pub(super) struct State {
     pub(super) store: BTreeMap<u64, u64>,
     pub(super) store_mood: StoreMood,
     pub(super) mood: AgentMood,
+    /// A freeze is waiting for its turn.
+    freeze_to_come: bool,
     /// Writes to the sandbox and the Pod.
     pub(super) writes: Vec<String>,
     pub(super) events: Vec<String>,
@@ -455,6 +459,14 @@ impl State {
         self.revision += 1;
     }
 
+    /// The freeze that waits for its turn, if one does, is carried out.
+    pub(super) fn freeze_comes(&mut self) {
+        if let Some((agent, _)) = self.agent.as_mut().filter(|_| self.freeze_to_come) {
+            agent.workload = WorkloadState::Frozen;
+        }
+        self.freeze_to_come = false;
+    }
+
     fn checkpoint(&mut self, generation: u64) {
         let Some((agent, context)) = &mut self.agent else {
             return;
@@ -465,7 +477,7 @@ impl State {
                 message: "the disk is full".to_owned(),
             },
             AgentMood::SealsForever => CheckpointState::Writing { generation },
-            AgentMood::Works | AgentMood::RefusesToFreeze | AgentMood::FailsToRestore => {
+            AgentMood::Works | AgentMood::RefusesToFreeze | AgentMood::FailsToRestore | AgentMood::FreezesLate => {
                 let overwritten = self.store.insert(generation, *context);
                 assert!(
                     overwritten.is_none_or(|old| old == *context),
@@ -506,16 +518,22 @@ impl SandboxAgents for World {
             }))
             .boxed();
         }
+        let late = state.mood == AgentMood::FreezesLate;
         let answer = state.agent_call(called, |state| {
-            if let Some((agent, _)) = &mut state.agent {
-                agent.workload = WorkloadState::Frozen;
+            state.freeze_to_come = true;
+            if !late {
+                state.freeze_comes();
             }
         });
-        std::future::ready(answer).boxed()
+        let lost = AgentError::Unreachable {
+            message: "the connection was reset".to_owned(),
+        };
+        std::future::ready(if late { Err(lost) } else { answer }).boxed()
     }
 
     fn thaw<'a>(&'a self, called: &'a AgentAddress) -> BoxFuture<'a, Result<AgentState, AgentError>> {
         let answer = World::state(self).agent_call(called, |state| {
+            state.freeze_comes();
             if let Some((agent, context)) = &mut state.agent {
                 agent.workload = WorkloadState::Serving;
                 agent.checkpoint = CheckpointState::None;
