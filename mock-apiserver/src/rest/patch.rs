@@ -163,7 +163,9 @@ fn json_patched(object: &mut Value, patch: Value) -> ApiResult<()> {
                 return Err(ApiError::unprocessable_patch());
             }
         }
-        let operation = as_go_reads(object, operation);
+        let Some(operation) = as_go_reads(object, operation) else {
+            continue;
+        };
         let operation: json_patch::PatchOperation =
             serde_json::from_value(operation).map_err(|_| ApiError::unprocessable_patch())?;
         json_patch::patch(object, &[operation]).map_err(|_| ApiError::unprocessable_patch())?;
@@ -172,8 +174,8 @@ fn json_patched(object: &mut Value, patch: Value) -> ApiResult<()> {
 }
 
 /// The API server's library takes an absent value for null, adds where it should replace what is absent, and copies null
-/// from where nothing is.
-fn as_go_reads(object: &Value, mut operation: Value) -> Value {
+/// from where nothing is. A test for null of what is absent holds, so there is nothing to carry out.
+fn as_go_reads(object: &Value, mut operation: Value) -> Option<Value> {
     let text = |member: &str| operation[member].as_str().unwrap_or_default().to_owned();
     let (name, path, from) = (text("op"), text("path"), text("from"));
     let in_map = |path: &str| {
@@ -181,6 +183,7 @@ fn as_go_reads(object: &Value, mut operation: Value) -> Value {
         parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
     };
     match name.as_str() {
+        "test" if operation["value"].is_null() && in_map(&path) => return None,
         "replace" if in_map(&path) => operation["op"] = "add".into(),
         "copy" if in_map(&from) => {
             operation["op"] = "add".into();
@@ -191,7 +194,7 @@ fn as_go_reads(object: &Value, mut operation: Value) -> Value {
     if let ("add" | "replace" | "test", Some(map)) = (name.as_str(), operation.as_object_mut()) {
         map.entry("value").or_insert(Value::Null);
     }
-    operation
+    Some(operation)
 }
 
 /// Server-side apply; creates what is absent.

@@ -229,6 +229,32 @@ async fn send_json_patch(client: &kube::Client, path: &str, body: Value) -> (u16
 }
 
 #[tokio::test]
+async fn the_finalizer_of_kube_rs_is_added_to_an_object_without_any_and_taken_off_by_the_clean_up() {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::controller::Action;
+    use kube::runtime::finalizer::{Error, Event, finalizer};
+    let client = server().client();
+    post(&client, MAPS, &config_map("a")).await;
+    let maps: kube::Api<ConfigMap> = kube::Api::default_namespaced(client.clone());
+    let reconcile = || async {
+        let map = maps.get("a").await.unwrap().into();
+        let outcome = finalizer(&maps, "example.com/clean", map, |event| async move {
+            match event {
+                Event::Apply(_) | Event::Cleanup(_) => Ok::<_, Error<std::io::Error>>(Action::await_change()),
+            }
+        });
+        outcome.await.map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(reconcile().await, Ok(()));
+    let path = format!("{MAPS}/a");
+    let (_, held) = get(&client, &path).await;
+    assert_eq!(held["metadata"]["finalizers"], json!(["example.com/clean"]));
+    delete(&client, &path, &json!({})).await;
+    assert_eq!(reconcile().await, Ok(()));
+    assert_eq!(get(&client, &path).await.0, 404);
+}
+
+#[tokio::test]
 async fn malformed_requests_get_the_status_that_names_their_fault() {
     let client = server().client();
     assert_eq!(send(&client, "POST", MAPS, "application/json", b"{").await.0, 400);
