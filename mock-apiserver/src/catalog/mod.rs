@@ -56,9 +56,10 @@ impl Catalog {
 
     /// The resource of a kind, in the given version.
     pub(crate) fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Resource>> {
-        self.all()
-            .find(|r| r.group == group && r.version == version && r.kind == kind)
-            .cloned()
+        let first = (group.to_owned(), version.to_owned(), String::new());
+        let from = self.resources.range(first..).map(|(_, resource)| resource);
+        let mut of_version = from.take_while(|resource| resource.group == group && resource.version == version);
+        of_version.find(|resource| resource.kind == kind).cloned()
     }
 
     /// Any version of the resource stored in a collection.

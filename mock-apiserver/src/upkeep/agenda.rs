@@ -82,17 +82,16 @@ impl Agenda {
     /// Notes what could follow from a change.
     pub(crate) fn note(&mut self, resource: &Resource, change: &Change, graph: &Graph) {
         match change.event {
-            Event::Added | Event::Modified => self.note_put(resource, change),
+            Event::Added | Event::Modified => {
+                self.note_put(resource, change);
+                self.note_owners(resource, change, graph);
+            }
             Event::Deleted => self.note_removal(resource, change, graph),
         }
     }
 
     fn note_put(&mut self, resource: &Resource, change: &Change) {
         let object = &change.object;
-        let at = Location {
-            collection: resource.collection.clone(),
-            name: change.name.clone(),
-        };
         let deleting = meta::is_deleting(object);
         if change.event == Event::Added && resource.is("", "Namespace") {
             self.push(Duty::NamespaceMade(change.name.name.clone()));
@@ -113,14 +112,29 @@ impl Agenda {
                 .iter()
                 .any(|finalizer| [FOREGROUND, ORPHAN].contains(finalizer))
         {
-            self.push(Duty::Finalize(at.clone()));
+            self.push(Duty::Finalize(location(resource, change)));
         }
-        let owners_changed = change
-            .previous
-            .as_ref()
-            .is_none_or(|previous| previous["metadata"]["ownerReferences"] != object["metadata"]["ownerReferences"]);
-        if owners_changed && !meta::owners(object).is_empty() {
-            self.push(Duty::Owned(at));
+    }
+
+    /// Other owners may be none; owners that the object named before need not wait for it any more.
+    fn note_owners(&mut self, resource: &Resource, change: &Change, graph: &Graph) {
+        let (object, previous) = (&change.object, change.previous.as_ref());
+        if previous
+            .is_some_and(|previous| previous["metadata"]["ownerReferences"] == object["metadata"]["ownerReferences"])
+        {
+            return;
+        }
+        let owners = meta::owners(object);
+        for (owner, blocked) in previous.into_iter().flat_map(|previous| meta::owners(previous)) {
+            if blocked
+                && !owners.contains(&(owner, true))
+                && let Some(at) = graph.find(owner)
+            {
+                self.push(Duty::Finalize(at.clone()));
+            }
+        }
+        if !owners.is_empty() {
+            self.push(Duty::Owned(location(resource, change)));
         }
     }
 
@@ -128,7 +142,7 @@ impl Agenda {
         let object = &change.object;
         self.push(Duty::Dependents(meta::uid(object).to_owned()));
         for (owner, _) in meta::owners(object) {
-            if let Some(at) = graph.owner(owner, &change.name.namespace) {
+            if let Some(at) = graph.find(owner) {
                 self.push(Duty::Finalize(at.clone()));
             }
         }
@@ -141,5 +155,12 @@ impl Agenda {
         if let Origin::Custom(custom) = &resource.origin {
             self.push(Duty::CrdLeaving(custom.crd.clone()));
         }
+    }
+}
+
+fn location(resource: &Resource, change: &Change) -> Location {
+    Location {
+        collection: resource.collection.clone(),
+        name: change.name.clone(),
     }
 }

@@ -6,7 +6,7 @@ use crate::api::meta;
 use crate::catalog::Resource;
 use crate::core::Core;
 use crate::rest::delete::{DeleteOptions, Propagation, delete_object};
-use crate::store::Object;
+use crate::store::{Object, ObjectName};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -33,67 +33,120 @@ pub(super) fn look_at_dependents(core: &mut Core, uid: &str) {
     }
 }
 
-/// What is left of an object's owners.
+/// What is left of an object's owners, by their UIDs.
+#[derive(Default)]
 struct Owners {
-    solid: usize,
-    waiting: usize,
+    solid: Vec<String>,
+    /// They wait in foreground deletion for the object.
+    waiting: Vec<String>,
     dangling: Vec<String>,
 }
 
-fn owners(core: &Core, object: &Value, namespace: &str) -> Owners {
-    let mut found = Owners {
-        solid: 0,
-        waiting: 0,
-        dangling: Vec::new(),
-    };
-    for (uid, _) in meta::owners(object) {
-        match core
-            .graph
-            .owner(uid, namespace)
-            .and_then(|at| core.store.get(&at.collection, &at.name))
-        {
-            None => found.dangling.push(uid.to_owned()),
-            Some(owner) if waits_for_dependents(&owner) => found.waiting += 1,
-            Some(_) => found.solid += 1,
-        }
-    }
-    found
+/// What becomes of a reference to an owner.
+enum Owner {
+    Solid,
+    Waiting,
+    Dangling,
+    /// Nobody can say whether it is there: its kind is not served, or a namespace is missing to look in.
+    Unknown,
 }
 
-/// Deletes an object without owners left; drops references to owners that are gone.
+/// The owners of an object; `None` if nobody can say of one of them whether it is there, and the object has to stay as it is.
+fn owners(core: &Core, object: &Value, namespace: &str) -> Option<Owners> {
+    let mut found = Owners::default();
+    for reference in object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
+        let Some(uid) = reference["uid"].as_str() else { continue };
+        let list = match owner(core, reference, uid, namespace) {
+            Owner::Solid => &mut found.solid,
+            Owner::Waiting => &mut found.waiting,
+            Owner::Dangling => &mut found.dangling,
+            Owner::Unknown => return None,
+        };
+        list.push(uid.to_owned());
+    }
+    Some(found)
+}
+
+/// Looks for an owner by the kind and the name that the reference says: another object of that UID is not meant.
+fn owner(core: &Core, reference: &Value, uid: &str, namespace: &str) -> Owner {
+    if core.graph.is_gone(uid, namespace) {
+        return Owner::Dangling;
+    }
+    let text = |member: &str| reference[member].as_str().unwrap_or_default();
+    let api_version = text("apiVersion");
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let Some(resource) = core.catalog.by_kind(group, version, text("kind")) else {
+        return Owner::Unknown;
+    };
+    if resource.namespaced && namespace.is_empty() {
+        return Owner::Unknown;
+    }
+    let at = ObjectName::new(if resource.namespaced { namespace } else { "" }, text("name"));
+    match core.store.get(&resource.collection, &at) {
+        Some(owner) if meta::uid(&owner) != uid => Owner::Dangling,
+        Some(owner) if waits_for_dependents(&owner) => Owner::Waiting,
+        Some(_) => Owner::Solid,
+        None => Owner::Dangling,
+    }
+}
+
+/// Deletes an object without owners left. One that has some left no longer names those that are gone, nor those that wait for it.
 pub(super) fn look_at_owners(core: &mut Core, at: &Location) {
     let Some((resource, object)) = load(core, at) else {
         return;
     };
-    let found = owners(core, &object, &at.name.namespace);
-    let referenced = found.solid + found.waiting + found.dangling.len();
-    if referenced == 0 {
+    let Some(Owners {
+        solid,
+        waiting,
+        mut dangling,
+    }) = owners(core, &object, &at.name.namespace)
+    else {
+        return;
+    };
+    if solid.is_empty() {
+        if !waiting.is_empty() || !dangling.is_empty() {
+            collect(core, &resource, &object, !waiting.is_empty());
+        }
         return;
     }
-    if found.solid == 0 {
-        if meta::is_deleting(&object) {
-            return;
-        }
-        let has_dependents = !core.graph.dependents(meta::uid(&object)).is_empty();
-        let propagation = match (has_finalizer(&object, ORPHAN), found.waiting > 0 && has_dependents) {
-            (true, _) => Propagation::Orphan,
-            (false, true) => Propagation::Foreground,
-            (false, false) => Propagation::Background,
-        };
-        let options = DeleteOptions {
-            propagation: Some(propagation),
-            ..DeleteOptions::default()
-        };
-        if let Err(refused) = delete_object(core, &resource, &object, &options) {
-            tracing::warn!(object = %at.name.name, error = %refused.message, "garbage collection was refused");
-        }
-    } else if !found.dangling.is_empty() {
-        let mut kept = Value::clone(&object);
-        if let Some(references) = kept["metadata"]["ownerReferences"].as_array_mut() {
-            references.retain(|owner| !found.dangling.iter().any(|uid| owner["uid"] == uid.as_str()));
-        }
-        core.put(&resource, kept);
+    dangling.extend(waiting);
+    if !dangling.is_empty() {
+        disown(core, &resource, &object, |uid| dangling.iter().any(|left| left == uid));
     }
+}
+
+/// Deletes an object that nobody owns any more, in the way it asks for itself, or in the foreground if its owner waits.
+fn collect(core: &mut Core, resource: &Resource, object: &Arc<Object>, owner_waits: bool) {
+    if meta::is_deleting(object) {
+        return;
+    }
+    let has_dependents = !core.graph.dependents(meta::uid(object)).is_empty();
+    let propagation = match (has_finalizer(object, ORPHAN), owner_waits && has_dependents) {
+        (true, _) => Propagation::Orphan,
+        (false, true) => Propagation::Foreground,
+        (false, false) => Propagation::Background,
+    };
+    let options = DeleteOptions {
+        propagation: Some(propagation),
+        ..DeleteOptions::default()
+    };
+    if let Err(refused) = delete_object(core, resource, object, &options) {
+        tracing::warn!(object = %meta::name(object), error = %refused.message, "garbage collection was refused");
+    }
+}
+
+/// Takes the references to some owners off an object.
+fn disown(core: &mut Core, resource: &Resource, object: &Value, is_left: impl Fn(&str) -> bool) {
+    let mut freed = object.clone();
+    let references = freed["metadata"]["ownerReferences"].as_array().map(Vec::as_slice);
+    let kept = references.unwrap_or_default().iter();
+    let kept: Vec<Value> = kept
+        .filter(|owner| !owner["uid"].as_str().is_some_and(&is_left))
+        .cloned()
+        .collect();
+    let kept = (!kept.is_empty()).then_some(Value::Array(kept));
+    meta::set(&mut freed, "ownerReferences", kept);
+    core.put(resource, freed);
 }
 
 /// Makes progress on a deletion that waits for the garbage collector.
@@ -152,17 +205,7 @@ fn orphan(core: &mut Core, uid: &str, dependents: &[Location]) {
         let Some((resource, dependent)) = load(core, at) else {
             continue;
         };
-        let mut freed = Value::clone(&dependent);
-        let rest: Vec<Value> = freed["metadata"]["ownerReferences"]
-            .as_array()
-            .map(|owners| owners.iter().filter(|owner| owner["uid"] != uid).cloned().collect())
-            .unwrap_or_default();
-        meta::set(
-            &mut freed,
-            "ownerReferences",
-            (!rest.is_empty()).then_some(Value::Array(rest)),
-        );
-        core.put(&resource, freed);
+        disown(core, &resource, &dependent, |owner| owner == uid);
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Location {
 pub(crate) struct Graph {
     by_uid: HashMap<String, Location>,
     dependents: BTreeMap<String, BTreeSet<Location>>,
+    /// Owners that were removed while somebody named them, and the namespace of each. Their kind may be gone, too, so that there
+    /// is nowhere to look for them.
+    gone: HashMap<String, String>,
 }
 
 impl Graph {
@@ -39,6 +42,9 @@ impl Graph {
         match change.event {
             Event::Deleted => {
                 self.by_uid.remove(&uid);
+                if self.dependents.contains_key(&uid) {
+                    self.gone.insert(uid, location.name.namespace);
+                }
             }
             Event::Added | Event::Modified => {
                 for (owner, _) in meta::owners(&change.object) {
@@ -47,15 +53,27 @@ impl Graph {
                         .or_default()
                         .insert(location.clone());
                 }
+                self.gone.remove(&uid);
                 self.by_uid.insert(uid, location);
+            }
+        }
+        for (owner, _) in change.previous.iter().flat_map(|previous| meta::owners(previous)) {
+            if !self.dependents.contains_key(owner) {
+                self.gone.remove(owner);
             }
         }
     }
 
-    /// Where the object with that UID is, as seen from `namespace`: an owner in another namespace does not count.
-    pub(crate) fn owner(&self, uid: &str, namespace: &str) -> Option<&Location> {
-        let found = self.by_uid.get(uid)?;
-        (found.name.namespace.is_empty() || found.name.namespace == namespace).then_some(found)
+    /// Where the object with that UID is.
+    pub(crate) fn find(&self, uid: &str) -> Option<&Location> {
+        self.by_uid.get(uid)
+    }
+
+    /// Whether the object with that UID is known to have been removed, as seen from `namespace`: what is in another one counts
+    /// for nothing there.
+    pub(crate) fn is_gone(&self, uid: &str, namespace: &str) -> bool {
+        let of = self.gone.get(uid);
+        of.is_some_and(|of| of.is_empty() || of == namespace)
     }
 
     /// The objects that name `uid` as an owner.

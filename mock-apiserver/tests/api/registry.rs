@@ -379,6 +379,54 @@ async fn an_object_whose_owner_never_existed_is_collected() {
 async fn a_crd_is_established_at_once_and_takes_its_objects_with_it() {
     let client = server().client();
     assert_eq!(post(&client, CRDS, &widget_crd()).await.0, 201);
+/// An owner that is deleted in the foreground while a held child blocks it.
+async fn waiting_owner(client: &kube::Client) {
+    let (_, owner) = post(client, MAPS, &config_map("owner")).await;
+    let mut child = owned("child", &owner, true);
+    child["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(client, MAPS, &child).await;
+    let in_foreground = json!({"propagationPolicy": "Foreground"});
+    delete(client, &format!("{MAPS}/owner"), &in_foreground).await;
+    assert_eq!(get(client, &format!("{MAPS}/owner")).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_does_not_wait_for_a_dependent_that_another_owner_keeps() {
+    let client = server().client();
+    let (_, owner) = post(&client, MAPS, &config_map("owner")).await;
+    let (_, other) = post(&client, MAPS, &config_map("other")).await;
+    let mut child = owned("child", &owner, true);
+    let both = [&child, &owned("child", &other, true)].map(|it| it["metadata"]["ownerReferences"][0].clone());
+    child["metadata"]["ownerReferences"] = json!(both);
+    post(&client, MAPS, &child).await;
+    let in_foreground = json!({"propagationPolicy": "Foreground"});
+    delete(&client, &format!("{MAPS}/owner"), &in_foreground).await;
+    assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
+    let (_, child) = get(&client, &format!("{MAPS}/child")).await;
+    assert_eq!(child["metadata"]["ownerReferences"], json!([both[1]]));
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_ends_when_the_dependent_names_the_owner_no_more() {
+    let client = server().client();
+    waiting_owner(&client).await;
+    let free = json!({"metadata": {"ownerReferences": null}});
+    merge(&client, &format!("{MAPS}/child"), &free).await;
+    assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
+    assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 200, "it is held");
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_ends_when_the_dependent_blocks_the_owner_no_more() {
+    let client = server().client();
+    waiting_owner(&client).await;
+    let path = format!("{MAPS}/child");
+    let (_, mut child) = get(&client, &path).await;
+    child["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(false);
+    assert_eq!(put(&client, &path, &child).await.0, 200);
+    assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
+}
+
     let (_, crd) = get(&client, &format!("{CRDS}/widgets.example.com")).await;
     let established = crd["status"]["conditions"]
         .as_array()
@@ -387,6 +435,73 @@ async fn a_crd_is_established_at_once_and_takes_its_objects_with_it() {
         .any(|c| c["type"] == "Established" && c["status"] == "True");
     assert!(established);
     assert_eq!(post(&client, WIDGETS, &widget("w")).await.0, 201);
+#[tokio::test]
+async fn an_owner_is_meant_by_its_kind_and_its_name_too() {
+    let client = server().client();
+    let (_, mut owner) = post(&client, MAPS, &config_map("owner")).await;
+    owner["metadata"]["name"] = json!("other");
+    post(&client, MAPS, &owned("child-of-another-name", &owner, false)).await;
+    owner["metadata"]["name"] = json!("owner");
+    let mut child = owned("child-of-another-kind", &owner, false);
+    child["metadata"]["ownerReferences"][0]["kind"] = json!("Secret");
+    post(&client, MAPS, &child).await;
+    post(&client, MAPS, &owned("child", &owner, false)).await;
+    for (name, code) in [
+        ("child-of-another-name", 404),
+        ("child-of-another-kind", 404),
+        ("child", 200),
+    ] {
+        assert_eq!(get(&client, &format!("{MAPS}/{name}")).await.0, code, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_of_a_kind_that_is_not_served_may_be_there() {
+    let client = server().client();
+    let ghost = json!({"metadata": {"name": "ghost", "uid": "no-such-uid"}});
+    let mut child = owned("child", &ghost, false);
+    child["metadata"]["ownerReferences"][0]["apiVersion"] = json!("example.com/v1");
+    post(&client, MAPS, &child).await;
+    assert_eq!(
+        get(&client, &format!("{MAPS}/child")).await.1["metadata"]["name"],
+        "child"
+    );
+}
+
+#[tokio::test]
+async fn an_object_without_a_namespace_outlives_an_owner_that_has_one() {
+    let client = server().client();
+    let (_, owner) = post(&client, MAPS, &config_map("owner")).await;
+    let mut role = json!({"metadata": {"name": "child"}, "rules": []});
+    role["metadata"]["ownerReferences"] = owned("child", &owner, true)["metadata"]["ownerReferences"].clone();
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    post(&client, roles, &role).await;
+    assert_eq!(get(&client, &format!("{roles}/child")).await.0, 200);
+    delete(&client, &format!("{MAPS}/owner"), &json!({})).await;
+    assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
+    assert_eq!(get(&client, &format!("{roles}/child")).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_custom_resources_own_goes_with_their_definition() {
+    let client = server().client();
+    post(&client, CRDS, &widget_crd()).await;
+    let mut references = Vec::new();
+    for name in ["w", "x"] {
+        let (_, widget) = post(&client, WIDGETS, &widget(name)).await;
+        let mut reference = owned("child", &widget, true)["metadata"]["ownerReferences"][0].clone();
+        reference["apiVersion"] = json!("example.com/v1");
+        reference["kind"] = json!("Widget");
+        references.push(reference);
+    }
+    let mut child = config_map("child");
+    child["metadata"]["ownerReferences"] = json!(references);
+    post(&client, MAPS, &child).await;
+    assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 200);
+    delete(&client, &format!("{CRDS}/widgets.example.com"), &json!({})).await;
+    assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 404);
+}
+
     let (_, resources) = get(&client, "/apis/example.com/v1").await;
     assert!(
         resources["resources"]
