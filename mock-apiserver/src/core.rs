@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, Resource};
 use crate::clock::{Clock, meta_time};
 use crate::durable::{Journal, JournalError, Record, Recovery};
 use crate::store::{Change, CollectionName, Event, Object, ObjectName, Store};
-use crate::upkeep::{Agenda, Graph};
+use crate::upkeep::{Agenda, EventAges, Graph};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) graph: Graph,
     pub(crate) agenda: Agenda,
+    pub(crate) event_ages: EventAges,
     pub(crate) access: Access,
     pub(crate) webhooks: admission::Registry,
     clock: Arc<dyn Clock>,
@@ -43,6 +44,7 @@ impl Core {
             random: Random::new(seed),
             graph: Graph::default(),
             agenda: Agenda::default(),
+            event_ages: EventAges::default(),
             access: Access::default(),
             webhooks: admission::Registry::default(),
             clock,
@@ -126,6 +128,7 @@ impl Core {
         // Definitions come before the objects that they define, so every collection has its resource by now.
         if let Some(resource) = self.catalog.by_collection(&collection) {
             self.follow(&resource, &change);
+            self.event_ages.recall(&change);
         }
     }
 
@@ -164,6 +167,7 @@ impl Core {
                 Event::Added | Event::Modified => self.catalog.apply_crd(&change.object, change.revision),
                 Event::Deleted => self.catalog.remove_crd(&change.name.name),
             }
+        self.event_ages.follow(resource, change, &*self.clock);
         }
         self.webhooks.follow(resource, change);
         self.graph.follow(&resource.collection, change);

@@ -21,6 +21,7 @@ use http::{HeaderValue, Request, Response, header};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -34,6 +35,7 @@ pub struct Builder {
     nodes: Arc<dyn NodePages>,
     seed: Option<u64>,
     history: usize,
+    event_ttl: Option<Duration>,
     authentication: Option<Authentication>,
     rbac: bool,
     absent: Vec<StandIn>,
@@ -70,6 +72,12 @@ impl Builder {
     /// How many changes of each collection watches can go back; 4096 by default.
     pub fn history(mut self, changes: usize) -> Self {
         self.history = changes;
+        self
+    }
+
+    /// How long Events stay after they were last written: an hour by default, for ever if it is zero.
+    pub fn event_ttl(mut self, ttl: Duration) -> Self {
+        self.event_ttl = Some(ttl);
         self
     }
 
@@ -152,6 +160,9 @@ impl Builder {
         let mut core = Core::new(self.clock, seed, self.history);
         core.access = Access::new(self.authentication, self.rbac, seed);
         core.webhooks.services = self.services;
+        if let Some(ttl) = self.event_ttl {
+            core.event_ages.keep_for(ttl);
+        }
         for stand_in in self.absent {
             core.agenda.dismiss(stand_in);
         }
@@ -217,6 +228,7 @@ impl MockApiServer {
             nodes: Arc::new(NoNodePages),
             seed: None,
             history: DEFAULT_HISTORY,
+            event_ttl: None,
             authentication: None,
             rbac: false,
             absent: Vec::new(),

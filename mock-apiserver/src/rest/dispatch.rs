@@ -121,6 +121,7 @@ pub(crate) fn handle(core: &mut Core, request: &Request, user: &User, asked: &mu
                 admission: &mut asked.admission,
                 conversions: &mut asked.conversions,
             };
+            upkeep::expire(core);
             let answer = resource_request(core, &mut call);
             let warnings = std::mem::take(&mut call.warnings);
             upkeep::settle(core);

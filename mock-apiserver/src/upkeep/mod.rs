@@ -8,11 +8,13 @@
 mod agenda;
 mod crds;
 mod definitions;
+mod events;
 mod garbage;
 mod graph;
 mod namespaces;
 
 pub(crate) use agenda::{Agenda, FOREGROUND, ORPHAN};
+pub(crate) use events::{EventAges, expire};
 pub(crate) use graph::Graph;
 
 use crate::core::Core;

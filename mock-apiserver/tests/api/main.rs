@@ -8,6 +8,7 @@ mod builtins;
 mod control;
 mod conversions;
 mod custom;
+mod events;
 mod faults;
 mod kinds;
 mod metrics;
