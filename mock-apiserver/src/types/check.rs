@@ -1,6 +1,7 @@
 //! JSON bodies of built-in kinds against their types, in the words of Go's decoder.
 
 use super::canonical::canonicalise;
+use super::encoded::illegal_byte;
 use super::special::{Special, special};
 use super::table::{Field, Kind, Message, Multiplicity, message};
 use serde_json::{Map, Value};
@@ -103,11 +104,18 @@ fn whole(met: Met<'_>, value: &mut Value, unknown: &mut Vec<String>) -> Result<(
     }
 }
 
-/// One value of a field's kind.
+/// One value of a field's kind. Null stands for the empty value in a list or a map of Go.
 fn one(met: Met<'_>, value: &mut Value, unknown: &mut Vec<String>) -> Result<(), String> {
+    if value.is_null() {
+        *value = nothing(met.field.kind);
+        return Ok(());
+    }
+    if let (Kind::Bytes, Value::String(text)) = (met.field.kind, &mut *value) {
+        return bytes(text);
+    }
     let fits = match (met.field.kind, &*value) {
-        (_, Value::Null) => true,
-        (Kind::String | Kind::Bytes, value) => value.is_string(),
+        (Kind::String, value) => value.is_string(),
+        (Kind::Bytes, _) => false,
         (Kind::Bool, value) => value.is_boolean(),
         (Kind::Int32, value) => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
         (Kind::Int64, value) => value.is_i64(),
@@ -148,6 +156,24 @@ fn message_value(met: Met<'_>, name: &'static str, value: &mut Value, unknown: &
             (_, other) => Err(mismatch(met, other, &item_type(met.field))),
         },
     }
+}
+
+fn nothing(kind: Kind) -> Value {
+    match kind {
+        Kind::String | Kind::Bytes => "".into(),
+        Kind::Bool => false.into(),
+        Kind::Int32 | Kind::Int64 | Kind::Double => 0.into(),
+        Kind::Message(_) => Value::Null,
+    }
+}
+
+/// Bytes are kept in one line, whatever way they were sent.
+fn bytes(text: &mut String) -> Result<(), String> {
+    if let Some(at) = illegal_byte(text) {
+        return Err(format!("illegal base64 data at input byte {at}"));
+    }
+    text.retain(|c| !matches!(c, '\r' | '\n'));
+    Ok(())
 }
 
 fn quantity(value: &Value) -> Result<(), String> {

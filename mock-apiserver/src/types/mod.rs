@@ -5,6 +5,7 @@
 
 mod canonical;
 mod check;
+mod encoded;
 mod special;
 mod table;
 mod zero;

@@ -46,6 +46,62 @@ async fn unknown_fields_of_built_in_kinds_are_left_out_with_a_warning_or_refused
 }
 
 #[tokio::test]
+async fn bytes_that_are_not_base64_are_refused_in_whatever_way_they_are_sent() {
+    const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+    let client = server().client();
+    let secret =
+        |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"k": value}});
+    let (code, made) = post(&client, SECRETS, &secret("aGVs\r\nbG8=")).await;
+    assert_eq!((code, &made["data"]["k"]), (201, &json!("aGVsbG8=")));
+    let path = format!("{SECRETS}/a");
+    let body = secret("hello world").to_string();
+    for (method, path, content_type) in [
+        ("POST", SECRETS, "application/json"),
+        ("POST", SECRETS, "application/yaml"),
+        ("PUT", path.as_str(), "application/json"),
+        ("PATCH", &path, "application/merge-patch+json"),
+        ("PATCH", &path, "application/strategic-merge-patch+json"),
+        (
+            "PATCH",
+            &format!("{path}?fieldManager=m"),
+            "application/apply-patch+yaml",
+        ),
+    ] {
+        let (code, refused) = send(&client, method, path, content_type, body.as_bytes()).await;
+        assert_eq!(code, 400, "{method} of {content_type}");
+        assert_eq!(
+            refused["message"],
+            "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 5"
+        );
+    }
+    let mut map = config_map("a");
+    map["binaryData"] = json!({"b": "YQ"});
+    let (code, refused) = post(&client, MAPS, &map).await;
+    assert_eq!(code, 400);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("illegal base64 data at input byte 0")
+    );
+}
+
+#[tokio::test]
+async fn a_null_among_texts_is_an_empty_text() {
+    let client = server().client();
+    let mut map = config_map("a");
+    map["metadata"]["labels"] = json!({"l": null});
+    map["data"] = json!({"k": null});
+    map["binaryData"] = json!({"b": null});
+    let (code, made) = post(&client, MAPS, &map).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        (&made["metadata"]["labels"], &made["data"], &made["binaryData"]),
+        (&json!({"l": ""}), &json!({"k": ""}), &json!({"b": ""}))
+    );
+}
+
+#[tokio::test]
 async fn repeated_fields_are_refused_or_warned_of_and_the_last_counts() {
     let client = server().client();
     let body = br#"{"metadata": {"name": "a"}, "data": {"k": "1", "k": "2"}, "immutable": false, "immutable": true}"#;
