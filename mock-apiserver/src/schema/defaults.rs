@@ -1,6 +1,6 @@
 //! Filling in defaults.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What becomes of a null that is not allowed and has no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,42 +15,48 @@ pub(crate) enum Nulls {
 pub(crate) fn default_fields(schema: &Value, value: &mut Value, nulls: Nulls) {
     match value {
         Value::Object(map) => {
-            for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
-                let child = match map.get_mut(member) {
-                    Some(child) if child.is_null() && schema["nullable"] != true => match schema.get("default") {
-                        Some(default) => {
-                            *child = default.clone();
-                            child
-                        }
-                        None if nulls == Nulls::Drop => {
-                            map.remove(member);
-                            continue;
-                        }
-                        None => continue,
-                    },
-                    Some(child) => child,
-                    None => match schema.get("default") {
-                        Some(default) => map.entry(member).or_insert_with(|| default.clone()),
-                        None => continue,
-                    },
-                };
-                default_fields(schema, child, nulls);
+            let declared = schema["properties"].as_object();
+            for (member, schema) in declared.into_iter().flatten() {
+                default_member(schema, map, member, nulls);
             }
-            let declared = &schema["properties"];
             if let Some(additional) = schema.get("additionalProperties").filter(|schema| schema.is_object()) {
-                for (_, child) in map
-                    .iter_mut()
-                    .filter(|(member, _)| declared.get(member.as_str()).is_none())
-                {
-                    default_fields(additional, child, nulls);
-                }
+                let is_additional = |member: &str| declared.is_none_or(|declared| !declared.contains_key(member));
+                map.retain(|member, child| !is_additional(member) || default_value(additional, child, nulls));
             }
         }
         Value::Array(items) => {
             for item in items {
-                default_fields(&schema["items"], item, nulls);
+                // What is in a list keeps its place, and so does a null, to be refused.
+                default_value(&schema["items"], item, nulls);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+fn default_member(schema: &Value, map: &mut Map<String, Value>, member: &str, nulls: Nulls) {
+    let stays = match (map.get_mut(member), schema.get("default")) {
+        (Some(child), _) => default_value(schema, child, nulls),
+        (None, Some(default)) => {
+            let child = map.entry(member).or_insert_with(|| default.clone());
+            default_value(schema, child, nulls)
+        }
+        (None, None) => true,
+    };
+    if !stays {
+        map.remove(member);
+    }
+}
+
+/// Inserts the defaults in a value, or the value's own in its place; false if it is a null that is to go.
+fn default_value(schema: &Value, value: &mut Value, nulls: Nulls) -> bool {
+    if value.is_null() && schema["nullable"] != true {
+        match (schema.get("default"), nulls) {
+            (Some(default), _) => *value = default.clone(),
+            (None, Nulls::Drop) => return false,
+            (None, Nulls::Keep) => return true,
+        }
+    }
+    default_fields(schema, value, nulls);
+    true
 }
