@@ -163,11 +163,7 @@ impl Core {
     fn follow(&mut self, resource: &Resource, change: &Arc<Change>) {
         self.keep(resource, change);
         if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-            match change.event {
-                Event::Added | Event::Modified => self.catalog.apply_crd(&change.object, change.revision),
-                Event::Deleted => self.catalog.remove_crd(&change.name.name),
-            }
-        self.event_ages.follow(resource, change, &*self.clock);
+            self.follow_definition(change);
         }
         self.webhooks.follow(resource, change);
         self.graph.follow(&resource.collection, change);
@@ -178,6 +174,23 @@ impl Core {
     }
 
     /// Whether a namespace exists and, if so, whether it is on its way out.
+    fn follow_definition(&mut self, change: &Change) {
+        match change.event {
+            Event::Added | Event::Modified => self.catalog.apply_crd(&change.object, change.revision),
+            Event::Deleted => self.catalog.remove_crd(&change.name.name),
+        }
+        // Whoever watches by a definition that is another now has to begin anew: open watches go on showing what it was.
+        let object = &change.object;
+        let is_other = |previous: &Arc<Object>| {
+            previous["spec"] != object["spec"]
+                || previous["status"]["acceptedNames"] != object["status"]["acceptedNames"]
+        };
+        if change.event == Event::Modified && change.previous.as_ref().is_some_and(is_other) {
+            // The collection of a custom resource has the name of its definition.
+            self.end_watches(&change.name.name);
+        }
+    }
+
     pub(crate) fn namespace_state(&self, name: &str) -> Option<bool> {
         self.store
             .get("namespaces", &ObjectName::new("", name))

@@ -38,6 +38,8 @@ enum Wake {
     Changed,
     Bookmark,
     End,
+    /// What it watches is not there any more, or not as it was.
+    Withdrawn,
 }
 
 /// The stream of a watch, each item one or more lines of JSON.
@@ -97,7 +99,7 @@ impl Open {
                     return Some((encoded, Some(self)));
                 }
                 Wake::End if self.plan.bookmarks => return Some((self.encode_bookmark(), None)),
-                Wake::End => return None,
+                Wake::End | Wake::Withdrawn => return None,
             }
         }
     }
@@ -183,7 +185,7 @@ impl Open {
     async fn wait(&mut self) -> Wake {
         tokio::select! {
             biased;
-            changed = self.plan.signal.changed() => if changed.is_ok() { Wake::Changed } else { Wake::End },
+            changed = self.plan.signal.changed() => if changed.is_ok() { Wake::Changed } else { Wake::Withdrawn },
             () = self.shared.closing.cancelled() => Wake::End,
             () = sleep_until(self.deadline) => Wake::End,
             () = sleep_until(self.bookmark_due), if self.plan.bookmarks => Wake::Bookmark,
