@@ -4,6 +4,8 @@ use super::error::{ApiError, ApiResult, Reason};
 use super::field::{FieldError, Problem};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::num::{IntErrorKind, ParseIntError};
+use std::time::Duration;
 
 /// The raw query, first value of each parameter.
 #[derive(Debug, Clone, Default)]
@@ -28,21 +30,33 @@ impl Query {
         self.0.contains_key(key)
     }
 
-    /// A boolean as client-go reads it: absent, `false` and `0` are false.
+    /// A boolean as the API server reads it: only absence, `false` and `0` are false.
     pub(crate) fn flag(&self, key: &str) -> bool {
-        self.get(key).is_some_and(|value| value != "false" && value != "0")
+        let value = self.0.get(key);
+        value.is_some_and(|value| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 
     /// A number; 400 if it is none.
-    pub(crate) fn number(&self, key: &str) -> ApiResult<Option<u64>> {
-        self.get(key)
-            .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax")))
-            })
-            .transpose()
+    pub(crate) fn number(&self, key: &str) -> ApiResult<Option<i64>> {
+        self.0.get(key).map(|value| whole_number(value)).transpose()
     }
+
+    /// A number, for which one below zero stands for zero.
+    pub(crate) fn amount(&self, key: &str) -> ApiResult<Option<u64>> {
+        let number = self.number(key)?;
+        Ok(number.map(|number| u64::try_from(number).unwrap_or(0)))
+    }
+}
+
+/// A number in the words of Go, where it is none.
+pub(crate) fn whole_number(text: &str) -> ApiResult<i64> {
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
 }
 
 /// How a requested resource version is to be understood.
@@ -66,7 +80,8 @@ pub(crate) struct ListOptions {
     pub(crate) watch: bool,
     pub(crate) allow_bookmarks: bool,
     pub(crate) send_initial_events: Option<bool>,
-    pub(crate) timeout_seconds: Option<u64>,
+    /// How long a watch is to live.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl ListOptions {
@@ -83,7 +98,7 @@ impl ListOptions {
         let options = Self {
             label_selector: query.get("labelSelector").unwrap_or_default().to_owned(),
             field_selector: query.get("fieldSelector").unwrap_or_default().to_owned(),
-            limit: query.get("limit").map(limit).transpose()?.unwrap_or(0),
+            limit: query.amount("limit")?.unwrap_or(0),
             continue_token: query.get("continue").map(str::to_owned),
             resource_version,
             version_match,
@@ -91,7 +106,7 @@ impl ListOptions {
             watch,
             allow_bookmarks: query.flag("allowWatchBookmarks"),
             send_initial_events: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
-            timeout_seconds: query.number("timeoutSeconds")?,
+            timeout: query.number("timeoutSeconds")?.and_then(timeout),
         };
         let errors = if options.watch {
             options.watch_problems()
@@ -180,13 +195,12 @@ pub(crate) fn exact_revision(text: &str) -> ApiResult<u64> {
     })
 }
 
-/// The size of a page; one below zero is none.
-fn limit(text: &str) -> ApiResult<u64> {
-    match text.parse::<i64>() {
-        Ok(limit) => Ok(u64::try_from(limit).unwrap_or(0)),
-        Err(_) => Err(ApiError::bad_request(format!(
-            "strconv.ParseInt: parsing {text:?}: invalid syntax"
-        ))),
+/// The life of a watch; none is asked for by zero. Go multiplies without a look at what fits, so that a number may wrap around to
+/// another, and what is below zero is over at once.
+fn timeout(seconds: i64) -> Option<Duration> {
+    match seconds.wrapping_mul(1_000_000_000) {
+        0 => None,
+        nanoseconds => Some(Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))),
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Propagation {
 pub(crate) struct DeleteOptions {
     pub(crate) grace: Option<i64>,
     pub(crate) propagation: Option<Propagation>,
+    /// The older option says that dependents are to go, too.
+    pub(crate) takes_dependents: bool,
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
     pub(crate) dry_run: bool,
@@ -59,14 +61,11 @@ impl DeleteOptions {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let mut errors = Vec::new();
         let (policy, orphan) = (body["propagationPolicy"].as_str(), body["orphanDependents"].as_bool());
-        if let (Some(policy), Some(_)) = (policy, orphan) {
-            let detail = "orphanDependents and deletionPropagation cannot be both set";
-            errors.push(FieldError::invalid("propagationPolicy", &Value::from(policy), detail));
-        }
         let in_query = request.query.get("dryRun");
         let options = Self {
             grace: body["gracePeriodSeconds"].as_i64(),
             propagation: propagation(policy, orphan, &mut errors),
+            takes_dependents: orphan == Some(false),
             uid: text(&body["preconditions"]["uid"]),
             resource_version: text(&body["preconditions"]["resourceVersion"]),
             dry_run: options::dry_run(body["dryRun"][0].as_str().or(in_query), &mut errors),
@@ -76,9 +75,11 @@ impl DeleteOptions {
 
     fn from_query(query: &Query) -> ApiResult<Self> {
         let mut errors = Vec::new();
+        let orphan = query.has("orphanDependents").then(|| query.flag("orphanDependents"));
         let options = Self {
-            grace: query.get("gracePeriodSeconds").map(seconds).transpose()?,
-            propagation: propagation(query.get("propagationPolicy"), None, &mut errors),
+            grace: query.number("gracePeriodSeconds")?,
+            propagation: propagation(query.get("propagationPolicy"), orphan, &mut errors),
+            takes_dependents: orphan == Some(false),
             uid: None,
             resource_version: None,
             dry_run: options::dry_run(query.get("dryRun"), &mut errors),
@@ -95,12 +96,12 @@ impl DeleteOptions {
     }
 }
 
-fn seconds(text: &str) -> ApiResult<i64> {
-    text.parse()
-        .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
-}
-
+/// What is to become of the dependents, by the newer or the older of the two options that say it.
 fn propagation(policy: Option<&str>, orphan: Option<bool>, errors: &mut Vec<FieldError>) -> Option<Propagation> {
+    if let (Some(policy), Some(_)) = (policy, orphan) {
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid("propagationPolicy", &Value::from(policy), detail));
+    }
     match (policy, orphan) {
         (None, None) => None,
         (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
@@ -138,7 +139,8 @@ pub(super) fn delete(core: &mut Core, call: &mut Call<'_>, name: &str) -> ApiRes
     let stored = stored::of(core, &resource, &object);
     match delete_object(core, &resource, &stored, &options)? {
         Deleted::Pending(marked) => Ok(Answer::Object {
-            code: 200,
+            // Only who asks in the old way is told that it is not done yet.
+            code: if options.takes_dependents { 202 } else { 200 },
             object: stored::shown_as(&resource, &object, marked),
             resource,
         }),

@@ -123,18 +123,18 @@ fn log(core: &Core, call: &Call<'_>, name: &str) -> ApiResult<Answer> {
         container: container.to_owned(),
         options: LogOptions {
             follow: query.flag("follow"),
-            tail_lines: query.number("tailLines")?,
+            tail_lines: query.amount("tailLines")?,
             since: since(query, core.instant())?,
             timestamps: query.flag("timestamps"),
             previous: query.flag("previous"),
-            limit_bytes: query.number("limitBytes")?,
+            limit_bytes: query.amount("limitBytes")?,
         },
     }))
 }
 
 /// The time from which on lines are wanted, by `sinceSeconds` or `sinceTime`.
 fn since(query: &Query, now: Timestamp) -> ApiResult<Option<Timestamp>> {
-    match (query.number("sinceSeconds")?, query.get("sinceTime")) {
+    match (query.amount("sinceSeconds")?, query.get("sinceTime")) {
         (None, None) => Ok(None),
         (Some(seconds), None) => {
             let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(told("sinceSeconds=40").as_deref(), Some("1970-01-01T00:01:00Z"));
         let time = "2026-11-28T10:00:00Z";
         assert_eq!(told(&format!("sinceTime={time}")).as_deref(), Some(time));
-        assert!(told("sinceSeconds=18446744073709551615").is_some());
+        assert!(told("sinceSeconds=9223372036854775807").is_some());
     }
 
     #[test]

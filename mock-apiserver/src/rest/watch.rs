@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::store::{Change, Event, Object, ObjectName};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch::Receiver;
 
 /// How many changes one turn of a watch takes from the history.
@@ -51,7 +52,8 @@ pub(crate) struct WatchPlan {
     /// Changes after this revision follow; `None` ends the watch after the initial events.
     pub(crate) cursor: Option<u64>,
     pub(crate) bookmarks: bool,
-    pub(crate) timeout_seconds: Option<u64>,
+    /// How long it lives, if the client says so.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) signal: Receiver<u64>,
 }
 
@@ -95,7 +97,7 @@ pub(super) fn plan(core: &mut Core, call: &mut Call<'_>, options: &ListOptions) 
         initial,
         cursor,
         bookmarks: options.allow_bookmarks,
-        timeout_seconds: options.timeout_seconds,
+        timeout: options.timeout,
         signal,
     })
 }
@@ -152,9 +154,10 @@ pub(crate) fn next_changes(core: &Core, resource: &Resource, cursor: u64) -> Tur
             cursor: None,
         },
         Ok(changes) => {
-            // An unfinished batch leaves later changes for the next turn, a finished one is as fresh as the store.
+            // An unfinished batch leaves later changes for the next turn, a finished one is as fresh as the store. A watch that
+            // begins in the future has seen more than the store has.
             let seen = if changes.len() < BATCH {
-                core.store.revision()
+                core.store.revision().max(cursor)
             } else {
                 changes.last().map_or(cursor, |change| change.revision)
             };

@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
-/// How long a watch without `timeoutSeconds` lives.
+/// How long a watch that is not told lives.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(40);
 
 struct Open {
@@ -51,13 +51,14 @@ pub(super) fn watch(
     under_way: UnderWay,
 ) -> impl Stream<Item = Bytes> + Send + use<> {
     let now = Instant::now();
-    let timeout = plan.timeout_seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let timeout = plan.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let open = Open {
         shared,
         plan,
         view,
         fault,
-        deadline: now + timeout,
+        // What is beyond the clock's end is no end.
+        deadline: now.checked_add(timeout).unwrap_or(now + DEFAULT_TIMEOUT),
         bookmark_due: now + BOOKMARK_EVERY,
         columns_sent: false,
         _under_way: under_way,

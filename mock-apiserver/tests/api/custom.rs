@@ -124,7 +124,7 @@ async fn objects_from_before_a_default_are_read_with_it() {
     assert_eq!(read["metadata"], old["metadata"], "reading writes nothing");
     let (_, list) = get(&client, &format!("{WIDGETS}?fieldSelector=spec.colour%3Dred")).await;
     assert_eq!(list["items"][0]["spec"]["colour"], "red");
-    let watch = format!("{WIDGETS}?watch=true&timeoutSeconds=0&fieldSelector=spec.colour%3Dred");
+    let watch = format!("{WIDGETS}?watch=true&timeoutSeconds=-1&fieldSelector=spec.colour%3Dred");
     let (_, event) = get(&client, &watch).await;
     assert_eq!(event["object"]["spec"]["colour"], "red");
 
@@ -154,7 +154,7 @@ async fn lists_watches_and_deletions_choose_by_selectable_fields() {
     let chosen = format!("{WIDGETS}?fieldSelector=spec.colour%3Dred,spec.size%3D1");
     let (_, list) = get(&client, &chosen).await;
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
-    let (_, event) = get(&client, &format!("{chosen}&watch=true&timeoutSeconds=0")).await;
+    let (_, event) = get(&client, &format!("{chosen}&watch=true&timeoutSeconds=-1")).await;
     assert_eq!(
         (&event["type"], &event["object"]["metadata"]["name"]),
         (&json!("ADDED"), &json!("a"))

@@ -160,6 +160,24 @@ async fn an_idle_watch_sends_bookmarks_and_ends_at_its_timeout() {
     assert_eq!(kinds, ["ADDED", "BOOKMARK", "BOOKMARK"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_may_ask_for_more_time_than_there_is() {
+    let client = server().client();
+    for (seconds, code) in [
+        ("9223372036", 200),
+        ("9223372036854775807", 200),
+        ("18446744073709551615", 400),
+    ] {
+        let path = format!("{MAPS}?watch=true&resourceVersion=0&timeoutSeconds={seconds}");
+        let request = http::Request::get(&path).body(kube::client::Body::empty()).unwrap();
+        assert_eq!(client.send(request).await.unwrap().status(), code, "{seconds}");
+        if code == 200 {
+            assert_eq!(events(&client, &path, 1).await[0]["type"], "ADDED", "{seconds}");
+        }
+    }
+    assert_eq!(get(&client, MAPS).await.0, 200);
+}
+
 #[tokio::test]
 async fn an_open_watch_delivers_what_happens_later() {
     let client = server().client();

@@ -344,6 +344,18 @@ async fn dependents_follow_their_owner_in_each_propagation_policy() {
 }
 
 #[tokio::test]
+async fn dependents_are_orphaned_by_the_older_option_in_the_query() {
+    let client = server().client();
+    let (_, owner) = post(&client, MAPS, &config_map("owner")).await;
+    post(&client, MAPS, &owned("child", &owner, true)).await;
+    let path = format!("{MAPS}/owner?orphanDependents=true");
+    assert_eq!(send(&client, "DELETE", &path, "", &[]).await.0, 200);
+    assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
+    let (code, child) = get(&client, &format!("{MAPS}/child")).await;
+    assert_eq!((code, child["metadata"].get("ownerReferences")), (200, None));
+}
+
+#[tokio::test]
 async fn a_foreground_deletion_waits_for_a_dependent_that_is_held() {
     let client = server().client();
     let (_, owner) = post(&client, MAPS, &config_map("owner")).await;
@@ -367,18 +379,6 @@ async fn a_foreground_deletion_waits_for_a_dependent_that_is_held() {
     assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
 }
 
-#[tokio::test]
-async fn an_object_whose_owner_never_existed_is_collected() {
-    let client = server().client();
-    let ghost = json!({"metadata": {"name": "ghost", "uid": "no-such-uid"}});
-    assert_eq!(post(&client, MAPS, &owned("child", &ghost, false)).await.0, 201);
-    assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 404);
-}
-
-#[tokio::test]
-async fn a_crd_is_established_at_once_and_takes_its_objects_with_it() {
-    let client = server().client();
-    assert_eq!(post(&client, CRDS, &widget_crd()).await.0, 201);
 /// An owner that is deleted in the foreground while a held child blocks it.
 async fn waiting_owner(client: &kube::Client) {
     let (_, owner) = post(client, MAPS, &config_map("owner")).await;
@@ -427,14 +427,14 @@ async fn a_foreground_deletion_ends_when_the_dependent_blocks_the_owner_no_more(
     assert_eq!(get(&client, &format!("{MAPS}/owner")).await.0, 404);
 }
 
-    let (_, crd) = get(&client, &format!("{CRDS}/widgets.example.com")).await;
-    let established = crd["status"]["conditions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .any(|c| c["type"] == "Established" && c["status"] == "True");
-    assert!(established);
-    assert_eq!(post(&client, WIDGETS, &widget("w")).await.0, 201);
+#[tokio::test]
+async fn an_object_whose_owner_never_existed_is_collected() {
+    let client = server().client();
+    let ghost = json!({"metadata": {"name": "ghost", "uid": "no-such-uid"}});
+    assert_eq!(post(&client, MAPS, &owned("child", &ghost, false)).await.0, 201);
+    assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 404);
+}
+
 #[tokio::test]
 async fn an_owner_is_meant_by_its_kind_and_its_name_too() {
     let client = server().client();
@@ -502,6 +502,18 @@ async fn what_custom_resources_own_goes_with_their_definition() {
     assert_eq!(get(&client, &format!("{MAPS}/child")).await.0, 404);
 }
 
+#[tokio::test]
+async fn a_crd_is_established_at_once_and_takes_its_objects_with_it() {
+    let client = server().client();
+    assert_eq!(post(&client, CRDS, &widget_crd()).await.0, 201);
+    let (_, crd) = get(&client, &format!("{CRDS}/widgets.example.com")).await;
+    let established = crd["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|c| c["type"] == "Established" && c["status"] == "True");
+    assert!(established);
+    assert_eq!(post(&client, WIDGETS, &widget("w")).await.0, 201);
     let (_, resources) = get(&client, "/apis/example.com/v1").await;
     assert!(
         resources["resources"]
