@@ -129,8 +129,12 @@ impl State {
     fn add(&mut self, shared: &Shared, body: &[u8]) -> ApiResult<Value> {
         let rule: FaultRule = serde_json::from_slice(body)
             .map_err(|error| ApiError::bad_request(format!("read the fault rule: {error}")))?;
+        let revision = shared.core().store.revision();
+        if let Some(problem) = rule.problem(revision) {
+            return Err(ApiError::bad_request(format!("read the fault rule: {problem}")));
+        }
         let until = CancellationToken::new();
-        let guard = shared.faults.add(rule.judge(shared.core().store.revision(), &until));
+        let guard = shared.faults.add(rule.judge(revision, &until));
         let id = self.next();
         let in_force = InForce {
             rule,

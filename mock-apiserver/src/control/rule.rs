@@ -14,7 +14,7 @@ pub(super) struct FaultRule {
     #[serde(default, rename = "match")]
     requests: RequestMatch,
     fault: Fault,
-    /// How many requests it strikes; all if absent.
+    /// How many requests it strikes; all if absent. Those that the fault changes nothing of are not struck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
 }
@@ -92,7 +92,53 @@ impl RequestMatch {
     }
 }
 
+/// The verbs of requests, as rules name them.
+const VERBS: &[&str] = &[
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+];
+
 impl Fault {
+    /// Of which requests it changes something.
+    fn verbs(&self) -> &'static [&'static str] {
+        match self {
+            Self::Delay { .. } | Self::Refuse { .. } | Self::LoseAnswer | Self::LoseRequest => VERBS,
+            Self::CutWatch { .. } | Self::HoldWatch => &["watch"],
+            Self::ServeStale { .. } => &["get", "list", "watch"],
+        }
+    }
+
+    /// Whether it changes something of a request.
+    fn concerns(&self, request: &RequestInfo) -> bool {
+        let is_path = request.resource.starts_with('/');
+        self.verbs().contains(&request.verb) && !(is_path && matches!(self, Self::ServeStale { .. }))
+    }
+
+    /// What is wrong with it while the server is at `revision`.
+    fn problem(&self, revision: u64) -> Option<String> {
+        match self {
+            Self::Refuse { code, .. } if !(400..=599).contains(code) => {
+                Some(format!("code {code} refuses nothing: 400 to 599 do"))
+            }
+            Self::ServeStale { revision: Some(asked) } if *asked > revision => {
+                Some(format!("revision {asked} is still to come: the latest is {revision}"))
+            }
+            Self::Delay { .. }
+            | Self::Refuse { .. }
+            | Self::LoseAnswer
+            | Self::LoseRequest
+            | Self::CutWatch { .. }
+            | Self::HoldWatch
+            | Self::ServeStale { .. } => None,
+        }
+    }
+
     fn verdict(&self, revision: u64, until: &CancellationToken) -> Verdict {
         match self {
             Self::Delay { milliseconds } => Verdict::Delay(Duration::from_millis(*milliseconds)),
@@ -120,13 +166,26 @@ impl Fault {
 }
 
 impl FaultRule {
+    /// Why it could never do what it says, with the server at `revision`.
+    pub(super) fn problem(&self, revision: u64) -> Option<String> {
+        let (asked, struck) = (&self.requests.verbs, self.fault.verbs());
+        if let Some(unknown) = asked.iter().find(|verb| !VERBS.contains(&verb.as_str())) {
+            return Some(format!("verb {unknown:?} is none of {}", VERBS.join(", ")));
+        }
+        if !asked.is_empty() && !asked.iter().any(|verb| struck.contains(&verb.as_str())) {
+            return Some(format!("the fault strikes {} only", struck.join(", ")));
+        }
+        self.fault.problem(revision)
+    }
+
     /// The rule as the server asks it; `revision` is that of now, and `until` is cancelled when it ends.
     pub(super) fn judge(
         &self,
         revision: u64,
         until: &CancellationToken,
     ) -> impl Fn(&RequestInfo) -> Verdict + Send + Sync + 'static {
-        let (requests, verdict) = (self.requests.clone(), self.fault.verdict(revision, until));
+        let (requests, fault) = (self.requests.clone(), self.fault.clone());
+        let verdict = fault.verdict(revision, until);
         let left = self.times.map(AtomicU64::new);
         move |request| {
             let strikes = || {
@@ -134,7 +193,7 @@ impl FaultRule {
                 let count = |left: u64| left.checked_sub(1);
                 left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
             };
-            if requests.covers(request) && strikes() {
+            if fault.concerns(request) && requests.covers(request) && strikes() {
                 verdict.clone()
             } else {
                 Verdict::Pass

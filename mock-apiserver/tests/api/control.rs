@@ -63,11 +63,59 @@ async fn a_rule_that_cannot_be_read_is_refused_with_what_is_wrong() {
             json!({"match": {"verb": "get"}, "fault": {"type": "loseAnswer"}}),
             "unknown field `verb`",
         ),
+        (
+            json!({"match": {"verbs": ["get", "patchh"]}, "fault": {"type": "loseAnswer"}}),
+            "verb \"patchh\" is none of get, list, watch,",
+        ),
+        (
+            json!({"fault": {"type": "refuse", "code": 9999, "reason": "X"}}),
+            "code 9999 refuses nothing: 400 to 599 do",
+        ),
+        (
+            json!({"fault": {"type": "refuse", "code": 200, "reason": "X"}}),
+            "code 200 refuses nothing",
+        ),
+        (
+            json!({"fault": {"type": "serveStale", "revision": 1_000_000}}),
+            "revision 1000000 is still to come",
+        ),
+        (
+            json!({"match": {"verbs": ["list"]}, "fault": {"type": "holdWatch"}}),
+            "the fault strikes watch only",
+        ),
     ] {
         let (code, refused) = post(&client, FAULTS, &rule).await;
         assert_eq!(code, 400);
         assert!(refused["message"].as_str().unwrap().contains(why), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_fault_is_not_used_up_by_requests_of_which_it_changes_nothing() {
+    let server = controlled();
+    let client = server.client();
+    post(&client, MAPS, &config_map("a")).await;
+    fault(
+        &client,
+        json!({"fault": {"type": "cutWatch", "afterEvents": 1}, "times": 1}),
+    )
+    .await;
+    assert_eq!(get(&client, MAPS).await.0, 200);
+    let watch = format!("{MAPS}?watch=true&resourceVersion=0&timeoutSeconds=-1");
+    // Cut short among what is there from the beginning, which is two objects.
+    let (code, event) = get(&client, &watch).await;
+    assert_eq!((code, &event["type"]), (200, &json!("ADDED")), "{event}");
+
+    fault(&client, json!({"fault": {"type": "serveStale"}, "times": 1})).await;
+    assert_eq!(get(&client, "/version").await.0, 200);
+    assert_eq!(
+        merge(&client, &format!("{MAPS}/a"), &json!({"data": {"k": "new"}}))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(get(&client, &format!("{MAPS}/a")).await.1["data"]["k"], "v");
+    assert_eq!(get(&client, &format!("{MAPS}/a")).await.1["data"]["k"], "new");
 }
 
 #[tokio::test]
