@@ -44,6 +44,7 @@ pub(super) fn mutate(
             Admitted::Passed { asked, left } => {
                 let mut object = left.unwrap_or_default();
                 decode::undeclared(&call.resource, &mut object)?;
+                decode::settle_metadata(&call.resource, &mut object);
                 Mutated {
                     object,
                     requested: asked,

@@ -205,8 +205,16 @@ fn metadata_of_custom(resource: &Resource, object: &mut Value) -> ApiResult<Vec<
         return Ok(Vec::new());
     };
     let unknown = types::check(message, metadata).map_err(|why| unfit(resource, &why))?;
-    types::settle(message, metadata);
     Ok(unknown.into_iter().map(|path| format!("metadata.{path}")).collect())
+}
+
+/// Leaves out what is written of no metadata. What is applied is its manager's before, even where it is empty.
+pub(super) fn settle_metadata(resource: &Resource, object: &mut Value) {
+    if resource.is_custom()
+        && let (Some(message), Some(metadata)) = (types::message("meta.ObjectMeta"), object.get_mut("metadata"))
+    {
+        types::settle(message, metadata);
+    }
 }
 
 fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
@@ -218,9 +226,13 @@ fn unfit(Resource { kind, version, .. }: &Resource, why: &str) -> ApiError {
 /// Drops fields that the kind does not have, and passes over what else was `told` of the body: silently, with a warning, or not
 /// at all.
 fn prune(call: &mut Call<'_>, object: &mut Value, told: Vec<String>, validation: FieldValidation) -> ApiResult<()> {
-    let is_patch = call.request.method == Method::Patch && media_type(&call.request.content_type) != patch::APPLY;
-    let patched = (is_patch && validation == FieldValidation::Strict).then(|| go_json(object));
+    let is_patch = call.request.method == Method::Patch;
+    let is_apply = is_patch && media_type(&call.request.content_type) == patch::APPLY;
+    let patched = (is_patch && !is_apply && validation == FieldValidation::Strict).then(|| go_json(object));
     let unknown = undeclared(&call.resource, object)?;
+    if !is_apply {
+        settle_metadata(&call.resource, object);
+    }
     let mut unknown: Vec<String> = unknown
         .into_iter()
         .map(|path| format!("unknown field {path:?}"))

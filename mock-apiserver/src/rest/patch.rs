@@ -220,6 +220,7 @@ fn apply(core: &mut Core, call: &mut Call<'_>, name: &str, part: Part, options: 
         options.force,
         &now,
     )?;
+    decode::settle_metadata(&resource, &mut merged);
     let version = if version.is_empty() {
         meta::resource_version(&old).to_owned()
     } else {
@@ -283,8 +284,8 @@ fn apply_new(core: &mut Core, call: &mut Call<'_>, wanted: &Value, write: &Write
         return Err(ApiError::conflict(&resource.plural, &resource.group, name, &why));
     }
     let now = core.now();
-    let made = fields::apply(Shape::of(&resource), &json!({}), wanted, &write.manager, force, &now)?;
-    let mut made = made;
+    let mut made = fields::apply(Shape::of(&resource), &json!({}), wanted, &write.manager, force, &now)?;
+    decode::settle_metadata(&resource, &mut made);
     meta::set(&mut made, "resourceVersion", None);
     let object = create_object(core, call, made, write)?;
     Ok(Answer::Object {

@@ -75,6 +75,9 @@ pub(super) fn update_object(
 ) -> ApiResult<Arc<Object>> {
     let resource = &call.resource.clone();
     lock(call, old, &new)?;
+    if write.part == Part::Main {
+        validate::check_deletion(resource, old, &new)?;
+    }
     let object = confine(resource, old, new, write);
     let Mutated { mut object, requested } = if write.admitted {
         Mutated {

@@ -59,6 +59,34 @@ pub(super) fn check_part(
     ))
 }
 
+/// Refuses an update that would start a deletion, or change how long it may take: that is not done by writing it.
+pub(super) fn check_deletion(resource: &Resource, old: &Value, new: &Value) -> ApiResult<()> {
+    let changed = |member: &str| {
+        let (before, after) = (&old["metadata"][member], &new["metadata"][member]);
+        (!after.is_null() && before != after)
+            .then(|| FieldError::invalid(format!("metadata.{member}"), after, "field is immutable"))
+    };
+    // The time of a deletion that has begun is kept, whatever is written.
+    let starts = changed("deletionTimestamp").filter(|_| !meta::is_deleting(old));
+    let mut errors: Vec<FieldError> = starts
+        .into_iter()
+        .chain(changed("deletionGracePeriodSeconds"))
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    // As other metadata of custom resources, it is judged twice.
+    if resource.is_custom() {
+        errors.extend(errors.clone());
+    }
+    Err(ApiError::invalid(
+        &resource.kind,
+        &resource.group,
+        meta::name(old),
+        &errors,
+    ))
+}
+
 /// Whether a value has no more than so many levels.
 fn is_within(value: &Value, levels: usize) -> bool {
     let below = |child: &Value| levels.checked_sub(1).is_some_and(|levels| is_within(child, levels));
