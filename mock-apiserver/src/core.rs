@@ -167,13 +167,13 @@ impl Core {
         }
         self.webhooks.follow(resource, change);
         self.graph.follow(&resource.collection, change);
+        self.event_ages.follow(resource, change, &*self.clock);
         self.agenda.note(resource, change, &self.graph);
         if let Some(signal) = self.signals.get(&resource.collection) {
             signal.send_replace(change.revision);
         }
     }
 
-    /// Whether a namespace exists and, if so, whether it is on its way out.
     fn follow_definition(&mut self, change: &Change) {
         match change.event {
             Event::Added | Event::Modified => self.catalog.apply_crd(&change.object, change.revision),
@@ -191,6 +191,7 @@ impl Core {
         }
     }
 
+    /// Whether a namespace exists and, if so, whether it is on its way out.
     pub(crate) fn namespace_state(&self, name: &str) -> Option<bool> {
         self.store
             .get("namespaces", &ObjectName::new("", name))

@@ -29,6 +29,10 @@ pub(crate) enum Problem {
     Duplicate {
         shown: String,
     },
+    /// It names something that is not there.
+    NotFound {
+        shown: String,
+    },
     TooLong {
         detail: String,
     },
@@ -47,7 +51,7 @@ impl Problem {
             | Self::NotSupported { .. }
             | Self::TooLong { .. }
             | Self::TooMany { .. } => true,
-            Self::Invalid { .. } | Self::Forbidden { .. } | Self::Duplicate { .. } => false,
+            Self::Invalid { .. } | Self::Forbidden { .. } | Self::Duplicate { .. } | Self::NotFound { .. } => false,
         }
     }
 }
@@ -149,6 +153,13 @@ impl FieldError {
         }
     }
 
+    pub(crate) fn not_found(path: impl Into<String>, value: &Value) -> Self {
+        Self {
+            path: path.into(),
+            problem: Problem::NotFound { shown: shown(value) },
+        }
+    }
+
     pub(crate) fn not_supported(path: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
         let supported = supported.iter().map(|text| (*text).to_owned()).collect();
         Self {
@@ -178,6 +189,7 @@ impl FieldError {
             Problem::NotSupported { .. } => "FieldValueNotSupported",
             Problem::Forbidden { .. } => "FieldValueForbidden",
             Problem::Duplicate { .. } => "FieldValueDuplicate",
+            Problem::NotFound { .. } => "FieldValueNotFound",
             Problem::TooLong { .. } => "FieldValueTooLong",
             Problem::TooMany { .. } => "FieldValueTooMany",
         }
@@ -198,6 +210,7 @@ impl FieldError {
             Problem::Forbidden { detail } => format!("Forbidden: {detail}"),
             Problem::Duplicate { shown } if shown.is_empty() => "Duplicate value".to_owned(),
             Problem::Duplicate { shown } => format!("Duplicate value: {shown}"),
+            Problem::NotFound { shown } => format!("Not found: {shown}"),
             Problem::TooLong { detail } => format!("Too long: {detail}"),
             Problem::TooMany { actual, max: 1 } => format!("Too many: {actual}: must have at most 1 item"),
             Problem::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),

@@ -57,7 +57,10 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, object: &mut Valu
         defaults::begin(&resource.kind, object);
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Pod") => pod::prepare_create(object),
+        ("", "Pod") => {
+            pod::prepare_create(object);
+            pod::admit(core, object)?;
+        }
         ("", "Namespace") => namespace::prepare_create(object),
         ("", "Service") => service::prepare_create(core, object)?,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::prepare_create(object),

@@ -1,8 +1,14 @@
-//! Pods: defaults, quality of service, what may change, and how long a deletion may take.
+//! Pods: defaults, quality of service, and how long a deletion may take.
+
+mod admitted;
+mod containers;
+mod update;
+
+pub(super) use admitted::admit;
+pub(super) use containers::volume_problems;
 
 use super::defaults;
 use crate::api::field::FieldError;
-use crate::api::meta;
 use serde_json::{Map, Value, json};
 
 const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -137,12 +143,13 @@ pub(crate) fn deletion_grace(pod: &Value, asked: Option<i64>) -> i64 {
 pub(super) fn problems(old: Option<&Value>, pod: &Value) -> Vec<FieldError> {
     match old {
         None => new_problems(pod),
-        Some(old) => update_problems(old, pod),
+        Some(old) => update::problems(&old["spec"], &pod["spec"]),
     }
 }
 
 fn new_problems(pod: &Value) -> Vec<FieldError> {
     let mut errors = spec_problems(&pod["spec"], "spec");
+    errors.extend(volume_problems(&pod["spec"], "spec"));
     let policy = &pod["spec"]["restartPolicy"];
     if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
         errors.push(FieldError::not_supported(
@@ -180,40 +187,6 @@ pub(super) fn spec_problems(spec: &Value, path: &str) -> Vec<FieldError> {
             errors.push(FieldError::required(format!("{path}.image"), ""));
         }
     }
+    errors.extend(containers::problems(spec, path));
     errors
-}
-
-/// A pod's spec is fixed but for images, a shorter deadline, added tolerations, and the node once.
-fn update_problems(old: &Value, pod: &Value) -> Vec<FieldError> {
-    if meta::is_deleting(old) && old["spec"] == pod["spec"] {
-        return Vec::new();
-    }
-    let (mut before, mut after) = (old["spec"].clone(), pod["spec"].clone());
-    for spec in [&mut before, &mut after] {
-        for list in ["containers", "initContainers"] {
-            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                container["image"] = Value::Null;
-            }
-        }
-        for member in [
-            "activeDeadlineSeconds",
-            "tolerations",
-            "terminationGracePeriodSeconds",
-            "schedulingGates",
-        ] {
-            spec[member] = Value::Null;
-        }
-    }
-    if before.get("nodeName").is_none() && old["spec"].get("schedulingGates").is_none() {
-        // The scheduler's binding goes through its own subresource; an update may not set the node.
-        before["nodeName"] = before.get("nodeName").cloned().unwrap_or(Value::Null);
-        after["nodeName"] = after.get("nodeName").cloned().unwrap_or(Value::Null);
-    }
-    if before == after {
-        return Vec::new();
-    }
-    vec![FieldError::forbidden(
-        "spec",
-        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-    )]
 }

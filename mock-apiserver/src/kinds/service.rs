@@ -2,7 +2,9 @@
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::field::FieldError;
+use crate::api::meta;
 use crate::core::Core;
+use crate::store::ObjectName;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -28,28 +30,45 @@ pub(super) fn default_fields(service: &mut Value) {
 
 /// Allots what a new service gets: an address, and ports on the nodes if it is to be reached there.
 pub(super) fn prepare_create(core: &Core, service: &mut Value) -> ApiResult<()> {
-    allot_node_ports(core, service)?;
+    allot_node_ports(core, &Value::Null, service)?;
     allot_address(core, service)
 }
 
-/// Gives the lowest free port of the nodes to each port that has none.
-fn allot_node_ports(core: &Core, service: &mut Value) -> ApiResult<()> {
+/// Whether the nodes have ports for it.
+fn is_exposed(service: &Value) -> bool {
     let spec = &service["spec"];
-    let exposed = spec["type"] == "NodePort"
-        || (spec["type"] == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false);
-    if !exposed {
+    spec["type"] == "NodePort" || (spec["type"] == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false)
+}
+
+fn node_ports(service: &Value) -> Vec<u64> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|port| port["nodePort"].as_u64()).collect()
+}
+
+/// Gives the ports of the nodes that are asked for, where they are free, and the lowest free one to each port that has none.
+fn allot_node_ports(core: &Core, old: &Value, service: &mut Value) -> ApiResult<()> {
+    if !is_exposed(service) {
         return Ok(());
     }
-    let used = |service: &Value| -> Vec<u64> {
-        let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-        ports.filter_map(|port| port["nodePort"].as_u64()).collect()
-    };
-    let mut taken: BTreeSet<u64> = used(service).into_iter().collect();
-    taken.extend(
-        core.store
-            .scan("services", None)
-            .flat_map(|(_, service)| used(&service)),
-    );
+    let own = ObjectName::new(meta::namespace(service), meta::name(service));
+    let others = core.store.scan("services", None).filter(|(name, _)| **name != own);
+    let mut taken: BTreeSet<u64> = others.flat_map(|(_, other)| node_ports(&other)).collect();
+    let kept = node_ports(old);
+    for (index, number) in asked_node_ports(service) {
+        let why = if kept.contains(&number) {
+            continue;
+        } else if !NODE_PORTS.contains(&number) {
+            let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
+            format!("provided port is not in the valid range. The range of valid ports is {first}-{last}")
+        } else if taken.contains(&number) {
+            "provided port is already allocated".to_owned()
+        } else {
+            continue;
+        };
+        let path = format!("spec.ports[{index}].nodePort");
+        return Err(refused(service, &FieldError::invalid(path, &number.into(), why)));
+    }
+    taken.extend(node_ports(service));
     for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
         if port["nodePort"].is_null() {
             let free = NODE_PORTS.into_iter().find(|number| !taken.contains(number));
@@ -61,19 +80,43 @@ fn allot_node_ports(core: &Core, service: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
+fn asked_node_ports(service: &Value) -> Vec<(usize, u64)> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten().enumerate();
+    ports
+        .filter_map(|(index, port)| Some((index, port["nodePort"].as_u64()?)))
+        .collect()
+}
+
+fn refused(service: &Value, error: &FieldError) -> ApiError {
+    ApiError::invalid("Service", "", meta::name(service), std::slice::from_ref(error))
+}
+
 /// Allots the lowest free address, unless one was asked for or the service is headless.
 fn allot_address(core: &Core, service: &mut Value) -> ApiResult<()> {
     if !is_addressed(service) {
         return Ok(());
     }
+    let taken = || -> BTreeSet<String> {
+        let own = ObjectName::new(meta::namespace(service), meta::name(service));
+        let others = core.store.scan("services", None).filter(|(name, _)| **name != own);
+        others
+            .filter_map(|(_, other)| other["spec"]["clusterIP"].as_str().map(str::to_owned))
+            .collect()
+    };
     let address = match service["spec"]["clusterIP"].as_str() {
-        Some(asked) if !asked.is_empty() => asked.to_owned(),
-        _ => {
-            let taken: BTreeSet<String> = core
-                .store
-                .scan("services", None)
-                .filter_map(|(_, service)| service["spec"]["clusterIP"].as_str().map(str::to_owned))
-                .collect();
+        Some("None") => "None".to_owned(),
+        Some(asked) if !asked.is_empty() => {
+            if taken().contains(asked) {
+                let why = format!("failed to allocate IP {asked}: provided IP is already allocated");
+                return Err(refused(
+                    service,
+                    &FieldError::invalid("spec.clusterIPs", &json!([asked]), why),
+                ));
+            }
+            asked.to_owned()
+        }
+        Some(_) | None => {
+            let taken = taken();
             (10..ADDRESSES)
                 .map(|number| format!("10.96.{}.{}", number / 256, number % 256))
                 .find(|address| !taken.contains(address))
@@ -98,13 +141,24 @@ pub(super) fn prepare_update(core: &Core, old: &Value, service: &mut Value) -> A
         (true, false) => drop_address(old, service),
         (true, true) => keep_address(old, service),
     }
+    if is_exposed(old) && !is_exposed(service) && node_ports(old) == node_ports(service) {
+        drop_node_ports(service);
+    }
     keep_node_ports(old, service);
-    allot_node_ports(core, service)
+    allot_node_ports(core, old, service)
+}
+
+/// Takes the ports of nodes away that the update did not change, as it makes them of no use.
+fn drop_node_ports(service: &mut Value) {
+    let ports = service["spec"]["ports"].as_array_mut().into_iter().flatten();
+    for port in ports.filter_map(Value::as_object_mut) {
+        port.remove("nodePort");
+    }
 }
 
 /// Keeps the ports of nodes that an update leaves out, as long as the service is to be reached there.
 fn keep_node_ports(old: &Value, service: &mut Value) {
-    if !matches!(service["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+    if !is_exposed(service) {
         return;
     }
     let before = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
@@ -173,6 +227,10 @@ fn port_problems(spec: &Value) -> Vec<FieldError> {
         {
             let detail = "must be between 1 and 65535, inclusive";
             errors.push(FieldError::invalid(format!("{path}.port"), &port["port"], detail));
+        }
+        if spec["type"] == "ClusterIP" && port["nodePort"].as_u64().is_some_and(|number| number > 0) {
+            let detail = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(format!("{path}.nodePort"), detail));
         }
     }
     errors

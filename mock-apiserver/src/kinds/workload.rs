@@ -77,6 +77,10 @@ pub(super) fn problems(kind: &str, old: Option<&Value>, object: &Value) -> Vec<F
     let mut errors = selector_problems(kind, object);
     let spec = &at(object, path)["spec"];
     errors.extend(pod::spec_problems(spec, &format!("{path}.spec")));
+    // The claims of a stateful set are volumes of its pods, too, and are not there yet.
+    if kind != "StatefulSet" {
+        errors.extend(pod::volume_problems(spec, &format!("{path}.spec")));
+    }
     errors.extend(restart_problem(kind, spec, &format!("{path}.spec.restartPolicy")));
     if let Some(old) = old {
         errors.extend(update_problems(kind, old, object));

@@ -72,6 +72,12 @@ fn quantity(text: &str) -> Option<String> {
     }
 }
 
+/// How much a quantity is, to compare it with others of the same; `None` if it is none.
+pub(crate) fn amount(quantity: &Value) -> Option<i128> {
+    let text = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
+    parse(text.trim()).map(|(nanos, _)| nanos)
+}
+
 /// The amount in nano units, rounded away from zero, and the family of its unit.
 fn parse(text: &str) -> Option<(i128, Family)> {
     let (negative, unsigned) = match text.as_bytes().first()? {

@@ -10,6 +10,7 @@ mod special;
 mod table;
 mod zero;
 
+pub(crate) use canonical::amount;
 pub(crate) use check::{check, settle};
 pub(crate) use special::{Special, special};
 pub(crate) use table::{Field, Kind, ListType, Message, Multiplicity, enumeration, message, message_of};

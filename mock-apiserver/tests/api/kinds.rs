@@ -327,6 +327,184 @@ fn refused() -> Vec<(String, Value, &'static str, &'static str)> {
     ]
 }
 
+/// A spec of a pod that is refused, and the field and the message of the refusal.
+fn refused_pods() -> Vec<(Value, &'static str, &'static str)> {
+    let of = |more: Value| {
+        let mut container = json!({"name": "c", "image": "i"});
+        container
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"containers": [container]})
+    };
+    let mut two_volumes = of(json!({}));
+    two_volumes["volumes"] = json!([{"name": "v"}, {"name": "v"}]);
+    vec![
+        (
+            of(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]})),
+            "spec.containers[0].volumeMounts[0].name",
+            "Not found: \"v\"",
+        ),
+        (two_volumes, "spec.volumes[1].name", "Duplicate value: \"v\""),
+        (
+            of(json!({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1100m"}}})),
+            "spec.containers[0].resources.requests",
+            "Invalid value: \"1100m\": must be less than or equal to cpu limit of 1",
+        ),
+        (
+            of(json!({"resources": {"limits": {"example.com/gpu": 2}, "requests": {"example.com/gpu": 1}}})),
+            "spec.containers[0].resources.requests",
+            "Invalid value: \"1\": must be equal to example.com/gpu limit of 2",
+        ),
+        (
+            of(json!({"ports": [{"containerPort": 70000}]})),
+            "spec.containers[0].ports[0].containerPort",
+            "Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+        (
+            of(json!({"ports": [{"containerPort": 80, "hostPort": -1}]})),
+            "spec.containers[0].ports[0].hostPort",
+            "Invalid value: -1: must be between 1 and 65535, inclusive",
+        ),
+        (
+            of(json!({"ports": [{"name": "http"}]})),
+            "spec.containers[0].ports[0].containerPort",
+            "Required value",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn pods_and_templates_of_what_no_node_could_run_are_refused() {
+    let client = server().client();
+    for (spec, field, message) in refused_pods() {
+        let mut template = template("Always");
+        template["spec"]["containers"] = spec["containers"].clone();
+        template["spec"]["volumes"] = spec["volumes"].clone();
+        let deployment = workload(&json!({ "template": template }));
+        for (path, object, prefix) in [
+            (format!("{CORE}/pods"), named(&spec), ""),
+            (format!("{APPS}/deployments"), deployment, "spec.template."),
+        ] {
+            let (code, body) = post(&client, &path, &object).await;
+            assert_eq!(code, 422, "{field}: {body}");
+            let cause = &body["details"]["causes"][0];
+            assert_eq!(
+                (&cause["field"], &cause["message"]),
+                (&json!(format!("{prefix}{field}")), &json!(message)),
+                "{body}"
+            );
+        }
+    }
+    // The claims of a stateful set become volumes of its pods.
+    let mut template = template("Always");
+    template["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "claimed", "mountPath": "/v"}]);
+    let (code, body) = post(
+        &client,
+        &format!("{APPS}/statefulsets"),
+        &workload(&json!({ "template": template })),
+    )
+    .await;
+    assert_eq!(code, 201, "{body}");
+}
+
+#[tokio::test]
+async fn a_pod_names_a_service_account_and_a_priority_class_that_are_there() {
+    let client = server().client();
+    let pods = format!("{CORE}/pods");
+    let with = |member: &str, value: &str| {
+        let mut pod = pod("a");
+        pod["spec"][member] = json!(value);
+        pod
+    };
+    let (code, refused) = post(&client, &pods, &with("serviceAccountName", "robot")).await;
+    assert_eq!(
+        (code, &refused["message"]),
+        (
+            403,
+            &json!(
+                "pods \"a\" is forbidden: error looking up service account default/robot: serviceaccount \"robot\" not found"
+            )
+        )
+    );
+    let (code, refused) = post(&client, &pods, &with("priorityClassName", "urgent")).await;
+    assert_eq!(
+        (code, &refused["message"]),
+        (
+            403,
+            &json!("pods \"a\" is forbidden: no PriorityClass with name urgent was found")
+        )
+    );
+    post(
+        &client,
+        &format!("{CORE}/serviceaccounts"),
+        &json!({"metadata": {"name": "robot"}}),
+    )
+    .await;
+    let class = json!({"metadata": {"name": "urgent"}, "value": 7, "preemptionPolicy": "Never"});
+    post(&client, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
+    let mut pod = with("serviceAccountName", "robot");
+    pod["spec"]["priorityClassName"] = json!("urgent");
+    let (code, made) = post(&client, &pods, &pod).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        (&made["spec"]["priority"], &made["spec"]["preemptionPolicy"]),
+        (&json!(7), &json!("Never"))
+    );
+}
+
+#[tokio::test]
+async fn of_a_pod_changes_only_what_a_running_one_can_follow() {
+    let client = server().client();
+    let pods = format!("{CORE}/pods");
+    let mut object = pod("a");
+    let spec = &mut object["spec"];
+    spec["activeDeadlineSeconds"] = json!(10);
+    spec["tolerations"] = json!([{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]);
+    spec["schedulingGates"] = json!([{"name": "example.com/gate"}]);
+    let (_, made) = post(&client, &pods, &object).await;
+    let mut tolerations = made["spec"]["tolerations"].clone();
+    let path = format!("{pods}/a");
+    for (change, field, message) in [
+        (
+            json!({"activeDeadlineSeconds": 11}),
+            "spec.activeDeadlineSeconds",
+            "Invalid value: 11: must be less than or equal to previous value",
+        ),
+        (
+            json!({"activeDeadlineSeconds": null}),
+            "spec.activeDeadlineSeconds",
+            "Invalid value: null: must not update from a positive integer to nil value",
+        ),
+        (
+            json!({"tolerations": []}),
+            "spec.tolerations",
+            "Forbidden: existing toleration can not be modified except its tolerationSeconds",
+        ),
+        (
+            json!({"schedulingGates": [{"name": "example.com/gate"}, {"name": "example.com/other"}]}),
+            "spec.schedulingGates[1].name",
+            "Forbidden: only deletion is allowed, but found new scheduling gate 'example.com/other'",
+        ),
+    ] {
+        let (code, body) = merge(&client, &path, &json!({ "spec": change })).await;
+        assert_eq!(code, 422, "{change}: {body}");
+        let cause = &body["details"]["causes"][0];
+        assert_eq!((&cause["field"], &cause["message"]), (&json!(field), &json!(message)));
+    }
+    let (code, body) = merge(&client, &path, &json!({"spec": {"terminationGracePeriodSeconds": 7}})).await;
+    assert_eq!((code, &body["details"]["causes"][0]["field"]), (422, &json!("spec")));
+
+    tolerations[0]["tolerationSeconds"] = json!(6);
+    tolerations
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"key": "l", "operator": "Exists"}));
+    let fine = json!({"spec": {"activeDeadlineSeconds": 9, "tolerations": tolerations, "schedulingGates": []}});
+    let (code, body) = merge(&client, &path, &fine).await;
+    assert_eq!(code, 200, "{body}");
+}
+
 #[tokio::test]
 async fn objects_that_break_a_rule_of_their_kind_are_refused() {
     let client = server().client();
