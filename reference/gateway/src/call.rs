@@ -169,7 +169,7 @@ impl Call {
         let Written::Done(written) = self.write(sandbox, patch).await? else {
             return Ok(ControlFlow::Continue(()));
         };
-        let up = self.clone().see_up(generation(&written), armed, action);
+        let up = self.clone().see_up(generation(&written), action);
         match self.attend(Goal::Serving, tokio::spawn(up)).await? {
             Settled::Reached(serving) => Ok(ControlFlow::Break(Outcome::Resumed(serving))),
             Settled::Failed(reason) => Err(Refusal::ResumeFailed {
@@ -211,7 +211,7 @@ impl Call {
         let current = if stands_in { Timers::NONE } else { set };
         let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(&sandbox));
         let extended = current.extended_to(end, action(&sandbox));
-        if extended == set {
+        if extended == set && !stands_in {
             return Ok(ControlFlow::Break(self.present(sandbox).await));
         }
         self.write_timers(&sandbox, extended).await
@@ -223,7 +223,7 @@ impl Call {
     }
 
     async fn write_timers(&self, sandbox: &Sandbox, timers: Timers) -> Result<ControlFlow<Outcome>, Refusal> {
-        match self.write(sandbox, json!({ "spec": timers.patch() })).await? {
+        match self.write(sandbox, timers.patch_for_good()).await? {
             Written::Done(written) => Ok(ControlFlow::Break(self.present(*written).await)),
             Written::Stale => Ok(ControlFlow::Continue(())),
         }

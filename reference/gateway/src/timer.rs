@@ -92,7 +92,7 @@ impl Timers {
     /// What to set once a run has begun that is to end at `end`; nothing if that is set already, to
     /// the second. Timers that are no longer the ones `armed` before it were moved by somebody: they
     /// are only ever extended. One that pauses, on the way up, gives way to one that deletes.
-    pub(crate) fn settled(self, armed: Self, end: Timestamp, action: OnTimeout) -> Option<Self> {
+    fn settled(self, armed: Self, end: Timestamp, action: OnTimeout) -> Option<Self> {
         let stands_in = action == OnTimeout::Kill && self.pause.is_some() && self.shutdown.is_none();
         let wanted = if self == armed {
             Self::ending(end, action)
@@ -115,6 +115,12 @@ impl Timers {
         json!({ "metadata": { "annotations": { annotation::E2B_STAND_IN: note } }, "spec": self.patch() })
     }
 
+    /// A merge patch that sets these timers as what somebody wants: whatever stood in for them until now is forgotten.
+    /// A note that was left could come to fit a timer of the same time that somebody sets later.
+    pub(crate) fn patch_for_good(self) -> Value {
+        json!({ "metadata": { "annotations": { annotation::E2B_STAND_IN: null } }, "spec": self.patch() })
+    }
+
     /// The fields of a merge patch of `spec`; an absent timer is removed.
     pub(crate) fn patch(self) -> Value {
         json!({ "pauseTime": self.pause.map(Time), "shutdownTime": self.shutdown.map(Time) })
@@ -127,6 +133,15 @@ pub(crate) fn stand_in(sandbox: &Sandbox) -> Option<Timers> {
     let note = sandbox.metadata.annotations.as_ref()?.get(annotation::E2B_STAND_IN)?;
     let noted = timers.pause.is_some_and(|pause| pause.as_second().to_string() == *note);
     (noted && timers.shutdown.is_none()).then_some(timers)
+}
+
+/// What to set on `serving`, whose run has begun and is to end at `end`; nothing if that is set already. What stands in
+/// for its timer gives way to it also where the times are the same. `armed` stood in for it without a note.
+pub(crate) fn settled(serving: &Sandbox, armed: Timers, end: Timestamp, action: OnTimeout) -> Option<Timers> {
+    match stand_in(serving) {
+        Some(_) => Some(Timers::ending(end, action)),
+        None => Timers::of(&serving.spec).settled(armed, end, action),
+    }
 }
 
 /// Whether the run of `sandbox` was lost and it is paused again, with the timer that was to delete it at the end of that
@@ -237,6 +252,25 @@ mod tests {
         assert_eq!(read(&deletes), None);
         object["metadata"] = json!({});
         assert_eq!(read(&object), None);
+    }
+
+    #[test]
+    fn a_noted_stand_in_gives_way_to_the_same_time_without_the_note() {
+        let stands_in = Timers::on_the_way_up(at(600));
+        let mut object = stands_in.patch_on_the_way_up();
+        (object["apiVersion"], object["kind"]) = (json!("agents.kruise.io/v1alpha1"), json!("Sandbox"));
+        let settled = |object: &Value| {
+            let sandbox = serde_json::from_value(object.clone()).unwrap();
+            settled(&sandbox, Timers::NONE, at(600), OnTimeout::Pause)
+        };
+        assert_eq!(settled(&object), Some(stands_in));
+        object["metadata"] = json!({});
+        assert_eq!(settled(&object), None, "somebody has set it");
+        let patch = stands_in.patch_for_good();
+        assert_eq!(
+            patch["metadata"]["annotations"],
+            json!({ annotation::E2B_STAND_IN: null })
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use torpor_api::{Phase, Sandbox};
 
 use super::{Call, FOLLOW, ROUNDS, spec_patch};
@@ -13,7 +13,7 @@ use crate::{
     index::Settled,
     lifecycle::{Lifecycle, OnTimeout},
     state::{SandboxState, phase, running_since, state},
-    timer::{Timers, end_of_run, end_of_this_run, outlives_its_run, stand_in},
+    timer::{Timers, end_of_run, end_of_this_run, outlives_its_run, settled},
 };
 
 /// What a run has left at least when a pause of it has failed.
@@ -21,11 +21,11 @@ const GRACE: Duration = Duration::from_mins(1);
 
 impl Call {
     /// Waits for the run that was asked for with `generation`, however long it takes to serve, and gives
-    /// it its timer or, if it fails, withdraws it; `armed` is what stands in for the timer meanwhile.
-    pub(super) async fn see_up(self, generation: i64, armed: Timers, action: OnTimeout) -> Settled {
+    /// it its timer or, if it fails, withdraws it. What stands in for the timer meanwhile is noted as that.
+    pub(super) async fn see_up(self, generation: i64, action: OnTimeout) -> Settled {
         let settled = self.gateway.index().settle(&self.id, Goal::Serving, generation).await;
         match settled {
-            Settled::Reached(serving) => Settled::Reached(self.arm(serving, armed, action).await),
+            Settled::Reached(serving) => Settled::Reached(self.arm(serving, Timers::NONE, action).await),
             Settled::Failed(reason) => {
                 self.hold().await;
                 Settled::Failed(reason)
@@ -124,16 +124,15 @@ impl Call {
         }
     }
 
-    /// Gives the run that has just begun its exact end; `armed` is what stood in for it on the way up, unless another call
-    /// has put that off.
+    /// Gives the run that has just begun its exact end; `armed` is what stood in for it on the way up, where that is not
+    /// noted.
     pub(crate) async fn arm(&self, mut serving: Arc<Sandbox>, armed: Timers, action: OnTimeout) -> Arc<Sandbox> {
         for _ in 0..ROUNDS {
             let end = end_of_this_run(self.gateway.now(), self.timeout, running_since(&serving));
-            let armed = stand_in(&serving).unwrap_or(armed);
-            let Some(timers) = Timers::of(&serving.spec).settled(armed, end, action) else {
+            let Some(timers) = settled(&serving, armed, end, action) else {
                 return serving;
             };
-            match self.write(&serving, json!({ "spec": timers.patch() })).await {
+            match self.write(&serving, timers.patch_for_good()).await {
                 Ok(Written::Done(written)) => return Arc::new(*written),
                 Ok(Written::Stale) => match self.gateway.cluster().get(&self.id).await {
                     Ok(Some(read)) if runs(&read) => serving = Arc::new(read),

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, ops::ControlFlow};
 
-use serde_json::json;
 use torpor_api::Sandbox;
 
 use super::{Call, Outcome};
@@ -40,7 +39,7 @@ impl Call {
         // One that somebody has set is put off for good: it is not ours to cut off later.
         let patch = match stand_in(sandbox) {
             Some(_) => timers.patch_on_the_way_up(),
-            None => json!({ "spec": timers.patch() }),
+            None => timers.patch_for_good(),
         };
         match self.write(sandbox, patch).await? {
             Written::Done(written) => Ok(Some(Cow::Owned(*written))),

@@ -143,6 +143,40 @@ async fn of_two_connects_that_wake_a_sandbox_together_the_longer_timeout_holds()
     }
 }
 
+/// Both times are also those of what stands in for the timer on the way up.
+#[tokio::test]
+async fn a_timeout_of_ten_minutes_or_more_is_as_little_shortened_as_any_other() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    assert_eq!(world.connect(&id, 900).await.status, 201);
+    assert_eq!(world.connect(&id, 60).await.status, 200);
+    assert_eq!(world.timers(&id).await, (Some(900), None));
+    assert_eq!(world.pause(&id).await, 204);
+    assert_eq!(world.connect(&id, 300).await.status, 201);
+    let path = format!("/sandboxes/{id}/timeout");
+    assert_eq!(world.post(&path, json!({ "timeout": 600 })).await.status, 204);
+    assert_eq!(world.connect(&id, 60).await.status, 200);
+    assert_eq!(world.timers(&id).await, (Some(600), None));
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_set_on_the_way_up_is_not_cut_off_for_being_as_long_as_what_stands_in_for_it() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": true })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    let meanwhile = async {
+        world.until(&id, is_in(Phase::Resuming)).await;
+        let path = format!("/sandboxes/{id}/timeout");
+        assert_eq!(world.post(&path, json!({ "timeout": 600 })).await.status, 204);
+        world.faults.hold_resume.send_replace(false);
+    };
+    let (connected, ()) = tokio::join!(world.connect(&id, 300), meanwhile);
+    assert_eq!(connected.status, 201, "{}", connected.body);
+    assert_eq!(world.timers(&id).await, (Some(600), None));
+}
+
 #[tokio::test]
 async fn a_resume_that_fails_after_its_answer_is_withdrawn() {
     let (world, id) = stuck_on_its_way_up().await;
