@@ -56,8 +56,11 @@ pub fn stop_in_order(stop: CancellationToken, said: &'static str) -> std::io::Re
 }
 
 /// Completes on Ctrl-C or a termination signal, which somebody sent on purpose. The end of a terminal may be told several
-/// times, by the kernel and by the shell.
-fn insistence() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// times, by the kernel and by the shell. It is listened for from this call on.
+///
+/// # Errors
+/// The signal handler cannot be installed.
+pub fn insistence() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -22,6 +22,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use support::Up;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use torpor_api::{Phase, Sandbox};
 
 /// A command that runs until it is stopped; killed when dropped.
@@ -54,10 +56,24 @@ impl Part {
 
     /// Asks it to end as the kubelet does; its exit code.
     fn terminate(mut self) -> Option<i32> {
+        self.ask_to_end();
+        self.child.wait().expect("the process ends").code()
+    }
+
+    fn ask_to_end(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success(), "the process takes a signal");
-        self.child.wait().expect("the process ends").code()
+    }
+
+    /// Its exit code, once it has ended by itself.
+    fn ended(&mut self) -> Option<i32> {
+        let mut status = None;
+        support::wait_until("the process ends", || {
+            status = self.child.try_wait().expect("the process can be asked");
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
     }
 }
 
@@ -285,11 +301,9 @@ async fn a_second_controller_stands_by_and_takes_over_when_the_first_is_killed()
     assert_eq!(holder().await, "", "the lease is released");
 }
 
-#[tokio::test]
-async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let up = Up::start(Up::command(dir.path()), dir.path());
-    let keys = dir.path().join("keys");
+/// Starts a gateway that takes the key `e2b_listed`, and waits until it is ready.
+async fn gateway(up: &Up, dir: &Path, options: &[&str]) -> Part {
+    let keys = dir.join("keys");
     std::fs::write(&keys, "e2b_listed\n").expect("written");
     let mut command = torpor();
     command.args(["gateway", "--address", "127.0.0.1:0", "--health-address", "127.0.0.1:0"]);
@@ -298,9 +312,17 @@ async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
         .arg(up.kubeconfig())
         .arg("--api-keys-file")
         .arg(&keys);
-    command.arg("--token-key-file").arg(dir.path().join("token.key"));
+    command.arg("--token-key-file").arg(dir.join("token.key")).args(options);
     let part = Part::start(&mut command, 2);
     until_ready(part.url("Probes")).await;
+    part
+}
+
+#[tokio::test]
+async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let part = gateway(&up, dir.path(), &[]).await;
     let create = |key: &'static str| {
         let url = format!("{}v2/sandboxes", part.url("E2B API"));
         let request = reqwest::Client::new().post(url).header("X-API-KEY", key);
@@ -310,6 +332,70 @@ async fn a_gateway_of_its_own_process_takes_only_the_listed_keys() {
     let created = create("e2b_listed").await.expect("an answer");
     assert_eq!(created.status(), 201, "{:?}", created.text().await);
     assert_eq!(part.terminate(), Some(0));
+}
+
+/// Returns once nobody listens any more where `url` leads.
+async fn until_closed(url: &str) {
+    let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let closed = async { while TcpStream::connect(&address).await.is_ok() {} };
+    tokio::time::timeout(support::LIMIT, closed).await.expect("in time");
+}
+
+// The connect goes on while the process is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_to_end_answers_the_connect_that_waits_for_room_and_sets_its_timer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = Up::command(dir.path());
+    command.args(["--node-pods", "1"]);
+    let up = Up::start(command, dir.path());
+    let mut part = gateway(&up, dir.path(), &[]).await;
+    let api = part.url("E2B API").to_owned();
+    let post = |path: &str, body: Value| {
+        let request = reqwest::Client::new().post(format!("{api}{path}"));
+        request.header("X-API-KEY", "e2b_listed").json(&body).send()
+    };
+    let template = json!({"templateID": "code-interpreter", "autoPause": true});
+    let created = post("v2/sandboxes", template).await.expect("an answer");
+    let created: Value = created.json().await.expect("JSON");
+    let id = created["sandboxID"].as_str().expect("an id").to_owned();
+    let paused = post(&format!("sandboxes/{id}/pause"), json!({})).await;
+    assert_eq!(paused.expect("an answer").status(), 204);
+    let sandboxes = Api::<Sandbox>::default_namespaced(client(&up).await);
+    create(&sandboxes).await;
+    let connecting = tokio::spawn(post(&format!("v2/sandboxes/{id}/connect"), json!({"timeout": 300})));
+    until_phase(&sandboxes, &id, Phase::Resuming).await;
+    part.ask_to_end();
+    until_closed(&api).await;
+    let made_room = sandboxes.delete("one", &DeleteParams::default()).await;
+    made_room.expect("deleted");
+    let connected = connecting.await.expect("a call").expect("an answer");
+    assert_eq!(connected.status(), 201, "{:?}", connected.text().await);
+    assert_eq!(part.ended(), Some(0));
+    let resumed = sandboxes.get(&id).await.expect("a sandbox");
+    let timer = resumed.spec.pause_time.expect("a timer").0;
+    assert!(
+        timer < jiff::Timestamp::now() + jiff::SignedDuration::from_secs(301),
+        "{timer}"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_to_end_does_not_wait_for_who_does_not_finish_a_call() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(Up::command(dir.path()), dir.path());
+    let mut part = gateway(&up, dir.path(), &["--shutdown-grace-period", "1s"]).await;
+    let address = part.url("E2B API").trim_start_matches("http://").trim_end_matches('/');
+    let mut half = TcpStream::connect(address).await.expect("a connection");
+    // A whole call first: then the connection has been taken.
+    let whole = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    half.write_all(whole.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    half.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 204");
+    let begun = "POST /v2/sandboxes HTTP/1.1\r\nHost: x\r\nX-API-KEY: e2b_listed\r\nContent-Length: 99\r\n\r\n{";
+    half.write_all(begun.as_bytes()).await.expect("sent");
+    part.ask_to_end();
+    assert_eq!(part.ended(), Some(0));
 }
 
 #[tokio::test]

@@ -119,6 +119,10 @@ pub struct GatewayArgs {
     /// File with the 32 bytes that access tokens of sandboxes are derived from; the same for every replica
     #[arg(long, value_name = "FILE")]
     pub token_key_file: PathBuf,
+    /// How long calls under way may take to be answered, and to see to its end what they have begun, when the gateway is
+    /// asked to end
+    #[arg(long, default_value = "57s", value_parser = duration, value_name = "DURATION")]
+    pub shutdown_grace_period: Duration,
 }
 
 /// Options of `agent`; what it is to run is in its environment (`TORPOR_*`), set by the controller.

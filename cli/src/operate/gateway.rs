@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use torpor_api::Sandbox;
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
@@ -15,7 +16,7 @@ use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 use super::args::GatewayArgs;
 use super::{cluster, listen, probes};
 use crate::exit::Exit;
-use crate::signal::stop_signal;
+use crate::signal::{insistence, stop_signal};
 
 /// Runs the gateway and its probes.
 ///
@@ -40,20 +41,87 @@ pub async fn run(args: GatewayArgs) -> anyhow::Result<Exit> {
     let watched = gateway.clone();
     let not_ready = move || (!watched.is_synced()).then(|| "the sandboxes are not listed yet".to_owned());
     services.push((health, probes::health(not_ready)));
-    let shutdown = CancellationToken::new();
-    let mut tasks = spawn(gateway, services, &shutdown);
+    let mut running = Running::start(gateway, services);
     tokio::select! {
         () = stop => {
-            shutdown.cancel();
-            while let Some(ended) = tasks.join_next().await {
-                ended.context("join a part of the gateway")??;
-            }
+            running.end(args.shutdown_grace_period).await?;
             Ok(Exit::Success)
         }
-        Some(ended) = tasks.join_next() => {
-            ended.context("join a part of the gateway")??;
-            Err(anyhow!("a part of the gateway ended by itself"))
+        failed = running.failed() => Err(failed),
+    }
+}
+
+/// A gateway that follows its sandboxes, and its servers.
+struct Running {
+    gateway: Gateway,
+    servers: JoinSet<anyhow::Result<()>>,
+    no_more_calls: CancellationToken,
+    following: JoinHandle<()>,
+    follow_no_more: CancellationToken,
+}
+
+impl Running {
+    fn start(gateway: Gateway, services: Vec<(TcpListener, Router)>) -> Self {
+        let (no_more_calls, follow_no_more) = (CancellationToken::new(), CancellationToken::new());
+        let mut servers = JoinSet::new();
+        for (listener, router) in services {
+            servers.spawn(listen::serve(listener, router, no_more_calls.clone()));
         }
+        let following = tokio::spawn({
+            let (gateway, until) = (gateway.clone(), follow_no_more.clone());
+            async move { gateway.run(until).await }
+        });
+        Self {
+            gateway,
+            servers,
+            no_more_calls,
+            following,
+            follow_no_more,
+        }
+    }
+
+    /// Returns when a part has ended by itself, with the reason.
+    async fn failed(&mut self) -> anyhow::Error {
+        let by_itself = || anyhow!("a part of the gateway ended by itself");
+        tokio::select! {
+            Some(ended) = self.servers.join_next() => match ended.context("join a server of the gateway") {
+                Ok(served) => served.err().unwrap_or_else(by_itself),
+                Err(crashed) => crashed,
+            },
+            ended = &mut self.following => match ended.context("join what follows the sandboxes") {
+                Ok(()) => by_itself(),
+                Err(crashed) => crashed,
+            },
+        }
+    }
+
+    /// Ends in good order: no more calls are taken, those under way are answered and what they have begun is seen to
+    /// its end, and only then are the sandboxes followed no longer, on which all of that waits. What is left after
+    /// `grace`, or when it is asked to end once more, is given up.
+    async fn end(self, grace: Duration) -> anyhow::Result<()> {
+        let Self {
+            gateway,
+            mut servers,
+            no_more_calls,
+            following,
+            follow_no_more,
+        } = self;
+        no_more_calls.cancel();
+        let again = insistence().context("listen for signals")?;
+        let done = async {
+            while let Some(ended) = servers.join_next().await {
+                ended.context("join a server of the gateway")??;
+            }
+            gateway.finished().await;
+            Ok::<_, anyhow::Error>(())
+        };
+        tokio::select! {
+            done = done => done?,
+            () = tokio::time::sleep(grace) => tracing::warn!(?grace, "calls under way are not at their end, and are given up"),
+            () = again => tracing::warn!("asked to end once more: calls under way are given up"),
+        }
+        follow_no_more.cancel();
+        following.await.context("join what follows the sandboxes")
     }
 }
 
@@ -69,23 +137,6 @@ async fn debug_services(args: &GatewayArgs, gateway: &Gateway) -> anyhow::Result
         services.push((listener, gateway.data_router(torpor_api::port::ENVD)));
     }
     Ok(services)
-}
-
-fn spawn(
-    gateway: Gateway,
-    services: Vec<(TcpListener, Router)>,
-    shutdown: &CancellationToken,
-) -> JoinSet<anyhow::Result<()>> {
-    let mut tasks = JoinSet::new();
-    for (listener, router) in services {
-        tasks.spawn(listen::serve(listener, router, shutdown.clone()));
-    }
-    let until = shutdown.clone();
-    tasks.spawn(async move {
-        gateway.run(until).await;
-        Ok(())
-    });
-    tasks
 }
 
 async fn settings(args: &GatewayArgs) -> anyhow::Result<(kube::Config, GatewayConfig)> {

@@ -1,5 +1,7 @@
 //! Reading a request body: its size, its JSON, and where in it a mistake is.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -13,9 +15,13 @@ pub(crate) const BODY_LIMIT: usize = 1 << 20;
 /// Receives a whole body of at most [`BODY_LIMIT`] bytes.
 ///
 /// # Errors
-/// If it is larger, or the connection ends before it does.
-pub(crate) async fn receive(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
+/// If it is larger, takes longer than `limit` to arrive, or the connection ends before it does.
+pub(crate) async fn receive(body: Body, limit: Duration) -> Result<Bytes, Refusal> {
+    let whole = Limited::new(body, BODY_LIMIT).collect();
+    let Ok(received) = tokio::time::timeout(limit, whole).await else {
+        return Err(Refusal::BodyTooSlow { limit });
+    };
+    match received {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit: BODY_LIMIT }),
         Err(_) => Err(Refusal::BodyLost),
@@ -48,9 +54,14 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt, stream};
     use serde::Deserialize;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
 
     #[derive(Debug, Deserialize, PartialEq)]
     struct Sample {
@@ -87,11 +98,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
-        let refusal = receive(Body::from(vec![b' '; BODY_LIMIT + 1])).await.unwrap_err();
+        let refusal = receive(Body::from(vec![b' '; BODY_LIMIT + 1]), LIMIT)
+            .await
+            .unwrap_err();
         assert_eq!(refusal, Refusal::BodyTooLarge { limit: BODY_LIMIT });
         assert_eq!(
-            receive(Body::from(vec![b' '; BODY_LIMIT])).await.unwrap().len(),
+            receive(Body::from(vec![b' '; BODY_LIMIT]), LIMIT).await.unwrap().len(),
             BODY_LIMIT
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for_without_end() {
+        let half = stream::once(async { Ok::<_, Infallible>("{") }).chain(stream::pending());
+        let refusal = receive(Body::from_stream(half), LIMIT).await.unwrap_err();
+        assert_eq!(refusal, Refusal::BodyTooSlow { limit: LIMIT });
     }
 }

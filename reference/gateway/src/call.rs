@@ -80,9 +80,9 @@ impl Call {
     /// has to be withdrawn by somebody.
     pub(crate) async fn run(self) -> Result<Outcome, Refusal> {
         let crashed = |error: tokio::task::JoinError| Err(Refusal::Internal(error.to_string()));
-        tokio::spawn(async move { self.carry_out().await })
-            .await
-            .unwrap_or_else(crashed)
+        let gateway = self.gateway.clone();
+        let carried_out = gateway.see_to(async move { self.carry_out().await });
+        carried_out.await.unwrap_or_else(crashed)
     }
 
     async fn carry_out(&self) -> Result<Outcome, Refusal> {
@@ -127,7 +127,7 @@ impl Call {
             Written::Stale => Ok(ControlFlow::Continue(())),
             Written::Done(written) => {
                 let down = self.clone().see_down(generation(&written), sandbox.clone());
-                let settled = self.attend(Goal::Paused, tokio::spawn(down)).await?;
+                let settled = self.attend(Goal::Paused, self.gateway.see_to(down)).await?;
                 self.paused(settled).map(ControlFlow::Break)
             }
         }
@@ -170,7 +170,7 @@ impl Call {
             return Ok(ControlFlow::Continue(()));
         };
         let up = self.clone().see_up(generation(&written), action);
-        match self.attend(Goal::Serving, tokio::spawn(up)).await? {
+        match self.attend(Goal::Serving, self.gateway.see_to(up)).await? {
             Settled::Reached(serving) => Ok(ControlFlow::Break(Outcome::Resumed(serving))),
             Settled::Failed(reason) => Err(Refusal::ResumeFailed {
                 id: self.id.to_string(),

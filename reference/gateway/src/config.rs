@@ -110,6 +110,8 @@ pub struct WaitLimits {
     pub resume: Duration,
     /// For a pause to complete.
     pub pause: Duration,
+    /// For the body of a call to arrive.
+    pub body: Duration,
     /// For a TCP connection to an agent.
     pub connect: Duration,
     /// For the index of sandboxes to be filled after a start of the gateway.
@@ -122,6 +124,7 @@ impl Default for WaitLimits {
             start: Duration::from_secs(55),
             resume: Duration::from_mins(10),
             pause: Duration::from_secs(55),
+            body: Duration::from_secs(30),
             connect: Duration::from_secs(5),
             index: Duration::from_secs(10),
         }

@@ -4,8 +4,11 @@ use std::{fmt, sync::Arc};
 
 use axum::Router;
 use kube::Client;
-use tokio::sync::{Semaphore, mpsc::unbounded_channel};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::{Semaphore, mpsc::unbounded_channel},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     GatewayConfig, call::Call, cluster::Cluster, control, data, index::Index, operation::Operation, refusal::Refusal,
@@ -24,6 +27,8 @@ struct Parts {
     cluster: Cluster,
     index: Index,
     second_looks: Semaphore,
+    /// What calls have begun, whether they were answered or not.
+    tasks: TaskTracker,
 }
 
 /// Requests for sandboxes that do not seem to serve, for which the cluster is asked at the same time:
@@ -43,21 +48,36 @@ impl Gateway {
                 cluster,
                 index: Index::default(),
                 second_looks: Semaphore::new(SECOND_LOOKS),
+                tasks: TaskTracker::new(),
             }),
         }
     }
 
-    /// Follows the sandboxes of the namespace until `shutdown`. Lists, traffic and waits depend on it. A sandbox that
-    /// is paused again because its run was lost is kept from the timer of that run.
+    /// Follows the sandboxes of the namespace until `shutdown`. Lists, traffic and waits depend on it: in good order it
+    /// ends after the servers of this gateway, and after what [`finished`](Self::finished) waits for. A sandbox that is
+    /// paused again because its run was lost is kept from the timer of that run.
     pub async fn run(&self, shutdown: CancellationToken) {
         let (tell, mut told) = unbounded_channel();
         let following = self.index().run(self.cluster().sandboxes.clone(), tell, shutdown);
         let keeping = async {
             while let Some(id) = told.recv().await {
-                Call::new(self, id, Operation::Read).keep().await;
+                let call = Call::new(self, id, Operation::Read);
+                self.see_to(async move { call.keep().await });
             }
         };
         tokio::join!(following, keeping);
+    }
+
+    /// Returns once all that calls have begun has come to its end, also what goes on behind an answer: that may take as
+    /// long as a resume is not given up. Calls that come meanwhile are waited for, too.
+    pub async fn finished(&self) {
+        self.parts.tasks.close();
+        self.parts.tasks.wait().await;
+    }
+
+    /// Lets `task` go on by itself, to its end.
+    pub(crate) fn see_to<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.parts.tasks.spawn(task)
     }
 
     /// Whether the sandboxes of the namespace are known: before that, lists and traffic wait.

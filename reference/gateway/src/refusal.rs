@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     MethodNotAllowed { method: Method, path: String },
     #[error("the request body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
+    #[error("the request body did not arrive within {} s", limit.as_secs())]
+    BodyTooSlow { limit: Duration },
     #[error("the request body could not be received")]
     BodyLost,
     #[error("the request body is not valid: {problem}")]
@@ -102,6 +104,7 @@ impl Refusal {
             Self::NoRoute { .. } | Self::SandboxNotFound(_) | Self::TemplateNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLost | Self::BadBody { .. } | Self::Invalid { .. } | Self::InvalidId(_) | Self::Rejected(_) => {
                 StatusCode::BAD_REQUEST
             }
@@ -139,6 +142,7 @@ impl Refusal {
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow { .. }
             | Self::BodyLost
             | Self::BadBody { .. }
             | Self::Invalid { .. }

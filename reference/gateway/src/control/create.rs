@@ -40,7 +40,7 @@ pub(super) async fn create_v2(state: State<Gateway>, headers: HeaderMap, body: B
 }
 
 async fn create(gateway: Gateway, headers: HeaderMap, body: Body, version: ApiVersion) -> Result<Response, Refusal> {
-    let bytes = body::receive(body).await?;
+    let bytes = body::receive(body, gateway.config().limits.body).await?;
     let creation = body::parse::<NewSandbox>(&bytes)?.check(version, gateway.config().max_timeout)?;
     let (id, request_digest) = match idempotency_key(&headers)? {
         Some(key) => {
@@ -52,13 +52,12 @@ async fn create(gateway: Gateway, headers: HeaderMap, body: Body, version: ApiVe
         None => (SandboxId::from_bytes(&rand::random()), None),
     };
     gateway.ready().await?;
-    let viewer = gateway.clone();
     // To its end, even if the caller hangs up: what does not start has to be removed.
     let call = Call::new(&gateway, id.clone(), Operation::Connect).with_timeout(creation.timeout);
     let run = async move { bring_up(&call, creation, request_digest).await };
     let crashed = |error: tokio::task::JoinError| Err(Refusal::Internal(error.to_string()));
-    let sandbox = tokio::spawn(run).await.unwrap_or_else(crashed)?;
-    Ok((StatusCode::CREATED, Json(viewer.viewer().sandbox(&id, &sandbox))).into_response())
+    let sandbox = gateway.see_to(run).await.unwrap_or_else(crashed)?;
+    Ok((StatusCode::CREATED, Json(gateway.viewer().sandbox(&id, &sandbox))).into_response())
 }
 
 /// Reads the `Idempotency-Key` header.

@@ -6,6 +6,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::call;
@@ -24,12 +25,16 @@ use crate::{
 /// Time that `…/refreshes` adds when it does not say: as a connect of the newer route.
 const REFRESH_DEFAULT: i64 = 300;
 
+async fn receive(gateway: &Gateway, body: Body) -> Result<Bytes, Refusal> {
+    body::receive(body, gateway.config().limits.body).await
+}
+
 pub(super) async fn pause(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let asked: PauseSandbox = body::parse(&body::receive(body).await?)?;
+    let asked: PauseSandbox = body::parse(&receive(&gateway, body).await?)?;
     require_memory(asked.memory)?;
     call(&gateway, &id, Operation::Pause)?
         .run()
@@ -54,7 +59,7 @@ pub(super) async fn connect_v2(
 }
 
 async fn connect(gateway: &Gateway, id: &str, body: Body, version: ApiVersion) -> Result<Response, Refusal> {
-    let asked: ConnectSandbox = body::parse(&body::receive(body).await?)?;
+    let asked: ConnectSandbox = body::parse(&receive(gateway, body).await?)?;
     require_memory(asked.memory)?;
     let timeout = connect_timeout(asked.timeout, version, gateway.config().max_timeout)?;
     let call = call(gateway, id, Operation::Connect)?.with_timeout(timeout);
@@ -66,7 +71,7 @@ pub(super) async fn resume(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let asked: ResumeSandbox = body::parse(&body::receive(body).await?)?;
+    let asked: ResumeSandbox = body::parse(&receive(&gateway, body).await?)?;
     require_memory(asked.memory)?;
     let timeout = resume_timeout(asked.timeout, gateway.config().max_timeout)?;
     let on_timeout = asked
@@ -91,7 +96,7 @@ pub(super) async fn set_timeout(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let asked: SetTimeout = body::parse(&body::receive(body).await?)?;
+    let asked: SetTimeout = body::parse(&receive(&gateway, body).await?)?;
     let timeout = bounded_timeout("timeout", asked.timeout, gateway.config().max_timeout)?;
     let call = call(&gateway, &id, Operation::SetTimeout)?.with_timeout(timeout);
     call.run().await.map(|_| StatusCode::NO_CONTENT)
@@ -102,7 +107,7 @@ pub(super) async fn refresh(
     Path(id): Path<String>,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let asked: Refresh = body::parse(&body::receive(body).await?)?;
+    let asked: Refresh = body::parse(&receive(&gateway, body).await?)?;
     let seconds = asked.duration.unwrap_or(REFRESH_DEFAULT);
     let timeout = bounded_timeout("duration", seconds, gateway.config().max_timeout)?;
     let call = call(&gateway, &id, Operation::Refresh)?.with_timeout(timeout);

@@ -1,8 +1,9 @@
 //! What becomes of a sandbox after a call was answered that it takes too long.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use crate::support::{NOW, World, id};
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::json;
@@ -60,6 +61,16 @@ async fn a_resume_that_serves_after_its_answer_gets_the_timer_that_was_asked_for
     world.until(&id, |sandbox| sandbox.spec.shutdown_time.is_some()).await;
     assert_eq!(world.timers(&id).await, (None, Some(300)));
     assert_eq!(world.get(&format!("/sandboxes/{id}")).await.body["state"], "running");
+}
+
+#[tokio::test]
+async fn a_gateway_has_finished_when_what_goes_on_behind_an_answer_has_come_to_its_end() {
+    let (world, id) = stuck_on_its_way_up().await;
+    let mut finished = std::pin::pin!(world.gateway.finished());
+    assert!(finished.as_mut().now_or_never().is_none());
+    world.faults.hold_resume.send_replace(false);
+    tokio::time::timeout(Duration::from_mins(1), finished).await.unwrap();
+    assert_eq!(world.timers(&id).await, (None, Some(300)));
 }
 
 /// The controller pauses again what has not come up at its pause time; a restore may take longer than anybody waits for it.

@@ -38,6 +38,8 @@ pub struct World {
     pub faults: Faults,
     interference: Interference,
     pub lag: Lag,
+    /// The gateway that was started last.
+    pub gateway: Gateway,
     /// How gateways reach the Kubernetes API.
     client: Client,
     http: reqwest::Client,
@@ -95,6 +97,7 @@ impl World {
             faults,
             interference,
             lag,
+            gateway,
             client: on_the_way,
             http,
             main,
@@ -112,6 +115,7 @@ impl World {
         config.limits.pause = Duration::ZERO;
         let gateway = Gateway::new(&self.client, config);
         let impatient = serve(gateway.control_and_data_router(), &self.shutdown).await;
+        self.gateway = gateway.clone();
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move { gateway.run(shutdown).await });
         self.send_to(impatient)
