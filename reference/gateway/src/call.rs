@@ -9,6 +9,7 @@
 
 mod aftermath;
 mod joining;
+mod owed;
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -96,10 +97,11 @@ impl Call {
                 return Ok(outcome);
             }
         }
-        Err(Refusal::Unavailable(format!(
-            "sandbox {} is changed faster than it can be read",
-            self.id
-        )))
+        Err(self.changed_too_fast())
+    }
+
+    fn changed_too_fast(&self) -> Refusal {
+        Refusal::Unavailable(format!("sandbox {} is changed faster than it can be read", self.id))
     }
 
     async fn take(&self, step: Step, sandbox: Sandbox) -> Result<ControlFlow<Outcome>, Refusal> {
@@ -193,7 +195,10 @@ impl Call {
         if self.is_given_back(sandbox).await {
             return Ok(ControlFlow::Continue(()));
         }
-        if let Written::Done(written) = self.write(sandbox, self.withdrawal(sandbox)).await? {
+        if let Written::Done(written) = self
+            .write(sandbox, owed::withdrawal(sandbox, self.gateway.now()))
+            .await?
+        {
             // The run counts as begun anew by then: a timer that is set next has to lie after that.
             let settled = self
                 .gateway

@@ -29,6 +29,8 @@ struct Parts {
     second_looks: Semaphore,
     /// What calls have begun, whether they were answered or not.
     tasks: TaskTracker,
+    /// Cancelled once the sandboxes are followed no longer.
+    ended: CancellationToken,
 }
 
 /// Requests for sandboxes that do not seem to serve, for which the cluster is asked at the same time:
@@ -49,6 +51,7 @@ impl Gateway {
                 index: Index::default(),
                 second_looks: Semaphore::new(SECOND_LOOKS),
                 tasks: TaskTracker::new(),
+                ended: CancellationToken::new(),
             }),
         }
     }
@@ -66,6 +69,7 @@ impl Gateway {
             }
         };
         tokio::join!(following, keeping);
+        self.parts.ended.cancel();
     }
 
     /// Returns once all that calls have begun has come to its end, also what goes on behind an answer: that may take as
@@ -96,6 +100,11 @@ impl Gateway {
     /// sandbox or a port: `default_port` (49999 or 49983) is the port inside the sandbox.
     pub fn data_router(&self, default_port: u16) -> Router {
         data::router(self, default_port)
+    }
+
+    /// Returns once the sandboxes are followed no longer.
+    pub(crate) async fn ended(&self) {
+        self.parts.ended.cancelled().await;
     }
 
     pub(crate) fn config(&self) -> &GatewayConfig {

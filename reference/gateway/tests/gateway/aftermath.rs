@@ -227,6 +227,95 @@ async fn a_pause_that_fails_after_its_answer_gives_the_timers_back() {
     assert_eq!(world.timers(&id).await, (Some(500), None));
 }
 
+/// How often a write is sent before what it is for has to wait.
+const TRIES: usize = 5;
+
+#[tokio::test]
+async fn a_pause_that_fails_while_the_api_is_away_gives_the_timers_back_when_it_answers_again() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": 500, "autoPause": true })).await);
+    world.faults.checkpoint.store(true, Ordering::SeqCst);
+    world.faults.hold_pause.send_replace(true);
+    let failing = async {
+        world.until(&id, is_in(Phase::Pausing)).await;
+        world.outage.begin();
+        world.faults.hold_pause.send_replace(false);
+    };
+    let (answer, ()) = tokio::join!(world.pause(&id), failing);
+    assert_eq!(answer, 500, "who waits is told without the API");
+    world.outage.has_refused(TRIES).await;
+    assert_eq!(world.timers(&id).await, (None, None));
+    world.outage.end();
+    world.until(&id, |sandbox| !sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (Some(500), None));
+}
+
+#[tokio::test]
+async fn a_resume_that_serves_while_the_api_is_away_gets_its_timer_when_it_answers_again() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": false })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    let serving = async {
+        world.until(&id, is_in(Phase::Resuming)).await;
+        world.outage.begin();
+        world.faults.hold_resume.send_replace(false);
+    };
+    let (answer, ()) = tokio::join!(world.connect(&id, 15), serving);
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    world.outage.has_refused(TRIES).await;
+    assert_eq!(world.timers(&id).await, (Some(600), None));
+    world.outage.end();
+    world.until(&id, |sandbox| sandbox.spec.shutdown_time.is_some()).await;
+    assert_eq!(world.timers(&id).await, (None, Some(15)));
+}
+
+#[tokio::test]
+async fn a_resume_that_fails_while_the_api_is_away_is_withdrawn_when_it_answers_again() {
+    let (world, id) = stuck_on_its_way_up().await;
+    world.faults.restore.store(true, Ordering::SeqCst);
+    world.outage.begin();
+    world.faults.hold_resume.send_replace(false);
+    world.outage.has_refused(TRIES).await;
+    assert!(!world.object(&id).await.spec.paused);
+    world.outage.end();
+    world.until(&id, |sandbox| sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (None, None));
+}
+
+#[tokio::test]
+async fn a_run_that_is_lost_while_the_api_is_away_loses_its_timer_when_it_answers_again() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "timeout": 500, "autoPause": false })).await);
+    world.outage.begin();
+    world.lose_the_run(&id).await;
+    world.outage.has_refused(TRIES).await;
+    assert_eq!(world.timers(&id).await, (None, Some(500)));
+    world.outage.end();
+    world.until(&id, |sandbox| sandbox.spec.paused).await;
+    assert_eq!(world.timers(&id).await, (None, None));
+}
+
+/// Another run has another end, and what was owed to the one before would cut it off.
+#[tokio::test]
+async fn a_timer_that_could_not_be_set_is_not_set_on_a_later_run() {
+    let world = World::new().await;
+    let id = id(&world.create(json!({ "autoPause": false })).await);
+    assert_eq!(world.pause(&id).await, 204);
+    world.faults.hold_resume.send_replace(true);
+    let serving = async {
+        world.until(&id, is_in(Phase::Resuming)).await;
+        world.outage.begin();
+        world.faults.hold_resume.send_replace(false);
+    };
+    let (answer, ()) = tokio::join!(world.connect(&id, 15), serving);
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    world.begin_anew(&id).await;
+    world.outage.end();
+    world.gateway.finished().await;
+    assert_eq!(world.timers(&id).await, (Some(600), None));
+}
+
 #[tokio::test]
 async fn a_joined_pause_of_somebody_else_that_fails_is_withdrawn() {
     let world = World::new().await;

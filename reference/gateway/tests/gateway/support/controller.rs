@@ -122,7 +122,17 @@ fn restore_failed(sandbox: &Sandbox) -> Value {
 /// Reports that the run of a sandbox was lost.
 pub async fn lose_the_run(api: &Api<Sandbox>, id: &str) {
     let sandbox = api.get(id).await.unwrap();
-    let patch = json!({ "status": restore_failed(&sandbox) });
+    report(api, id, restore_failed(&sandbox)).await;
+}
+
+/// Reports that the run of a sandbox is another one, which has begun five minutes after [`NOW`](super::NOW).
+pub async fn begin_anew(api: &Api<Sandbox>, id: &str) {
+    let since = super::NOW + jiff::SignedDuration::from_mins(5);
+    report(api, id, json!({ "runningSince": since.to_string() })).await;
+}
+
+async fn report(api: &Api<Sandbox>, id: &str, status: Value) {
+    let patch = json!({ "status": status });
     api.patch_status(id, &PatchParams::default(), &Patch::Merge(patch))
         .await
         .unwrap();

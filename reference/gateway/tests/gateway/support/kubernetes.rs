@@ -65,6 +65,54 @@ pub fn interfered(client: Client, interference: Interference) -> Client {
     })
 }
 
+/// Whether the API is away for writes.
+#[derive(Clone, Default)]
+pub struct Outage {
+    goes_on: watch::Sender<bool>,
+    refused: watch::Sender<usize>,
+}
+
+impl Outage {
+    /// Has every patch refused, until [`end`](Self::end).
+    pub fn begin(&self) {
+        self.goes_on.send_replace(true);
+        self.refused.send_replace(0);
+    }
+
+    /// Lets patches through again.
+    pub fn end(&self) {
+        self.goes_on.send_replace(false);
+    }
+
+    /// Returns once so many patches have been refused since [`begin`](Self::begin).
+    pub async fn has_refused(&self, patches: usize) {
+        let refused = self
+            .refused
+            .subscribe()
+            .wait_for(|refused| *refused >= patches)
+            .await
+            .map(drop);
+        refused.unwrap();
+    }
+}
+
+/// `client`, but it has outages.
+pub fn with_outages(client: Client, outage: Outage) -> Client {
+    on_the_way(client, move |client, request| {
+        let refused = request.method() == Method::PATCH && *outage.goes_on.borrow();
+        if refused {
+            outage.refused.send_modify(|refused| *refused += 1);
+        }
+        Box::pin(async move {
+            if refused {
+                overloaded()
+            } else {
+                send(client, request).await
+            }
+        })
+    })
+}
+
 /// How far a gateway lags behind the cluster.
 #[derive(Clone, Default)]
 pub struct Lag {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use torpor_api::{Sandbox, SandboxTemplate, SandboxTemplateSpec};
 use torpor_gateway::{ApiKeys, Gateway, GatewayConfig};
 
-use self::kubernetes::{Interference, Lag};
+use self::kubernetes::{Interference, Lag, Outage};
 pub use self::{agent::FakeAgent, controller::Faults};
 
 /// The time on the gateway's clock.
@@ -37,6 +37,7 @@ pub struct World {
     pub agent: FakeAgent,
     pub faults: Faults,
     interference: Interference,
+    pub outage: Outage,
     pub lag: Lag,
     /// The gateway that was started last.
     pub gateway: Gateway,
@@ -68,6 +69,8 @@ impl World {
         let interference = Interference::default();
         let on_the_way = kubernetes::refused_every(client.clone(), nth);
         let on_the_way = kubernetes::interfered(on_the_way, Arc::clone(&interference));
+        let outage = Outage::default();
+        let on_the_way = kubernetes::with_outages(on_the_way, outage.clone());
         let lag = Lag::default();
         let on_the_way = kubernetes::lagging(on_the_way, lag.clone());
         let template = json!({ "spec": { "containers": [{ "name": "sandbox", "image": "agent",
@@ -96,6 +99,7 @@ impl World {
             agent,
             faults,
             interference,
+            outage,
             lag,
             gateway,
             client: on_the_way,
@@ -214,6 +218,11 @@ impl World {
     /// Lets the controller report that the run of the sandbox was lost, and that it is paused on its checkpoint again.
     pub async fn lose_the_run(&self, id: &str) {
         controller::lose_the_run(&self.sandboxes, id).await;
+    }
+
+    /// Lets the controller report that the run of the sandbox has begun later than it had.
+    pub async fn begin_anew(&self, id: &str) {
+        controller::begin_anew(&self.sandboxes, id).await;
     }
 
     /// The `Sandbox` object.
