@@ -211,6 +211,25 @@ async fn code_sees_the_variables_of_its_container_and_none_of_the_control_plane(
 }
 
 #[tokio::test]
+async fn values_of_variables_arrive_in_the_sandbox_as_they_were_given() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = isolated(dir.path(), &[]);
+    let e2b = E2b::of(&up);
+    let given = [("A", "/x"), ("B", "a$$b"), ("C", "$(A)"), ("D", "$$(A)"), ("E", "$A$")];
+    let variables: serde_json::Map<_, _> = given
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect();
+    let create = json!({ "templateID": "code-interpreter", "timeout": 600, "envVars": variables });
+    let (_, sandbox) = e2b.post("/v2/sandboxes", create).await;
+    for (name, value) in given {
+        let code = format!("import os\nprint('<' + os.environ['{name}'] + '>')");
+        let answer = e2b.run_code(&sandbox, &code).await;
+        assert!(answer.contains(&format!("<{value}>")), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn code_that_takes_too_much_memory_ends_with_an_error_and_its_context_goes_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let up = isolated(dir.path(), &["--execution-memory", "64"]);

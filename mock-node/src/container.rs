@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod};
 use torpor_api::env;
 
-use crate::schedule::Limits;
+use crate::{expansion::expand, schedule::Limits};
 
 /// The one container of a Pod that this node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +14,12 @@ pub struct SandboxContainer {
     pub name: String,
     /// `image` of the container, reported back and not pulled.
     pub image: String,
-    /// Its environment: literal values, and the UID, name and namespace of the Pod.
+    /// Its environment: given values, in which references to variables before them are replaced, and the UID, name and
+    /// namespace of the Pod.
     pub env: BTreeMap<String, String>,
-    /// `command` of the container.
+    /// `command` of the container, with references to its variables replaced.
     pub command: Vec<String>,
-    /// `args` of the container.
+    /// `args` of the container, with references to its variables replaced.
     pub args: Vec<String>,
     /// `resources.limits` of the container.
     pub limits: Limits,
@@ -59,12 +60,14 @@ impl SandboxContainer {
             .find(|container| is_addressed(container))
             .or_else(|| containers.first())
             .ok_or(ContainerRefused::NoContainer)?;
+        let env = environment(pod, container)?;
+        let expanded = |words: &Option<Vec<String>>| words.iter().flatten().map(|word| expand(word, &env)).collect();
         Ok(Self {
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
-            env: environment(pod, container)?,
-            command: container.command.clone().unwrap_or_default(),
-            args: container.args.clone().unwrap_or_default(),
+            command: expanded(&container.command),
+            args: expanded(&container.args),
+            env,
             limits: Limits::of(container),
         })
     }
@@ -82,7 +85,7 @@ fn environment(pod: &Pod, container: &Container) -> Result<BTreeMap<String, Stri
     let mut env = BTreeMap::new();
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
-            None => variable.value.clone().unwrap_or_default(),
+            None => expand(variable.value.as_deref().unwrap_or_default(), &env),
             Some(source) => field_of(pod, source).ok_or_else(|| ContainerRefused::ValueFrom {
                 container: container.name.clone(),
                 variable: variable.name.clone(),
@@ -150,6 +153,19 @@ mod tests {
             env,
             expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
         );
+    }
+
+    #[test]
+    fn variables_refer_to_those_before_them_and_commands_to_all() {
+        let env = [("A", "1"), ("B", "$(A)$(C)"), ("C", "$$(A)"), ("A", "2$(A)")];
+        let env = env.map(|(name, value)| json!({ "name": name, "value": value }));
+        let container =
+            json!({ "name": "c", "env": env, "command": ["run", "$(C)"], "args": ["$(A)", "$$(A)", "$(D)"] });
+        let container = SandboxContainer::of(&pod(&json!({ "containers": [container] }))).expect("a container");
+        let value = |name: &str| container.env[name].as_str();
+        assert_eq!([value("A"), value("B"), value("C")], ["21", "1$(C)", "$(A)"]);
+        assert_eq!(container.command, ["run", "$(A)"]);
+        assert_eq!(container.args, ["21", "$(A)", "$(D)"]);
     }
 
     #[test]

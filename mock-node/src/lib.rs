@@ -14,6 +14,7 @@ mod address;
 mod again;
 mod claims;
 mod container;
+mod expansion;
 mod handle;
 mod kubelet;
 mod logs;

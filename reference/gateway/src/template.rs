@@ -92,9 +92,9 @@ fn with_env(mut template: PodTemplate, env: &BTreeMap<String, String>) -> PodTem
     template
 }
 
-/// Kubernetes replaces `$(NAME)` in the value of a variable; `$$` stands for a plain `$`.
+/// Kubernetes replaces `$(NAME)` in the value of a variable, and every `$$` by a plain `$`.
 fn escape_references(value: &str) -> String {
-    value.replace("$(", "$$(")
+    value.replace('$', "$$")
 }
 
 #[cfg(test)]
@@ -148,6 +148,20 @@ mod tests {
             { "name": "b", "env": [{ "name": "X", "value": "$$(Y)" }] },
         ] } });
         assert_eq!(with_env(template, &env), expected);
+    }
+
+    #[test]
+    fn every_dollar_of_the_caller_is_escaped() {
+        for (value, escaped) in [
+            ("$(HOME)", "$$(HOME)"),
+            ("$$(HOME)", "$$$$(HOME)"),
+            ("a$$b", "a$$$$b"),
+            ("$X", "$$X"),
+            ("$", "$$"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(escape_references(value), escaped, "{value}");
+        }
     }
 
     #[test]
