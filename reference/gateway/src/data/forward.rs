@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, extract::Request, response::Response};
 use futures::stream;
-use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, client::conn::http1};
@@ -119,8 +119,10 @@ fn until_gone(body: Incoming, gone: Gone, connection: AbortOnDropHandle<()>) -> 
     Body::new(StreamBody::new(frames))
 }
 
-/// Makes `request` one for the agent: its path alone, without what was meant for the gateway.
+/// Makes `request` one of HTTP/1.1 for the agent: its path alone, without what was meant for the gateway.
 fn prepare(request: &mut Request, switch: Option<&Switch>) {
+    name_host(request);
+    join_cookies(request.headers_mut());
     let path = request
         .uri()
         .path_and_query()
@@ -131,6 +133,31 @@ fn prepare(request: &mut Request, switch: Option<&Switch>) {
     request.headers_mut().remove("x-api-key");
     if let Some(switch) = switch {
         switch.ask(request.headers_mut());
+    }
+}
+
+/// Says in `Host` what HTTP/2 says as the authority of the URI.
+fn name_host(request: &mut Request) {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    // Without the user: that is no part of a host.
+    let host = authority.map(|authority| authority.rsplit('@').next().unwrap_or_default());
+    let host = host.and_then(|host| HeaderValue::from_str(host).ok());
+    if let Some(host) = host.filter(|_| !request.headers().contains_key(header::HOST)) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+}
+
+/// Makes one `Cookie` of several, which HTTP/2 allows and HTTP/1.1 does not.
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
     }
 }
 
@@ -167,14 +194,43 @@ mod tests {
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-other"]);
     }
 
-    #[test]
-    fn the_agent_gets_the_path_and_no_api_key() {
-        let mut request = Request::get("http://localhost:3000/files?path=%2Fa")
-            .body(Body::empty())
-            .unwrap();
-        request.headers_mut().insert("x-api-key", "e2b_00".parse().unwrap());
+    /// The headers that the agent gets of a request to `uri`.
+    fn prepared(uri: &str, headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut request = Request::get(uri).body(Body::empty()).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
         prepare(&mut request, None);
         assert_eq!(request.uri(), "/files?path=%2Fa");
-        assert!(request.headers().is_empty());
+        request.headers().clone()
+    }
+
+    #[test]
+    fn the_agent_gets_the_path_and_no_api_key() {
+        let headers = prepared("/files?path=%2Fa", &[("x-api-key", "e2b_00")]);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn the_agent_gets_the_host_that_the_client_named() {
+        let host = |uri: &str, headers: &[_]| prepared(uri, headers)["host"].clone();
+        assert_eq!(host("http://a.example:1/files?path=%2Fa", &[]), "a.example:1");
+        assert_eq!(host("http://u@a.example/files?path=%2Fa", &[]), "a.example");
+        let named = [("host", "b.example")];
+        assert_eq!(host("http://a.example/files?path=%2Fa", &named), "b.example");
+        assert_eq!(host("/files?path=%2Fa", &named), "b.example");
+    }
+
+    #[test]
+    fn several_cookies_become_one() {
+        let cookies = |given: &[&'static str]| {
+            let given: Vec<_> = given.iter().map(|value| ("cookie", *value)).collect();
+            let headers = prepared("/files?path=%2Fa", &given);
+            let all = headers.get_all("cookie").iter().cloned();
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(cookies(&["a=1", "b=2; c=3", "d=4"]), ["a=1; b=2; c=3; d=4"]);
+        assert_eq!(cookies(&["a=1"]), ["a=1"]);
+        assert!(cookies(&[]).is_empty());
     }
 }

@@ -4,10 +4,16 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use crate::support::{Answer, World, id};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 struct Tokens {
     id: String,
@@ -146,6 +152,35 @@ async fn a_host_name_leads_to_the_port_it_names() {
     let expected = json!({ "sandboxId": tokens.id, "message": "The sandbox is running but port is not open",
         "port": 1, "code": 502 });
     assert_eq!((closed.status, closed.body), (502, expected));
+}
+
+#[tokio::test]
+async fn a_request_of_http_2_arrives_with_its_host_and_one_cookie() {
+    let world = World::new().await;
+    let tokens = sandbox(&world).await;
+    let stream = TcpStream::connect(world.main_port()).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let host = format!("49983-{}.localhost:3000", tokens.id);
+    let request = http::Request::get(format!("http://{host}/anything"))
+        .header("X-Access-Token", &tokens.envd)
+        .header("Cookie", "a=1")
+        .header("Cookie", "b=2")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let answer = async {
+        let answer = sender.send_request(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let echoed = tokio::select! {
+        echoed = answer => echoed,
+        ended = connection => panic!("the connection ended: {ended:?}"),
+    };
+    assert_eq!(
+        (&echoed["host"], &echoed["cookie"]),
+        (&json!([host]), &json!(["a=1; b=2"]))
+    );
 }
 
 #[tokio::test]

@@ -109,12 +109,20 @@ async fn execute(State(shared): State<Shared>) -> Response {
     Body::from_stream(lines).into_response()
 }
 
-/// Answers with the request: method, path, headers, length of the body.
+/// Answers with the request: method, path, host, cookies, names of headers, length of the body.
 async fn echo(headers: HeaderMap, request: Request) -> Response {
     let (method, uri) = (request.method().to_string(), request.uri().to_string());
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
-    Json(json!({ "method": method, "uri": uri, "headers": names, "length": body.len() })).into_response()
+    let all = |name: &str| -> Vec<_> {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    Json(
+        json!({ "method": method, "uri": uri, "host": all("host"), "cookie": all("cookie"), "headers": names,
+        "length": body.len() }),
+    )
+    .into_response()
 }
 
 /// Switches to a protocol that says everything back.

@@ -135,6 +135,11 @@ impl World {
         self.http.request(method, format!("http://{}{path}", self.main))
     }
 
+    /// Where the main port is.
+    pub fn main_port(&self) -> SocketAddr {
+        self.main
+    }
+
     /// A request to the port that SDKs in debug mode use for code.
     pub fn interpreter(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.interpreter))
