@@ -8,6 +8,7 @@
 
 mod access;
 mod address;
+mod cors;
 mod forward;
 mod passage;
 mod plane;
@@ -17,6 +18,7 @@ mod switch;
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
@@ -70,28 +72,35 @@ async fn inside(State((gateway, default_port)): State<(Gateway, u16)>, request: 
 
 async fn serve(gateway: &Gateway, request: Request, default_port: Option<u16>) -> Response {
     let (parts, body) = request.into_parts();
-    match route(gateway, &parts, default_port).await {
-        Ok((id, endpoint, port)) => {
-            let request = Request::from_parts(parts, body);
-            let forwarded = forward::forward(gateway, &id, &endpoint, port, request).await;
-            forwarded.unwrap_or_else(IntoResponse::into_response)
-        }
-        Err(refusal) => refusal.into_response(),
+    let address = Address::of(&Head::of(&parts), default_port);
+    // A refusal that names no port is nobody's secret.
+    let open = address.as_ref().map_or(true, |address| cors::is_open(address.port));
+    if open && cors::is_preflight(&parts.method, &parts.headers) {
+        return cors::permission(&parts.headers);
     }
+    let served = match address {
+        Ok(address) => pass(gateway, parts, body, address).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = served.unwrap_or_else(IntoResponse::into_response);
+    if open {
+        cors::open(response.headers_mut());
+    }
+    response
 }
 
-/// Finds out where a request goes, and wakes the sandbox if it is to be woken.
-async fn route(
-    gateway: &Gateway,
-    parts: &Parts,
-    default_port: Option<u16>,
-) -> Result<(SandboxId, Endpoint, u16), DataRefusal> {
+async fn pass(gateway: &Gateway, parts: Parts, body: Body, address: Address) -> Result<Response, DataRefusal> {
+    let (id, endpoint, port) = route(gateway, &parts, address).await?;
+    forward::forward(gateway, &id, &endpoint, port, Request::from_parts(parts, body)).await
+}
+
+/// Finds out where a request to `address` goes, and wakes the sandbox if it is to be woken.
+async fn route(gateway: &Gateway, parts: &Parts, address: Address) -> Result<(SandboxId, Endpoint, u16), DataRefusal> {
     gateway
         .ready()
         .await
         .map_err(|refusal| DataRefusal::NotReady(refusal.to_string()))?;
     let head = Head::of(parts);
-    let address = Address::of(&head, default_port)?;
     let credentials = Credentials::of(&head, gateway.tokens(), gateway.now());
     let id = match address.named {
         Named::Sandbox(id) => id,

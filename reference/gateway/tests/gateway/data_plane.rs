@@ -31,6 +31,16 @@ impl Tokens {
         }
     }
 
+    /// A signed URL for a download.
+    fn signed_download(&self) -> String {
+        let text = format!("/a:read:user:{}", self.envd);
+        let signature = STANDARD_NO_PAD
+            .encode(Sha256::digest(text))
+            .replace('+', "%2B")
+            .replace('/', "%2F");
+        format!("/files?path=%2Fa&username=user&signature=v1_{signature}")
+    }
+
     /// As current SDKs address `port`.
     fn on(&self, request: RequestBuilder, port: u16) -> RequestBuilder {
         let request = request
@@ -40,6 +50,14 @@ impl Tokens {
             .header("X-Access-Token", &self.envd)
             .header("E2B-Traffic-Access-Token", &self.traffic)
     }
+}
+
+/// What a page of another origin gets to see of the answer to `request`: its status, and which origins may.
+async fn from_a_page(request: RequestBuilder) -> (u16, Option<String>) {
+    let answer = request.header("Origin", "http://app.example").send().await.unwrap();
+    let origin = answer.headers().get("access-control-allow-origin");
+    let origin = origin.map(|value| value.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), origin)
 }
 
 async fn answer(request: RequestBuilder) -> Answer {
@@ -222,14 +240,7 @@ async fn what_is_the_platforms_own_is_not_there_from_outside() {
 async fn a_signed_url_needs_neither_id_nor_token() {
     let world = World::new().await;
     let (_, tokens) = (sandbox(&world).await, sandbox(&world).await);
-    let sign = |text: String| {
-        STANDARD_NO_PAD
-            .encode(Sha256::digest(text))
-            .replace('+', "%2B")
-            .replace('/', "%2F")
-    };
-    let signature = sign(format!("/a:read:user:{}", tokens.envd));
-    let path = format!("/files?path=%2Fa&username=user&signature=v1_{signature}");
+    let path = tokens.signed_download();
     assert_eq!(answer(world.bare(Method::GET, &path)).await.status, 200);
     assert_eq!(answer(world.bare(Method::POST, &path)).await.checked_status(), 401);
     assert_eq!(
@@ -238,6 +249,51 @@ async fn a_signed_url_needs_neither_id_nor_token() {
             .checked_status(),
         401
     );
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_use_a_signed_url_and_read_why_it_is_refused() {
+    let world = World::new().await;
+    let tokens = sandbox(&world).await;
+    let path = tokens.signed_download();
+    let any = Some("*".to_owned());
+    assert_eq!(from_a_page(world.bare(Method::GET, &path)).await, (200, any.clone()));
+    assert_eq!(from_a_page(world.bare(Method::POST, &path)).await, (401, any.clone()));
+    let wrong = world.bare(Method::GET, &path).header("E2b-Sandbox-Port", "x");
+    assert_eq!(from_a_page(wrong).await, (400, any.clone()));
+    let asks = |request: RequestBuilder| request.header("Access-Control-Request-Method", "POST");
+    assert_eq!(
+        from_a_page(asks(world.bare(Method::OPTIONS, &path))).await,
+        (204, any.clone())
+    );
+    assert_eq!(
+        from_a_page(asks(world.interpreter(Method::OPTIONS, "/execute"))).await,
+        (204, any)
+    );
+    let asked = asks(world.bare(Method::OPTIONS, &path)).header("Origin", "http://app.example");
+    let asked = asked.header("Access-Control-Request-Headers", "authorization,x-access-token");
+    let permission = asked.send().await.unwrap();
+    assert_eq!(
+        permission.headers()["access-control-allow-headers"],
+        "authorization,x-access-token"
+    );
+    assert!(
+        permission.headers()["access-control-allow-methods"]
+            .to_str()
+            .unwrap()
+            .contains("POST")
+    );
+}
+
+#[tokio::test]
+async fn what_a_page_may_do_on_other_ports_is_left_to_the_sandbox() {
+    let world = World::new().await;
+    let tokens = sandbox(&world).await;
+    let host = format!("1-{}.localhost", tokens.id);
+    let request = |method| world.bare(method, "/").header("Host", &host);
+    assert_eq!(from_a_page(request(Method::GET)).await, (502, None));
+    let asks = request(Method::OPTIONS).header("Access-Control-Request-Method", "GET");
+    assert_eq!(from_a_page(asks).await, (502, None));
 }
 
 #[tokio::test]
