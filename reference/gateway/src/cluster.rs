@@ -60,7 +60,13 @@ impl Cluster {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        written(retried(|| self.sandboxes.create(&params, sandbox)).await)
+        // A conflict of a creation is one about something else: a quota that another creation has counted on meanwhile.
+        let passing = |error: &kube::Error| is_passing(error) || is_conflict(error);
+        match retried_if(passing, || self.sandboxes.create(&params, sandbox)).await {
+            Ok(created) => Ok(Written::Done(Box::new(created))),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Written::Stale),
+            Err(error) => Err(refusal(error)),
+        }
     }
 
     /// Merges `patch` into `sandbox` as it was read.
@@ -138,14 +144,21 @@ fn written(result: Result<Sandbox, kube::Error>) -> Result<Written, Refusal> {
 }
 
 /// Calls until it works, fails for good, or has failed [`ATTEMPTS`] times.
-async fn retried<T, F>(mut call: impl FnMut() -> F) -> Result<T, kube::Error>
+async fn retried<T, F>(call: impl FnMut() -> F) -> Result<T, kube::Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    retried_if(is_passing, call).await
+}
+
+async fn retried_if<T, F>(passing: impl Fn(&kube::Error) -> bool, mut call: impl FnMut() -> F) -> Result<T, kube::Error>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
     let mut pause = FIRST_PAUSE;
     for _ in 1..ATTEMPTS {
         match call().await {
-            Err(error) if is_passing(&error) => {
+            Err(error) if passing(&error) => {
                 tracing::debug!(%error, "call of the Kubernetes API failed, trying again");
             }
             result => return result,
@@ -165,6 +178,10 @@ fn is_passing(error: &kube::Error) -> bool {
     }
 }
 
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 && !status.is_already_exists())
+}
+
 fn refusal(error: kube::Error) -> Refusal {
     let kube::Error::Api(status) = error else {
         return if is_passing(&error) {
@@ -176,7 +193,8 @@ fn refusal(error: kube::Error) -> Refusal {
     match status.code {
         403 if status.message.contains("exceeded quota") => Refusal::QuotaExceeded(status.message),
         400 | 413 | 422 => Refusal::Rejected(status.message),
-        429 | 500..=599 => Refusal::Unavailable(status.message),
+        // Of a creation; other writes are decided on again.
+        409 | 429 | 500..=599 => Refusal::Unavailable(status.message),
         _ => Refusal::Misconfigured(status.message),
     }
 }

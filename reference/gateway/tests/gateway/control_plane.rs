@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
-use crate::support::{Answer, KEY, World, id};
+use crate::support::{Answer, KEY, World, id, kubernetes};
 use reqwest::Method;
 use serde_json::json;
 use torpor_gateway::ApiKeys;
@@ -76,6 +76,27 @@ async fn a_creation_that_cannot_start_leaves_nothing_and_says_why() {
             .unwrap()
             .items
             .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_creation_that_a_quota_is_counted_anew_for_is_sent_again() {
+    let mut world = World::new().await;
+    world.refuse_creations(1, kubernetes::quota_is_counted_anew).await;
+    world.sandbox().await;
+    world
+        .refuse_creations(usize::MAX, kubernetes::quota_is_counted_anew)
+        .await;
+    let template = json!({ "templateID": "code-interpreter" });
+    let refused = world.post("/v2/sandboxes", template.clone()).await;
+    assert_eq!(refused.checked_status(), 503);
+    world.refuse_creations(usize::MAX, kubernetes::no_namespace).await;
+    let nowhere = world.post("/v2/sandboxes", template).await;
+    assert_eq!(nowhere.checked_status(), 500);
+    assert!(
+        nowhere.body["message"].as_str().unwrap().contains("namespaces"),
+        "{}",
+        nowhere.body
     );
 }
 

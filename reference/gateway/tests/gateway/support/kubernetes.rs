@@ -65,6 +65,24 @@ pub fn interfered(client: Client, interference: Interference) -> Client {
     })
 }
 
+/// `client`, but so many creations are refused with `refusal`.
+pub fn creations_refused(client: Client, left: Arc<AtomicUsize>, refusal: fn() -> Response<AnswerBody>) -> Client {
+    on_the_way(client, move |client, request| {
+        let creates = request.method() == Method::POST;
+        let refused = creates
+            && left
+                .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
+        Box::pin(async move {
+            if refused {
+                refusal()
+            } else {
+                send(client, request).await
+            }
+        })
+    })
+}
+
 /// Whether the API is away for writes.
 #[derive(Clone, Default)]
 pub struct Outage {
@@ -189,10 +207,26 @@ async fn send(client: Client, request: Request<Body>) -> Response<AnswerBody> {
 }
 
 fn overloaded() -> Response<AnswerBody> {
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "ServiceUnavailable",
-        "message": "try again", "code": 503 });
+    refused(503, "ServiceUnavailable", "try again")
+}
+
+/// The answer to a creation that another one was faster than in having the quota count it.
+pub fn quota_is_counted_anew() -> Response<AnswerBody> {
+    let message = "Operation cannot be fulfilled on resourcequotas \"q\": the object has been modified; please apply \
+                   your changes to the latest version and try again";
+    refused(409, "Conflict", message)
+}
+
+/// The answer to a creation in a namespace that does not exist.
+pub fn no_namespace() -> Response<AnswerBody> {
+    refused(404, "NotFound", "namespaces \"default\" not found")
+}
+
+fn refused(code: u16, reason: &str, message: &str) -> Response<AnswerBody> {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
+        "message": message, "code": code });
     let response = Response::builder()
-        .status(503)
+        .status(code)
         .header("content-type", "application/json");
     response
         .body(AnswerBody::from(status.to_string().into_bytes()))

@@ -3,13 +3,13 @@
 
 mod agent;
 mod controller;
-mod kubernetes;
+pub mod kubernetes;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -110,19 +110,31 @@ impl World {
         }
     }
 
+    /// Sends the calls from now on to a gateway of which so many creations are refused with `refusal`.
+    pub async fn refuse_creations(&mut self, number: usize, refusal: fn() -> http::Response<axum::body::Body>) {
+        let left = Arc::new(AtomicUsize::new(number));
+        let client = kubernetes::creations_refused(self.client.clone(), left, refusal);
+        self.turn_to(&client, GatewayConfig::new("default", [7; 32])).await;
+    }
+
     /// Sends the calls from now on to a gateway that waits for no controller: what is not there yet is too slow.
     /// Returns the address of the one that they went to before.
     pub async fn lose_patience(&mut self) -> SocketAddr {
         let mut config = GatewayConfig::new("default", [7; 32]);
-        config.clock = Arc::new(|| NOW);
         config.limits.start = Duration::ZERO;
         config.limits.pause = Duration::ZERO;
-        let gateway = Gateway::new(&self.client, config);
-        let impatient = serve(gateway.control_and_data_router(), &self.shutdown).await;
+        self.turn_to(&self.client.clone(), config).await
+    }
+
+    /// Sends the calls from now on to a gateway like this; returns the address of the one that they went to before.
+    async fn turn_to(&mut self, client: &Client, mut config: GatewayConfig) -> SocketAddr {
+        config.clock = Arc::new(|| NOW);
+        let gateway = Gateway::new(client, config);
+        let address = serve(gateway.control_and_data_router(), &self.shutdown).await;
         self.gateway = gateway.clone();
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move { gateway.run(shutdown).await });
-        self.send_to(impatient)
+        self.send_to(address)
     }
 
     /// Sends the calls from now on to this gateway; returns the address of the one that they went to before.
