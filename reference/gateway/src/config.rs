@@ -12,7 +12,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct GatewayConfig {
     /// The namespace that holds the `Sandbox` and `SandboxTemplate` objects.
     pub namespace: String,
-    /// What follows `<port>-<id>.` in host names of sandboxes, e.g. `localhost:3000`; told to clients as `domain`.
+    /// What follows `<port>-<id>.` in host names of sandboxes, e.g. `localhost:3000`; told to clients as `domain`. Other host
+    /// names are none of a sandbox then, unless it is an IP address.
     pub domain: Option<String>,
     /// Access tokens are derived from this key. The same key keeps the tokens of living sandboxes valid.
     pub token_key: [u8; 32],

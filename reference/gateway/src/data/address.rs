@@ -1,5 +1,7 @@
 //! Which sandbox and which of its ports a request is for, as far as it says so itself.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, Method, header, request::Parts};
 use torpor_api::port;
 
@@ -56,12 +58,12 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads the address: headers come first, then the host name. `default_port` is that of the
-    /// listener; without one, the path tells the code interpreter from envd.
+    /// Reads the address: headers come first, then the host name, which is one of `domain` if there is that.
+    /// `default_port` is that of the listener; without one, the path tells the code interpreter from envd.
     ///
     /// # Errors
     /// If a header names what cannot be a sandbox or a port.
-    pub(super) fn of(head: &Head<'_>, default_port: Option<u16>) -> Result<Self, DataRefusal> {
+    pub(super) fn of(head: &Head<'_>, default_port: Option<u16>, domain: Option<&str>) -> Result<Self, DataRefusal> {
         let bad = |header: &'static str, value: &str| DataRefusal::BadHeader {
             header,
             value: value.to_owned(),
@@ -85,7 +87,7 @@ impl Address {
                 port: named_port.unwrap_or_else(default),
             });
         }
-        if let Some((port, id)) = host_address(head.host) {
+        if let Some((port, id)) = host_address(head.host, domain) {
             return Ok(Self {
                 named: Named::Sandbox(id),
                 port,
@@ -102,11 +104,30 @@ fn is_code_interpreter(path: &str) -> bool {
     matches!(path.split('/').nth(1), Some("execute" | "contexts"))
 }
 
-/// Reads a host name of the form `<port>-<id>[-<anything>].<domain>`.
-pub(super) fn host_address(host: Option<&str>) -> Option<(u16, SandboxId)> {
-    let (label, _domain) = host?.split_once('.')?;
+/// Reads a host name of the form `<port>-<id>[-<anything>].<domain>`. Where it may be of any domain its id has a letter:
+/// some names of other hosts are made of the numbers of their IP address.
+pub(super) fn host_address(host: Option<&str>, domain: Option<&str>) -> Option<(u16, SandboxId)> {
+    let (label, of) = host?.split_once('.')?;
     let (port, id) = label.split_once('-')?;
-    Some((port.parse().ok()?, SandboxId::parse(id).ok()?))
+    let (port, id) = (port.parse().ok()?, SandboxId::parse(id).ok()?);
+    // Below an IP address there are no names: whoever has names has others.
+    let domain = domain
+        .map(without_port)
+        .filter(|domain| domain.parse::<IpAddr>().is_err());
+    let names_sandbox = match domain {
+        Some(domain) => without_port(of).eq_ignore_ascii_case(domain),
+        None => id.as_str().contains(|character: char| character.is_ascii_lowercase()),
+    };
+    names_sandbox.then_some((port, id))
+}
+
+/// A host without its port, brackets, and the user that one of our domains may begin with.
+fn without_port(host: &str) -> &str {
+    let host = host.rsplit('@').next().unwrap_or_default();
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _port)) => address,
+        None => host.split(':').next().unwrap_or_default().trim_end_matches('.'),
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +146,7 @@ mod tests {
             host: Some(host),
             headers: &map,
         };
-        Address::of(&head, default)
+        Address::of(&head, default, None)
     }
 
     fn named(id: &str, port: u16) -> Address {
@@ -164,8 +185,35 @@ mod tests {
             "x-iabc.localhost",
             "3000-.localhost",
             "3000-iabc",
+            "10-0-0-5.example.com",
+            "127-0-0-1.nip.io:3000",
         ] {
-            assert_eq!(host_address(Some(host)), None, "{host}");
+            assert_eq!(host_address(Some(host), None), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn where_sandboxes_have_a_domain_no_other_host_name_holds_one() {
+        let port = |host, domain| host_address(Some(host), Some(domain)).map(|(port, _)| port);
+        for (host, domain) in [
+            ("3000-iabc.sandboxes.example", "sandboxes.example"),
+            ("3000-iabc.SandBoxes.example.:8443", "sandboxes.example"),
+            ("3000-iabc.localhost:8080", "localhost:3000"),
+            ("3000-123.localhost", "localhost"),
+            ("3000-iabc.localhost:8443", "u@localhost:8443"),
+            ("3000-iabc.anything.example", "127.0.0.1:3000"),
+            ("3000-iabc.anything.example", "[::1]:3000"),
+        ] {
+            assert_eq!(port(host, domain), Some(3000), "{host} of {domain}");
+        }
+        for (host, domain) in [
+            ("3000-api.example", "sandboxes.example"),
+            ("3000-iabc.example", "sandboxes.example"),
+            ("3000-iabc.evil.sandboxes.example", "sandboxes.example"),
+            ("3000-iabc.localhost.example", "localhost:3000"),
+            ("10-0-0-5.anything.example", "127.0.0.1:3000"),
+        ] {
+            assert_eq!(port(host, domain), None, "{host} of {domain}");
         }
     }
 

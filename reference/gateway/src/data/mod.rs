@@ -51,7 +51,7 @@ pub(crate) fn beside_control(gateway: &Gateway, control: Router) -> Router {
 
 async fn either(State((gateway, control)): State<(Gateway, Router)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let plane = plane(&Head::of(&parts));
+    let plane = plane(&Head::of(&parts), gateway.config().domain.as_deref());
     let request = Request::from_parts(parts, body);
     match plane {
         Plane::Data => serve(&gateway, request, None).await,
@@ -72,7 +72,7 @@ async fn inside(State((gateway, default_port)): State<(Gateway, u16)>, request: 
 
 async fn serve(gateway: &Gateway, request: Request, default_port: Option<u16>) -> Response {
     let (parts, body) = request.into_parts();
-    let address = Address::of(&Head::of(&parts), default_port);
+    let address = Address::of(&Head::of(&parts), default_port, gateway.config().domain.as_deref());
     // A refusal that names no port is nobody's secret.
     let open = address.as_ref().map_or(true, |address| cors::is_open(address.port));
     if open && cors::is_preflight(&parts.method, &parts.headers) {

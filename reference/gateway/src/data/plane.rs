@@ -29,10 +29,11 @@ const DATA_SEGMENTS: [&str; 13] = [
 ];
 
 /// Decides by what names a sandbox first, then by the path. A call of the control plane may carry the
-/// headers of the data plane (some SDK versions send them on connect), but then it has an API key.
-pub(super) fn plane(head: &Head<'_>) -> Plane {
+/// headers of the data plane (some SDK versions send them on connect), but then it has an API key. Host names of
+/// sandboxes are those of `domain`, if there is that.
+pub(super) fn plane(head: &Head<'_>, domain: Option<&str>) -> Plane {
     let first = head.path.split('/').nth(1).unwrap_or_default();
-    if host_address(head.host).is_some() {
+    if host_address(head.host, domain).is_some() {
         return Plane::Data;
     }
     let control_call = CONTROL_SEGMENTS.contains(&first) && head.header("x-api-key").is_some();
@@ -53,17 +54,22 @@ mod tests {
     use super::*;
 
     fn of(path: &str, host: &str, headers: &[(&'static str, &str)]) -> Plane {
+        of_domain(path, host, headers, None)
+    }
+
+    fn of_domain(path: &str, host: &str, headers: &[(&'static str, &str)], domain: Option<&str>) -> Plane {
         let map: HeaderMap = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        plane(&Head {
+        let head = Head {
             method: &http::Method::POST,
             path,
             query: None,
             host: Some(host),
             headers: &map,
-        })
+        };
+        plane(&head, domain)
     }
 
     #[test]
@@ -98,5 +104,20 @@ mod tests {
             Plane::Data
         );
         assert_eq!(of("/anything", "api.example.com", &[]), Plane::Control);
+    }
+
+    #[test]
+    fn a_host_name_of_the_gateway_is_not_taken_for_one_of_a_sandbox() {
+        for (host, domain) in [
+            ("10-0-0-5.example.com", None),
+            ("127-0-0-1.nip.io:3000", None),
+            ("10-0-0-5.example.com", Some("sandboxes.example.com")),
+            ("2-api.example.com", Some("sandboxes.example.com")),
+        ] {
+            let key = [("x-api-key", "k")];
+            assert_eq!(of_domain("/sandboxes", host, &key, domain), Plane::Control, "{host}");
+        }
+        let sandboxes = Some("example.com");
+        assert_eq!(of_domain("/", "3000-iabc.example.com", &[], sandboxes), Plane::Data);
     }
 }
