@@ -27,6 +27,7 @@ struct Parts {
     cluster: Cluster,
     index: Index,
     second_looks: Semaphore,
+    searches: Arc<Semaphore>,
     /// What calls have begun, whether they were answered or not.
     tasks: TaskTracker,
     /// Cancelled once the sandboxes are followed no longer.
@@ -36,6 +37,8 @@ struct Parts {
 /// Requests for sandboxes that do not seem to serve, for which the cluster is asked at the same time:
 /// traffic to paused sandboxes must not load the API server.
 const SECOND_LOOKS: usize = 8;
+/// Searches for who signed a URL, each of which goes through all sandboxes, at the same time.
+const SEARCHES: usize = 2;
 
 impl Gateway {
     /// A gateway on the cluster of `client`. It answers once [`run`](Self::run) is polled.
@@ -50,6 +53,7 @@ impl Gateway {
                 cluster,
                 index: Index::default(),
                 second_looks: Semaphore::new(SECOND_LOOKS),
+                searches: Arc::new(Semaphore::new(SEARCHES)),
                 tasks: TaskTracker::new(),
                 ended: CancellationToken::new(),
             }),
@@ -126,6 +130,11 @@ impl Gateway {
     /// What a request takes that asks the cluster whether a sandbox serves that does not seem to.
     pub(crate) fn second_looks(&self) -> &Semaphore {
         &self.parts.second_looks
+    }
+
+    /// What a search takes for the sandbox that a URL was signed for.
+    pub(crate) fn searches(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.parts.searches)
     }
 
     pub(crate) fn now(&self) -> jiff::Timestamp {

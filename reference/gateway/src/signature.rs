@@ -48,7 +48,12 @@ impl SignedFile {
 
     /// Whether `envd_token` made this signature and it has not expired at `now`.
     pub(crate) fn is_valid(&self, envd_token: &str, now: Timestamp) -> bool {
-        self.expiration.is_none_or(|end| now.as_second() <= end) && self.expected(envd_token) == self.signature
+        self.is_in_time(now) && self.expected(envd_token) == self.signature
+    }
+
+    /// Whether it has not expired at `now`.
+    pub(crate) fn is_in_time(&self, now: Timestamp) -> bool {
+        self.expiration.is_none_or(|end| now.as_second() <= end)
     }
 
     fn expected(&self, token: &str) -> String {

@@ -83,8 +83,13 @@ impl<'a> Credentials<'a> {
         self.envd.holder().or_else(|| self.traffic.holder())
     }
 
+    /// The signature, unless it has expired, whoever made it.
+    pub(super) fn signed(&self) -> Option<&SignedFile> {
+        self.signed.as_ref().filter(|signed| signed.is_in_time(self.now))
+    }
+
     /// Whether the signature is one of the sandbox `id`.
-    pub(super) fn signed_by(&self, id: &SandboxId) -> bool {
+    fn signed_by(&self, id: &SandboxId) -> bool {
         let signed = self.signed.as_ref();
         signed.is_some_and(|signed| signed.is_valid(&self.tokens.token(TokenKind::Envd, id), self.now))
     }

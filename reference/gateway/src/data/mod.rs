@@ -39,7 +39,9 @@ use crate::{
     id::SandboxId,
     lifecycle::Lifecycle,
     operation::Operation,
+    signature::SignedFile,
     state::{Endpoint, endpoint, state},
+    token::TokenKind,
 };
 
 pub(crate) use self::sample::metrics_sample;
@@ -104,7 +106,10 @@ async fn route(gateway: &Gateway, parts: &Parts, address: Address) -> Result<(Sa
     let credentials = Credentials::of(&head, gateway.tokens(), gateway.now());
     let id = match address.named {
         Named::Sandbox(id) => id,
-        Named::ByCredentials => holder(gateway, &credentials).ok_or_else(|| credentials.unplaced())?,
+        Named::ByCredentials => {
+            let holder = holder(gateway, &credentials).await;
+            holder.ok_or_else(|| credentials.unplaced())?
+        }
     };
     let (port, path) = (address.port, head.path);
     let mut sandbox = gateway.index().get(&id);
@@ -160,16 +165,29 @@ async fn index_was_behind(gateway: &Gateway, id: &SandboxId) -> bool {
 }
 
 /// The sandbox that genuine credentials belong to.
-fn holder(gateway: &Gateway, credentials: &Credentials<'_>) -> Option<SandboxId> {
-    credentials.holder().cloned().or_else(|| {
-        // Nothing in a signed URL names the sandbox: it is the one whose token made the signature.
-        gateway.index().read(|snapshot| {
-            let ids = snapshot
-                .sandboxes()
-                .filter_map(|sandbox| SandboxId::parse(sandbox.metadata.name.as_deref()?).ok());
-            ids.into_iter().find(|id| credentials.signed_by(id))
-        })
-    })
+async fn holder(gateway: &Gateway, credentials: &Credentials<'_>) -> Option<SandboxId> {
+    match credentials.holder() {
+        Some(id) => Some(id.clone()),
+        None => signer(gateway, credentials.signed()?.clone()).await,
+    }
+}
+
+/// The sandbox whose token made the signature: nothing in a signed URL names it. Whoever sends one has shown nothing
+/// yet, and has all sandboxes gone through: in turn, away from the threads that serve, and without the index.
+async fn signer(gateway: &Gateway, signed: SignedFile) -> Option<SandboxId> {
+    let turn = gateway.searches().acquire_owned().await.ok()?;
+    let sandboxes: Vec<_> = gateway.index().read(|snapshot| snapshot.sandboxes().cloned().collect());
+    let (tokens, now) = (gateway.tokens().clone(), gateway.now());
+    let search = move || {
+        // Also if the client hangs up: another search begins after this one.
+        let _turn = turn;
+        let mut ids = sandboxes
+            .iter()
+            .filter_map(|sandbox| SandboxId::parse(sandbox.metadata.name.as_deref()?).ok());
+        ids.find(|id| signed.is_valid(&tokens.token(TokenKind::Envd, id), now))
+    };
+    // It does not panic; if it did, nobody would be found.
+    tokio::task::spawn_blocking(search).await.ok().flatten()
 }
 
 async fn wake(gateway: &Gateway, id: &SandboxId, lifecycle: &Lifecycle) -> Result<Endpoint, DataRefusal> {
@@ -184,5 +202,46 @@ async fn wake(gateway: &Gateway, id: &SandboxId, lifecycle: &Lifecycle) -> Resul
             endpoint(&sandbox).ok_or_else(|| DataRefusal::NotFound { id: id.to_string() })
         }
         Outcome::Done => Err(DataRefusal::NotFound { id: id.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use http::{HeaderMap, Method};
+    use mock_apiserver::MockApiServer;
+
+    use super::*;
+    use crate::GatewayConfig;
+
+    #[tokio::test]
+    async fn a_signature_is_looked_for_in_turn_and_a_token_names_its_sandbox_at_once() {
+        let client = MockApiServer::builder().build().client();
+        let gateway = Gateway::new(&client, GatewayConfig::new("default", [7; 32]));
+        let id = SandboxId::parse("iabc").unwrap();
+        let token = gateway.tokens().token(TokenKind::Envd, &id);
+        let (none, named) = (
+            HeaderMap::new(),
+            HeaderMap::from_iter([("x-access-token".parse().unwrap(), token.parse().unwrap())]),
+        );
+        let credentials = |headers| {
+            let head = Head {
+                method: &Method::GET,
+                path: "/files",
+                query: Some("path=a&signature=v1_x"),
+                host: None,
+                headers,
+            };
+            Credentials::of(&head, gateway.tokens(), gateway.now())
+        };
+        let searches = gateway.searches();
+        let all = u32::try_from(searches.available_permits()).unwrap();
+        let turns = searches.acquire_many(all).await.unwrap();
+        let (signed, shown) = (credentials(&none), credentials(&named));
+        let mut search = std::pin::pin!(holder(&gateway, &signed));
+        assert!(search.as_mut().now_or_never().is_none());
+        assert_eq!(holder(&gateway, &shown).now_or_never(), Some(Some(id)));
+        drop(turns);
+        assert_eq!(search.await, None);
     }
 }
