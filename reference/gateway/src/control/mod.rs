@@ -6,12 +6,12 @@ mod transition;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
     middleware::{Next, from_fn_with_state},
     response::Response,
     routing::{any, get, post, put},
 };
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 
 use crate::{Gateway, config::KeyVerdict, id::SandboxId, operation::Operation, refusal::Refusal};
 
@@ -72,6 +72,20 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
     Refusal::MethodNotAllowed {
         method,
         path: uri.path().to_owned(),
+    }
+}
+
+/// What stands for a sandbox in a path, as it is written there. What is no text is refused like all else.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path(named) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection: PathRejection| Refusal::invalid("the path", rejection.body_text()))?;
+        Ok(Self(named))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Uri};
 use serde_json::{Value, json};
 
-use super::{call, sandbox_id};
+use super::{Named, call, sandbox_id};
 use crate::{
     Gateway,
     call::Outcome,
@@ -19,10 +19,7 @@ use crate::{
     view::SandboxDetail,
 };
 
-pub(super) async fn detail(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-) -> Result<Json<SandboxDetail>, Refusal> {
+pub(super) async fn detail(State(gateway): State<Gateway>, Named(id): Named) -> Result<Json<SandboxDetail>, Refusal> {
     let call = call(&gateway, &id, Operation::Read)?;
     let parsed = call.id.clone();
     let detail = match call.run().await? {
@@ -69,7 +66,7 @@ async fn page(gateway: &Gateway, query: &ListQuery) -> Result<Page, Refusal> {
 }
 
 /// One sample, taken now; none of a sandbox that does not serve. Earlier ones are Prometheus' to keep.
-pub(super) async fn metrics(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+pub(super) async fn metrics(State(gateway): State<Gateway>, Named(id): Named) -> Result<Json<Value>, Refusal> {
     let id = sandbox_id(&id)?;
     call(&gateway, id.as_str(), Operation::Read)?.run().await?;
     let sample = data::metrics_sample(&gateway, &id).await;
@@ -80,7 +77,7 @@ pub(super) async fn metrics(State(gateway): State<Gateway>, Path(id): Path<Strin
 pub(super) async fn unsupported(
     State(gateway): State<Gateway>,
     uri: Uri,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Value>, Refusal> {
     call(&gateway, &id, Operation::Read)?.run().await?;
     let last = uri.path().rsplit('/').next().unwrap_or_default();

@@ -3,13 +3,13 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::call;
+use super::{Named, call};
 use crate::{
     Gateway, body,
     call::{Call, Outcome},
@@ -29,11 +29,7 @@ async fn receive(gateway: &Gateway, body: Body) -> Result<Bytes, Refusal> {
     body::receive(body, gateway.config().limits.body).await
 }
 
-pub(super) async fn pause(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<StatusCode, Refusal> {
+pub(super) async fn pause(State(gateway): State<Gateway>, Named(id): Named, body: Body) -> Result<StatusCode, Refusal> {
     let asked: PauseSandbox = body::parse(&receive(&gateway, body).await?)?;
     require_memory(asked.memory)?;
     call(&gateway, &id, Operation::Pause)?
@@ -44,7 +40,7 @@ pub(super) async fn pause(
 
 pub(super) async fn connect_v1(
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Body,
 ) -> Result<Response, Refusal> {
     connect(&gateway, &id, body, ApiVersion::V1).await
@@ -52,7 +48,7 @@ pub(super) async fn connect_v1(
 
 pub(super) async fn connect_v2(
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Body,
 ) -> Result<Response, Refusal> {
     connect(&gateway, &id, body, ApiVersion::V2).await
@@ -66,11 +62,7 @@ async fn connect(gateway: &Gateway, id: &str, body: Body, version: ApiVersion) -
     answer_with_sandbox(gateway, call).await
 }
 
-pub(super) async fn resume(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Response, Refusal> {
+pub(super) async fn resume(State(gateway): State<Gateway>, Named(id): Named, body: Body) -> Result<Response, Refusal> {
     let asked: ResumeSandbox = body::parse(&receive(&gateway, body).await?)?;
     require_memory(asked.memory)?;
     let timeout = resume_timeout(asked.timeout, gateway.config().max_timeout)?;
@@ -93,7 +85,7 @@ async fn answer_with_sandbox(gateway: &Gateway, call: Call) -> Result<Response, 
 
 pub(super) async fn set_timeout(
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let asked: SetTimeout = body::parse(&receive(&gateway, body).await?)?;
@@ -104,7 +96,7 @@ pub(super) async fn set_timeout(
 
 pub(super) async fn refresh(
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let asked: Refresh = body::parse(&receive(&gateway, body).await?)?;
@@ -114,7 +106,7 @@ pub(super) async fn refresh(
     call.run().await.map(|_| StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn kill(State(gateway): State<Gateway>, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+pub(super) async fn kill(State(gateway): State<Gateway>, Named(id): Named) -> Result<StatusCode, Refusal> {
     call(&gateway, &id, Operation::Kill)?
         .run()
         .await

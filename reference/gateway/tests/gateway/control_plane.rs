@@ -405,6 +405,8 @@ async fn every_other_wrong_call_is_refused_in_json_and_changes_nothing() {
         (Method::PUT, "/sandboxes", "", 405),
         (Method::GET, "/sandboxes/ino", "", 404),
         (Method::GET, "/sandboxes/A_B", "", 400),
+        (Method::GET, "/sandboxes/%ff", "", 400),
+        (Method::POST, "/sandboxes/%ff/pause", "", 400),
         (Method::GET, "/v2/sandboxes?state=x", "", 400),
         (Method::POST, "/sandboxes/{id}/timeout", "{}", 400),
         (Method::POST, "/sandboxes/{id}/timeout", "[1", 400),
