@@ -1,7 +1,7 @@
 //! Lists, pages and watches.
 
 use crate::support::*;
-use futures::{AsyncBufReadExt, StreamExt};
+use futures::{AsyncBufReadExt, FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
@@ -189,6 +189,16 @@ async fn an_open_watch_delivers_what_happens_later() {
     maps.create(&PostParams::default(), &map).await.unwrap();
     let second = watch.next().await.unwrap().unwrap();
     assert!(matches!(second, WatchEvent::Added(map) if map.metadata.name.as_deref() == Some("late")));
+}
+
+#[tokio::test]
+async fn a_watch_from_a_revision_to_come_delivers_nothing_that_happens_before() {
+    let client = server().client();
+    let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let mut watch = maps.watch(&WatchParams::default(), "1000000").await.unwrap().boxed();
+    assert!(watch.next().now_or_never().is_none());
+    make(&client, &["early"]).await;
+    assert!(watch.next().now_or_never().is_none());
 }
 
 /// Replays the watch from the beginning over an empty map.
