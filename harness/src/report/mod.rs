@@ -178,6 +178,9 @@ impl Report {
         let (provisional, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(CaseReport::is_provisional);
         let summary = Summary::of(cases.iter().map(|case| case.result));
         let stale = findings.expectations.iter().filter(|entry| entry.stale().is_some());
+        let claims = target.offers();
+        let whole = (!findings.partial).then_some(&claims);
+        let requirements = requirement::reports(catalogue, &cases, whole);
         let report = Self {
             schema_version: SCHEMA_VERSION,
             suite_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,12 +191,12 @@ impl Report {
             summary,
             verdict: Verdict::of(summary, stale.count(), findings.unexercised.len()),
             partial: findings.partial,
-            claims: target.offers(),
+            claims,
             unexercised: findings.unexercised,
             could_claim: findings.could_claim,
             expectations: findings.expectations,
             provenance,
-            requirements: requirement::reports(catalogue, &cases),
+            requirements,
             cases,
             provisional,
             integrity: String::new(),

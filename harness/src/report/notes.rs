@@ -1,5 +1,6 @@
 //! What is worth knowing of a report besides its cases.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{CaseReport, INTERRUPTED, Outcome, Report};
@@ -63,9 +64,49 @@ impl Report {
     }
 
     fn provisional_cases(&self) -> Option<String> {
-        let all = self.provisional.len();
-        let passed = self.provisional.iter().filter(|case| case.result == Outcome::Pass);
-        let passed = passed.count();
-        (all > 0).then(|| format!("provisional, and of no weight yet: {passed} of {all} cases passed"))
+        provisional(self.provisional.iter().map(|case| case.result))
+    }
+}
+
+/// What came of the cases of no weight: what passed, and of the others how many there are of each kind.
+fn provisional(results: impl Iterator<Item = Outcome>) -> Option<String> {
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for result in results {
+        *counts.entry(result).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return None;
+    }
+    let passed = counts.remove(&Outcome::Pass).unwrap_or_default();
+    // The worst first, as everywhere.
+    let others = counts
+        .iter()
+        .rev()
+        .map(|(result, count)| format!(", {count} {}", result.as_str()));
+    let others: String = others.collect();
+    Some(format!("provisional, and of no weight yet: {passed} passed{others}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provisional_cases_that_were_not_claimed_are_not_told_as_if_they_had_been_run() {
+        let told = |results: &[Outcome]| provisional(results.iter().copied());
+        assert_eq!(told(&[]), None);
+        let start = "provisional, and of no weight yet:";
+        assert_eq!(told(&[Outcome::Pass; 12]).unwrap(), format!("{start} 12 passed"));
+        let mixed = [
+            Outcome::NotClaimed,
+            Outcome::Pass,
+            Outcome::Fail,
+            Outcome::Pass,
+            Outcome::NotClaimed,
+        ];
+        assert_eq!(
+            told(&mixed).unwrap(),
+            format!("{start} 2 passed, 1 fail, 2 not-claimed")
+        );
     }
 }

@@ -1,12 +1,14 @@
 //! What the cases say of each requirement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaseReport, Outcome};
+use crate::capability::Capability;
 use crate::catalogue::{Catalogue, Level};
+use crate::oracle::JUDGED;
 
 /// What came of one requirement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +39,14 @@ pub struct RequirementCase {
     pub result: Outcome,
 }
 
-pub(super) fn reports(catalogue: &Catalogue, cases: &[CaseReport]) -> Vec<RequirementReport> {
+/// What the cases say of every requirement. `claims` are those of a run of all cases; what only histories show is then not
+/// claimed by who has none to show.
+pub(super) fn reports(
+    catalogue: &Catalogue,
+    cases: &[CaseReport],
+    claims: Option<&BTreeSet<Capability>>,
+) -> Vec<RequirementReport> {
+    let without_history = claims.is_some_and(|claims| !claims.contains(&Capability::Kubernetes));
     let mut said: BTreeMap<&str, BTreeMap<&str, Outcome>> = BTreeMap::new();
     let mut say = |requirement, case, outcome: Outcome| {
         let known = said.entry(requirement).or_default().entry(case).or_insert(outcome);
@@ -65,6 +74,8 @@ pub(super) fn reports(catalogue: &Catalogue, cases: &[CaseReport]) -> Vec<Requir
         let cases = said.remove(requirement.id.as_str()).unwrap_or_default();
         let without = if requirement.untestable.is_some() {
             Outcome::Untestable
+        } else if without_history && JUDGED.contains(&requirement.id.as_str()) {
+            Outcome::NotClaimed
         } else {
             Outcome::Untested
         };
@@ -110,7 +121,7 @@ mod tests {
     }
 
     fn results(cases: &[CaseReport], id: &str) -> Outcome {
-        let reports = reports(&Catalogue::load().unwrap(), cases);
+        let reports = reports(&Catalogue::load().unwrap(), cases, None);
         reports.into_iter().find(|report| report.id == id).unwrap().result
     }
 
@@ -131,5 +142,19 @@ mod tests {
     fn an_oracle_speaks_of_its_requirement_whatever_else_came_of_the_case() {
         assert_eq!(results(&[case(Outcome::Fail, None)], "FSM-04"), Outcome::Pass);
         assert_eq!(results(&[case(Outcome::Fail, Some("FSM-04"))], "FSM-04"), Outcome::Fail);
+    }
+    #[test]
+    fn what_only_histories_show_is_not_claimed_where_there_are_none_and_all_cases_were_run() {
+        let result = |claims: Option<&[Capability]>, id: &str| {
+            let claims = claims.map(|claims| claims.iter().copied().collect());
+            let reports = reports(&Catalogue::load().unwrap(), &[], claims.as_ref());
+            reports.into_iter().find(|report| report.id == id).unwrap().result
+        };
+        let (e2b, both): (&[Capability], &[Capability]) =
+            (&[Capability::E2b], &[Capability::E2b, Capability::Kubernetes]);
+        assert_eq!(result(Some(e2b), "FSM-05"), Outcome::NotClaimed);
+        assert_eq!(result(Some(e2b), "CTX-01"), Outcome::Untested);
+        assert_eq!(result(Some(both), "FSM-05"), Outcome::Untested);
+        assert_eq!(result(None, "FSM-05"), Outcome::Untested);
     }
 }

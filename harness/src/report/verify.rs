@@ -233,7 +233,11 @@ fn requirements(report: &Report, catalogue: &Catalogue, same_suite: bool) -> Vec
             what: "a requirement is there twice".to_owned(),
         });
     }
-    let derived = reports(&catalogue_of(report), &report.cases);
+    let derived = reports(
+        &catalogue_of(report),
+        &report.cases,
+        (!report.partial).then_some(&report.claims),
+    );
     for (row, derived) in report.requirements.iter().zip(&derived) {
         let known = catalogue.get(&row.id);
         let mut wrong = |what: String| {
