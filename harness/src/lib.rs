@@ -51,9 +51,9 @@ pub use preflight::{
 };
 pub use probe::{Authorities, AuthoritiesError, nodes_show_usage};
 pub use profile::{
-    ConditionIs, Dialect, E2bProfile, Explanation, MetricsDialect, NoDialect, PhaseRule, PodIdentityDialect, Pointer,
-    PointerError, Profile, Reading, SandboxIds, StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger, Wish,
-    profile_schema,
+    ConditionIs, Dialect, E2bProfile, EventsDialect, Explanation, MetricsDialect, NoDialect, PhaseRule,
+    PodIdentityDialect, Pointer, PointerError, Profile, Reading, SandboxIds, StatusDialect, SubresourcePatch, Test,
+    TimersDialect, Trigger, Wish, profile_schema,
 };
 pub use report::{
     CaseReport, ChangeKind, Changed, ClusterFacts, Difference, Environment, Finding, Form, FoundReport, MachineFacts,

@@ -71,6 +71,22 @@ pub(super) const FAULTS: &[Fault] = &[
     })
     .breaks(&["E2B-04"], &["errors-are-json-with-code-and-message"])
     .touches(&["E2B-03"]),
+    gateway(
+        "error-messages-empty",
+        "answers every error with a code and an empty message",
+        || {
+            told(|_, told| {
+                if told.status.is_client_error() || told.status.is_server_error() {
+                    told.body["message"] = json!("");
+                }
+            })
+        },
+    )
+    .breaks(
+        &["E2B-04", "OBS-03"],
+        &["errors-are-json-with-code-and-message", "a-missing-key-is-refused"],
+    )
+    .spares(&["a-missing-template-is-explained"]),
     gateway("paused-missing-from-lists", "lists no paused sandboxes", || {
         told(|to, told| {
             if *to == Route::List

@@ -38,6 +38,13 @@ pub(super) const FAULTS: &[Fault] = &[
     .touches(&["CTX", "FSM"])
     .spares(&["deleting-a-paused-sandbox-is-final@kubernetes"]),
     controller(
+        "message-says-nothing",
+        "says of everything that keeps a sandbox from what was asked that something went wrong",
+        || controller_calls(CallRules::asked(message_says_nothing)),
+    )
+    .breaks(&["OBS-03"], &["a-missing-template-is-explained"])
+    .spares(&["errors-are-json-with-code-and-message"]),
+    controller(
         "foreign-pod-adopted",
         "takes a Pod that has the name of the sandbox's Pod for its own, and says so in it",
         || controller_calls(foreign_pod_adopted()),
@@ -57,6 +64,15 @@ const STAYS: &[&str] = &["a-state-that-is-reached-stays"];
 
 /// How long a report stands that will be taken back.
 const BREATH: Duration = Duration::from_millis(100);
+
+fn message_says_nothing(call: &mut Call) {
+    if call.on_status("sandboxes").is_some()
+        && let Some(message) = call.body.pointer_mut("/status/message")
+        && message.is_string()
+    {
+        *message = json!("something went wrong");
+    }
+}
 
 fn ready_flaps(times: u32) -> Hooks {
     let flapping = Notes::new();

@@ -34,6 +34,30 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["OBS-02"], &["the-controller-counts-pauses-and-resumes"]),
     Fault::new(
+        "pauses-counted-once-at-start",
+        Culprit::Controller,
+        "shows one pause from its start on, and counts none",
+        || page(one_pause_for_ever),
+    )
+    .breaks(&["OBS-02"], &["the-controller-counts-pauses-and-resumes"])
+    .spares(&["a-failed-resume-is-counted"]),
+    Fault::new(
+        "states-not-counted",
+        Culprit::Controller,
+        "shows every state as if no sandbox were in it",
+        || page(|text| no_sandbox_in_any_state(&text)),
+    )
+    .breaks(&["OBS-02"], &["the-controller-counts-pauses-and-resumes"])
+    .spares(&["a-failed-resume-is-counted"]),
+    Fault::new(
+        "failures-not-counted",
+        Culprit::Controller,
+        "counts no pause and no resume that fails",
+        || page(|text| lines(&text, |line| !line.contains("result=\"failure\""))),
+    )
+    .breaks(&["OBS-02"], &["a-failed-resume-is-counted"])
+    .spares(&["the-controller-counts-pauses-and-resumes"]),
+    Fault::new(
         "log-lines-doubled",
         Culprit::Node,
         "serves the first lines of a log twice",
@@ -66,6 +90,24 @@ fn page(rule: impl Fn(String) -> String + Send + Sync + 'static) -> Hooks {
 
 fn lines(text: &str, keep: impl Fn(&str) -> bool) -> String {
     text.split_inclusive('\n').filter(|line| keep(line)).collect()
+}
+
+fn one_pause_for_ever(text: String) -> String {
+    let of_pauses = "torpor_sandbox_pause_duration_seconds";
+    if !text.contains(of_pauses) {
+        return text;
+    }
+    let mut page = lines(&text, |line| !line.starts_with(of_pauses));
+    page.extend(["_count", "_sum"].map(|series| format!("{of_pauses}{series}{{result=\"success\"}} 1\n")));
+    page
+}
+
+fn no_sandbox_in_any_state(text: &str) -> String {
+    let emptied = |line: &str| match line.rsplit_once(' ') {
+        Some((series, _)) if line.starts_with("torpor_sandboxes{") => format!("{series} 0\n"),
+        Some(_) | None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(emptied).collect()
 }
 
 fn metrics_keep_the_last_sample() -> Hooks {

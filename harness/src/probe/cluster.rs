@@ -10,7 +10,7 @@ use kube::api::{
 };
 use serde_json::Value;
 
-use super::Fault;
+use super::{EventSeen, Fault};
 use crate::history::{Journal, Occurrence, Owner, Watched};
 use crate::profile::{Dialect, SubresourcePatch};
 use crate::pulse::Patience;
@@ -310,7 +310,7 @@ impl Cluster {
     }
 
     /// Reasons and messages of the Events about the sandbox, oldest first.
-    pub(crate) async fn events(&self, sandbox: &str) -> Result<Vec<String>, Fault> {
+    pub(crate) async fn events(&self, sandbox: &str) -> Result<Vec<EventSeen>, Fault> {
         let fields = format!(
             "involvedObject.kind={},involvedObject.name={sandbox}",
             self.resource.kind
@@ -323,10 +323,12 @@ impl Cluster {
             .map(json)
             .collect::<Result<Vec<_>, _>>()?;
         let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
-        Ok(events
-            .iter()
-            .map(|event| format!("{}: {}", text(event, "reason"), text(event, "message")))
-            .collect())
+        let seen = |event: &Value| EventSeen {
+            kind: text(event, "type"),
+            reason: text(event, "reason"),
+            message: text(event, "message"),
+        };
+        Ok(events.iter().map(seen).collect())
     }
 
     /// Creates any object of the namespace; gives its kind and name.

@@ -5,6 +5,7 @@
 mod census;
 mod cluster;
 mod e2b;
+mod event;
 mod execution;
 mod execution_stream;
 mod finalizers;
@@ -20,13 +21,16 @@ mod usage;
 
 pub(crate) use cluster::{Cluster, IN_THE_FOREGROUND};
 pub(crate) use e2b::{Address, Answer, Call, E2bClient};
+pub(crate) use event::EventSeen;
 pub(crate) use execution::Execution;
 pub(crate) use execution_stream::ExecutionStream;
 pub use http::{Authorities, AuthoritiesError};
 pub(crate) use http::{Http, HttpBody as Body, HttpError, HttpRequest, Way};
 pub(crate) use log_counter::{last_number, unbroken_count};
 pub(crate) use process_stream::{ProcessDecoder, ProcessEvent, framed};
-pub(crate) use prometheus::fetch as fetch_metrics;
+#[cfg(test)]
+pub(crate) use prometheus::parse as parse_metrics;
+pub(crate) use prometheus::{Sample, fetch as fetch_metrics};
 pub(crate) use room::Room;
 pub(crate) use storage::{Original, bytes_of, damage, repair};
 pub use usage::nodes_show_usage;

@@ -35,7 +35,7 @@ pub(crate) async fn fetch(http: &Http, pages: &[Url]) -> Result<Vec<Sample>, Fau
     Ok(samples)
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Sample>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Sample>, String> {
     let lines = text.lines().map(str::trim).enumerate();
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))

@@ -102,6 +102,10 @@ fn dialect(dialect: &Dialect) -> Found {
         );
         return Some((&["pod-template:"], message));
     }
+    if let Some(field) = dialect.events.wordless() {
+        let message = format!("`events.{field}` must have words, none of them empty: every Event or none would fit");
+        return Some((&["events:"], message));
+    }
     triggers(dialect).or_else(|| rules(dialect))
 }
 

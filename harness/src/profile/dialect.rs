@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::events::EventsDialect;
 use crate::scenario::{ConditionKind, PhaseName};
 
 /// How a custom resource is made, asked, and read.
@@ -48,6 +49,9 @@ pub struct Dialect {
     /// The Prometheus series that show what a Pod uses.
     #[serde(default)]
     pub metrics: MetricsDialect,
+    /// The words by which its Events tell that a step is over.
+    #[serde(default)]
+    pub events: EventsDialect,
 }
 
 /// A request that asks for something.
@@ -184,6 +188,15 @@ pub enum Explanation {
     Path(Pointer),
     /// The message of this condition, when it has another status than `True`.
     Condition(String),
+}
+
+impl std::fmt::Display for Explanation {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => out.write_str(path.as_str()),
+            Self::Condition(kind) => write!(out, "the message of condition {kind}"),
+        }
+    }
 }
 
 /// When a sandbox is in a phase.

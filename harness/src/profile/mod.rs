@@ -8,6 +8,7 @@
 mod check;
 mod dialect;
 mod e2b;
+mod events;
 mod reading;
 mod unsaid;
 
@@ -29,6 +30,7 @@ pub use dialect::{
     StatusDialect, SubresourcePatch, Test, TimersDialect, Trigger,
 };
 pub use e2b::{E2bProfile, SandboxIds};
+pub use events::EventsDialect;
 pub use reading::{Reading, Wish};
 
 /// The profiles that come with the suite: name and text.

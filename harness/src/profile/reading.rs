@@ -123,18 +123,25 @@ impl Dialect {
         Some(if paused { Wish::Paused } else { Wish::Running })
     }
 
-    /// Why it is not as asked, where it says so.
+    /// Why it is not as asked, where it says so first.
     #[must_use]
-    pub fn explanation<'v>(&self, object: &'v Value) -> Option<&'v str> {
-        self.status.explanations.iter().find_map(|place| {
-            let text = match place {
-                Explanation::Path(path) => path.of(object)?.as_str()?,
-                Explanation::Condition(kind) => {
-                    let found = self.condition(object, kind)?;
-                    (found["status"] != "True").then(|| found["message"].as_str())??
-                }
-            };
-            (!text.is_empty()).then_some(text)
-        })
+    pub fn explanation<'v>(&'v self, object: &'v Value) -> Option<&'v str> {
+        self.explanations(object).next()
+    }
+
+    /// Why it is not as asked, in every place that says so.
+    pub fn explanations<'v>(&'v self, object: &'v Value) -> impl Iterator<Item = &'v str> {
+        let text = |place: &Explanation| match place {
+            Explanation::Path(path) => path.of(object)?.as_str(),
+            Explanation::Condition(kind) => {
+                let found = self.condition(object, kind)?;
+                found["message"].as_str().filter(|_| found["status"] != "True")
+            }
+        };
+        self.status
+            .explanations
+            .iter()
+            .filter_map(text)
+            .filter(|text| !text.is_empty())
     }
 }

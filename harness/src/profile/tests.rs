@@ -273,3 +273,22 @@ fn what_a_scenario_says_of_a_container_leaves_what_the_profile_says_of_it() {
     merge_pod(&mut bare, &json!({"spec": {"containers": [{"name": "one"}]}}));
     assert_eq!(bare["spec"]["containers"], json!([{"name": "one"}]));
 }
+
+#[test]
+fn a_profile_may_have_words_of_its_own_for_the_end_of_a_step() {
+    let parse = |events: &str| {
+        let text = format!("name: mine\nextends: kruise\nkubernetes:\n  events: {events}\n");
+        Profile::parse("mine.yaml", &text)
+    };
+    let words = parse("{paused: [Slept]}").unwrap().kubernetes.unwrap().events;
+    assert_eq!(words.of("paused"), Some(&["Slept".to_owned()][..]));
+    assert_eq!(words.of("resumed"), Some(&["resumed".to_owned()][..]));
+    assert_eq!(words.of("lost"), None);
+    for events in ["{paused: []}", "{resumed: ['']}"] {
+        let refused = parse(events).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("mine.yaml:4:") && refused.contains("must have words"),
+            "{refused}"
+        );
+    }
+}

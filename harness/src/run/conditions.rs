@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::timeout;
 
 use super::inside::plain;
-use super::steps::POLL;
 use super::world::World;
 use crate::probe::{Fault, last_number};
 use crate::profile::Wish;
 use crate::scenario::{
-    Asked, Compare, Comparison, Condition, ConditionTruth, Field, Mark, MarkOf, PhaseIs, PhaseName, Pods, Remember,
-    Source, Truth, Unchanged, WishName,
+    Asked, Compare, Comparison, Condition, ConditionTruth, Field, Mark, MarkOf, Pods, Remember, Source, Truth,
+    Unchanged, WishName,
 };
 
 /// What a look found: nothing wrong, or why the condition does not hold.
@@ -57,7 +55,7 @@ impl World {
             Condition::Phase(phase) => self.phase(phase, patience).await,
             Condition::Condition(truth) => self.condition(truth).await,
             Condition::Asked(asked) => self.asked(asked).await,
-            Condition::Explained(explained) => self.explained(&explained.sandbox).await,
+            Condition::Explained(explained) => self.explained(explained).await,
             Condition::Field(field) => self.field(field).await,
             Condition::Pods(pods) => self.count_pods(pods).await,
             Condition::Scheduled(scheduled) => self.scheduled(scheduled).await,
@@ -94,38 +92,6 @@ impl World {
         Ok(resource.ok_or_else(|| format!("the custom resource {} does not exist", sandbox.name)))
     }
 
-    /// A phase counts once the status speaks of the newest generation.
-    async fn phase(&self, wanted: &PhaseIs, patience: Duration) -> Finding {
-        let dialect = self.dialect()?;
-        let deadline = self.pulse.deadline(patience);
-        let mut changes = self.journal.changes();
-        let (resource, reading) = loop {
-            changes.mark_unchanged();
-            let resource = match self.resource(&wanted.sandbox).await? {
-                Ok(resource) => resource,
-                Err(why) => return Ok(Err(why)),
-            };
-            let reading = dialect.read(&resource);
-            if reading.is_current() || deadline.is_over() {
-                break (resource, reading);
-            }
-            let _ = timeout(POLL, changes.changed()).await;
-        };
-        let right = reading.phase.is_some_and(|phase| wanted.is.contains(&phase)) && reading.is_current();
-        Ok(holds(right, || {
-            let words: Vec<_> = wanted.is.iter().map(|phase| phase.as_str()).collect();
-            let phase = reading.phase.map_or("none that the profile knows", PhaseName::as_str);
-            format!(
-                "phase of `{}` is {phase} (generation {} of {}) instead of {} {}",
-                wanted.sandbox,
-                shown(reading.observed),
-                shown(reading.generation),
-                words.join(" or "),
-                dialect.explanation(&resource).unwrap_or_default()
-            )
-        }))
-    }
-
     async fn condition(&self, wanted: &ConditionTruth) -> Finding {
         let dialect = self.dialect()?;
         let named = dialect.status.named(wanted.kind);
@@ -156,15 +122,6 @@ impl World {
             (WishName::Paused, Wish::Running) | (WishName::Running, Wish::Paused) => false,
         };
         Ok(holds(right, || format!("`{}` asks for {wish:?}", wanted.sandbox)))
-    }
-
-    async fn explained(&self, alias: &str) -> Finding {
-        let resource = match self.resource(alias).await? {
-            Ok(resource) => resource,
-            Err(why) => return Ok(Err(why)),
-        };
-        let said = self.dialect()?.explanation(&resource);
-        Ok(holds(said.is_some(), || format!("`{alias}` does not say why")))
     }
 
     async fn field(&self, wanted: &Field) -> Finding {
@@ -296,10 +253,6 @@ impl World {
             Err(changed.join("; "))
         })
     }
-}
-
-fn shown(generation: Option<i64>) -> String {
-    generation.map_or_else(|| "not said".to_owned(), |generation| generation.to_string())
 }
 
 pub(super) fn holds(right: bool, why: impl FnOnce() -> String) -> Result<(), String> {

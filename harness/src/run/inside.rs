@@ -186,7 +186,7 @@ impl World {
         };
         let answer = self.e2b()?.call(call).await?;
         self.keep_made_by(step, &answer).await;
-        answer.must_be(&step.status, &format!("{:?} {}", step.method, step.path))?;
+        answer.must_be(&step.status, &format!("{} {}", step.method.as_str(), step.path))?;
         judge_answer(step, &answer).map_err(Fault::Claim)?;
         let json = answer.json();
         for (name, pointer) in &step.save {
@@ -250,7 +250,7 @@ fn judge_kind(path: &str, entry: &Value, kind: FileKind) -> Result<(), String> {
 }
 
 fn judge_answer(step: &Http, answer: &Answer) -> Result<(), String> {
-    let what = format!("{:?} {}", step.method, step.path);
+    let what = format!("{} {}", step.method.as_str(), step.path);
     let json = answer.json();
     for (pointer, expected) in &step.json {
         let found = json.pointer(pointer).unwrap_or(&Value::Null);
@@ -261,7 +261,7 @@ fn judge_answer(step: &Http, answer: &Answer) -> Result<(), String> {
     if let Some(pointer) = step
         .has
         .iter()
-        .find(|pointer| json.pointer(pointer).is_none_or(Value::is_null))
+        .find(|pointer| json.pointer(pointer).is_none_or(says_nothing))
     {
         return Err(format!("{what} answered nothing at {pointer}: {}", answer.text));
     }
@@ -273,6 +273,11 @@ fn judge_answer(step: &Http, answer: &Answer) -> Result<(), String> {
         return Err(format!("{what} answered without {text:?}: {}", answer.text));
     }
     Ok(())
+}
+
+/// An empty text stands where something is to be said, and says nothing.
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// The token that an answer holds at a place that is named so; null stands for none.
@@ -293,6 +298,31 @@ fn files_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked(has: &[&str], status: u16, body: &Value) -> Result<(), String> {
+        let step = json!({"method": "POST", "path": "/v2/sandboxes", "status": [400], "has": has});
+        let step: Http = serde_json::from_value(step).unwrap();
+        let answer = Answer {
+            status,
+            next_page: None,
+            text: body.to_string(),
+        };
+        judge_answer(&step, &answer)
+    }
+
+    #[test]
+    fn an_error_whose_message_is_empty_says_nothing() {
+        let said = |message: Value| asked(&["/message"], 400, &json!({"code": 400, "message": message}));
+        assert_eq!(said(json!("no such template")), Ok(()));
+        assert_eq!(
+            said(json!("")).unwrap_err(),
+            r#"POST /v2/sandboxes answered nothing at /message: {"code":400,"message":""}"#
+        );
+        for empty in [json!(" "), Value::Null] {
+            assert!(said(empty.clone()).is_err(), "{empty}");
+        }
+        assert_eq!(asked(&["/code"], 400, &json!({"code": 0})), Ok(()));
+    }
 
     #[test]
     fn a_token_that_is_not_there_is_no_secret() {

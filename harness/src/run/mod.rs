@@ -23,6 +23,8 @@ mod plan;
 mod pods;
 mod remains;
 mod sdk_view;
+mod series;
+mod stages;
 mod steps;
 mod traces;
 mod world;

@@ -151,6 +151,7 @@ async fn carry_out(world: &World, step: &Step) -> Result<(), Fault> {
         Step::Http(http) => world.any_request(http).await,
         Step::Remember(remember) => world.remember(remember).await,
         Step::Mark(mark) => world.mark(mark).await,
+        Step::MarkSeries(mark) => world.mark_series(mark).await,
         Step::Wait(wait) => world.wait(wait).await,
         Step::Expect(conditions) => world.expect(conditions).await,
         Step::Observe(observe) => world.observe(observe).await,

@@ -2,8 +2,9 @@
 
 use super::conditions::{Finding, holds};
 use super::world::World;
-use crate::probe::{Fault, PodSeriesName, bytes_of, damage, fetch_metrics, pod_usage, repair, unbroken_count};
-use crate::scenario::{DamageStorage, Event, Logs, Metric, PodSeries, Series, Storage, StorageAmount};
+use crate::probe::{EventSeen, Fault, PodSeriesName, bytes_of, damage, pod_usage, repair, unbroken_count};
+use crate::profile::EventsDialect;
+use crate::scenario::{DamageStorage, Event, Logs, Metric, PodSeries, Storage, StorageAmount};
 use crate::target::StorageProbe;
 
 impl World {
@@ -29,22 +30,6 @@ impl World {
             ],
         };
         pod_usage(source, &self.http, cluster.client(), &series).await
-    }
-
-    pub(super) async fn series(&self, wanted: &Series) -> Finding {
-        let samples = fetch_metrics(&self.http, &self.target.controller_metrics).await?;
-        let matching = samples.iter().filter(|sample| {
-            let name = sample.name.to_lowercase();
-            wanted.words.iter().all(|word| name.contains(word.as_str()))
-        });
-        let largest = matching.map(|sample| sample.value).reduce(f64::max);
-        Ok(holds(largest.is_some_and(|value| value >= wanted.at_least), || {
-            let words = wanted.words.join(" and ");
-            format!(
-                "the largest series with {words} in its name is {largest:?}, not {} or more",
-                wanted.at_least
-            )
-        }))
     }
 
     pub(super) async fn storage(&self, wanted: &Storage) -> Finding {
@@ -87,18 +72,7 @@ impl World {
 
     pub(super) async fn event(&self, wanted: &Event) -> Finding {
         let events = self.cluster()?.events(&self.sandbox(&wanted.sandbox)?.name).await?;
-        let about = wanted.about.to_lowercase();
-        let spoken = events.iter().find(|event| event.to_lowercase().contains(&about));
-        Ok(holds(spoken.is_some() == wanted.present, || {
-            let (sandbox, about) = (&wanted.sandbox, &wanted.about);
-            match spoken {
-                Some(event) => format!("an Event of `{sandbox}` speaks of {about:?} already: {event}"),
-                None => format!(
-                    "no Event of `{sandbox}` speaks of {about:?}; there are: {}",
-                    events.join("; ")
-                ),
-            }
-        }))
+        Ok(spoken_of(wanted, &self.dialect()?.events, &events))
     }
 
     pub(super) async fn log_of(&self, alias: &str) -> Result<String, Fault> {
@@ -117,5 +91,93 @@ impl World {
         Ok(holds(last > above, || {
             format!("the log of `{}` counts to {last}, not above {above}", wanted.sandbox)
         }))
+    }
+}
+
+/// Whether an Event speaks of what is looked for. Of the end of a step no warning does, whatever words it uses.
+fn spoken_of(wanted: &Event, words: &EventsDialect, events: &[EventSeen]) -> Result<(), String> {
+    let (sandbox, about) = (&wanted.sandbox, &wanted.about);
+    let of_steps = words.of(about);
+    let sought: Vec<String> = match of_steps {
+        Some(words) => words.iter().map(|word| word.to_lowercase()).collect(),
+        None => vec![about.to_lowercase()],
+    };
+    let speaks = |event: &&EventSeen| {
+        let text = event.to_string().to_lowercase();
+        (of_steps.is_none() || !event.is_warning()) && sought.iter().any(|word| text.contains(word))
+    };
+    let spoken = events.iter().find(speaks);
+    holds(spoken.is_some() == wanted.present, || {
+        if let Some(event) = spoken {
+            return format!("an Event of `{sandbox}` speaks of {about:?} already: {event}");
+        }
+        let there: Vec<String> = events.iter().map(ToString::to_string).collect();
+        let there = if there.is_empty() {
+            "there are none".to_owned()
+        } else {
+            format!("there are: {}", there.join("; "))
+        };
+        let sought = sought.join(" or ");
+        format!("no Event of `{sandbox}` has {sought} in its reason or message; {there}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: &str, reason: &str, message: &str) -> EventSeen {
+        EventSeen {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    fn judged(about: &str, words: &EventsDialect, events: &[EventSeen]) -> Result<(), String> {
+        let wanted = Event {
+            sandbox: "sandbox".to_owned(),
+            about: about.to_owned(),
+            present: true,
+        };
+        spoken_of(&wanted, words, events)
+    }
+
+    #[test]
+    fn an_event_speaks_the_words_of_its_dialect() {
+        let usual = EventsDialect::default();
+        for reason in ["SandboxPaused", "Suspended", "Hibernated"] {
+            assert_eq!(
+                judged("paused", &usual, &[event("Normal", reason, "")]),
+                Ok(()),
+                "{reason}"
+            );
+        }
+        let slept = [event("Normal", "Slept", "it sleeps")];
+        let own = EventsDialect {
+            paused: vec!["Slept".to_owned()],
+            ..EventsDialect::default()
+        };
+        assert_eq!(judged("paused", &own, &slept), Ok(()));
+        assert_eq!(
+            judged("paused", &usual, &slept).unwrap_err(),
+            "no Event of `sandbox` has paused or suspended or hibernated in its reason or message; there are: Slept: it sleeps"
+        );
+        assert!(judged("resumed", &own, &slept).unwrap_err().contains("has resumed in"));
+    }
+
+    #[test]
+    fn a_warning_is_not_the_end_of_a_step_and_may_speak_of_anything_else() {
+        let failed = [event("Warning", "PauseFailed", "it could not be paused")];
+        assert!(judged("paused", &EventsDialect::default(), &failed).is_err());
+        assert_eq!(judged("could not", &EventsDialect::default(), &failed), Ok(()));
+    }
+
+    #[test]
+    fn that_there_are_no_events_is_said() {
+        assert_eq!(
+            judged("lost", &EventsDialect::default(), &[]).unwrap_err(),
+            "no Event of `sandbox` has lost in its reason or message; there are none"
+        );
     }
 }

@@ -84,6 +84,7 @@ pub(super) struct State {
     /// Every sandbox that was ever made, also those that were made anew under the same alias.
     pub(super) made: Vec<Made>,
     pub(super) marks: BTreeMap<String, super::conditions::Marked>,
+    pub(super) series: BTreeMap<String, Vec<crate::probe::Sample>>,
     /// Objects that the suite made beside sandboxes, also those by which a pause or a resume is asked for.
     pub(super) objects: Vec<(GroupVersionKind, String)>,
     /// Reads what runs answer that no step waits for; dropped, it closes their connections.

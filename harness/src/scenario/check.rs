@@ -192,6 +192,9 @@ impl Faults<'_> {
             Step::Mark(mark) => {
                 known.marks.insert(mark.name.clone());
             }
+            Step::MarkSeries(mark) => {
+                known.marks.insert(mark.name.clone());
+            }
             Step::Work(work) => {
                 known.worked.insert(work.sandbox.clone());
             }

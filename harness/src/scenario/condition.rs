@@ -11,6 +11,7 @@ use super::compare::Compare;
 use super::dialect::{Asked, Explained};
 use super::faults::{Crashes, Handovers};
 use super::pod::{PodIdentity, Terminating};
+use super::series::Series;
 use super::{Span, default_sandbox};
 
 const fn yes() -> bool {
@@ -286,17 +287,6 @@ pub enum PodSeries {
     Memory,
 }
 
-/// See [`Condition::Series`].
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Series {
-    /// Words that its name holds, in lower case; names themselves are each implementation's own.
-    pub words: Vec<String>,
-    /// The largest value of the series that match is at least this.
-    #[serde(default)]
-    pub at_least: f64,
-}
-
 /// See [`Condition::Storage`].
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -333,7 +323,8 @@ pub struct Event {
     /// Which sandbox.
     #[serde(default = "default_sandbox")]
     pub sandbox: String,
-    /// Text that must occur in the reason or the message, in any case.
+    /// Text that occurs in the reason or the message, in any case. `paused` and `resumed` stand for the words that the
+    /// profile has for them, in an Event that is no warning: a pause that could not be is none.
     pub about: String,
     /// Whether there is such an Event.
     #[serde(default = "yes")]

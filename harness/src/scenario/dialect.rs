@@ -87,4 +87,7 @@ pub struct Explained {
     /// Which sandbox.
     #[serde(default = "default_sandbox")]
     pub sandbox: String,
+    /// Text that must occur in what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
 }

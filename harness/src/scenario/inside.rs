@@ -184,7 +184,7 @@ pub struct Http {
     /// JSON pointers into the answer and the values that must stand there.
     #[serde(default)]
     pub json: BTreeMap<String, Value>,
-    /// JSON pointers into the answer at which something other than null must stand.
+    /// JSON pointers into the answer at which something other than null and the empty text must stand.
     #[serde(default)]
     pub has: Vec<String>,
     /// Text that must occur in the answer.

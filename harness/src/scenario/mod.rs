@@ -21,6 +21,7 @@ mod probe;
 mod quantity;
 mod revision;
 mod schema;
+mod series;
 mod step;
 mod storage;
 mod template;
@@ -41,8 +42,8 @@ pub use commands::Command;
 pub use compare::{Compare, Comparison};
 pub use condition::{
     Condition, ConditionKind, ConditionTruth, Counter, EndAt, EndsIn, Event, Field, Gone, Listed, Logs, Metric,
-    NothingLeft, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Series, Storage, StorageAmount,
-    Truth, Unchanged,
+    NothingLeft, PhaseIs, PhaseName, PodSeries, Pods, Scheduled, SdkState, SdkStateIs, Storage, StorageAmount, Truth,
+    Unchanged,
 };
 pub use dialect::{Ask, Asked, Explained, PatchTemplate, SetTimer, TimerName, WishName};
 pub use faults::{
@@ -60,6 +61,7 @@ pub use probe::{ProbeRead, ProbeWrite};
 pub use quantity::Span;
 pub use revision::Revision;
 pub use schema::scenario_schema;
+pub use series::{MarkSeries, Moved, Series, WayMoved};
 pub use step::{
     CreateObject, DeleteNamespace, DeleteObject, Mark, MarkOf, Observe, Patch, Race, Remember, Repeat, Source, Step,
     Wait,

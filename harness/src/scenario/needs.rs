@@ -50,10 +50,8 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
         Step::FindNode(_) => vec![(step.key(), Capability::Nodes)],
         Step::DeleteNamespace(_) => vec![(step.key(), Capability::Namespaces)],
         Step::Remember(remember) => of_source(&remember.value).into_iter().collect(),
-        Step::Mark(mark) => match mark.of {
-            MarkOf::Resource | MarkOf::Columns | MarkOf::Pod => vec![("mark", Capability::Kubernetes)],
-            MarkOf::E2b => vec![("mark", Capability::E2b)],
-        },
+        Step::Mark(mark) => vec![("mark", of_mark(mark.of))],
+        Step::MarkSeries(_) => vec![(step.key(), Capability::ControllerMetrics)],
         Step::Wait(wait) => wait.until.iter().filter_map(of_condition).collect(),
         Step::Expect(conditions) => conditions.iter().filter_map(of_condition).collect(),
         Step::Observe(observe) => observe.holds.iter().filter_map(of_condition).collect(),
@@ -65,6 +63,13 @@ fn of_step(step: &Step, front: Front) -> Vec<(&'static str, Capability)> {
 fn of_work(work: &Work) -> Vec<(&'static str, Capability)> {
     let needs = work.canaries.iter().flat_map(|canary| canary.needs());
     needs.map(|capability| ("work", *capability)).collect()
+}
+
+const fn of_mark(of: MarkOf) -> Capability {
+    match of {
+        MarkOf::Resource | MarkOf::Columns | MarkOf::Pod => Capability::Kubernetes,
+        MarkOf::E2b => Capability::E2b,
+    }
 }
 
 const fn of_source(source: &Source) -> Option<(&'static str, Capability)> {

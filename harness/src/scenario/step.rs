@@ -12,6 +12,7 @@ use super::inside::{DeleteFile, HangUp, Http, HungUp, ListFiles, ReadFile, Run, 
 use super::lifecycle::{Connect, Create, Delete, Pause, Resume, SetTimeout};
 use super::pod::{DeletePod, FindNode, PatchPod};
 use super::probe::{ProbeRead, ProbeWrite};
+use super::series::MarkSeries;
 use super::storage::{DamageStorage, RepairStorage};
 use super::work::{Recall, Work};
 use super::{Span, default_sandbox};
@@ -102,6 +103,8 @@ pub enum Step {
     Remember(Remember),
     /// Keep fields for a later `unchanged`.
     Mark(Mark),
+    /// Keep every series of the controller for a later `series`.
+    MarkSeries(MarkSeries),
     /// Wait until all conditions hold at once.
     Wait(Wait),
     /// All conditions hold now.
@@ -297,6 +300,7 @@ impl Step {
             Self::Http(_) => "http",
             Self::Remember(_) => "remember",
             Self::Mark(_) => "mark",
+            Self::MarkSeries(_) => "mark-series",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
             Self::Observe(_) => "observe",

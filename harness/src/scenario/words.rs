@@ -77,7 +77,8 @@ fn of_step(step: &Step, front: Front) -> Vec<Word> {
         | Step::DeleteFile(_)
         | Step::Http(_)
         | Step::Remember(_)
-        | Step::Mark(_) => Vec::new(),
+        | Step::Mark(_)
+        | Step::MarkSeries(_) => Vec::new(),
     }
 }
 
