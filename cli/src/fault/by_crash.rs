@@ -50,6 +50,15 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .breaks(&["FSM-09"], CRASHES)
     .touches(&["FSM-10"]),
+    controller(
+        "restart-wakes-paused",
+        "starts every paused sandbox that it finds when it starts itself",
+        || each_life(paused_woken_at_start),
+    )
+    .breaks(&["ZERO-04"], &["a-restarted-controller-wakes-nothing"])
+    // A crash at the last write of a pause finds it paused.
+    .touches(&["FSM-09", "FSM-10"])
+    .spares(&["edits-of-metadata-do-not-wake", "reads-do-not-wake"]),
 ];
 
 /// Mistakes that know only what happened since their controller started.
@@ -108,6 +117,29 @@ fn what_was_under_way_overlooked() -> CallRules {
             });
         }
         Ok(reply)
+    })
+}
+
+fn paused_woken_at_start() -> CallRules {
+    let started = Notes::new();
+    CallRules::rule(move |call, server| {
+        let started = started.clone();
+        async move {
+            let first = call.lists("sandboxes") && started.put(call.path(), ()).is_none();
+            let collection = call.path().trim_end_matches("/sandboxes").to_owned();
+            let reply = server.answer(call).await?;
+            let listed = reply.body["items"].as_array().filter(|_| first);
+            for sandbox in listed.into_iter().flatten() {
+                if sandbox["status"]["phase"] == "Paused" && sandbox["spec"]["paused"] == json!(true) {
+                    let text = |field: &str| sandbox["metadata"][field].as_str().unwrap_or_default();
+                    let (namespace, name) = (text("namespace"), text("name"));
+                    let path = format!("{collection}/namespaces/{namespace}/sandboxes/{name}");
+                    let woken = Call::merge(&path, json!({"spec": {"paused": false}}))?;
+                    server.answer(woken).await?;
+                }
+            }
+            Ok(reply)
+        }
     })
 }
 

@@ -1,11 +1,13 @@
 //! Mistakes about time: timers that run when they should not, or do not when they should.
 
-use http::Method;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tower::BoxError;
 
-use super::by_face::{creating, told};
+use super::by_face::{creating, ruled, told};
 use super::by_view::seen;
 use super::calls::{Call, CallRules, Reply, Server};
 use super::face::{FaceRule, Route, body_of};
@@ -13,6 +15,14 @@ use super::notes::Notes;
 use super::{Fault, Hooks, controller, controller_calls, gateway};
 
 pub(super) const FAULTS: &[Fault] = &[
+    gateway(
+        "connect-forgets-auto-pause",
+        "forgets at a connect to a running sandbox that its timeout pauses, so that it deletes",
+        connect_forgets_auto_pause,
+    )
+    .breaks(&["TIME-04"], &["auto-pause-survives-a-resume"])
+    .touches(&["TIME"])
+    .spares(&["auto-pause-keeps-the-context"]),
     controller(
         "timers-ignored-before-the-first-run",
         "looks at no timer of a sandbox that has never run, such as one that no node takes",
@@ -166,4 +176,42 @@ fn timeout_runs_during_the_start() -> Hooks {
         face: Some(face),
         ..Hooks::default()
     }
+}
+
+/// How much earlier than it would be paused a sandbox is deleted whose pause was forgotten.
+const EARLIER: Duration = Duration::from_millis(300);
+
+fn connect_forgets_auto_pause() -> Hooks {
+    let (pauses, forgotten) = (Notes::new(), Notes::new());
+    ruled(move |asked, gateway| {
+        let (pauses, forgotten) = (pauses.clone(), forgotten.clone());
+        async move {
+            let headers = asked.request.headers().clone();
+            let (request, body) = match asked.to {
+                Route::Inside(_) => return gateway.answer(asked.request).await,
+                _ => body_of(asked.request).await,
+            };
+            let told = gateway.read(request).await;
+            match asked.to {
+                Route::Create { .. } if body["autoPause"] == true => {
+                    let id = told.body["sandboxID"].as_str().unwrap_or_default();
+                    pauses.put(id, ());
+                }
+                // Of one that was running.
+                Route::Connect(id) if told.status == StatusCode::OK && pauses.get(&id).is_some() => {
+                    forgotten.put(&id, ());
+                }
+                Route::SetTimeout(id) if forgotten.get(&id).is_some() => {
+                    let after = Duration::from_secs(body["timeout"].as_u64().unwrap_or_default());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(after.saturating_sub(EARLIER)).await;
+                        let path = format!("/sandboxes/{id}");
+                        gateway.call(&headers, Method::DELETE, &path, &Value::Null).await;
+                    });
+                }
+                _ => {}
+            }
+            told.send()
+        }
+    })
 }
