@@ -12,6 +12,7 @@ mod clean_up;
 mod columns;
 mod commands;
 mod conditions;
+mod describe;
 mod endpoint;
 mod environment;
 mod faults;

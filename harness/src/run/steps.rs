@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::clean_up::HeldKind;
+use super::describe::described;
 use super::world::World;
 use crate::history::Occurrence;
 use crate::probe::Fault;
@@ -82,29 +83,8 @@ fn describe(world: &World, step: &Step, scope: &Variables) -> String {
         Step::Race(race) => format!("race {} branches", race.branches.len()),
         leaf => {
             let filled = world.filled(leaf, scope).unwrap_or_else(|_| leaf.clone());
-            let mut value = serde_json::to_value(&filled).unwrap_or_default();
-            leave_out_what_was_not_said(&mut value);
-            let body = value.get(leaf.key()).map(ToString::to_string).unwrap_or_default();
-            format!("{} {body}", leaf.key())
+            described(&filled)
         }
-    }
-}
-
-/// Drops fields that stand for nothing: null, empty, and the sandbox that every step means.
-fn leave_out_what_was_not_said(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(leave_out_what_was_not_said);
-            fields.retain(|name, field| match field {
-                Value::Null => false,
-                Value::Array(items) => !items.is_empty(),
-                Value::Object(inner) => !inner.is_empty(),
-                Value::String(text) => name != "sandbox" || text != crate::scenario::DEFAULT_SANDBOX,
-                Value::Bool(_) | Value::Number(_) => true,
-            });
-        }
-        Value::Array(items) => items.iter_mut().for_each(leave_out_what_was_not_said),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -294,17 +274,5 @@ fn unstable(within: &str, stable: Duration, breaks: u32, why: &str) -> String {
         0 => format!("not {within}: {why}"),
         1 => format!("not for {stable} on end {within}: it came and went once: {why}"),
         times => format!("not for {stable} on end {within}: it came and went {times} times: {why}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_described_step_shows_what_was_said_and_no_more() {
-        let mut value = json!({"a": null, "b": [], "c": {"d": null}, "sandbox": "sandbox", "e": [{"sandbox": "x"}]});
-        leave_out_what_was_not_said(&mut value);
-        assert_eq!(value, json!({"e": [{"sandbox": "x"}]}));
     }
 }
