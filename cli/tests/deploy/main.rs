@@ -12,6 +12,7 @@ mod support;
 
 mod life;
 mod manifests;
+mod readme;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ use manifests::{Grant, load, load_with};
 /// What has to be added for the Sandboxes of `agents.x-k8s.io`.
 const COMPONENT: &str = "deploy/components/agent-sandbox";
 
+/// What is changed where checkpoints are in a bucket.
+const BUCKET: &str = "deploy/components/bucket-store";
+
 fn main() -> ExitCode {
     let mut trials = vec![
         Trial::test("the_definitions_are_those_of_the_types", definitions),
@@ -35,7 +39,9 @@ fn main() -> ExitCode {
             sufficient(&load_with(COMPONENT))
         }),
         Trial::test("the_second_front_needs_more_than_the_role_of_the_first", insufficient),
-        kustomize(),
+        by_kubectl("kubectl_builds_the_same_objects", kustomize),
+        by_kubectl("the_commands_of_the_readme_install_it_in_their_order", readme::commands),
+        by_kubectl("with_a_bucket_no_claim_is_asked_for", bucket),
     ];
     for (grants, load) in [
         (Grant::all(&load("deploy")), (|| load("deploy")) as fn() -> Vec<Value>),
@@ -124,26 +130,50 @@ fn necessary(grant: &Grant, objects: Vec<Value>) -> Result<(), Failed> {
     }
 }
 
-/// kubectl reads the same objects from the manifests as this test does.
-fn kustomize() -> Trial {
-    let name_of_test = "kubectl_builds_the_same_objects";
+/// A test that takes kubectl; without it, it is skipped and says so.
+fn by_kubectl(name: &str, test: fn() -> Result<(), Failed>) -> Trial {
     if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        let skipped = format!("{name_of_test} (skipped: kubectl is not installed)");
+        let skipped = format!("{name} (skipped: kubectl is not installed)");
         return Trial::test(skipped, || Ok(())).with_ignored_flag(true);
     }
-    Trial::test(name_of_test, || {
-        for folder in ["deploy", "deploy/crds"] {
-            same_objects(&build(&support::root().join(folder))?, &load(folder))?;
-        }
-        let built = build(&own_kustomization()?)?;
-        same_objects(&built, &load_with(COMPONENT))?;
-        let args = |objects: &[Value]| {
-            let mut controllers = objects.iter().filter(|object| object["kind"] == "Deployment");
-            let controller = controllers.find(|object| object["metadata"]["name"] == "torpor-controller");
-            controller.map(|object| object["spec"]["template"]["spec"]["containers"][0]["args"].clone())
-        };
-        let (built, loaded) = (args(&built), args(&load_with(COMPONENT)));
-        require(built == loaded, || format!("{built:?} instead of {loaded:?}"))
+    Trial::test(name, test)
+}
+
+/// kubectl reads the same objects from the manifests as this test does.
+fn kustomize() -> Result<(), Failed> {
+    for folder in ["deploy", "deploy/crds"] {
+        same_objects(&build(&support::root().join(folder))?, &load(folder))?;
+    }
+    let built = build(&own_kustomization(COMPONENT)?)?;
+    same_objects(&built, &load_with(COMPONENT))?;
+    let args = |objects: &[Value]| {
+        let mut controllers = objects.iter().filter(|object| object["kind"] == "Deployment");
+        let controller = controllers.find(|object| object["metadata"]["name"] == "torpor-controller");
+        controller.map(|object| object["spec"]["template"]["spec"]["containers"][0]["args"].clone())
+    };
+    let (built, loaded) = (args(&built), args(&load_with(COMPONENT)));
+    require(built == loaded, || format!("{built:?} instead of {loaded:?}"))
+}
+
+/// What is built with the component for buckets is what is deployed, without the claim and what mounts it.
+fn bucket() -> Result<(), Failed> {
+    let built = build(&own_kustomization(BUCKET)?)?;
+    let mut expected = load("deploy");
+    expected.retain(|object| object["kind"] != "PersistentVolumeClaim");
+    same_objects(&built, &expected)?;
+    let is_controller =
+        |object: &&Value| object["kind"] == "Deployment" && object["metadata"]["name"] == "torpor-controller";
+    let pod = built
+        .iter()
+        .find(is_controller)
+        .map(|object| &object["spec"]["template"]["spec"]);
+    let pod = pod.ok_or("no controller is deployed")?;
+    let container = &pod["containers"][0];
+    require(pod["volumes"].is_null() && container["volumeMounts"].is_null(), || {
+        format!("it mounts something: {pod}")
+    })?;
+    require(container["envFrom"][0]["secretRef"]["name"] == "torpor-store", || {
+        format!("it has no settings of the bucket: {container}")
     })
 }
 
@@ -161,14 +191,15 @@ fn same_objects(built: &[Value], loaded: &[Value]) -> Result<(), Failed> {
 }
 
 /// A user's kustomization with the component. Bases have to be named by relative paths.
-fn own_kustomization() -> Result<PathBuf, Failed> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with-agent-sandbox");
+fn own_kustomization(component: &str) -> Result<PathBuf, Failed> {
+    let name = component.replace('/', "-");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("with-{name}"));
     std::fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
     let up = "../".repeat(folder.components().count() - 1);
     let root = support::root().canonicalize()?;
     let root = root.display().to_string().trim_start_matches('/').to_owned();
-    let text = format!("resources: [{up}{root}/deploy]\ncomponents: [{up}{root}/{COMPONENT}]\n");
+    let text = format!("resources: [{up}{root}/deploy]\ncomponents: [{up}{root}/{component}]\n");
     std::fs::write(folder.join("kustomization.yaml"), text)?;
     Ok(folder)
 }
