@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
@@ -175,13 +176,13 @@ pub struct UpArgs {
 #[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 pub struct NodeArgs {
     /// Cores of the node, in thousandths
-    #[arg(long, default_value_t = 64_000, value_name = "MILLICORES")]
+    #[arg(long, default_value_t = 64_000, value_name = "MILLICORES", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub node_cpu: u64,
     /// Memory of the node, in MiB
-    #[arg(long, default_value_t = 65_536, value_name = "MIB")]
+    #[arg(long, default_value_t = 65_536, value_name = "MIB", value_parser = RangedU64ValueParser::<u64>::new().range(1..=4_294_967_296))]
     pub node_memory: u64,
     /// Pods that the node can hold
-    #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub node_pods: u64,
 }
 
@@ -215,10 +216,10 @@ pub struct SimArgs {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Sequences to run
-    #[arg(long, default_value_t = 20, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 20, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
     pub runs: u32,
     /// Things done in the longest sequence
-    #[arg(long, default_value_t = 20, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 20, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub steps: usize,
     /// Sandboxes of each sequence
     #[arg(long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=26))]

@@ -1,5 +1,6 @@
 //! `torpor conformance`: runs the suite and shows what it says.
 
+pub mod address;
 pub mod args;
 pub mod placing;
 

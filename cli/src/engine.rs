@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use torpor_runtime::{Clock, Engine, ExecutionLimits, MemoryGauge, MontyEngine, Steps};
 
+use crate::exit::wrong_input;
 use crate::operate::args::AgentArgs;
 
 /// What runs sandboxes.
@@ -48,12 +49,13 @@ impl ExecutionArgs {
     }
 
     fn refuse_for_criu(self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.limits() == ExecutionLimits::default(),
+        if self.limits() == ExecutionLimits::default() {
+            return Ok(());
+        }
+        Err(wrong_input(
             "--engine criu holds no execution to --execution-time, --execution-memory or --recursion-limit; limit the \
-             container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)"
-        );
-        Ok(())
+             container (resources.limits of the Pod) or the code (resource.setrlimit, sys.setrecursionlimit)",
+        ))
     }
 
     fn limits(self) -> ExecutionLimits {
@@ -67,29 +69,43 @@ impl ExecutionArgs {
 }
 
 /// When the memory of a sandbox is stored ahead of its pause.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct AheadArgs {
     /// Store the memory of a sandbox that uses no processor time for so long, ahead of a pause, which then writes what has
-    /// changed since; 0 for never. A new sandbox is stored as soon as it has loaded. For the criu engine, and a store on a
-    /// disk without a quota
-    #[arg(long, default_value_t = AheadArgs::default().store_ahead_after, value_name = "SECONDS")]
-    pub store_ahead_after: u64,
-}
-
-impl Default for AheadArgs {
-    fn default() -> Self {
-        Self { store_ahead_after: 2 }
-    }
+    /// changed since; 0 for never, 2 when absent. A new sandbox is stored as soon as it has loaded. For the criu engine, and
+    /// a store on a disk without a quota
+    #[arg(long, value_name = "SECONDS")]
+    pub store_ahead_after: Option<u64>,
 }
 
 impl AheadArgs {
     /// The options that say the same to another process.
     pub fn options(self) -> Vec<String> {
-        vec![format!("--store-ahead-after={}", self.store_ahead_after)]
+        vec![format!("--store-ahead-after={}", self.seconds())]
+    }
+
+    /// Refuses it for the monty engine, which has no memory to store: it keeps what a session dumps.
+    ///
+    /// # Errors
+    /// It was said.
+    pub fn refuse_for_monty(self) -> anyhow::Result<()> {
+        match self.store_ahead_after {
+            None => Ok(()),
+            Some(_) => Err(wrong_input(
+                "--store-ahead-after is for --engine criu: the monty engine stores nothing ahead of a pause; leave it out",
+            )),
+        }
+    }
+
+    const fn seconds(self) -> u64 {
+        match self.store_ahead_after {
+            Some(seconds) => seconds,
+            None => 2,
+        }
     }
 
     fn delay(self) -> Option<Duration> {
-        (self.store_ahead_after > 0).then(|| Duration::from_secs(self.store_ahead_after))
+        (self.seconds() > 0).then(|| Duration::from_secs(self.seconds()))
     }
 }
 
@@ -106,13 +122,16 @@ impl EngineKind {
     pub fn build_alone(self, agent: &AgentArgs) -> anyhow::Result<Arc<dyn Engine>> {
         let limits = agent.execution;
         match self {
-            Self::Monty => Ok(Arc::new(match MemoryGauge::start(agent.memory_ceiling) {
-                Ok(gauge) => monty(limits).with_gauge(gauge),
-                Err(error) => {
-                    tracing::warn!(%error, "memory cannot be measured here; only single results are held to a limit");
-                    monty(limits)
-                }
-            })),
+            Self::Monty => {
+                agent.ahead.refuse_for_monty()?;
+                Ok(Arc::new(match MemoryGauge::start(agent.memory_ceiling) {
+                    Ok(gauge) => monty(limits).with_gauge(gauge),
+                    Err(error) => {
+                        tracing::warn!(%error, "memory cannot be measured here; only single results are held to a limit");
+                        monty(limits)
+                    }
+                }))
+            }
             Self::Criu => {
                 limits.refuse_for_criu()?;
                 criu(Steps::default(), agent.ahead.delay())

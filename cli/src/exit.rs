@@ -1,5 +1,6 @@
 //! What the exit code says.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use torpor_harness::for_terminal;
@@ -19,7 +20,34 @@ pub enum Exit {
     Usage,
 }
 
+/// The command line or an input file is wrong: found where it is used and not where it is read.
+#[derive(Debug)]
+struct WrongInput(String);
+
+impl fmt::Display for WrongInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongInput {}
+
+/// An error that ends the command as one that made no sense. The text is what is wrong and what would do.
+pub fn wrong_input(text: impl Into<String>) -> anyhow::Error {
+    WrongInput(text.into()).into()
+}
+
 impl Exit {
+    /// What a command ends with that failed so.
+    pub fn of(error: &anyhow::Error) -> Self {
+        complain(error);
+        if error.is::<WrongInput>() {
+            Self::Usage
+        } else {
+            Self::Error
+        }
+    }
+
     /// Says what is wrong with the input.
     pub fn usage(error: &anyhow::Error) -> Self {
         complain(error);

@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use args::{Cli, Command};
-use exit::{Exit, complain};
+use exit::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -67,10 +67,7 @@ fn main() -> ExitCode {
     }
     match start(cli) {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            complain(&error);
-            Exit::Error.into()
-        }
+        Err(error) => Exit::of(&error).into(),
     }
 }
 

@@ -14,6 +14,7 @@ use torpor_harness::{
     StorageProbe, Target, UsageSource,
 };
 
+use crate::conformance::address::web_address;
 use crate::conformance::args::{ConformanceArgs, TargetKind};
 use crate::contact::{self, api_at, within};
 use crate::engine::EngineKind;
@@ -292,7 +293,7 @@ fn named_as_for_sdks(variable: &str) -> anyhow::Result<Option<url::Url>> {
     let Some(text) = std::env::var(variable).ok().filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let url = text.parse().with_context(|| format!("{variable}={text} is no URL"))?;
+    let url = web_address(&text).map_err(|error| anyhow!("{variable}={text}: {error}"))?;
     Ok(Some(url))
 }
 

@@ -23,6 +23,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use url::Url;
 
+use crate::exit::wrong_input;
+
 /// The name of this program among others that send traces.
 const SERVICE: &str = "torpor-controller";
 
@@ -77,7 +79,13 @@ impl Telemetry {
 /// The filter cannot be read.
 pub fn filter(filter: Option<&str>, usual: &str) -> anyhow::Result<EnvFilter> {
     let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter).with_context(|| format!("read --log {filter}"))?,
+        // What its error says depends on where reading stopped, and comes twice; what would do is always the same.
+        Some(filter) => EnvFilter::try_new(filter).map_err(|_| {
+            wrong_input(format!(
+                "--log {filter} says neither a level nor TARGET=LEVEL: give off, error, warn, info, debug or trace, for all or \
+                 for a target, with commas between several"
+            ))
+        })?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)),
     };
     Ok(filter.add_directive(format!("{TRACES}=off").parse()?))

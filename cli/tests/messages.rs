@@ -180,3 +180,72 @@ fn a_day_that_is_none_is_told_with_how_one_is_written() {
         "{said}"
     );
 }
+
+/// What any command says to these arguments, with the exit code of a command that made no sense.
+fn makes_no_sense(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args(args)
+        .env_remove("KUBECONFIG")
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_what_would_do() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let dir = text(folder.path());
+    let up = |rest: &[&'static str]| [&["up", "--data-dir", dir], rest].concat();
+    let table = [
+        (
+            up(&["--store-ahead-after", "5"]),
+            "--store-ahead-after is for --engine criu",
+        ),
+        (
+            vec!["agent", "--store-ahead-after", "0"],
+            "--store-ahead-after is for --engine criu",
+        ),
+        (up(&["--node-cpu", "0"]), "0 is not in 1.."),
+        (up(&["--node-memory", "0"]), "0 is not in 1.."),
+        (up(&["--node-pods", "0"]), "0 is not in 1.."),
+        (vec!["sim", "--runs", "0"], "0 is not in 1.."),
+        (vec!["sim", "--steps", "0"], "0 is not in 1.."),
+        (
+            vec!["agent", "--engine", "criu", "--recursion-limit", "5"],
+            "holds no execution to",
+        ),
+        (up(&["--isolate", "--engine", "criu"]), "leave --isolate out"),
+        (up(&["--store", "foo"]), "open the checkpoint store foo"),
+        (up(&["--store", "memory://"]), "use file:///DIR or a bucket"),
+        (
+            vec!["conformance", "--log", "bad==="],
+            "--log bad=== says neither a level nor TARGET=LEVEL: give off, error",
+        ),
+        (
+            vec!["conformance", "--target", "e2b", "--e2b-url", "localhost:3000"],
+            "give http:// or https://, as in http://localhost:3000",
+        ),
+    ];
+    for (args, says) in table {
+        let said = makes_no_sense(&args);
+        assert!(said.contains(says), "{args:?}: {said}");
+        assert!(said.matches(says).count() == 1, "{args:?} is told twice: {said}");
+    }
+}
+
+#[test]
+fn an_address_for_sdks_without_http_is_refused_by_the_name_of_its_variable() {
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args(["conformance", "--target", "e2b", "--e2b-api-key", "e2b_00"])
+        .env("E2B_API_URL", "localhost:3000")
+        .output()
+        .expect("torpor runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("E2B_API_URL=localhost:3000: give http:// or https://"),
+        "{said}"
+    );
+}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::address::web_address;
 use crate::engine::EngineKind;
 use crate::report::args::ReportingArgs;
 
@@ -65,10 +66,10 @@ pub struct ConformanceArgs {
     /// E2B API to judge, with `--target e2b` or beside a kubeconfig
     ///
     /// With `--target e2b` it and --e2b-sandbox-url are those of `E2B_API_URL` and `E2B_SANDBOX_URL` when absent, as for SDKs.
-    #[arg(long, visible_alias = "url", value_name = "URL")]
+    #[arg(long, visible_alias = "url", value_name = "URL", value_parser = web_address)]
     pub e2b_url: Option<url::Url>,
     /// Where sandbox traffic goes, when not to the E2B API's own address
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_address)]
     pub e2b_sandbox_url: Option<url::Url>,
     /// Key for the E2B API
     #[arg(
@@ -87,13 +88,13 @@ pub struct ConformanceArgs {
     /// Prometheus page with the containers' resource use
     ///
     /// Without this and --prometheus-url the nodes of a cluster are asked through its API server.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_address)]
     pub metrics_url: Option<url::Url>,
     /// Prometheus server that scrapes the containers' resource use
-    #[arg(long, value_name = "URL", conflicts_with = "metrics_url")]
+    #[arg(long, value_name = "URL", conflicts_with = "metrics_url", value_parser = web_address)]
     pub prometheus_url: Option<url::Url>,
     /// Prometheus page of the controller
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = web_address)]
     pub controller_metrics_url: Option<url::Url>,
     /// File with what the target offers, instead of what the profile or the target itself claims
     ///

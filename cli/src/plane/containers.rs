@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use docker_runtime::{DockerConfig, DockerRuntime};
 use mock_node::PodRuntime;
 
@@ -10,6 +10,7 @@ use super::PlaneConfig;
 use super::files::DataDir;
 use super::install::IMAGE;
 use crate::engine::EngineKind;
+use crate::exit::wrong_input;
 
 /// The node's runtime, and the containers to be removed at the end.
 pub(super) struct Containers {
@@ -24,10 +25,15 @@ impl Containers {
     /// Docker does not answer, or does not have the image; or options that do not go together.
     pub(super) async fn connect(config: &PlaneConfig, data_dir: &DataDir) -> anyhow::Result<Self> {
         let around = config.hooks.engine.as_ref();
+        if config.engine == EngineKind::Monty {
+            config.ahead.refuse_for_monty()?;
+        }
         match config.engine {
             EngineKind::Monty if config.isolate => {
                 if around.is_some() {
-                    bail!("--isolate runs the engine in other processes, where this fault cannot be put in");
+                    return Err(wrong_input(
+                        "--isolate runs the engine in other processes, where this fault cannot be put in; leave it out",
+                    ));
                 }
                 Ok(Self {
                     runtime: processes(config)?,
@@ -44,12 +50,12 @@ impl Containers {
                     docker: None,
                 })
             }
-            EngineKind::Criu if config.isolate => {
-                bail!("--engine criu runs each sandbox in a container of its own already; leave --isolate out")
-            }
-            EngineKind::Criu if around.is_some() => {
-                bail!("--engine criu runs in containers, where this fault cannot be put in; use --engine monty")
-            }
+            EngineKind::Criu if config.isolate => Err(wrong_input(
+                "--engine criu runs each sandbox in a container of its own already; leave --isolate out",
+            )),
+            EngineKind::Criu if around.is_some() => Err(wrong_input(
+                "--engine criu runs in containers, where this fault cannot be put in; use --engine monty",
+            )),
             EngineKind::Criu => docker(config, data_dir).await,
         }
     }
@@ -98,5 +104,5 @@ fn processes(plane: &PlaneConfig) -> anyhow::Result<PodRuntime> {
 
 #[cfg(not(target_os = "linux"))]
 fn processes(_: &PlaneConfig) -> anyhow::Result<PodRuntime> {
-    bail!("--isolate needs Linux")
+    Err(wrong_input("--isolate needs Linux; leave it out"))
 }

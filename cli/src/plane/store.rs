@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use torpor_api::env;
 use torpor_runtime::CheckpointStore;
 
 use super::files::DataDir;
+use crate::exit::wrong_input;
 
 /// Variables by which clouds are set up begin like this.
 const OF_CLOUDS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
@@ -36,7 +37,9 @@ impl Store {
             });
         };
         if url.starts_with("memory:") {
-            bail!("--store {url}: a store in memory ends with the program that opens it; use file:///DIR or a bucket");
+            return Err(wrong_input(format!(
+                "--store {url}: a store in memory ends with the program that opens it; use file:///DIR or a bucket"
+            )));
         }
         Ok(Self {
             url: url.to_owned(),
@@ -50,7 +53,10 @@ impl Store {
     /// The URL or a setting is wrong, or it does not answer.
     pub(super) async fn open(&self) -> anyhow::Result<CheckpointStore> {
         let opened = CheckpointStore::open_in(&self.url, &self.settings);
-        let store = opened.with_context(|| format!("open the checkpoint store {}", self.url))?;
+        let store = opened.map_err(|error| {
+            let why = anyhow::Error::new(error);
+            wrong_input(format!("open the checkpoint store {}: {why:#}", self.url))
+        })?;
         let listed = store.sandboxes().await;
         listed.with_context(|| format!("look into the checkpoint store {}", self.url))?;
         Ok(store)
