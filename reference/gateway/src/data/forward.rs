@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, extract::Request, response::Response};
 use futures::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use http_body::Body as _;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, client::conn::http1};
@@ -138,7 +138,7 @@ fn prepare(request: &mut Request, switch: Option<&Switch>) {
 
 /// Says in `Host` what HTTP/2 says as the authority of the URI.
 fn name_host(request: &mut Request) {
-    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let authority = request.uri().authority().map(Authority::as_str);
     // Without the user: that is no part of a host.
     let host = authority.map(|authority| authority.rsplit('@').next().unwrap_or_default());
     let host = host.and_then(|host| HeaderValue::from_str(host).ok());
