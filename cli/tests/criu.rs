@@ -32,13 +32,14 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // Each starts as many containers as a small machine can bear.
     args.test_threads = Some(1);
-    let cases: [(&str, Case); 3] = [
+    let cases: [(&str, Case); 4] = [
         ("context_is_kept_in_full_by_real_processes", context_is_kept),
         ("a_mistake_is_found_with_real_processes_as_well", a_mistake_is_found),
         (
             "a_sandbox_whose_memory_stops_coming_is_paused_again_and_loses_nothing_that_was_sealed",
             memory_stops_coming,
         ),
+        ("real_processes_are_measured_beside_criu_alone", measured),
     ];
     let lacks = docker_lacks();
     let trials = cases.map(|(name, case)| {
@@ -176,6 +177,33 @@ fn memory_stops_coming() -> Result<(), Failed> {
 }
 
 /// What [`DIGEST`] printed.
+/// Figures of a debug build, as few as there can be: that there are any is what is looked at.
+fn measured() -> Result<(), Failed> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_torpor"))
+        .args([
+            "bench",
+            "checkpoint",
+            "--engine",
+            "criu",
+            "--quick",
+            "--output",
+            "json",
+            "--directory",
+        ])
+        .arg(folder.path())
+        .output()
+        .expect("torpor runs");
+    let told: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {}", said(&output)))?;
+    let text = told.to_string();
+    for metric in ["pause until sealed", "first answer"] {
+        if !text.contains(metric) {
+            return Err(format!("nothing was measured of {metric:?}: {text}").into());
+        }
+    }
+    Ok(())
+}
+
 fn digest(said: &str) -> Option<String> {
     let from = said.find("digest ")?;
     let digest = said[from..].split('\\').next()?;

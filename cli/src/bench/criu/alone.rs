@@ -60,11 +60,15 @@ fn criu(options: &[&str], images: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// The init of the sandbox: the one child of this process.
+/// The init of the sandbox. Whichever thread has started it is its parent in the eyes of the kernel, and others may have children, too.
 fn root_of_tree() -> anyhow::Result<u32> {
-    let children = fs::read_to_string("/proc/1/task/1/children").context("list the children of this process")?;
-    let mut found = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    found.next().context("find the init of the sandbox")
+    let is_init = |pid: &u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|word| word == b"sandbox-init")
+    };
+    let pids = fs::read_dir("/proc").context("list processes")?.flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(is_init).context("find the init of the sandbox")
 }
 
 /// Ends every other process of the container.
