@@ -162,7 +162,8 @@ fn set_env(container: &mut Container, environment: Vec<(&'static str, Option<Str
     variables.extend(environment.into_iter().filter_map(|(name, value)| {
         Some(EnvVar {
             name: name.to_owned(),
-            value: Some(value?),
+            // A kubelet would take `$(..)` for another variable.
+            value: Some(value?.replace('$', "$$")),
             value_from: None,
         })
     }));
@@ -217,7 +218,7 @@ mod tests {
                 {"name": "TORPOR_POD_UID", "value": "of-another"}, {"name": "TORPOR_RESTORE_DIGEST", "value": "b"},
             ]},
         ]}});
-        let pod = build(Front::Kruise, &sandbox(), &template, Some(&record(3)), "memory:///").expect("a Pod");
+        let pod = build(Front::Kruise, &sandbox(), &template, Some(&record(3)), "file:///$(A)").expect("a Pod");
         let spec = pod.spec.clone().expect("a spec");
         let value = |name: &str| {
             let env = spec.containers[0].env.clone().unwrap_or_default();
@@ -231,6 +232,11 @@ mod tests {
         assert_eq!(value(env::RESTORE_DIGEST), [Some("blake3:aa".to_owned())]);
         assert_eq!(value(env::SANDBOX_UID), [Some("uid-1".to_owned())]);
         assert_eq!(value(env::POD_UID), [None]);
+        assert_eq!(
+            value(env::STORE),
+            [Some("file:///$$(A)".to_owned())],
+            "it is no reference"
+        );
         let variables = serde_json::to_value(&spec.containers[0].env).expect("JSON");
         let pod_uid = json!({"name": "TORPOR_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}});
         assert!(variables.as_array().expect("a list").contains(&pod_uid), "{variables}");
