@@ -106,7 +106,7 @@ fn a_target_without_an_address_is_refused() {
         assert!(said.contains(what), "{said}");
     };
     refused("e2b", "", "--target e2b needs --e2b-url URL or E2B_API_URL");
-    refused("e2b", "nowhere", "E2B_API_URL=nowhere is no URL");
+    refused("e2b", "nowhere", "give http:// or https:// and a host");
     refused(
         "kubeconfig",
         "http://127.0.0.1:1",

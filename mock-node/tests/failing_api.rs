@@ -272,21 +272,29 @@ async fn a_node_ends_although_the_api_takes_nothing_any_more() {
     cluster.stop().await;
 }
 
-/// What is left of it holds memory, and a pause would be reported over it.
-#[tokio::test(start_paused = true)]
-async fn a_pod_does_not_go_before_its_container_has_ended() {
-    let refusals_left = Arc::new(AtomicUsize::new(3));
+/// With a sandbox that is ready, whose container refuses to end so often; and how often it still will.
+async fn with_a_reluctant_container(refusals: usize) -> (Cluster, Arc<AtomicUsize>) {
+    let refusals_left = Arc::new(AtomicUsize::new(refusals));
     let runtime = Reluctant {
         refusals_left: Arc::clone(&refusals_left),
         stage: watch::Sender::new(ContainerStage::Ready),
     };
     let cluster = Cluster::with(&[], PodRuntime::Containers(Arc::new(runtime))).await;
-    let pods = cluster.all::<Pod>();
-    pods.create(&PostParams::default(), &object(&sandbox()))
-        .await
-        .expect("created");
+    let created = cluster
+        .all::<Pod>()
+        .create(&PostParams::default(), &object(&sandbox()))
+        .await;
+    created.expect("created");
     cluster.pod_becomes("ready", is_ready).await;
-    pods.delete("one", &DeleteParams::default()).await.expect("it is to go");
+    (cluster, refusals_left)
+}
+
+/// What is left of it holds memory, and a pause would be reported over it.
+#[tokio::test(start_paused = true)]
+async fn a_pod_does_not_go_before_its_container_has_ended() {
+    let (cluster, refusals_left) = with_a_reluctant_container(3).await;
+    let deleted = cluster.all::<Pod>().delete("one", &DeleteParams::default()).await;
+    deleted.expect("it is to go");
     cluster.pod_becomes("gone", |pod| pod.is_none()).await;
     assert_eq!(refusals_left.load(SeqCst), 0, "it was asked until it ended");
     cluster.stop().await;
@@ -294,15 +302,6 @@ async fn a_pod_does_not_go_before_its_container_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_ends_although_a_container_does_not() {
-    let runtime = Reluctant {
-        refusals_left: Arc::new(AtomicUsize::new(usize::MAX)),
-        stage: watch::Sender::new(ContainerStage::Ready),
-    };
-    let cluster = Cluster::with(&[], PodRuntime::Containers(Arc::new(runtime))).await;
-    let pods = cluster.all::<Pod>();
-    pods.create(&PostParams::default(), &object(&sandbox()))
-        .await
-        .expect("created");
-    cluster.pod_becomes("ready", is_ready).await;
+    let (cluster, _) = with_a_reluctant_container(usize::MAX).await;
     cluster.stop().await;
 }

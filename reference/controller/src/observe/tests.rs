@@ -303,7 +303,7 @@ fn a_frozen_workload_is_told_by_how_far_its_checkpoint_is() {
         status.last_checkpoint_generation = Some(reserved);
         reading
     };
-    for (seal, reading, checkpoint) in vec![
+    let cases = vec![
         (Seal::None, serving(), C::None),
         (Seal::Writing, serving(), C::Writing { generation: 1 }),
         (Seal::Sealed, serving(), sealed()),
@@ -311,7 +311,8 @@ fn a_frozen_workload_is_told_by_how_far_its_checkpoint_is() {
         // Of an earlier pause, and of one that is not begun by the status.
         (Seal::None, pausing(2), failed()),
         (Seal::None, serving(), failed()),
-    ] {
+    ];
+    for (seal, reading, checkpoint) in cases {
         let mut reading = reading;
         reading.agent = agent(None, S::Frozen, checkpoint);
         assert_eq!(reading.workload(), Workload::Frozen(seal));
@@ -334,7 +335,7 @@ fn a_run_is_over_when_the_container_of_the_sandbox_has_ended_whatever_goes_on_be
     let lost = with_states(ended(), runs());
     let mut continued = lost.clone();
     continued["metadata"]["uid"] = json!("pod-1");
-    for (workload, reading, patch) in vec![
+    for (workload, reading, patch) in [
         (Workload::Ended, serving(), continued),
         (Workload::FailedToStart, paused(), lost.clone()),
         (Workload::FailedToStart, reading(&json!({})), lost),
