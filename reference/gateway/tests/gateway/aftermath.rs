@@ -250,8 +250,8 @@ async fn a_pause_that_fails_while_the_api_is_away_gives_the_timers_back_when_it_
     assert_eq!(world.timers(&id).await, (Some(500), None));
 }
 
-#[tokio::test]
-async fn a_resume_that_serves_while_the_api_is_away_gets_its_timer_when_it_answers_again() {
+/// A sandbox that is to be deleted 15 s after its resume, and serves since the API went away.
+async fn resumed_without_the_api() -> (World, String) {
     let world = World::new().await;
     let id = id(&world.create(json!({ "autoPause": false })).await);
     assert_eq!(world.pause(&id).await, 204);
@@ -263,6 +263,12 @@ async fn a_resume_that_serves_while_the_api_is_away_gets_its_timer_when_it_answe
     };
     let (answer, ()) = tokio::join!(world.connect(&id, 15), serving);
     assert_eq!(answer.status, 201, "{}", answer.body);
+    (world, id)
+}
+
+#[tokio::test]
+async fn a_resume_that_serves_while_the_api_is_away_gets_its_timer_when_it_answers_again() {
+    let (world, id) = resumed_without_the_api().await;
     world.outage.has_refused(TRIES).await;
     assert_eq!(world.timers(&id).await, (Some(600), None));
     world.outage.end();
@@ -299,17 +305,7 @@ async fn a_run_that_is_lost_while_the_api_is_away_loses_its_timer_when_it_answer
 /// Another run has another end, and what was owed to the one before would cut it off.
 #[tokio::test]
 async fn a_timer_that_could_not_be_set_is_not_set_on_a_later_run() {
-    let world = World::new().await;
-    let id = id(&world.create(json!({ "autoPause": false })).await);
-    assert_eq!(world.pause(&id).await, 204);
-    world.faults.hold_resume.send_replace(true);
-    let serving = async {
-        world.until(&id, is_in(Phase::Resuming)).await;
-        world.outage.begin();
-        world.faults.hold_resume.send_replace(false);
-    };
-    let (answer, ()) = tokio::join!(world.connect(&id, 15), serving);
-    assert_eq!(answer.status, 201, "{}", answer.body);
+    let (world, id) = resumed_without_the_api().await;
     world.begin_anew(&id).await;
     world.outage.end();
     world.gateway.finished().await;
